@@ -1,0 +1,95 @@
+"""Objects to JSON and back. Decoding checks the structure; what the values mean is for validation."""
+
+import re
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from apimachinery.errors import BadRequest
+from apimachinery.nulls import without_nulls
+
+T = TypeVar("T")
+
+_ENCODER: Final = msgspec.json.Encoder()
+_BUILTINS: Final = msgspec.json.Decoder()
+_PLACE: Final = re.compile(r"(?P<what>.*) - at `\$\.?(?P<path>.*)`", re.DOTALL)
+
+
+class _Decoders(dict[Any, msgspec.json.Decoder[Any]]):
+    """One decoder per type, made when it is first asked for."""
+
+    def __missing__(self, cls: Any) -> msgspec.json.Decoder[Any]:
+        decoder = self[cls] = msgspec.json.Decoder(cls)
+        return decoder
+
+
+_decoders: Final = _Decoders()
+
+
+def encode(value: Any) -> bytes:
+    """JSON of an object, or of builtins."""
+    return _ENCODER.encode(value)
+
+
+def decode(data: bytes, cls: type[T]) -> T:
+    """The object that JSON describes; unknown fields are ignored, ``null`` counts as absent.
+
+    Raises:
+        BadRequest: not JSON, or a value of the wrong type; the message names the field.
+    """
+    try:
+        decoded: T = _decoders[cls].decode(data)
+    except msgspec.ValidationError as fault:
+        if b"null" in data:
+            return _decode_with_nulls(data, cls)
+        raise _bad_request(fault, cls) from fault
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+        raise BadRequest(f"the body is not valid JSON: {fault}") from fault
+    return decoded
+
+
+def _decode_with_nulls(data: bytes, cls: type[T]) -> T:
+    try:
+        decoded: T = _decoders[cls].decode(encode(without_nulls(_BUILTINS.decode(data), cls)))
+    except msgspec.ValidationError as fault:
+        raise _bad_request(fault, cls) from fault
+    return decoded
+
+
+def _bad_request(fault: msgspec.ValidationError, cls: type[Any]) -> BadRequest:
+    place = _PLACE.match(str(fault))
+    what, path = (place["what"], place["path"]) if place else (str(fault), "")
+    reason = f"{path}: {what}" if path else what
+    return BadRequest(f"the object cannot be read as a {cls.__name__}: {reason}")
+
+
+def to_builtins(value: Any) -> Any:
+    """Dicts, lists and scalars, as JSON would have them."""
+    return _BUILTINS.decode(_ENCODER.encode(value))
+
+
+def parse(data: bytes) -> Any:
+    """JSON into builtins.
+
+    Raises:
+        BadRequest: not JSON.
+    """
+    try:
+        return _BUILTINS.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+        raise BadRequest(f"the body is not valid JSON: {fault}") from fault
+
+
+def from_builtins(value: Any, cls: type[T]) -> T:
+    """The object that builtins describe.
+
+    Raises:
+        BadRequest: a value of the wrong type; the message names the field.
+    """
+    return decode(encode(value), cls)
+
+
+def copy(value: T) -> T:
+    """A deep copy to change. What a cache hands out is shared and must not be changed itself."""
+    copied: T = _decoders[type(value)].decode(_ENCODER.encode(value))
+    return copied

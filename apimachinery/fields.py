@@ -1,0 +1,91 @@
+"""Paths into an object, and what can be wrong there: the ``causes`` of an invalid object.
+
+Reasons and wording follow Kubernetes' ``field.Error``, so that clients which read them keep working.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Self
+
+import msgspec
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One fault of one field. ``reason`` is the machine-readable word, ``field`` the path as users write it."""
+
+    reason: str
+    field: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.detail}"
+
+
+class Path:
+    """A place in an object: ``Path("spec") / "ports"`` and ``path[0]`` and ``path.key("a.b/c")``."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, *names: str) -> None:
+        self._text = ".".join(names)
+
+    def __truediv__(self, name: str) -> "Path":
+        return Path(f"{self._text}.{name}" if self._text else name)
+
+    def __getitem__(self, index: int) -> "Path":
+        return Path(f"{self._text}[{index}]")
+
+    def key(self, key: str) -> "Path":
+        return Path(f"{self._text}[{key}]")
+
+    def __str__(self) -> str:
+        return self._text or "<nil>"
+
+    def required(self, detail: str = "") -> FieldError:
+        return FieldError(
+            "FieldValueRequired", str(self), f"Required value: {detail}" if detail else "Required value"
+        )
+
+    def invalid(self, value: Any, detail: str) -> FieldError:
+        return FieldError("FieldValueInvalid", str(self), f"Invalid value: {_shown(value)}: {detail}")
+
+    def not_supported(self, value: Any, supported: Iterable[str]) -> FieldError:
+        allowed = ", ".join(f'"{one}"' for one in supported)
+        return FieldError(
+            "FieldValueNotSupported",
+            str(self),
+            f"Unsupported value: {_shown(value)}: supported values: {allowed}",
+        )
+
+    def forbidden(self, detail: str) -> FieldError:
+        return FieldError("FieldValueForbidden", str(self), f"Forbidden: {detail}")
+
+    def duplicate(self, value: Any) -> FieldError:
+        return FieldError("FieldValueDuplicate", str(self), f"Duplicate value: {_shown(value)}")
+
+    def not_found(self, value: Any) -> FieldError:
+        return FieldError("FieldValueNotFound", str(self), f"Not found: {_shown(value)}")
+
+    def too_long(self, limit: int) -> FieldError:
+        return FieldError("FieldValueTooLong", str(self), f"Too long: may not be more than {limit} bytes")
+
+
+def _shown(value: Any) -> str:
+    """A value as it stands in a message; long ones would drown the reason."""
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= 1024 else f"{text[:1024]}..."
+
+
+def immutable(path: Path, new: Any, old: Any) -> Iterator[FieldError]:
+    """A field that an update may not change."""
+    if new != old:
+        yield path.invalid(new, "field is immutable")
+
+
+class Faults(list[FieldError]):
+    """The faults found so far; a convenience for validators that collect instead of yielding."""
+
+    def add(self, faults: Iterable[FieldError]) -> Self:
+        self.extend(faults)
+        return self

@@ -1,0 +1,96 @@
+"""Identity, ownership and time of objects: what every package asks of ``metadata``."""
+
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from apimachinery.types.meta_v1 import ObjectMeta, OwnerReference
+from apimachinery.types.objects import KubeObject
+
+
+class Key(NamedTuple):
+    """What names an object within its resource. ``namespace`` is empty for cluster-scoped ones."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+
+def key_of(obj: KubeObject) -> Key:
+    return Key(obj.metadata.namespace or "", obj.metadata.name or "")
+
+
+def name_of(obj: KubeObject) -> str:
+    return obj.metadata.name or ""
+
+
+def namespace_of(obj: KubeObject) -> str:
+    return obj.metadata.namespace or ""
+
+
+def uid_of(obj: KubeObject) -> str:
+    return obj.metadata.uid or ""
+
+
+def labels_of(obj: KubeObject) -> dict[str, str]:
+    """The labels; shared with the object, so read only."""
+    return obj.metadata.labels or {}
+
+
+def annotations_of(obj: KubeObject) -> dict[str, str]:
+    """The annotations; shared with the object, so read only."""
+    return obj.metadata.annotations or {}
+
+
+def is_being_deleted(obj: KubeObject) -> bool:
+    return obj.metadata.deletion_timestamp is not None
+
+
+def controller_of(obj: KubeObject) -> OwnerReference | None:
+    """The owner that manages this object, if one does."""
+    return controller_reference(obj.metadata)
+
+
+def controller_reference(metadata: ObjectMeta) -> OwnerReference | None:
+    return next((ref for ref in metadata.owner_references or () if ref.controller), None)
+
+
+def owner_reference(owner: KubeObject, *, controller: bool = True) -> OwnerReference:
+    """A reference that makes ``owner`` the (managing) owner of whatever carries it."""
+    return OwnerReference(
+        api_version=owner.api_version or "",
+        kind=owner.kind or "",
+        name=name_of(owner),
+        uid=uid_of(owner),
+        controller=controller or None,
+        block_owner_deletion=controller or None,
+    )
+
+
+def now() -> str:
+    """This moment as ``metav1.Time`` writes it: RFC 3339 in UTC, whole seconds."""
+    return format_time(datetime.now(UTC))
+
+
+def now_micro() -> str:
+    """This moment as ``metav1.MicroTime`` writes it."""
+    return format_micro_time(datetime.now(UTC))
+
+
+def format_time(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def format_micro_time(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_time(text: str) -> datetime:
+    """The moment that a Time or MicroTime names.
+
+    Raises:
+        ValueError: ``text`` is not RFC 3339.
+    """
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

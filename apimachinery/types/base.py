@@ -1,0 +1,34 @@
+"""What all generated types share: how a Struct behaves, and the scalar types of the API."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+
+from msgspec import Meta, Raw, Struct
+
+Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
+Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+Quantity = str | int | float  # made canonical on write, see apimachinery.quantity
+IntOrString = int | str
+JSON = Any
+FieldsV1 = Raw  # kept as bytes: one tree of dicts per manager would be larger than the object itself
+
+NO_FIELDS: Final = Raw()
+
+
+class ApiStruct(Struct, kw_only=True, omit_defaults=True, gc=False):
+    """A type of the API. Never part of a reference cycle, so the collector need not look at it."""
+
+
+def constant(value: str) -> Callable[[], str]:
+    """A default that is written out, as ``kind`` and ``apiVersion`` must be (plain defaults are omitted)."""
+    return lambda: value
+
+
+def empty_list() -> list[Any]:
+    """A default list that is written out when empty: Go writes required lists always."""
+    return []
+
+
+def empty_map() -> dict[str, Any]:
+    """A default map that is written out when empty."""
+    return {}
