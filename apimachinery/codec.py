@@ -43,7 +43,7 @@ def decode(data: bytes, cls: type[T]) -> T:
         if b"null" in data:
             return _decode_with_nulls(data, cls)
         raise _bad_request(fault, cls) from fault
-    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
         raise BadRequest(f"the body is not valid JSON: {fault}") from fault
     return decoded
 
@@ -76,7 +76,7 @@ def parse(data: bytes) -> Any:
     """
     try:
         return _BUILTINS.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
         raise BadRequest(f"the body is not valid JSON: {fault}") from fault
 
 

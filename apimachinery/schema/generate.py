@@ -23,7 +23,7 @@ _ZERO: Final = {"str": "str", "bool": "bool", "Int32": "int", "Int64": "int", "f
 _MODULE: Final = re.compile(r"(\w+)\.(v\w+)$")
 _WORDS: Final = re.compile(r"[A-Z]+s(?![a-z])|[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+|[A-Z]+")
 _META: Final = "meta_v1"
-_LINE: Final = 115
+_LINE: Final = 120
 
 
 def attribute(wire: str) -> str:

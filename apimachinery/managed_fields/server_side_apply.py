@@ -1,0 +1,183 @@
+"""Server-side apply: a document of opinions merged into the object, with the owners' consent.
+
+The applier owns what its document names. What it named last time and no longer names goes, unless somebody
+else owns it. A value that somebody else owns is changed by force only.
+"""
+
+from dataclasses import replace
+from functools import reduce
+from typing import Any
+
+from apimachinery.errors import BadRequest, Conflict
+from apimachinery.managed_fields import entries
+from apimachinery.managed_fields.entries import Owner, Owners
+from apimachinery.managed_fields.field_set import (
+    MEMBER,
+    Fields,
+    difference,
+    intersection,
+    is_member,
+    paths,
+    tracked,
+    union,
+)
+from apimachinery.managed_fields.walk import compare, element_key, everything, is_leaf, named
+from apimachinery.patch.order import interleave
+from apimachinery.schema.shapes import UNTYPED, Form, Shape, shape_of
+from apimachinery.types.meta_v1 import ManagedFieldsEntry, StatusCause, StatusDetails
+
+_BEFORE: str = "before-first-apply"
+
+
+def apply(
+    live: dict[str, Any] | None,
+    config: dict[str, Any],
+    manager: str,
+    *,
+    definition: str | None,
+    api_version: str,
+    time: str,
+    force: bool = False,
+    subresource: str = "",
+    reset: tuple[str, ...] = (),
+) -> tuple[dict[str, Any], list[ManagedFieldsEntry]]:
+    """The object that ``config`` makes of ``live`` (None: it is created), and its ``managedFields``.
+
+    All are builtins, none is changed. Defaults are applied by the caller afterwards and belong to nobody.
+
+    Raises:
+        BadRequest: the document names another version, or carries managedFields.
+        Conflict: others own values that would change, and ``force`` is not set; one cause per field.
+    """
+    if config.get("apiVersion") != api_version:
+        raise BadRequest(
+            "Incorrect version specified in apply patch. "
+            f"Specified patch version: {config.get('apiVersion') or ''}, expected: {api_version}"
+        )
+    if (config.get("metadata") or {}).get("managedFields") is not None:
+        raise BadRequest("metadata.managedFields must be nil")
+    shape = shape_of(definition) if definition else UNTYPED
+    base = live or {}
+    owners = _owners(live, shape, api_version, time, reset)
+    wanted = {key: value for key, value in config.items() if key not in reset}
+    mine = named(shape, wanted)
+    me = Owner(manager, "Apply", api_version, subresource, time, tracked(mine))
+    before = owners.pop(me.identity, None)
+    merged = _merge(shape, base, wanted)
+    if before is not None:
+        merged = _prune(shape, merged, before.fields, [mine, *(owner.fields for owner in owners.values())])
+    changed, removed = compare(shape, base, merged)
+    owners = _take(owners, tracked(changed, reset), removed, force=force)
+    kept = before is not None and before.fields == me.fields and before.api_version == api_version
+    if before is not None and kept and not changed and not removed:
+        me = before
+    owners[me.identity] = me
+    return merged, entries.encode(owners.values())
+
+
+def _owners(live: dict[str, Any] | None, shape: Shape, api_version: str, time: str, reset: tuple[str, ...]) -> Owners:
+    """What an object without entries holds was somebody's choice, and must not change hands unnoticed."""
+    if live is None:
+        return {}
+    owners = entries.decode(live.get("metadata", {}).get("managedFields"))
+    if owners:
+        return owners
+    everyone = tracked(everything(shape, live), reset)
+    ancestor = Owner(_BEFORE, "Update", api_version, "", time, {k: v for k, v in everyone.items() if k != "."})
+    return {ancestor.identity: ancestor}
+
+
+def _take(owners: Owners, changed: Fields, removed: Fields, *, force: bool) -> Owners:
+    conflicts = {identity: intersection(owner.fields, changed) for identity, owner in owners.items()}
+    if not force and any(conflicts.values()):
+        raise _conflict([(owners[identity], fields) for identity, fields in conflicts.items() if fields])
+    return {
+        identity: replace(owner, fields=difference(difference(owner.fields, conflicts[identity]), removed))
+        for identity, owner in owners.items()
+    }
+
+
+def _conflict(conflicts: list[tuple[Owner, Fields]]) -> Conflict:
+    conflicts.sort(key=lambda one: str(one[0]))
+    places = [(owner, path) for owner, fields in conflicts for path in paths(fields)]
+    causes = [
+        StatusCause(reason="FieldManagerConflict", message=f"conflict with {owner}", field=path)
+        for owner, path in places
+    ]
+    if len(places) == 1:
+        owner, path = places[0]
+        message = f"Apply failed with 1 conflict: conflict with {owner}: {path}"
+    else:
+        lines = []
+        for owner, fields in conflicts:
+            lines += [f"conflicts with {owner}:", *(f"- {path}" for path in paths(fields))]
+        message = f"Apply failed with {len(places)} conflicts: " + "\n".join(lines)
+    return Conflict(message, details=StatusDetails(causes=causes))
+
+
+def _merge(shape: Shape, live: Any, config: Any) -> Any:
+    """The document over the object: maps and keyed lists merge, all else is replaced."""
+    if type(live) is not type(config) or is_leaf(shape, config) or (live and is_leaf(shape, live)):
+        return config
+    if type(config) is dict:
+        merged = dict(live)
+        for key, value in config.items():
+            merged[key] = _merge(shape.child(key), live[key], value) if key in live else value
+        return merged
+    return _merge_list(shape, live, config)
+
+
+def _merge_list(shape: Shape, live: list[Any], config: list[Any]) -> list[Any]:
+    present = {element_key(shape, one): one for one in live}
+    wanted = {element_key(shape, one): one for one in config}
+    order = interleave([key for key in present if key not in wanted], list(wanted), list(present), "")
+    return [
+        _merge(shape.element, present[key], wanted[key])
+        if key in wanted and key in present
+        else wanted.get(key, present.get(key))
+        for key in order
+    ]
+
+
+def _prune(shape: Shape, merged: Any, before: Fields, owned: list[Fields]) -> Any:
+    """Without what this applier named last time and nobody owns now, structs left without an owner included."""
+    kept = _with_structs(shape, reduce(union, owned))
+    doomed = difference(_with_structs(shape, before), kept)
+    return _without(shape, merged, doomed) if doomed else merged
+
+
+def _with_structs(shape: Shape, fields: Fields) -> Fields:
+    """Field names of structs that lead to members become members: they are somebody's as long as those are."""
+    ensured: Fields = {}
+    for key, node in fields.items():
+        if key == ".":
+            ensured[key] = node
+            continue
+        part = shape.child(key[2:]) if key[0] == "f" else shape.element
+        below = _with_structs(part, node)
+        is_field = shape.form is Form.STRUCT and key[2:] in shape.fields
+        ensured[key] = {".": MEMBER, **below} if is_field and below else below
+    return ensured
+
+
+def _without(shape: Shape, value: Any, doomed: Fields) -> Any:
+    """``value`` less the members of ``doomed``; a member takes all that is below it along."""
+    if is_leaf(shape, value):
+        return value
+    if type(value) is dict:
+        kept: dict[str, Any] = {}
+        for key, one in value.items():
+            gone = doomed.get(f"f:{key}")
+            if gone is None:
+                kept[key] = one
+            elif not is_member(gone):
+                kept[key] = _without(shape.child(key), one, gone)
+        return kept
+    rest = []
+    for one in value:
+        gone = doomed.get(element_key(shape, one), None)
+        if gone is None:
+            rest.append(one)
+        elif gone is not MEMBER and not is_member(gone):
+            rest.append(_without(shape.element, one, gone))
+    return rest

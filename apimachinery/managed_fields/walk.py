@@ -1,0 +1,156 @@
+"""From objects to sets of fields: what a document names, and in what two versions of an object differ.
+
+Which lists are maps, which maps are atomic is the schema's to say. What the schema does not know is taken as
+maps with fields of their own and lists that are owned as a whole.
+"""
+
+from functools import cache
+from typing import Any, Final
+
+from apimachinery import codec
+from apimachinery.managed_fields.field_set import MEMBER, Fields
+from apimachinery.schema.definitions import Definition, always_written, definitions, target
+from apimachinery.schema.shapes import UNTYPED, Form, Shape
+
+_ABSENT: Final = object()
+
+
+class _Same(list[Any]):
+    """Elements that share one key: they are owned as a whole."""
+
+
+@cache
+def _field(name: str) -> str:
+    return f"f:{name}"
+
+
+@cache
+def _string_key(name: str, value: str) -> str:
+    return f'k:{{"{name}":{codec.encode(value).decode()}}}'
+
+
+def element_key(shape: Shape, element: Any) -> str:
+    """The path element that names one element of a list: ``k:{...}`` or ``v:...``."""
+    if not shape.keys or not isinstance(element, dict):
+        return f"v:{codec.encode(element).decode()}"
+    if len(shape.keys) == 1:
+        name, default = shape.keys[0]
+        value = element.get(name, default)
+        if type(value) is str:
+            return _string_key(name, value)
+    named = {name: element.get(name, default) for name, default in shape.keys}
+    return f"k:{codec.encode({k: v for k, v in named.items() if v is not None}).decode()}"
+
+
+def is_leaf(shape: Shape, value: Any) -> bool:
+    """Whether a value is owned as a whole, whatever it holds."""
+    if shape.atomic or not value:
+        return True
+    if type(value) is dict:
+        return shape.form is Form.LIST or shape.form is Form.SCALAR
+    return type(value) is not list or not (shape.keys or shape.is_set)
+
+
+def _elements(shape: Shape, values: list[Any]) -> dict[str, Any]:
+    indexed: dict[str, Any] = {}
+    for value in values:
+        key = element_key(shape, value)
+        if key in indexed:
+            present = indexed[key]
+            indexed[key] = _Same([*present, value] if type(present) is _Same else [present, value])
+        else:
+            indexed[key] = value
+    return indexed
+
+
+def _parts(shape: Shape, value: Any) -> list[tuple[str, Shape, Any]]:
+    """What a value that is not a leaf consists of: path element, shape and value of each part."""
+    if type(value) is dict:
+        child = shape.child
+        return [(_field(key), child(key), one) for key, one in value.items()]
+    element = shape.element
+    return [
+        (key, UNTYPED if type(one) is _Same else element, one) for key, one in _elements(shape, value).items()
+    ]
+
+
+def everything(shape: Shape, value: Any) -> Fields:
+    """The fields of a value that is new as a whole: every place on the way is a member."""
+    if is_leaf(shape, value):
+        return MEMBER
+    fields: Fields = {".": MEMBER}
+    for key, part_shape, part in _parts(shape, value):
+        fields[key] = everything(part_shape, part)
+    return fields
+
+
+def named(shape: Shape, value: Any) -> Fields:
+    """The fields that an applied document names: the leaves, the elements of lists and the keys of maps."""
+    fields: Fields = {}
+    in_list = type(value) is list
+    for key, part_shape, part in _parts(shape, value):
+        below = MEMBER if is_leaf(part_shape, part) else named(part_shape, part)
+        if below and (in_list or shape.form is not Form.STRUCT):
+            below = {".": MEMBER, **below}
+        fields[key] = below
+    return fields
+
+
+def compare(shape: Shape, old: Any, new: Any) -> tuple[Fields, Fields]:
+    """What ``new`` adds or changes, and what it lacks; both values are maps or lists of ``shape``."""
+    changed: Fields = {}
+    removed: Fields = {}
+    if type(new) is dict:
+        olds: dict[str, Any] = old
+        news: dict[str, Any] = new
+        in_map = True
+    else:
+        olds, news = _elements(shape, old), _elements(shape, new)
+        in_map = False
+    for name, value in news.items():
+        before = olds.get(name, _ABSENT)
+        if before is not _ABSENT and before == value and type(before) is type(value):
+            continue
+        key, part = (_field(name), shape.child(name)) if in_map else (name, shape.element)
+        if before is _ABSENT:
+            changed[key] = everything(UNTYPED if type(value) is _Same else part, value)
+        else:
+            _compare_part(key, part, before, value, changed, removed)
+    for name, value in olds.items():
+        if name not in news:
+            key, part = (_field(name), shape.child(name)) if in_map else (name, shape.element)
+            removed[key] = everything(part, value)
+    return changed, removed
+
+
+def _compare_part(key: str, shape: Shape, old: Any, new: Any, changed: Fields, removed: Fields) -> None:
+    both_empty = not old and not new
+    if type(old) is not type(new) or both_empty or (is_leaf(shape, old) and is_leaf(shape, new)):
+        changed[key] = MEMBER
+        return
+    added, lost = compare(shape, old, new)
+    if added:
+        changed[key] = added
+    if lost:
+        removed[key] = lost
+
+
+@cache
+def blank(definition: str) -> dict[str, Any]:
+    """The object before it is created: Go's empty struct, whose fields are nobody's choice. Do not change it."""
+    return {name: _zero(definitions()[definition]["properties"][name]) for name in always_written(definition)}
+
+
+def _zero(field: Definition) -> Any:
+    if (name := target(field)) is not None:
+        return blank(name) if "properties" in definitions()[name] else None
+    match field.get("type"):
+        case "array":
+            return []
+        case "object":
+            return {}
+        case "boolean":
+            return False
+        case "integer" | "number":
+            return 0
+    return ""

@@ -1,0 +1,229 @@
+"""Strategic merge: a merge patch that knows, from the schema, which lists are maps in disguise.
+
+Lists with a merge key merge element by element, lists of scalars with strategy ``merge`` as sets; all others
+are replaced. Directives steer the rest: ``$patch``, ``$retainKeys``, ``$setElementOrder/<list>`` and
+``$deleteFromPrimitiveList/<list>``. The rules are those of Kubernetes' ``strategicpatch`` package, order of
+elements included.
+"""
+
+from typing import Any, Final, NoReturn
+
+from apimachinery import codec
+from apimachinery.errors import BadRequest, Invalid
+from apimachinery.patch.order import interleave, is_same, position, sorted_like
+from apimachinery.schema.shapes import Shape, shape_of
+
+_PATCH: Final = "$patch"
+_RETAIN: Final = "$retainKeys"
+_ORDER: Final = "$setElementOrder/"
+_DELETE: Final = "$deleteFromPrimitiveList/"
+
+Map = dict[str, Any]
+
+
+def apply(current: Map, patch: Map, definition: str) -> Map:
+    """``current`` with the patch merged in; neither is changed, unchanged parts are shared.
+
+    Raises:
+        BadRequest: a directive is malformed.
+        Invalid: the patch does not fit, for instance an element lacks its merge key.
+    """
+    return _merge_map(current, patch, shape_of(definition))
+
+
+def _merge_map(current: Map, patch: Map, shape: Shape) -> Map:
+    if _PATCH in patch:
+        return _directed(patch)
+    merged, patch = dict(current), dict(patch)
+    _retain_keys(merged, patch)
+    _order_lists(merged, patch, shape)
+    for key in sorted(patch, key=lambda name: not name.startswith(_DELETE)):  # what goes and comes, comes
+        if key.startswith(_DELETE):
+            _delete_scalars(merged, key.removeprefix(_DELETE), patch[key])
+        elif patch[key] is None:
+            merged.pop(key, None)
+        else:
+            _merge_value(merged, key, patch[key], shape.child(key))
+    return merged
+
+
+def _directed(patch: Map) -> Map:
+    match patch[_PATCH]:
+        case "replace":
+            replaced: Map = _plain({key: value for key, value in patch.items() if key != _PATCH})
+            return replaced
+        case "delete":
+            return {}
+    _fault(f"Unknown patch type: {patch[_PATCH]} in map: {_text(patch)}")
+
+
+def _merge_value(merged: Map, key: str, value: Any, shape: Shape) -> None:
+    present = merged.get(key)
+    if isinstance(value, dict) and _PATCH in value and not isinstance(present, dict):
+        merged.pop(key, None)  # nothing to direct: as in Kubernetes, not even "replace" adds
+    elif isinstance(present, dict) and isinstance(value, dict):
+        merged[key] = _plain(value) if shape.strategy == "replace" else _merge_map(present, value, shape)
+    elif isinstance(present, list) and isinstance(value, list):
+        merged[key] = _merge_list(present, value, shape) if shape.strategy == "merge" else _plain(value)
+    else:
+        merged[key] = _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    """What a patch adds where nothing was: without nulls in maps, and without directives."""
+    if isinstance(value, dict):
+        return {
+            key: _plain(one)
+            for key, one in value.items()
+            if one is not None and not _is_directive(key) and not (isinstance(one, dict) and _PATCH in one)
+        }
+    if isinstance(value, list):
+        return [_plain(one) for one in value if not (isinstance(one, dict) and _PATCH in one)]
+    return value
+
+
+def _is_directive(key: str) -> bool:
+    return key == _RETAIN or key.startswith((_ORDER, _DELETE))
+
+
+def _merge_list(present: list[Any], patch: list[Any], shape: Shape) -> list[Any]:
+    if not present and not patch:
+        return present
+    if _element_type(present, patch) is not dict:
+        merged = _unique([*present, *patch])
+        return _ordered(merged, patch, present, "")
+    if not shape.merge_key:
+        _fault(f"cannot merge lists without merge key for type {shape.element.name or 'map'}")
+    present, patch = _special_elements(present, patch, shape.merge_key)
+    merged = _merge_elements(present, patch, shape)
+    return _ordered(merged, patch, present, shape.merge_key)
+
+
+def _special_elements(present: list[Map], patch: list[Map], key: str) -> tuple[list[Map], list[Map]]:
+    """Do what elements with ``$patch`` ask for; what is left of both lists merges as usual."""
+    ordinary, replace = [], False
+    for element in patch:
+        match element.get(_PATCH):
+            case None:
+                ordinary.append(element)
+            case "delete":
+                doomed = _key_of(element, key)
+                present = [one for one in present if not is_same(one.get(key), doomed)]
+            case "replace":
+                replace = True
+            case "merge":
+                _fault("merging lists cannot yet be specified in the patch")
+            case unknown:
+                _fault(f"Unknown patch type: {unknown} in map: {_text(element)}")
+    return ([], [_plain(one) for one in ordinary]) if replace else (present, ordinary)
+
+
+def _merge_elements(present: list[Map], patch: list[Map], shape: Shape) -> list[Map]:
+    merged = list(present)
+    for element in patch:
+        wanted = _key_of(element, shape.merge_key)
+        for index, one in enumerate(merged):
+            if is_same(one.get(shape.merge_key), wanted):
+                merged[index] = _merge_map(one, element, shape.element)
+                break
+        else:
+            merged.append(_plain(element))
+    return merged
+
+
+def _ordered(merged: list[Any], wanted: list[Any], present: list[Any], key: str) -> list[Any]:
+    """The patch's elements in its order, the others in theirs, interleaved by the order of the live list."""
+    if key:
+        for one in (*merged, *wanted, *present):
+            _key_of(one, key)
+    named = [one for one in merged if position(wanted, one, key) >= 0]
+    others = [one for one in merged if position(wanted, one, key) < 0]
+    return interleave(sorted_like(present, others, key), sorted_like(wanted, named, key), present, key)
+
+
+def _retain_keys(merged: Map, patch: Map) -> None:
+    if _RETAIN not in patch:
+        return
+    retained = patch.pop(_RETAIN)
+    named = {key for key, value in patch.items() if value is not None and not key.startswith((_ORDER, _DELETE))}
+    if not isinstance(retained, list) or not named <= {key for key in retained if isinstance(key, str)}:
+        raise BadRequest("invalid patch format of retainKeys")
+    for key in [key for key in merged if key not in retained]:
+        del merged[key]
+
+
+def _order_lists(merged: Map, patch: Map, shape: Shape) -> None:
+    """Lists with ``$setElementOrder`` merge here, and are taken out of the patch."""
+    for directive in [key for key in patch if key.startswith(_ORDER)]:
+        order, name = patch.pop(directive), directive.removeprefix(_ORDER)
+        present, change = merged.get(name), patch.get(name)
+        if not (isinstance(order, list) and isinstance(change, list | None) and isinstance(present, list | None)):
+            raise BadRequest("invalid patch format of setElementOrder list")
+        if present is None and change is None:
+            continue
+        field = shape.child(name)
+        key = field.merge_key
+        _check_order(change or [], order, key)
+        if f"{_DELETE}{name}" in patch:
+            _delete_scalars(merged, name, patch.pop(f"{_DELETE}{name}"))
+            present = merged.get(name)
+        patch.pop(name, None)
+        if present is None or change is None:
+            combined = present if change is None else _plain(change)
+        else:
+            combined = _merge_list(present, change, field) if field.strategy == "merge" else _plain(change)
+        merged[name] = _ordered(combined or [], order, present or [], key)
+
+
+def _check_order(change: list[Any], order: list[Any], key: str) -> None:
+    """The patch's elements must stand in the order list, and in that order."""
+    if not order:
+        return
+    wanted = [one for one in change if not (isinstance(one, dict) and _PATCH in one)]
+    at = 0
+    for one in order:
+        if at < len(wanted) and is_same(_identity(wanted[at], key), _identity(one, key)):
+            at += 1
+    if at < len(wanted):
+        _fault(f"The order in patch list: {_text(change)} doesn't match $setElementOrder list: {_text(order)}")
+
+
+def _delete_scalars(merged: Map, name: str, doomed: Any) -> None:
+    if not isinstance(doomed, list) or not name:
+        raise BadRequest("invalid patch format of primitive list")
+    present = merged.get(name)
+    if isinstance(present, list):
+        merged[name] = [one for one in present if not any(is_same(one, gone) for gone in doomed)]
+
+
+def _identity(element: Any, key: str) -> Any:
+    return _key_of(element, key) if key else element
+
+
+def _key_of(element: Any, key: str) -> Any:
+    if not isinstance(element, dict):
+        _fault(f"expected a map with merge key {key}, found {_text(element)}")
+    if key not in element:
+        _fault(f"map: {_text(element)} does not contain declared merge key: {key}")
+    return element[key]
+
+
+def _element_type(*lists: list[Any]) -> type:
+    kinds = {type(one) for elements in lists for one in elements}
+    if list in kinds:
+        _fault("lists of lists are not supported")
+    if len(kinds) > 1:
+        _fault(f"list element types are not identical: {_text(lists)}")
+    return kinds.pop()
+
+
+def _unique(values: list[Any]) -> list[Any]:
+    return [one for index, one in enumerate(values) if position(values, one, "") == index]
+
+
+def _text(value: Any) -> str:
+    return codec.encode(value).decode()
+
+
+def _fault(why: str) -> NoReturn:
+    raise Invalid(why)

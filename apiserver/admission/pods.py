@@ -1,0 +1,43 @@
+"""What the cluster gives each new pod: patience with a node that is away, and a priority."""
+
+from typing import Any, Final
+
+from apimachinery.types.core_v1 import Pod, Toleration
+from apiserver.admission import Plugin
+from apiserver.request import Attributes
+
+NOT_READY: Final = "node.kubernetes.io/not-ready"
+UNREACHABLE: Final = "node.kubernetes.io/unreachable"
+TOLERATION_SECONDS: Final = 300
+
+
+class DefaultTolerationSeconds(Plugin):
+    """A pod stays five minutes on a node that is not ready or unreachable, unless it says otherwise."""
+
+    async def admit(self, attributes: Attributes, obj: Any | None, old: Any | None) -> None:
+        if attributes.verb != "create" or not isinstance(obj, Pod):
+            return
+        tolerations = obj.spec.tolerations or []
+        for key in (NOT_READY, UNREACHABLE):
+            if not any(_tolerates(one, key) for one in tolerations):
+                tolerations = [*tolerations, _for_a_while(key)]
+        obj.spec.tolerations = tolerations
+
+
+def _tolerates(toleration: Toleration, key: str) -> bool:
+    return (toleration.key or "") in ("", key) and (toleration.effect or "") in ("", "NoExecute")
+
+
+def _for_a_while(key: str) -> Toleration:
+    return Toleration(key=key, operator="Exists", effect="NoExecute", toleration_seconds=TOLERATION_SECONDS)
+
+
+class Priority(Plugin):
+    """Every pod has a priority; without a class it is 0, and it may push out those below it."""
+
+    async def admit(self, attributes: Attributes, obj: Any | None, old: Any | None) -> None:
+        if attributes.verb != "create" or not isinstance(obj, Pod):
+            return
+        if obj.spec.priority is None:
+            obj.spec.priority = 0
+        obj.spec.preemption_policy = obj.spec.preemption_policy or "PreemptLowerPriority"

@@ -1,0 +1,105 @@
+"""The application: who asks is settled here for every request, then it goes to the API or to FastAPI.
+
+FastAPI carries what is not the API proper: health, metrics, version, the docs page. ``/api`` and ``/apis`` go
+straight to the raw endpoint, which must not pay for a router.
+"""
+
+import logging
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse, Response
+
+from apimachinery import codec, errors
+from apiserver.authentication import Credentials, Union
+from apiserver.authorization import Authorizer
+from apiserver.handlers.endpoint import ApiEndpoint
+from apiserver.handlers.http import Request
+from apiserver.handlers.openapi import OpenAPI
+from apiserver.request import Attributes, User
+from apiserver.version import VERSION
+from component_base import metrics
+from component_base.health import Health
+
+log = logging.getLogger(__name__)
+
+ANONYMOUS: Final = User("system:anonymous", groups=("system:unauthenticated",))
+_PUBLIC: Final = ("/healthz", "/livez", "/readyz", "/version")
+
+
+class Application:
+    """The ASGI application of the apiserver."""
+
+    def __init__(
+        self, api: ApiEndpoint, openapi: OpenAPI, health: Health, authenticator: Union, authorizer: Authorizer
+    ) -> None:
+        self._api, self._openapi = api, openapi
+        self._authenticator, self._authorizer = authenticator, authorizer
+        self._rest = _fastapi(openapi, health)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive, send)
+        try:
+            await self._route(request, scope, receive, send)
+        except errors.ApiError as error:
+            if request.code:
+                log.info("%s %s: broke off: %s", request.method, request.path, error)
+                raise
+            await request.fail(error)
+        except RecursionError:
+            await _fail_unless_begun(request, errors.BadRequest("the body is nested too deeply"))
+        except Exception:
+            log.exception("%s %s: failed", request.method, request.path)
+            await _fail_unless_begun(request, errors.InternalError("Internal error occurred; the log tells more"))
+
+    async def _route(self, request: Request, scope: Any, receive: Any, send: Any) -> None:
+        path = request.path
+        if path.startswith(_PUBLIC):
+            await self._rest(scope, receive, send)
+            return
+        user = self._authenticator.authenticate(Credentials(request.headers, scope["extensions"]))
+        if path.startswith(("/api/", "/apis/")) or path in ("/api", "/apis"):
+            await self._api.serve(request, user)
+            return
+        await self._authorizer.authorize(Attributes(user, request.method.lower(), path))
+        if path.startswith("/openapi/"):
+            await self._openapi.serve(request)
+        else:
+            await self._rest(scope, receive, send)
+
+
+async def _fail_unless_begun(request: Request, error: errors.ApiError) -> None:
+    if not request.code:
+        await request.fail(error)
+
+
+def _fastapi(openapi: OpenAPI, health: Health) -> FastAPI:
+    """Everything that FastAPI serves."""
+    app = FastAPI(title="Peapod", docs_url=None, redoc_url=None, openapi_url=None)
+    app.router.routes.extend([*health.routes(), *metrics.routes()])
+
+    @app.get("/version")
+    async def version() -> dict[str, str]:
+        return VERSION
+
+    @app.get("/docs", response_class=HTMLResponse)
+    async def docs() -> str:
+        return openapi.page()
+
+    @app.get("/openapi.json")
+    async def document() -> dict[str, Any]:
+        return openapi.overview()
+
+    @app.get("/")
+    async def paths() -> dict[str, list[str]]:
+        known = ("/api", "/apis", "/docs", "/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version")
+        return {"paths": list(known)}
+
+    @app.exception_handler(404)
+    async def missing(request: Any, error: Any) -> Response:
+        status = errors.NotFound("the server could not find the requested resource").status()
+        return Response(codec.encode(status), 404, media_type="application/json")
+
+    return app

@@ -1,0 +1,194 @@
+"""The raw ASGI endpoint under ``/api`` and ``/apis``: one split of the path, one look-up, one handler.
+
+Generated routes would be tried one after the other; six hundred of them cost more than the request.
+"""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from apimachinery import errors
+from apiserver.authorization import Authorizer
+from apiserver.handlers import metrics, patches, verbs
+from apiserver.handlers.discovery import Discovery
+from apiserver.handlers.http import Request
+from apiserver.handlers.negotiation import negotiate
+from apiserver.handlers.rendering import renderer
+from apiserver.handlers.table import ResourceTable
+from apiserver.handlers.verbs import Call
+from apiserver.registry.resource import Subresource
+from apiserver.registry.store import Store
+from apiserver.request import Attributes, User
+
+log = logging.getLogger(__name__)
+
+_MANAGER_LIMIT: Final = 128
+
+_VERBS: Final[dict[str, Callable[[Call], Awaitable[None]]]] = {
+    "get": verbs.get,
+    "list": verbs.list_,
+    "watch": verbs.watch,
+    "create": verbs.create,
+    "update": verbs.update,
+    "patch": patches.patch_,
+    "delete": verbs.delete,
+    "deletecollection": verbs.delete_collection,
+}
+_OF_OBJECTS: Final = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "POST": "create"}
+_OF_COLLECTIONS: Final = {"GET": "list", "POST": "create", "DELETE": "deletecollection"}
+
+
+class Connector(Protocol):
+    """Serves the subresources that are streams of a node."""
+
+    async def connect(self, call: Call, rest: Sequence[str]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a path leads: what of ``/apis/<group>/<version>/...`` it names."""
+
+    group: str
+    version: str
+    namespace: str
+    resource: str
+    name: str
+    subresource: str
+    rest: Sequence[str]
+
+
+def locate(parts: Sequence[str]) -> Place | None:
+    """The place that a split path names; None for discovery documents, which name no resource."""
+    if parts[0] == "api":
+        group, version, tail = "", parts[1] if len(parts) > 1 else "", list(parts[2:])
+    else:
+        group = parts[1] if len(parts) > 1 else ""
+        version, tail = parts[2] if len(parts) > 2 else "", list(parts[3:])
+    if not tail:
+        return None
+    namespace = ""
+    if tail[0] == "namespaces" and len(tail) > 1:
+        namespace = tail[1]
+        if len(tail) > 2 and tail[2] not in ("status", "finalize"):
+            tail = tail[2:]
+        else:  # the namespace itself is meant
+            return Place(group, version, namespace, "namespaces", namespace, "".join(tail[2:3]), tail[3:])
+    resource, name, subresource, *rest = [*tail, "", ""][: max(3, len(tail))]
+    return Place(group, version, namespace, resource, name, subresource, rest)
+
+
+class ApiEndpoint:
+    """Serves every resource in the table."""
+
+    def __init__(
+        self, table: ResourceTable, discovery: Discovery, authorizer: Authorizer, connector: Connector
+    ) -> None:
+        self._table, self._discovery = table, discovery
+        self._authorizer, self._connector = authorizer, connector
+
+    async def serve(self, request: Request, user: User) -> None:
+        """Answer one request of a known user. Raises ApiError if it fails before an answer has begun."""
+        parts = request.path.strip("/").split("/")
+        place = locate(parts)
+        if place is None:
+            attributes = Attributes(user, request.method.lower(), request.path)
+            await self._authorizer.authorize(attributes)
+            await self._discovery.serve(request, parts)
+            return
+        store = self._table.find(place.group, place.version, place.resource)
+        if store is None:
+            raise errors.NotFound("the server could not find the requested resource")
+        subresource = self._subresource(store, place)
+        verb = _verb(request, place, subresource)
+        attributes = _attributes(request, user, place, verb)
+        await self._authorizer.authorize(attributes)
+        out = renderer(request, store.info, negotiate(request.headers.get("accept", "")))
+        call = Call(request, attributes, store, subresource, out)
+        await self._run(call, verb, place)
+
+    async def _run(self, call: Call, verb: str, place: Place) -> None:
+        started, code = time.perf_counter(), 500
+        streams = verb in ("watch", "connect")
+        if not streams:
+            metrics.inflight.add(1)
+        try:
+            if verb == "connect":
+                await self._connector.connect(call, place.rest)
+            else:
+                await _VERBS[verb](call)
+            code = call.request.code
+        except errors.ApiError as error:
+            code = error.code
+            raise
+        finally:
+            if not streams:
+                metrics.inflight.add(-1)
+                elapsed = time.perf_counter() - started
+                metrics.request_duration.observe(elapsed, verb.upper(), place.group, place.resource)
+            labels = (verb.upper(), place.group, place.version, place.resource, place.subresource, str(code))
+            metrics.requests_total.inc(*labels)
+
+    @staticmethod
+    def _subresource(store: Store[Any], place: Place) -> Subresource | None:
+        if not place.subresource:
+            return None
+        found = store.info.subresources.get(place.subresource)
+        if found is None or (place.rest and not found.connect):
+            raise errors.NotFound("the server could not find the requested resource")
+        return found
+
+
+def _verb(request: Request, place: Place, subresource: Subresource | None) -> str:
+    """Raises MethodNotAllowed if the place does not take the method."""
+    if subresource is not None and subresource.connect:
+        if request.method not in ("GET", "POST"):
+            raise _not_allowed()
+        return "connect"
+    method = "GET" if request.method == "HEAD" else request.method
+    verb = (_OF_OBJECTS if place.name else _OF_COLLECTIONS).get(method)
+    if verb == "create" and place.name and subresource is None:
+        verb = None
+    if verb == "list" and request.flag("watch"):
+        verb = "watch"
+    if verb is None:
+        raise _not_allowed()
+    return verb
+
+
+def _not_allowed() -> errors.MethodNotAllowed:
+    return errors.MethodNotAllowed("the server does not allow this method on the requested resource")
+
+
+def _attributes(request: Request, user: User, place: Place, verb: str) -> Attributes:
+    dry_run = False
+    if verb not in ("get", "list", "watch"):
+        for value in request.query_lists.get("dryRun", ()):
+            if value not in ("All", ""):
+                raise errors.BadRequest(f'dryRun: Unsupported value: "{value}": supported values: "All"')
+            dry_run = dry_run or value == "All"
+    return Attributes(
+        user=user,
+        verb=verb,
+        path=request.path,
+        group=place.group,
+        version=place.version,
+        resource=place.resource,
+        subresource=place.subresource,
+        namespace="" if place.resource == "namespaces" else place.namespace,
+        name=place.name,
+        dry_run=dry_run,
+        field_manager=_manager(request),
+        is_apply=verb == "patch" and patches.is_apply(request.headers.get("content-type", "")),
+    )
+
+
+def _manager(request: Request) -> str:
+    """Who is said to own what a write sets: as asked for, or the program that asks."""
+    manager = request.query.get("fieldManager")
+    if not manager:
+        return request.headers.get("user-agent", "unknown").partition("/")[0][:_MANAGER_LIMIT] or "unknown"
+    if len(manager) > _MANAGER_LIMIT or not manager.isprintable():
+        raise errors.BadRequest(f"fieldManager: Invalid value: must be at most {_MANAGER_LIMIT} printable characters")
+    return manager

@@ -1,0 +1,165 @@
+"""One HTTP request as the handlers see it, and the few ways in which they answer."""
+
+import gzip
+from collections.abc import Mapping
+from functools import cached_property
+from io import BytesIO
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from apimachinery import codec, errors
+from apimachinery.types.meta_v1 import Status
+
+BODY_LIMIT: Final = 3 * 1024 * 1024  # bytes, as the apiserver of Kubernetes has it
+_GZIP_FROM: Final = 128 * 1024  # bytes; below this compressing costs more than it saves
+JSON: Final = "application/json"
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Request:
+    """A request over ASGI. Everything but the path is parsed when it is first asked for."""
+
+    def __init__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.scope = scope
+        self.receive = receive
+        self._send = send
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.warnings: list[str] = []
+        """What the client should be told whatever the answer is: ``Warning`` headers."""
+        self.code = 0
+        """The status that was sent; 0 before."""
+
+    @cached_property
+    def query(self) -> Mapping[str, str]:
+        """Query parameters; of one that stands several times, the first."""
+        return {name: values[0] for name, values in self.query_lists.items()}
+
+    @cached_property
+    def query_lists(self) -> Mapping[str, list[str]]:
+        raw = self.scope["query_string"]
+        if not raw:
+            return {}
+        try:
+            return parse_qs(raw.decode(), keep_blank_values=True, max_num_fields=1000)
+        except ValueError as fault:
+            raise errors.BadRequest(f"the query cannot be read: {fault}") from fault
+
+    @cached_property
+    def headers(self) -> Mapping[str, str]:
+        return {name.decode("latin-1"): value.decode("latin-1") for name, value in self.scope["headers"]}
+
+    def flag(self, name: str) -> bool:
+        """A boolean parameter: present and empty counts as true, as in Go's clients."""
+        value = self.query.get(name)
+        if value is None or value in ("false", "0"):
+            return False
+        if value in ("", "true", "1"):
+            return True
+        raise errors.BadRequest(f"invalid value {value!r} for query parameter {name}: must be true or false")
+
+    def integer(self, name: str) -> int | None:
+        """A whole number of a parameter that is not negative."""
+        value = self.query.get(name)
+        if not value:
+            return None
+        if not value.isdecimal() or len(value) > 18:
+            raise errors.BadRequest(f"invalid value {value!r} for query parameter {name}: must be a whole number")
+        return int(value)
+
+    async def body(self) -> bytes:
+        """The whole body. Raises RequestEntityTooLarge above ``BODY_LIMIT``."""
+        declared = self.headers.get("content-length", "0")
+        if declared.isdecimal() and int(declared) > BODY_LIMIT:
+            raise _too_large()
+        chunks, size = [], 0
+        while True:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise errors.BadRequest("the client left before its request was complete")
+            chunk = message.get("body", b"")
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > BODY_LIMIT:
+                raise _too_large()
+            if not message.get("more_body"):
+                break
+        data = b"".join(chunks)
+        return _inflated(data) if self.headers.get("content-encoding") == "gzip" else data
+
+    async def respond(
+        self, code: int, body: bytes, content_type: str = JSON, memo: dict[Any, Any] | None = None
+    ) -> None:
+        """Answer, compressed where the client can read it and it pays.
+
+        Args:
+            memo: where to keep the compressed form of a body that will be sent again.
+        """
+        headers: Headers = [(b"content-type", content_type.encode())]
+        if len(body) >= _GZIP_FROM and "gzip" in self.headers.get("accept-encoding", ""):
+            body = _compressed(body, memo)
+            headers += [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
+        headers.append((b"content-length", str(len(body)).encode()))
+        await self.start(code, headers)
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def start(self, code: int, headers: Headers) -> None:
+        """Send the head of an answer."""
+        self.code = code
+        headers += [(b"warning", _warning(text)) for text in self.warnings]
+        headers.append((b"cache-control", b"no-cache, private"))
+        await self._send({"type": "http.response.start", "status": code, "headers": headers})
+
+    async def chunk(self, data: bytes, *, more: bool = True) -> None:
+        """Send a part of a streamed answer."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+    async def fail(self, error: errors.ApiError) -> None:
+        """Answer with the error's Status."""
+        headers: Headers = [(b"content-type", JSON.encode())]
+        body = codec.encode(error.status())
+        if error.retry_after:
+            headers.append((b"retry-after", str(error.retry_after).encode()))
+        if error.code == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
+        headers.append((b"content-length", str(len(body)).encode()))
+        await self.start(error.code, headers)
+        await self._send({"type": "http.response.body", "body": body})
+
+
+def success(details: Any = None) -> bytes:
+    """A Status that says that all went well."""
+    return codec.encode(Status(kind="Status", api_version="v1", status="Success", details=details))
+
+
+def _too_large() -> errors.RequestEntityTooLarge:
+    return errors.RequestEntityTooLarge(f"Request entity too large: limit is {BODY_LIMIT}")
+
+
+def _inflated(data: bytes) -> bytes:
+    """A compressed body, which may not grow beyond the limit either."""
+    try:
+        with gzip.GzipFile(fileobj=BytesIO(data)) as file:
+            plain = file.read(BODY_LIMIT + 1)
+    except (OSError, EOFError) as fault:
+        raise errors.BadRequest(f"the body is not valid gzip: {fault}") from fault
+    if len(plain) > BODY_LIMIT:
+        raise _too_large()
+    return plain
+
+
+def _compressed(body: bytes, memo: dict[Any, Any] | None) -> bytes:
+    if memo is None:
+        return gzip.compress(body, compresslevel=1)
+    kept: bytes | None = memo.get("gzip")
+    if kept is None:
+        kept = memo["gzip"] = gzip.compress(body, compresslevel=1)
+    return kept
+
+
+def _warning(text: str) -> bytes:
+    """RFC 7234: code 299, no agent, the text quoted; control characters cannot stand in a header."""
+    printable = "".join(char if char.isprintable() else " " for char in text)
+    quoted = printable.replace("\\", "\\\\").replace('"', '\\"')
+    return f'299 - "{quoted}"'.encode()

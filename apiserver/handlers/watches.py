@@ -1,0 +1,165 @@
+"""Watch streams: the events of a resource, as a client's selectors make them out.
+
+An object that comes to match is ADDED to that client, one that ceases to is DELETED. Events are encoded once
+for all plain watchers; a watcher that falls too far behind is cut off and may resume where it was.
+"""
+
+import asyncio
+import random
+from collections.abc import Iterable
+from typing import Any, Final
+
+from apimachinery import codec, errors
+from apimachinery.fields import Path
+from apimachinery.meta import Key
+from apiserver.handlers import metrics
+from apiserver.handlers.http import JSON, Request
+from apiserver.handlers.lists import parse_revision
+from apiserver.handlers.rendering import Renderer
+from apiserver.handlers.selection import Selection
+from apiserver.registry.store import Store
+from apiserver.storage import Event, EventType, Lagged, Stored, Subscription
+
+_SHORTEST: Final = 1800.0  # s that a watch is kept open when the client does not say; upstream's minimum
+_BOOKMARK_EVERY: Final = 60.0
+_MATCH: Final = Path("resourceVersionMatch")
+_INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
+
+
+class _Left(errors.ApiError):
+    """The client is gone, or the server is going."""
+
+
+class Watch:
+    """One client's stream."""
+
+    def __init__(self, request: Request, store: Store[Any], namespace: str, chosen: Selection, out: Renderer) -> None:
+        self._request, self._store, self._namespace = request, store, namespace
+        self._chosen, self._out = chosen, out
+        self._plain = chosen.everything and out.is_plain
+        self._bookmarks = request.flag("allowWatchBookmarks")
+        asked = request.integer("timeoutSeconds")
+        self._timeout = float(asked) if asked else _SHORTEST * (1 + random.random())
+
+    async def run(self) -> None:
+        """Stream until the client leaves, the time is up or the server stops."""
+        subscription, initial = await self._open()
+        with subscription, metrics.watching(self._store.info.resource):
+            ending = self._end_with(subscription)
+            try:
+                await self._request.start(200, [(b"content-type", JSON.encode())])
+                await self._request.chunk(b"".join(self._initial(initial, subscription)))
+                await self._stream(subscription)
+                await self._request.chunk(b"", more=False)
+            finally:
+                for task in ending:
+                    task.cancel()
+
+    async def _open(self) -> tuple[Subscription[Any], list[Stored[Any]] | None]:
+        """The subscription, and the objects that the client must be shown first (None: none)."""
+        cache, query = self._store.cache, self._request.query
+        revision = parse_revision(query.get("resourceVersion", ""))
+        wants_initial = self._request.flag("sendInitialEvents")
+        if wants_initial and query.get("resourceVersionMatch") != "NotOlderThan":
+            raise errors.invalid("ListOptions", "meta.k8s.io", "", [_MATCH.forbidden(
+                'sendInitialEvents requires setting resourceVersionMatch to "NotOlderThan"'
+            )])  # fmt: skip
+        if revision is None:
+            await cache.wait_current()
+        else:
+            await cache.wait_until(revision)
+        if wants_initial or not revision:
+            unwanted = query.get("sendInitialEvents") == "false"
+            return cache.watch(self._prefix, cache.revision), None if unwanted else self._present()
+        return cache.watch(self._prefix, revision), None
+
+    @property
+    def _prefix(self) -> str:
+        """As narrow as the selection allows: one object's key, a namespace, or all."""
+        name, info = self._chosen.exact("metadata.name"), self._store.info
+        if name is not None and (self._namespace or not info.resource.namespaced):
+            return info.storage_key(Key(self._namespace, name))
+        return info.storage_prefix(self._namespace)
+
+    def _present(self) -> list[Stored[Any]]:
+        prefix = self._prefix
+        if not prefix.endswith("/"):
+            one = self._store.cache.get(prefix)
+            return [one] if one is not None and self._chosen.matches(one.object) else []
+        return [one for one in self._store.cache.items(prefix)[0] if self._chosen.matches(one.object)]
+
+    def _end_with(self, subscription: Subscription[Any]) -> list["asyncio.Task[None]"]:
+        """Let the stream end when the client goes, or the server does."""
+
+        async def client_leaves() -> None:
+            while (await self._request.receive())["type"] != "http.disconnect":
+                pass
+            subscription.end(_Left("the client left"))
+
+        async def server_stops() -> None:
+            await self._request.scope["state"]["stopping"].wait()
+            subscription.end(_Left("the server stops"))
+
+        return [asyncio.create_task(client_leaves()), asyncio.create_task(server_stops())]
+
+    def _initial(self, objects: list[Stored[Any]] | None, subscription: Subscription[Any]) -> Iterable[bytes]:
+        if objects is None:
+            return
+        for stored in objects:
+            yield _line("ADDED", self._out.shown(stored))
+        if self._request.flag("sendInitialEvents") and self._bookmarks:
+            yield self._bookmark(subscription.revision, {_INITIAL_EVENTS_END: "true"})
+
+    async def _stream(self, subscription: Subscription[Any]) -> None:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._timeout
+        bookmark_at = loop.time() + _BOOKMARK_EVERY if self._bookmarks else end
+        while (now := loop.time()) < end:
+            try:
+                events = await subscription.next(timeout=max(0.0, min(end, bookmark_at) - now))
+            except _Left:
+                return
+            except Lagged:
+                return  # a plain end lets the client resume from what it has; an error would make it list
+            except errors.ApiError as fault:
+                await self._request.chunk(_line("ERROR", codec.encode(fault.status())))
+                return
+            if events and (data := b"".join(self._lines(events))):
+                await self._request.chunk(data)
+            if self._bookmarks and loop.time() >= bookmark_at:
+                await self._request.chunk(self._bookmark(subscription.revision))
+                bookmark_at = loop.time() + _BOOKMARK_EVERY
+        if self._bookmarks:
+            await self._request.chunk(self._bookmark(subscription.revision))
+
+    def _lines(self, events: Iterable[Event[Any]]) -> Iterable[bytes]:
+        if self._plain:
+            for event in events:
+                yield event.line(event.type)
+            return
+        for event in events:
+            kind = self._kind(event)
+            if kind is not None:
+                yield event.line(kind) if self._out.is_plain else _line(kind, self._out.shown(event.shown(kind)))
+
+    def _kind(self, event: Event[Any]) -> EventType | None:
+        """What the event is to this client; None if it is nothing."""
+        after = event.new is not None and self._chosen.matches(event.new.object)
+        before = event.old is not None and self._chosen.matches(event.old.object)
+        if after:
+            return "MODIFIED" if before else "ADDED"
+        return "DELETED" if before else None
+
+    def _bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> bytes:
+        resource = self._store.info.resource
+        metadata: dict[str, Any] = {"resourceVersion": str(revision), "creationTimestamp": None}
+        if annotations:
+            metadata["annotations"] = annotations
+        return _line(
+            "BOOKMARK",
+            codec.encode({"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}),
+        )
+
+
+def _line(kind: str, data: bytes) -> bytes:
+    return b'{"type":"%b","object":%b}\n' % (kind.encode(), data)

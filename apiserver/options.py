@@ -1,0 +1,83 @@
+"""The apiserver's flags, under Kubernetes' names."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+from component_base.flags import Options, group, option
+from component_base.values import Duration, IPAddress, PortRange
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServingOptions:
+    """Where the API is served, and with which certificate."""
+
+    bind_address: IPAddress = option("0.0.0.0", "Address to listen on; all interfaces by default.")
+    secure_port: int = option(6443, "Port of HTTPS.")
+    advertise_address: IPv4Address | None = option(
+        None, "Address by which the cluster reaches this server; the one of the default route if not given."
+    )
+    tls_cert_file: Path = option(help="Certificate of the server, with its chain.")
+    tls_private_key_file: Path = option(help="Key of that certificate.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EtcdOptions:
+    """Where objects are kept."""
+
+    etcd_servers: tuple[str, ...] = option(("http://127.0.0.1:2379",), "URLs of the etcd members.")
+    etcd_cafile: Path | None = option(None, "CA of etcd's certificates.")
+    etcd_certfile: Path | None = option(None, "Client certificate to show to etcd.")
+    etcd_keyfile: Path | None = option(None, "Key of that certificate.")
+    etcd_compaction_interval: Duration = option(
+        "5m", "How often old revisions are compacted, and how long they are kept; 0 leaves it to others."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdentityOptions:
+    """Who may ask."""
+
+    client_ca_file: Path | None = option(None, "CA whose client certificates name users and groups.")
+    token_auth_file: Path | None = option(None, 'File of bearer tokens: token,user,uid,"group,..." a line.')
+    authorization_mode: tuple[str, ...] = option(("AlwaysAllow",), "What decides who may do what; AlwaysAllow so far.")
+    service_account_issuer: str = option(
+        "https://kubernetes.default.svc", "Issuer that tokens of service accounts name."
+    )
+    service_account_key_file: Path | None = option(None, "Key that verifies tokens of service accounts.")
+    service_account_signing_key_file: Path | None = option(None, "Key that signs them.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class KubeletOptions:
+    """How the nodes' kubelets are reached, for logs and exec."""
+
+    kubelet_client_certificate: Path | None = option(None, "Client certificate to show to kubelets.")
+    kubelet_client_key: Path | None = option(None, "Key of that certificate.")
+    kubelet_certificate_authority: Path | None = option(None, "CA of the kubelets' certificates.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceOptions:
+    """What services are given."""
+
+    service_cluster_ip_range: IPv4Network = option("10.0.0.0/16", "Addresses of services.")
+    service_node_port_range: PortRange = option("30000-32767", "Ports that services may have on every node.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiserverOptions(Options):
+    """All of them."""
+
+    serving: ServingOptions = group("Serving", ServingOptions)
+    etcd: EtcdOptions = group("etcd", EtcdOptions)
+    identity: IdentityOptions = group("Identities", IdentityOptions)
+    kubelets: KubeletOptions = group("Kubelets", KubeletOptions)
+    services: ServiceOptions = group("Services", ServiceOptions)
+
+    def __post_init__(self) -> None:
+        if self.services.service_cluster_ip_range.num_addresses < 8:
+            raise ValueError("--service-cluster-ip-range must hold at least 8 addresses (a /29)")
+        unknown = set(self.identity.authorization_mode) - {"AlwaysAllow"}
+        if unknown:
+            raise ValueError(f"--authorization-mode {','.join(sorted(unknown))} is not known; AlwaysAllow is")

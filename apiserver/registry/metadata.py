@@ -1,0 +1,127 @@
+"""The rules of ``metadata`` that hold for every kind."""
+
+import secrets
+import uuid
+from collections.abc import Iterator
+from typing import Final
+
+from apimachinery import meta
+from apimachinery.fields import FieldError, Path
+from apimachinery.types.meta_v1 import ObjectMeta
+from apimachinery.types.objects import KubeObject
+from apiserver.registry.names import NameRule, check, dns_label, qualified_name, validate_annotations, validate_labels
+
+_METADATA: Final = Path("metadata")
+_SUFFIX_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"  # Kubernetes' own: no vowels, so no words
+_SUFFIX_LENGTH: Final = 5
+_GENERATED_BASE: Final = 63 - _SUFFIX_LENGTH
+
+
+def generate_name(prefix: str) -> str:
+    """A name that begins with ``prefix`` (shortened where needed) and ends in five random characters."""
+    suffix = "".join(secrets.choice(_SUFFIX_ALPHABET) for _ in range(_SUFFIX_LENGTH))
+    return prefix[:_GENERATED_BASE] + suffix
+
+
+def fill_for_create(metadata: ObjectMeta, namespace: str) -> None:
+    """Give a new object its identity; what a client may not choose is overwritten."""
+    if not metadata.name and metadata.generate_name:
+        metadata.name = generate_name(metadata.generate_name)
+    metadata.namespace = namespace or None
+    metadata.uid = str(uuid.uuid4())
+    metadata.creation_timestamp = meta.now()
+    metadata.deletion_timestamp = None
+    metadata.deletion_grace_period_seconds = None
+    metadata.resource_version = None
+    metadata.self_link = None
+    metadata.generation = None
+    _drop_empty(metadata)
+
+
+def _drop_empty(metadata: ObjectMeta) -> None:
+    """Go leaves empty maps and lists out, and a client that compares would see a difference."""
+    metadata.labels = metadata.labels or None
+    metadata.annotations = metadata.annotations or None
+    metadata.finalizers = metadata.finalizers or None
+    metadata.owner_references = metadata.owner_references or None
+
+
+def fill_for_update(new: ObjectMeta, old: ObjectMeta) -> None:
+    """Carry over what an update may not change or may leave out."""
+    new.namespace = old.namespace
+    new.uid = new.uid or old.uid
+    new.creation_timestamp = old.creation_timestamp
+    new.deletion_timestamp = old.deletion_timestamp
+    new.deletion_grace_period_seconds = old.deletion_grace_period_seconds
+    new.generate_name = new.generate_name or old.generate_name
+    new.generation = old.generation
+    new.self_link = None
+    _drop_empty(new)
+
+
+def validate(obj: KubeObject, *, namespaced: bool, name_rule: NameRule) -> Iterator[FieldError]:
+    metadata = obj.metadata
+    if metadata.generate_name:
+        # a generated name gets an alphanumeric end, so a prefix may end in a hyphen or dot
+        yield from check(_METADATA / "generateName", metadata.generate_name.rstrip("-."), name_rule)
+    if not metadata.name:
+        yield (_METADATA / "name").required("name or generateName is required")
+    else:
+        yield from check(_METADATA / "name", metadata.name, name_rule)
+    if namespaced:
+        yield from _namespace(metadata.namespace)
+    elif metadata.namespace:
+        yield (_METADATA / "namespace").forbidden("not allowed on this type")
+    yield from validate_labels(_METADATA / "labels", metadata.labels)
+    yield from validate_annotations(_METADATA / "annotations", metadata.annotations)
+    yield from _finalizers(metadata)
+    yield from _owners(metadata)
+
+
+def _namespace(namespace: str | None) -> Iterator[FieldError]:
+    if not namespace:
+        yield (_METADATA / "namespace").required()
+    else:
+        yield from check(_METADATA / "namespace", namespace, dns_label)
+
+
+def _finalizers(metadata: ObjectMeta) -> Iterator[FieldError]:
+    for i, name in enumerate(metadata.finalizers or ()):
+        path = (_METADATA / "finalizers")[i]
+        yield from check(path, name, qualified_name)
+        if "/" not in name and name not in ("orphan", "foregroundDeletion", "kubernetes"):
+            yield path.invalid(name, "name is neither a standard finalizer name nor is it fully qualified")
+
+
+def _owners(metadata: ObjectMeta) -> Iterator[FieldError]:
+    controllers = 0
+    for i, owner in enumerate(metadata.owner_references or ()):
+        path = (_METADATA / "ownerReferences")[i]
+        for field, value in (
+            ("apiVersion", owner.api_version),
+            ("kind", owner.kind),
+            ("name", owner.name),
+            ("uid", owner.uid),
+        ):
+            if not value:
+                yield (path / field).invalid(value, "must not be empty")
+        controllers += bool(owner.controller)
+    if controllers > 1:
+        yield (_METADATA / "ownerReferences").invalid(
+            controllers, "Only one reference can have Controller set to true. Found several"
+        )
+
+
+def validate_update(new: KubeObject, old: KubeObject) -> Iterator[FieldError]:
+    for field, after, before in (
+        ("name", new.metadata.name, old.metadata.name),
+        ("uid", new.metadata.uid, old.metadata.uid),
+    ):
+        if after != before:
+            yield (_METADATA / field).invalid(after, "field is immutable")
+    if old.metadata.deletion_timestamp and (
+        added := set(new.metadata.finalizers or ()) - set(old.metadata.finalizers or ())
+    ):
+        yield (_METADATA / "finalizers").forbidden(
+            f"no new finalizers can be added if the object is being deleted, found new finalizers {sorted(added)}"
+        )

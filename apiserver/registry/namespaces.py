@@ -1,0 +1,62 @@
+"""Namespaces: they go only when the namespace controller has emptied them and taken its finalizer off."""
+
+from collections.abc import Iterator
+
+from apimachinery.fields import FieldError
+from apimachinery.types.core_v1 import Namespace, NamespaceStatus
+from apiserver.registry import columns
+from apiserver.registry.names import dns_label
+from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.strategy import StatusStrategy, Strategy
+
+NAME_LABEL = "kubernetes.io/metadata.name"
+FINALIZER = "kubernetes"
+CRUD = ("create", "delete", "get", "list", "patch", "update", "watch")
+
+
+class NamespaceStrategy(Strategy[Namespace]):
+    name_rule = staticmethod(dns_label)
+
+    def default(self, obj: Namespace) -> None:
+        if obj.metadata.name:
+            obj.metadata.labels = {**(obj.metadata.labels or {}), NAME_LABEL: obj.metadata.name}
+
+    def prepare_for_create(self, obj: Namespace) -> None:
+        obj.status = NamespaceStatus(phase="Active")
+        finalizers = obj.spec.finalizers or []
+        obj.spec.finalizers = finalizers if FINALIZER in finalizers else [*finalizers, FINALIZER]
+
+    def prepare_for_update(self, obj: Namespace, old: Namespace) -> None:
+        obj.spec.finalizers = old.spec.finalizers
+        obj.status = old.status
+
+    def awaits(self, obj: Namespace) -> bool:
+        return bool(obj.spec.finalizers)
+
+    def mark_deleted(self, obj: Namespace) -> None:
+        obj.status.phase = "Terminating"
+
+
+class FinalizeStrategy(NamespaceStrategy):
+    """``/finalize``: only the finalizers may change."""
+
+    def prepare_for_update(self, obj: Namespace, old: Namespace) -> None:
+        obj.status = old.status
+
+    def validate_update(self, obj: Namespace, old: Namespace) -> Iterator[FieldError]:
+        yield from ()
+
+
+NAMESPACES = ResourceInfo(
+    Namespace,
+    NamespaceStrategy(),
+    singular="namespace",
+    short_names=("ns",),
+    columns=(columns.name(), columns.Column("Status", lambda obj: obj.status.phase), columns.age()),
+    fields={"status.phase": lambda obj: obj.status.phase or "", "name": lambda obj: obj.metadata.name or ""},
+    subresources={
+        "status": Subresource(("get", "patch", "update"), strategy=StatusStrategy(NamespaceStrategy())),
+        "finalize": Subresource(("update",), strategy=FinalizeStrategy()),
+    },
+    verbs=CRUD,
+)

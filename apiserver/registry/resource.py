@@ -1,0 +1,133 @@
+"""One row of the resource table: all that the server knows of a resource."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+from apimachinery import scheme
+from apimachinery.meta import Key
+from apimachinery.schema.definitions import definition_name
+from apimachinery.types.objects import KubeObject
+from apiserver.registry.columns import Column
+from apiserver.registry.strategy import Strategy
+
+T = TypeVar("T", bound=KubeObject)
+
+CRUD = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+
+@dataclass(frozen=True)
+class View:
+    """Another kind through which a resource can be read and written, such as ``Scale``.
+
+    ``read`` makes the view of an object; ``write`` copies what the view may change into an object.
+    """
+
+    type: type[KubeObject]
+    group: str
+    version: str
+    kind: str
+    read: Callable[[Any], Any]
+    write: Callable[[Any, Any], None]
+
+
+@dataclass(frozen=True)
+class Subresource:
+    """One part of an object with a path of its own.
+
+    One of these says how it is served: ``strategy`` writes the whole object under other rules, ``view`` shows it
+    as another kind, ``create`` turns a posted object into a change, ``connect`` names a stream of the node.
+    """
+
+    verbs: Sequence[str]
+    strategy: Strategy[Any] | None = None
+    view: View | None = None
+    create: "PostedChange | None" = None
+    connect: bool = False
+    kind: str = ""
+    """The kind that discovery names, where it is not the resource's own."""
+
+
+@dataclass(frozen=True)
+class PostedChange:
+    """A subresource that is posted and changes the object it is posted to, such as a Binding."""
+
+    type: type[KubeObject]
+    apply: Callable[[Any, Any], None]
+    """(current object's private copy, what was posted); raises an ApiError if it cannot be."""
+
+
+class Allocator(Protocol):
+    """Gives an object what must be unique in the cluster (addresses, ports), in the object's own transaction."""
+
+    def allocate(self, obj: Any, old: Any | None, taken: frozenset[str]) -> "Allocation":
+        """Fill in ``obj`` what it has not, avoiding ``taken`` keys, and say what the transaction must claim.
+
+        Raises:
+            ApiError: what the object asks for by name is in ``taken``, or nothing is free.
+        """
+        ...
+
+    def release(self, obj: Any) -> Sequence[str]:
+        """The keys that go with the object."""
+        ...
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """Keys that a write must newly own, and keys that it gives back."""
+
+    claims: Sequence[str] = ()
+    releases: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class ResourceInfo(Generic[T]):
+    """A row. Everything else in the server is generic."""
+
+    type: type[T]
+    strategy: Strategy[T]
+    columns: Sequence[Column[T]]
+    singular: str
+    short_names: Sequence[str] = ()
+    categories: Sequence[str] = ()
+    fields: Mapping[str, Callable[[T], str]] = field(default_factory=dict)
+    """What a field selector may ask for, besides metadata.name and metadata.namespace."""
+    subresources: Mapping[str, Subresource] = field(default_factory=dict)
+    allocator: Allocator | None = None
+    ttl_seconds: int | None = None
+    """How long an object lives after its last write; None is for ever."""
+    verbs: Sequence[str] = CRUD
+
+    @property
+    def resource(self) -> scheme.Resource:
+        return scheme.resource_of(self.type)
+
+    @property
+    def definition(self) -> str:
+        """The name of the kind's definition in the schema."""
+        return _definition(self.resource)
+
+    def reset_fields(self, subresource: str) -> tuple[str, ...]:
+        """The top-level fields that a write through this path does not take from the client."""
+        if "status" not in self.subresources:
+            return ()
+        return ("spec",) if subresource == "status" else ("status",)
+
+    @property
+    def prefix(self) -> str:
+        """Where the objects lie in storage; ends in a slash."""
+        return f"/registry/{self.resource.group or 'core'}/{self.resource.plural}/"
+
+    def storage_key(self, key: Key) -> str:
+        return f"{self.prefix}{key.namespace or '-'}/{key.name}"
+
+    def storage_prefix(self, namespace: str) -> str:
+        return f"{self.prefix}{namespace}/" if namespace else self.prefix
+
+
+def _definition(resource: scheme.Resource) -> str:
+    name = definition_name(resource.group, resource.version, resource.kind)
+    if name is None:
+        raise KeyError(f"the schema has no {resource.kind} of {resource.api_version}")
+    return name

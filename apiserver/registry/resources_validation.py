@@ -1,0 +1,47 @@
+"""Amounts of resources: quantities, their names, and limits against requests."""
+
+from collections.abc import Iterator, Mapping
+
+from apimachinery import quantity
+from apimachinery.fields import FieldError, Path
+from apimachinery.types import core_v1 as v1
+from apimachinery.types.base import Quantity
+from apiserver.registry import names
+
+
+def validate_requirements(path: Path, resources: v1.ResourceRequirements) -> Iterator[FieldError]:
+    limits, requests = resources.limits or {}, resources.requests or {}
+    faults = [*validate_amounts(path / "limits", limits), *validate_amounts(path / "requests", requests)]
+    yield from faults
+    if faults:
+        return
+    for name, amount in requests.items():
+        if name in limits and quantity.parse(amount) > quantity.parse(limits[name]):
+            yield (path / "requests").invalid(
+                str(amount), f"must be less than or equal to {name} limit of {limits[name]}"
+            )
+
+
+def validate_amounts(path: Path, amounts: Mapping[str, Quantity] | None) -> Iterator[FieldError]:
+    for name, amount in (amounts or {}).items():
+        yield from names.check(path, name, names.qualified_name)
+        yield from validate_quantity(path.key(name), amount)
+
+
+def validate_quantity(path: Path, amount: Quantity) -> Iterator[FieldError]:
+    try:
+        number = quantity.parse(amount)
+    except ValueError as fault:
+        yield path.invalid(amount, str(fault))
+        return
+    if number < 0:
+        yield path.invalid(str(amount), "must be greater than or equal to 0")
+
+
+def canonical(amounts: dict[str, Quantity] | None) -> None:
+    """Put amounts into the spelling that is stored; what is no quantity is left for validation to name."""
+    for name, amount in (amounts or {}).items():
+        try:
+            amounts[name] = quantity.canonical(amount)  # type: ignore[index]
+        except ValueError:
+            continue

@@ -1,0 +1,94 @@
+"""The hooks by which a resource differs from the others. The generic store owns the order of the steps.
+
+Hooks are synchronous and do no I/O. ``obj`` is the request's own object and may be changed in the
+``default`` and ``prepare`` hooks; ``old`` is shared with the watch cache and is read only.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from apimachinery.fields import FieldError
+from apimachinery.types.objects import KubeObject
+from apiserver.registry.names import NameRule, dns_subdomain
+
+T = TypeVar("T", bound=KubeObject)
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """How a delete proceeds: at once, or after ``grace_seconds`` during which the object says so itself."""
+
+    grace_seconds: int = 0
+    graceful: bool = False
+
+
+class Strategy(Generic[T]):
+    """What every resource does unless it says otherwise: nothing."""
+
+    name_rule: NameRule = staticmethod(dns_subdomain)
+    allow_create_on_update = False
+    """Whether a PUT may make an object that is not there."""
+    allow_unconditional_update = True
+    """Whether a PUT without resourceVersion is accepted."""
+
+    def default(self, obj: T) -> None:
+        """Fill in what a client left out, as every reader of the object may expect it."""
+
+    def prepare_for_create(self, obj: T) -> None:
+        """Take out what a client may not set."""
+
+    def prepare_for_update(self, obj: T, old: T) -> None:
+        """Take back what a client may not change through this path (a status, mostly)."""
+
+    def validate(self, obj: T) -> Iterator[FieldError]:
+        """Every fault of the object."""
+        yield from ()
+
+    def validate_update(self, obj: T, old: T) -> Iterator[FieldError]:
+        """Every fault of the change; what holds for any object of the kind is ``validate``'s."""
+        yield from ()
+
+    returns_deleted = False
+    """Whether a delete answers with the object instead of a Status."""
+    counts_generations = False
+    """Whether ``metadata.generation`` counts the changes of the desired state."""
+
+    def desired_state(self, obj: T) -> Any:
+        """What raises the generation when it changes."""
+        return getattr(obj, "spec", None)
+
+    def awaits(self, obj: T) -> bool:
+        """Whether something besides ``metadata.finalizers`` keeps a deleted object from going."""
+        return False
+
+    def mark_deleted(self, obj: T) -> None:
+        """What else shows that an object is on its way out, once its deletionTimestamp is set."""
+
+    def delete(self, obj: T, grace_seconds: int | None) -> Deletion:
+        """How a delete of ``obj`` proceeds, given what the client asked for."""
+        return Deletion()
+
+    def warnings(self, obj: T) -> Iterator[str]:
+        """What the writer should be told without being refused."""
+        yield from ()
+
+
+class StatusStrategy(Strategy[T]):
+    """``/status`` of a resource: the roles of spec and status are swapped."""
+
+    def __init__(self, main: Strategy[T]) -> None:
+        self._main = main
+        self.name_rule = main.name_rule
+
+    def default(self, obj: T) -> None:
+        self._main.default(obj)
+
+    def prepare_for_update(self, obj: T, old: T) -> None:
+        """The spec and the owners are the main resource's to change; labels and annotations may come along."""
+        if hasattr(old, "spec"):
+            obj.spec = old.spec  # type: ignore[attr-defined]
+        obj.metadata.owner_references = old.metadata.owner_references
+
+    def desired_state(self, obj: T) -> Any:
+        return None

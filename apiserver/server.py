@@ -1,0 +1,153 @@
+"""Puts the apiserver together from its options, and runs it."""
+
+import asyncio
+import logging
+import socket
+import ssl
+from ipaddress import IPv4Address
+from typing import Any, Final
+
+from apimachinery.meta import Key
+from apimachinery.types.core_v1 import Namespace
+from apiserver.admission import Chain, Plugin
+from apiserver.admission.namespace_lifecycle import NamespaceLifecycle
+from apiserver.admission.pods import DefaultTolerationSeconds, Priority
+from apiserver.app import Application
+from apiserver.authentication import Authenticator, Union
+from apiserver.authentication.tokens import TokenFile
+from apiserver.authentication.x509 import X509
+from apiserver.authorization import AlwaysAllow
+from apiserver.bootstrap import Bootstrap
+from apiserver.handlers.discovery import Discovery
+from apiserver.handlers.endpoint import ApiEndpoint
+from apiserver.handlers.node_proxy import NodeProxy
+from apiserver.handlers.openapi import OpenAPI
+from apiserver.handlers.table import ResourceTable
+from apiserver.options import ApiserverOptions, EtcdOptions, IdentityOptions, KubeletOptions
+from apiserver.registry.builtin import builtin
+from apiserver.registry.repair import ClaimsRepair
+from apiserver.registry.store import Store
+from apiserver.storage import Etcd, EtcdConfig, Storage
+from component_base.daemon import freeze
+from component_base.health import Health, Unhealthy
+from component_base.serving import TLS, Server
+
+log = logging.getLogger(__name__)
+
+_LEAVE_SECONDS: Final = 1.0
+
+
+async def serve(options: ApiserverOptions) -> None:
+    """Run until cancelled."""
+    etcd = Etcd(_etcd(options.etcd))
+    storage = Storage(etcd, options.etcd.etcd_compaction_interval)
+    table, admission = ResourceTable(), Chain()
+    ports = range(options.services.service_node_port_range.first, options.services.service_node_port_range.last + 1)
+    for info in builtin(options.services.service_cluster_ip_range, ports):
+        table.add(Store(info, storage, admission))
+    admission.use(_plugins(table))  # they look at what the stores hold
+    advertised = str(options.serving.advertise_address or _own_address())
+    port = options.serving.secure_port
+    bootstrap = Bootstrap(table, options.services.service_cluster_ip_range, advertised, port)
+    app = _application(options, table, storage, f"{advertised}:{port}")
+    tls = TLS(options.serving.tls_cert_file, options.serving.tls_private_key_file, options.identity.client_ca_file)
+    server = Server(app, [(str(options.serving.bind_address), port)], tls=tls)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(storage.run(), name="storage")
+            tasks.create_task(server.run(), name="server")
+            await storage.wait_ready()
+            freeze()
+            tasks.create_task(bootstrap.run(), name="bootstrap")
+            services = table.find("", "v1", "services")
+            assert services is not None
+            tasks.create_task(ClaimsRepair(services).run(), name="claims-repair")
+    finally:
+        await _leave(bootstrap)
+        await etcd.close()
+
+
+async def _leave(bootstrap: Bootstrap) -> None:
+    """Say that this apiserver goes; if etcd is away, its lease will run out instead."""
+    try:
+        async with asyncio.timeout(_LEAVE_SECONDS):
+            await bootstrap.leave()
+    except Exception as fault:  # whatever it is, it must not keep the process from ending
+        log.info("bootstrap: could not leave the endpoints: %s", fault)
+
+
+def _plugins(table: ResourceTable) -> list[Plugin]:
+    namespaces = table.find("", "v1", "namespaces")
+    assert namespaces is not None
+
+    async def find(name: str) -> Namespace | None:
+        key = namespaces.info.storage_key(Key("", name))
+        stored = namespaces.cache.get(key) if namespaces.cache.is_loaded else None
+        if stored is None:
+            stored = await namespaces.storage.get(key, Namespace)
+        return stored.object if stored else None
+
+    return [NamespaceLifecycle(find), DefaultTolerationSeconds(), Priority()]
+
+
+def _application(options: ApiserverOptions, table: ResourceTable, storage: Storage, address: str) -> Application:
+    authorizer = AlwaysAllow()
+    nodes: Any = table.find("", "v1", "nodes")
+    endpoint = ApiEndpoint(
+        table, Discovery(table, address), authorizer, NodeProxy(nodes, _kubelet_tls(options.kubelets))
+    )
+    authenticator = Union(_authenticators(options.identity))
+    return Application(endpoint, OpenAPI(table), _health(table, storage), authenticator, authorizer)
+
+
+def _authenticators(options: IdentityOptions) -> list[Authenticator]:
+    found: list[Authenticator] = []
+    if options.client_ca_file is not None:
+        found.append(X509())
+    if options.token_auth_file is not None:
+        found.append(TokenFile(options.token_auth_file))
+    return found
+
+
+def _health(table: ResourceTable, storage: Storage) -> Health:
+    health = Health()
+    health.add("etcd", storage.check, live=False)
+
+    def caches() -> None:
+        behind = [store.info.resource.plural for store in table.stores() if not store.cache.is_loaded]
+        if behind:
+            raise Unhealthy(f"not loaded: {', '.join(behind)}")
+
+    health.add("informer-sync", caches, live=False)
+    return health
+
+
+def _etcd(options: EtcdOptions) -> EtcdConfig:
+    return EtcdConfig(
+        endpoints=tuple(options.etcd_servers),
+        ca_file=_text(options.etcd_cafile),
+        cert_file=_text(options.etcd_certfile),
+        key_file=_text(options.etcd_keyfile),
+    )
+
+
+def _text(path: object) -> str | None:
+    return str(path) if path is not None else None
+
+
+def _kubelet_tls(options: KubeletOptions) -> ssl.SSLContext | None:
+    if options.kubelet_client_certificate is None:
+        return None
+    context = ssl.create_default_context(cafile=_text(options.kubelet_certificate_authority))
+    context.load_cert_chain(options.kubelet_client_certificate, options.kubelet_client_key)
+    return context
+
+
+def _own_address() -> IPv4Address:
+    """The address from which this machine would reach the outside. Nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+            return IPv4Address(probe.getsockname()[0])
+        except OSError:
+            return IPv4Address("127.0.0.1")

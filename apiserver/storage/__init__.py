@@ -1,0 +1,34 @@
+"""Where objects live: etcd, and the watch cache in front of it. The only package that knows etcd."""
+
+from apiserver.storage.cache import Cache
+from apiserver.storage.errors import (
+    AlreadyExists,
+    ClaimTaken,
+    Lagged,
+    StorageConflict,
+    TooLargeResourceVersion,
+)
+from apiserver.storage.etcd import Etcd, EtcdConfig
+from apiserver.storage.meta import Meta, MetaValue
+from apiserver.storage.objects import Event, EventType, Stored
+from apiserver.storage.store import Page, Storage
+from apiserver.storage.subscription import Subscription
+
+__all__ = [
+    "AlreadyExists",
+    "Cache",
+    "ClaimTaken",
+    "Etcd",
+    "EtcdConfig",
+    "Event",
+    "EventType",
+    "Lagged",
+    "Meta",
+    "MetaValue",
+    "Page",
+    "Storage",
+    "StorageConflict",
+    "Stored",
+    "Subscription",
+    "TooLargeResourceVersion",
+]

@@ -1,0 +1,219 @@
+"""The watch cache of one resource: all its objects, its recent events, and its watchers.
+
+What it hands out is shared and must not be changed. A reader first awaits ``wait_until`` or ``wait_current``
+and then reads without awaiting in between: what it sees is one moment, ``revision``. Revisions are etcd's own;
+events of one revision are applied together, so no reader sees half a transaction.
+
+Only the feed writes here, through ``replace`` and ``apply``.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Generic
+
+from apimachinery.errors import BadRequest, ServiceUnavailable
+from apiserver.storage import metrics
+from apiserver.storage.errors import TooLargeResourceVersion, too_old
+from apiserver.storage.etcd import Change, KeyValue
+from apiserver.storage.index import Index
+from apiserver.storage.objects import Event, Stored, T, from_value
+from apiserver.storage.progress import Progress
+from apiserver.storage.ring import Ring
+from apiserver.storage.subscription import Subscription
+
+log = logging.getLogger(__name__)
+
+WAIT = 3.0  # s that a read waits for a revision before it answers 504, as kube-apiserver does
+BUFFER = 10_000  # events that may wait for one watcher; they are shared, so a place costs 8 bytes
+
+
+class Cache(Generic[T]):
+    """All objects under ``prefix``, which is "/registry/<group or core>/<resource>/"."""
+
+    def __init__(self, prefix: str, cls: type[T], progress: Progress, current: Callable[[], Awaitable[int]]) -> None:
+        self.prefix = prefix
+        self.type = cls
+        self._progress = progress
+        self._current = current
+        self._index: Index[T] = Index()
+        self._ring: Ring[T] = Ring()
+        self._watchers: dict[str, dict[Subscription[T], None]] = {}
+        self._loaded = asyncio.Event()
+        self._loaded_at = 0
+        self._early: list[tuple[int, Change]] = []
+        self._changed: dict[str, int] = {}
+        resource = prefix.removeprefix("/registry/").removeprefix("core/").rstrip("/")
+        self._events = metrics.events_received.labels(resource)
+        self._registered = metrics.registered_watchers.labels(resource)
+        self._terminated = metrics.watchers_terminated.labels(resource)
+        metrics.storage_objects.labels(resource).set_function(lambda: len(self._index))
+        metrics.cache_capacity.labels(resource).set_function(lambda: len(self._ring))
+
+    # -- reading
+
+    @property
+    def is_loaded(self) -> bool:
+        return self._loaded.is_set()
+
+    @property
+    def revision(self) -> int:
+        """The moment that the cache shows; 0 before it is loaded."""
+        return max(self._loaded_at, self._progress.revision) if self.is_loaded else 0
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def get(self, key: str) -> Stored[T] | None:
+        return self._index.get(key)
+
+    def items(self, prefix: str | None = None, *, start: str = "", limit: int = 0) -> tuple[list[Stored[T]], int]:
+        """Objects in the order of their keys, and how many more there are after ``limit`` (0: no limit).
+
+        Args:
+            prefix: this cache's, or that of one namespace in it.
+            start: the key to begin with.
+        """
+        return self._index.range(prefix or self.prefix, start, limit)
+
+    def changed_at(self, prefix: str | None = None) -> int:
+        """A revision since which nothing under the prefix (the cache's or a namespace's) has changed: what an
+        encoding of a whole list can be kept under."""
+        return self._changed.get(prefix or self.prefix, self._changed.get(self.prefix, 0))
+
+    async def wait_until(self, revision: int = 0, timeout: float = WAIT) -> None:
+        """Return once the cache is loaded and not older than ``revision``.
+
+        Raises:
+            ServiceUnavailable: not loaded within ``timeout`` seconds.
+            TooLargeResourceVersion: loaded, but not there within ``timeout`` seconds.
+        """
+        if not self.is_loaded:
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._loaded.wait()
+            except TimeoutError:
+                raise ServiceUnavailable("storage is (re)initializing", retry_after=1) from None
+        if revision > self.revision:
+            await self._progress.wait(revision, timeout)
+
+    async def wait_current(self, timeout: float = WAIT) -> int:
+        """Return once the cache shows every write that was acknowledged before this call; its revision.
+
+        Raises:
+            ServiceUnavailable: etcd does not answer, or the cache is not loaded.
+            TooLargeResourceVersion: the cache did not get there within ``timeout`` seconds.
+        """
+        await self.wait_until(await self._current(), timeout)
+        return self.revision
+
+    # -- watching
+
+    def watch(self, prefix: str | None, since: int, limit: int = BUFFER) -> Subscription[T]:
+        """The events after revision ``since``, without a gap.
+
+        Args:
+            prefix: the cache's own (or None), a namespace's, or one object's whole key.
+            limit: events that may wait before the watcher is given up.
+
+        Raises:
+            Expired: the events after ``since`` are no longer all known.
+            TooLargeResourceVersion: ``since`` has not been reached; ``wait_until`` it first.
+        """
+        if not self.is_loaded:
+            raise ServiceUnavailable("storage is (re)initializing", retry_after=1)
+        if since > self.revision:
+            raise TooLargeResourceVersion(since, self.revision)
+        prefix = prefix or self.prefix
+        backlog = [
+            event
+            for event in self._ring.since(since)
+            if event.key == prefix or (prefix[-1] == "/" and event.key.startswith(prefix))
+        ]
+        subscription = Subscription(prefix, backlog, limit, lambda: self.revision, self._forget)
+        self._watchers.setdefault(prefix, {})[subscription] = None
+        self._registered.inc()
+        return subscription
+
+    # -- the feed's side
+
+    def decoded(self, items: Iterable[KeyValue]) -> list[Stored[T]]:
+        """The objects that values of etcd stand for: all read once, and then held as JSON until used."""
+        found = [stored for item in items if (stored := self._decode(item)) is not None]
+        for stored in found:
+            stored.shed()
+        return found
+
+    def replace(self, items: Iterable[Stored[T]], revision: int) -> None:
+        """Make the cache what a list of etcd at ``revision`` says. Watchers end, unless this is the first."""
+        self._index = Index(items)
+        self._ring.reset(revision)
+        self._changed = {self.prefix: revision}
+        self._loaded_at = revision
+        self._end_watchers(revision)
+        self._loaded.set()
+        early, self._early = self._early, []
+        for number, change in early:
+            self.apply(number, change)
+
+    def apply(self, revision: int, change: Change) -> None:
+        if not self.is_loaded:  # the list that is being read may be older than this
+            self._early.append((revision, change))
+            return
+        if revision <= self._loaded_at:
+            return
+        key = change.key
+        old = self._index.get(key)
+        new = None
+        if change.value is not None:
+            new = self._decode(KeyValue(key, change.value, revision, 0))
+        if new is not None:
+            self._index.put(new)
+        elif old is not None:
+            self._index.remove(key)
+        else:
+            return
+        namespace = key[: key.rindex("/") + 1]
+        self._changed[self.prefix] = self._changed[namespace] = revision
+        self._publish(Event(key, revision, old, new, time.monotonic()), namespace)
+
+    def close(self) -> None:
+        """End all watchers: the resource is no longer served."""
+        self._end_watchers(self.revision)
+
+    def _publish(self, event: Event[T], namespace: str) -> None:
+        self._events.inc()
+        self._ring.append(event)
+        lagged = []
+        for prefix in (self.prefix, namespace, event.key):
+            for subscription in self._watchers.get(prefix, ()):
+                if not subscription.push(event):
+                    lagged.append(subscription)
+        for subscription in lagged:
+            log.info("%s: a watcher fell too far behind at revision %d", subscription.prefix, event.revision)
+            self._terminated.inc()
+            self._forget(subscription)
+
+    def _end_watchers(self, revision: int) -> None:
+        for watchers in list(self._watchers.values()):
+            for subscription in list(watchers):
+                subscription.end(too_old(revision, revision))
+                self._forget(subscription)
+
+    def _forget(self, subscription: Subscription[T]) -> None:
+        watchers = self._watchers.get(subscription.prefix)
+        if watchers is None or subscription not in watchers:
+            return
+        del watchers[subscription]
+        self._registered.dec()
+        if not watchers:
+            del self._watchers[subscription.prefix]
+
+    def _decode(self, item: KeyValue) -> Stored[T] | None:
+        """The object; None if it cannot be read, since one bad value must not take all others away."""
+        try:
+            return from_value(item.key, item.value, item.revision, self.type)
+        except BadRequest as exc:
+            log.error("%s: the value in etcd at revision %d is left out: %s", item.key, item.revision, exc)
+            return None

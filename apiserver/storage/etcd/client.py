@@ -1,0 +1,179 @@
+"""Calls to etcd. A read is repeated, on another endpoint if there is one, until its deadline; a write is
+sent once, over a connection that stands, and is never repeated: when no answer comes, ``OutcomeUnknown``
+says so. All reads are linearizable.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from typing import Any, NamedTuple
+
+import grpc.aio
+from aetcd.rpc import rpc_pb2
+
+from apiserver.storage import metrics
+from apiserver.storage.etcd import requests, watch
+from apiserver.storage.etcd.channel import Endpoint, Endpoints, EtcdConfig
+from apiserver.storage.etcd.errors import OutcomeUnknown, Unavailable, translate
+from apiserver.storage.etcd.requests import Condition, KeyValue, Operation, Outcome, Range
+
+PAGE = 500  # keys; a list of any length is read in pieces that neither side has to hold whole
+_RETRY = 0.1  # s between two attempts of a read
+
+
+class Status(NamedTuple):
+    """One member's view of itself."""
+
+    version: str
+    db_size: int  # bytes
+    leader: int  # its member id, 0 if there is none
+    errors: list[str]  # alarms that are on, such as NOSPACE
+
+
+class Etcd:
+    """A client of one etcd cluster. To be made, used and closed in one event loop."""
+
+    def __init__(self, config: EtcdConfig) -> None:
+        self._config = config
+        self._endpoints = Endpoints(config)
+
+    async def close(self) -> None:
+        await self._endpoints.close()
+
+    async def get(self, key: str) -> KeyValue | None:
+        found = await self.range(key)
+        return found.items[0] if found.items else None
+
+    async def range(
+        self,
+        key: str,
+        end: str | None = None,
+        *,
+        revision: int = 0,
+        limit: int = 0,
+        keys_only: bool = False,
+        count_only: bool = False,
+    ) -> Range:
+        """The keys from ``key`` to before ``end`` (or just ``key``), in order, now or at ``revision``.
+
+        Raises:
+            Compacted, FutureRevision: of ``revision``.
+            Unavailable: no etcd answered before the deadline.
+        """
+        request = rpc_pb2.RangeRequest(
+            key=key.encode(),
+            range_end=end.encode() if end else b"",
+            revision=revision,
+            limit=limit,
+            keys_only=keys_only,
+            count_only=count_only,
+        )
+        response = await self._read("get" if end is None else "list", lambda on: on.kv.Range, request)
+        items = requests.key_values(response.kvs)
+        return Range(items, response.more, response.count, response.header.revision)
+
+    async def pages(self, prefix: str, *, revision: int = 0, start: str | None = None) -> AsyncIterator[Range]:
+        """All keys under a prefix (from ``start``), a page at a time, all as of one revision."""
+        key, end = start or prefix, requests.prefix_end(prefix)
+        while True:
+            page = await self.range(key, end, revision=revision, limit=PAGE)
+            yield page
+            if not page.more:
+                return
+            revision = revision or page.revision
+            key = page.items[-1].key + "\0"
+
+    async def revision(self) -> int:
+        """The revision of the last change that was acknowledged to anyone before this call."""
+        # A range over one key that nobody has is the cheapest linearizable read.
+        return (await self.range("\0", count_only=True)).revision
+
+    async def transact(
+        self,
+        conditions: Sequence[Condition],
+        then: Sequence[Operation],
+        otherwise: Sequence[Operation] = (),
+        *,
+        operation: str = "txn",
+    ) -> Outcome:
+        """One atomic step. ``operation`` is its name in the metrics.
+
+        Raises:
+            Unavailable: nothing was sent.
+            OutcomeUnknown: it was sent, and whether it happened cannot be told.
+            TooLarge, TooManyOperations, NoSpace, LeaseNotFound: etcd refused, nothing was changed.
+        """
+        request = requests.transaction(conditions, then, otherwise)
+        return requests.outcome_of(await self._write(operation, lambda on: on.kv.Txn, request))
+
+    async def compact(self, revision: int) -> None:
+        """Forget what came before ``revision``.
+
+        Raises:
+            Compacted: that was done already.
+        """
+        request = rpc_pb2.CompactionRequest(revision=revision)
+        await self._read("compact", lambda on: on.kv.Compact, request)  # harmless to repeat
+
+    async def grant_lease(self, ttl: int) -> int:
+        """The id of a new lease of ``ttl`` seconds."""
+        # Repeating costs at most a lease that nothing hangs on, and that ends by itself.
+        request = rpc_pb2.LeaseGrantRequest(TTL=ttl)
+        response = await self._read("leaseGrant", lambda on: on.lease.LeaseGrant, request)
+        return int(response.ID)
+
+    async def status(self) -> Status:
+        """How the member in use sees itself."""
+        response = await self._read("status", lambda on: on.maintenance.Status, rpc_pb2.StatusRequest())
+        return Status(response.version, response.dbSize, response.leader, list(response.errors))
+
+    async def watch(self, start: int) -> AsyncGenerator[watch.Revision, None]:
+        """Every revision from ``start`` on, in order and whole. See ``watch.revisions``."""
+        endpoint = await self._endpoints.connected()
+        stream = watch.revisions(endpoint.watch, start, self._config.request_timeout)
+        try:
+            async with aclosing(stream):
+                async for revision in stream:
+                    yield revision
+        except Unavailable:
+            self._endpoints.avoid(endpoint)
+            raise
+
+    async def _read(self, operation: str, method: Callable[[Endpoint], Any], request: Any) -> Any:
+        deadline = asyncio.get_running_loop().time() + self._config.request_timeout
+        while True:
+            endpoint = await self._endpoints.connected()
+            try:
+                return await self._call(endpoint, operation, method, request, deadline, writes=False)
+            except Unavailable:
+                if asyncio.get_running_loop().time() + _RETRY >= deadline:
+                    raise
+            await asyncio.sleep(_RETRY)
+
+    async def _write(self, operation: str, method: Callable[[Endpoint], Any], request: Any) -> Any:
+        deadline = asyncio.get_running_loop().time() + self._config.request_timeout
+        endpoint = await self._endpoints.connected()
+        return await self._call(endpoint, operation, method, request, deadline, writes=True)
+
+    async def _call(
+        self,
+        endpoint: Endpoint,
+        operation: str,
+        method: Callable[[Endpoint], Any],
+        request: Any,
+        deadline: float,
+        *,
+        writes: bool,
+    ) -> Any:
+        started = asyncio.get_running_loop().time()
+        try:
+            return await method(endpoint)(request, timeout=max(deadline - started, 0.0))
+        except grpc.aio.AioRpcError as exc:
+            error = translate(exc.code(), exc.details() or "", writes=writes)
+            if isinstance(error, (Unavailable, OutcomeUnknown)):
+                self._endpoints.avoid(endpoint)
+            metrics.etcd_request_errors.labels(operation).inc()
+            raise error from exc
+        finally:
+            elapsed = asyncio.get_running_loop().time() - started
+            metrics.etcd_request_duration.labels(operation).observe(elapsed)

@@ -1,0 +1,155 @@
+"""What caches hold and watches deliver: an object as it is stored, and an event about it.
+
+Both are shared by every reader and never changed. Their encodings are made once, whoever asks first;
+``memo`` is where handlers keep encodings of their own (a Table's row, a compressed body) for the same reason.
+
+In etcd an object is JSON in its storage version without resourceVersion, which is the key's mod revision.
+``data`` is that JSON with the resourceVersion put in.
+"""
+
+from typing import Any, Generic, Literal, TypeVar
+
+from apimachinery import codec
+from apimachinery.types.objects import KubeObject
+
+T = TypeVar("T", bound=KubeObject)
+
+EventType = Literal["ADDED", "MODIFIED", "DELETED"]
+
+_METADATA = b'"metadata":{'
+
+
+class Stored(Generic[T]):
+    """An object as of one revision. ``object`` and ``data`` (its JSON) carry that revision."""
+
+    __slots__ = ("_memo", "_object", "_type", "data", "key", "revision")
+
+    def __init__(self, key: str, obj: T, data: bytes, revision: int) -> None:
+        self.key = key
+        self.data = data
+        self.revision = revision
+        self._object: T | None = obj
+        self._type = type(obj)
+        self._memo: dict[Any, Any] | None = None
+
+    @property
+    def object(self) -> T:
+        """The object, shared and not to be changed. Made again from ``data`` if it was shed."""
+        if self._object is None:
+            self._object = codec.decode(self.data, self._type)
+        return self._object
+
+    def shed(self) -> None:
+        """Let go of the object, which takes three times the memory of ``data``, until someone asks for it."""
+        self._object = None
+
+    @property
+    def memo(self) -> dict[Any, Any]:
+        """Encodings that others derived from this object. Made on demand: most objects never have one."""
+        if self._memo is None:
+            self._memo = {}
+        return self._memo
+
+    def at(self, revision: int) -> "Stored[T]":
+        """The same object with another revision, as a DELETED event shows it."""
+        obj = codec.decode(self.data, self._type)
+        obj.metadata.resource_version = str(revision)
+        return Stored(self.key, obj, codec.encode(obj), revision)
+
+    def __repr__(self) -> str:
+        return f"<{self.key} at {self.revision}>"
+
+
+def to_value(obj: KubeObject) -> bytes:
+    """What etcd holds of an object."""
+    version = obj.metadata.resource_version
+    obj.metadata.resource_version = None
+    try:
+        return codec.encode(obj)
+    finally:
+        obj.metadata.resource_version = version
+
+
+def from_value(key: str, value: bytes, revision: int, cls: type[T]) -> Stored[T]:
+    """The object that etcd holds under a key.
+
+    Raises:
+        BadRequest: it cannot be read as ``cls``.
+    """
+    version = str(revision)
+    data = _with_revision(value, revision)
+    if data is not None:
+        # Decoding what is kept anyway lets the object's raw fields be views of it.
+        obj = codec.decode(data, cls)
+        if obj.metadata.resource_version == version:  # else the value had one, and the later one counts
+            return Stored(key, obj, data, revision)
+    obj = codec.decode(value, cls)
+    obj.metadata.resource_version = version
+    return Stored(key, obj, codec.encode(obj), revision)
+
+
+def _with_revision(value: bytes, revision: int) -> bytes | None:
+    """The JSON with resourceVersion put in, a third of the cost of decoding and encoding; None if it is not
+    written as ``to_value`` does it."""
+    start = value.find(_METADATA)
+    # Within a string the quotes would be escaped; a brace before it would mean a nested object.
+    if start < 0 or value.rfind(b"{", 0, start) != 0:
+        return None
+    at = start + len(_METADATA)
+    comma = b"" if value[at : at + 1] == b"}" else b","
+    return b'%b"resourceVersion":"%d"%b%b' % (value[:at], revision, comma, value[at:])
+
+
+class Event(Generic[T]):
+    """A change of one object: from ``old`` to ``new``, of which one is None if it was created or deleted."""
+
+    __slots__ = ("_gone", "_lines", "_memo", "key", "new", "old", "revision", "time")
+
+    def __init__(self, key: str, revision: int, old: Stored[T] | None, new: Stored[T] | None, time: float) -> None:
+        self.key = key
+        self.revision = revision
+        self.old = old
+        self.new = new
+        self.time = time  # monotonic, when it was received
+        self._gone: Stored[T] | None = None
+        self._lines: dict[EventType, bytes] = {}
+        self._memo: dict[Any, Any] | None = None
+
+    @property
+    def type(self) -> EventType:
+        """What it is to a watcher without a selector. With one, MODIFIED may be ADDED or DELETED."""
+        if self.new is None:
+            return "DELETED"
+        return "ADDED" if self.old is None else "MODIFIED"
+
+    @property
+    def gone(self) -> Stored[T]:
+        """What DELETED shows: the last state, with this event's revision. Not for an object just created."""
+        if self._gone is None:
+            assert self.old is not None
+            self._gone = self.old.at(self.revision)
+        return self._gone
+
+    @property
+    def memo(self) -> dict[Any, Any]:
+        """What others derived from this event."""
+        if self._memo is None:
+            self._memo = {}
+        return self._memo
+
+    def shown(self, kind: EventType) -> Stored[T]:
+        """The object that an event of this kind carries."""
+        if kind == "DELETED" or self.new is None:
+            return self.gone
+        return self.new
+
+    def line(self, kind: EventType) -> bytes:
+        """The event as one line of a JSON watch stream."""
+        line = self._lines.get(kind)
+        if line is None:
+            line = b'{"type":"%b","object":%b}\n' % (kind.encode(), self.shown(kind).data)
+            self._lines[kind] = line
+        return line
+
+    def __repr__(self) -> str:
+        return f"<{self.type} {self.key} at {self.revision}>"

@@ -1,0 +1,95 @@
+"""One watcher's view of a cache: the events it has not taken yet.
+
+The cache appends references to shared events; there is no task and no copy per watcher. A watcher that does
+not take its events loses its place when ``limit`` of them wait, and nobody else notices.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Generic
+
+from apimachinery.errors import ApiError
+from apiserver.storage.errors import Lagged
+from apiserver.storage.objects import Event, T
+
+
+class Subscription(Generic[T]):
+    """Made by ``Cache.watch``; to be closed by whoever asked for it (it is a context manager)."""
+
+    def __init__(
+        self,
+        prefix: str,
+        backlog: Sequence[Event[T]],
+        limit: int,
+        reached: Callable[[], int],
+        on_close: Callable[["Subscription[T]"], None],
+    ) -> None:
+        self.prefix = prefix
+        self._pending: list[Event[T]] = list(backlog)
+        self._limit = limit + len(backlog)
+        self._reached = reached
+        self._on_close = on_close
+        self._waiter: asyncio.Future[None] | None = None
+        self._error: ApiError | None = None
+
+    @property
+    def revision(self) -> int:
+        """The revision up to which everything has been taken by ``next``: what a bookmark may say."""
+        return self._pending[0].revision - 1 if self._pending else self._reached()
+
+    async def next(self, timeout: float | None = None) -> list[Event[T]]:
+        """The events that came since the last call, at least one; none if ``timeout`` seconds passed.
+
+        Raises:
+            Lagged: too many events waited. Nothing is lost for a client that resumes where it was, if it can.
+            Expired: the cache had to be read anew, and what happened meanwhile is not known event by event.
+        """
+        if not self._pending and self._error is None:
+            await self._wait(timeout)
+        if self._error is not None:
+            raise self._error
+        taken, self._pending = self._pending, []
+        return taken
+
+    def push(self, event: Event[T]) -> bool:
+        """Add an event; False if it has no room, and the subscription is over."""
+        pending = self._pending
+        if len(pending) >= self._limit:
+            self.end(Lagged())
+            return False
+        pending.append(event)
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+        return True
+
+    def end(self, error: ApiError) -> None:
+        """Let ``next`` raise, now and from now on."""
+        self._error = error
+        self._pending = []
+        self._wake()
+
+    def close(self) -> None:
+        self._on_close(self)
+
+    def __enter__(self) -> "Subscription[T]":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _wait(self, timeout: float | None) -> None:
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        # A plain timer: asyncio.timeout costs several times as much, once per batch and watcher.
+        timer = loop.call_later(timeout, self._wake) if timeout is not None else None
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+            if timer is not None:
+                timer.cancel()

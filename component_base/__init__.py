@@ -1,0 +1,1 @@
+"""What every Peapod daemon is as a process: flags, logging, signals, health, metrics, serving."""

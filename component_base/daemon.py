@@ -1,0 +1,133 @@
+"""One daemon as a process: event loop, logging, signals, limits, exit code.
+
+Owns the root task. Promises:
+- the first SIGTERM or SIGINT cancels the root task, which then has ``GRACE`` seconds to clean up; a second
+  signal, or the end of that time, ends the process at once, whatever threads still run;
+- a root task that ends unasked, even without an error, ends the daemon with status 1, so that whoever
+  supervises it starts it again.
+What the daemon does is in the ``main`` coroutine function it is given.
+"""
+
+import asyncio
+import faulthandler
+import gc
+import logging
+import os
+import resource
+import signal
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn, TypeVar
+
+import uvloop
+
+from component_base import flags, logs
+
+log = logging.getLogger(__name__)
+
+OptionsT = TypeVar("OptionsT", bound=flags.Options)
+
+GRACE = 8.0
+"""Seconds from the first signal to the hard end. Above serving's own 3 s, below systemd's patience."""
+
+
+def run(name: str, main: Callable[[OptionsT], Coroutine[Any, Any, None]], options: OptionsT) -> NoReturn:
+    """Run ``main(options)`` until a signal ends it, then exit the process. Call it last."""
+    logs.setup(options.logging_format, options.v)  # type: ignore[arg-type]  # the flag allows these alone
+    faulthandler.enable()
+    raise_file_limit()
+    log.info("%s: starting, pid %d", name, os.getpid())
+    for line in flags.describe(options):
+        log.debug("%s: FLAG %s", name, line)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        code = runner.run(_root(name, main(options)))
+    log.info("%s: stopped", name)
+    logs.flush()
+    sys.exit(code)
+
+
+async def _root(name: str, main: Coroutine[Any, Any, None]) -> int:
+    """Run the daemon's root task to its end; the process's exit status."""
+    stop = _Signals(name)
+    task = asyncio.create_task(main, name=name)
+    stop.cancel_on_signal(task)
+    try:
+        await asyncio.wait([task])
+    finally:
+        stop.restore()
+    if stop.asked and (task.cancelled() or task.exception() is None):
+        return 0
+    if task.cancelled():
+        log.critical("%s: the root task was cancelled by itself", name)
+        return 1
+    if error := task.exception():
+        log.critical("%s: ended by an error", name, exc_info=error)
+        return 1
+    log.critical("%s: the root task ended unasked", name)
+    return 1
+
+
+class _Signals:
+    """The first signal cancels, the second exits; a thread exits when the grace period is over.
+
+    The thread is needed because an executor's blocked thread, or a loop that never gets back
+    to its callbacks, would otherwise keep the process alive.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.asked = False
+        self._name = name
+        self._loop = asyncio.get_running_loop()
+
+    def cancel_on_signal(self, task: "asyncio.Task[None]") -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._on_signal, number, task)
+
+    def restore(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.remove_signal_handler(number)
+            if self.asked:  # the loop's own clean-up follows; a second signal must still end the process
+                signal.signal(number, signal.SIG_DFL)
+
+    def _on_signal(self, number: signal.Signals, task: "asyncio.Task[None]") -> None:
+        if self.asked:
+            log.warning("%s: second signal, exiting at once", self._name)
+            _exit(128 + number)
+        self.asked = True
+        log.info("%s: %s, stopping", self._name, number.name)
+        watchdog = threading.Timer(GRACE, self._overdue)
+        watchdog.daemon = True
+        watchdog.start()
+        task.cancel()
+
+    def _overdue(self) -> None:
+        log.error("%s: not stopped after %.0f s, exiting at once", self._name, GRACE)
+        _exit(1)
+
+
+def _exit(code: int) -> NoReturn:
+    logs.flush()
+    os._exit(code)
+
+
+def freeze() -> None:
+    """Take everything alive out of the garbage collector's sight; call it once after warm-up.
+
+    Modules, types and warm caches live as long as the process, so each full collection would walk them
+    for nothing. The thresholds make young collections rarer: API objects hold no cycles.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+def raise_file_limit() -> None:
+    """Raise the limit of open files to the hard limit; each connection and watch takes one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == hard:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError) as exc:
+        log.info("open files: limit stays at %d: %s", soft, exc)

@@ -1,0 +1,190 @@
+"""uvicorn's HTTP protocol with what it lacks: the client's certificate, upgraded connections, and bounds.
+
+The one subclass in the house. An application finds in ``scope["extensions"]``:
+- ``tls``: ``{"client_certificate": ClientCertificate | None}`` on a TLS connection, read once per connection;
+- ``upgrade``: an ``Upgrade`` where the request asks for one (WebSocket, SPDY/3.1 alike).
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HEADER_RE, HEADER_VALUE_RE, HttpToolsProtocol
+
+from component_base.streams import Headers, Stream
+
+MAX_HEAD = 1024 * 1024
+"""Bytes of request line and headers, as in Go's net/http."""
+
+HEAD_TIMEOUT = 32.0
+"""Seconds that a client may take to send them, as in the apiserver."""
+
+_MAX_EARLY = 64 * 1024
+"""Bytes that a client may send on an upgraded connection before the application has accepted it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """Who a client is, by a certificate that verified against the client CA."""
+
+    common_name: str
+    organizations: tuple[str, ...]
+    der: bytes
+
+
+def client_certificate(ssl_object: Any) -> ClientCertificate | None:
+    """The peer's certificate, or None if it showed none."""
+    found = ssl_object.getpeercert() if ssl_object is not None else None
+    if not found:
+        return None
+    names: dict[str, list[str]] = {}
+    for relative_name in found.get("subject", ()):
+        for kind, value in relative_name:
+            names.setdefault(kind, []).append(value)
+    common_name = names.get("commonName", [""])[0]
+    organizations = tuple(names.get("organizationName", ()))
+    return ClientCertificate(common_name, organizations, ssl_object.getpeercert(binary_form=True))
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._extensions: dict[str, Any] = {}
+        if self.scheme == "https":
+            certificate = client_certificate(transport.get_extra_info("ssl_object"))
+            self._extensions["tls"] = {"client_certificate": certificate}
+        self._in_head = True
+        self._head_since = self.loop.time()
+        self._head_size = 0
+        self._early: bytearray | None = None  # bytes after an upgrade request, until it is accepted
+        self._body_left = 0  # bytes of that request's own body among them
+
+    def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        if self._early is not None:
+            self._keep_early(data)
+            return
+        if self.parser is None:
+            return
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as exc:
+            self._early = bytearray()
+            self._keep_early(data[exc.args[0] :])
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+        else:
+            if self._in_head:
+                self._head_size += len(data)
+                if self._head_size > MAX_HEAD:
+                    self._refuse_head()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = self._extensions.copy()
+        self._in_head = True
+        self._head_since = self.loop.time()
+        self._head_size = 0
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        if not self.parser.should_upgrade():
+            super().on_headers_complete()
+            return
+        self._body_left = _content_length(self.headers)
+        upgrade = _ProtocolUpgrade(self, _offered(self.headers))
+        if upgrade.protocols:
+            extensions: dict[str, Any] = self.scope["extensions"]
+            extensions["upgrade"] = upgrade
+        super().on_headers_complete()
+        # Whatever the answer, the parser is done with this connection.
+        self.cycle.keep_alive = False
+        upgrade.cycle = self.cycle
+
+    def on_message_complete(self) -> None:
+        if not self._body_left:
+            super().on_message_complete()
+
+    def head_overdue(self, now: float) -> bool:
+        """Whether the client has begun a request and does not get on with it."""
+        return self._in_head and now - self._head_since > HEAD_TIMEOUT
+
+    def take_over(self) -> Stream:
+        """Hand the connection to a stream; HTTP is over."""
+        stream = Stream(self.transport, bytes(self._early or b""))
+        connections: set[Any] = self.connections
+        connections.discard(self)
+        connections.add(stream)
+        stream.on_lost = lambda: connections.discard(stream)
+        self.transport.set_protocol(stream)
+        if self.flow.write_paused:
+            stream.pause_writing()
+        self.flow.resume_reading()
+        self.parser = None  # type: ignore[assignment]  # as uvicorn does when a connection is lost
+        return stream
+
+    def _keep_early(self, data: bytes) -> None:
+        assert self._early is not None
+        if self._body_left and data:
+            # The parser takes a request that offers an upgrade to end with its head. Clients that
+            # offer HTTP/2 (h2c) send a body all the same, and mean an ordinary request.
+            body, data = data[: self._body_left], data[self._body_left :]
+            self._body_left -= len(body)
+            self.on_body(body)
+            self.on_message_complete()
+        self._early += data
+        if len(self._early) > _MAX_EARLY:
+            self.flow.pause_reading()
+
+    def _refuse_head(self) -> None:
+        self.transport.write(
+            b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+        )
+        self.transport.close()
+
+
+def _offered(headers: list[tuple[bytes, bytes]]) -> tuple[str, ...]:
+    values = b",".join(value for name, value in headers if name == b"upgrade").decode("latin-1")
+    return tuple(part.strip().lower() for part in values.split(",") if part.strip())
+
+
+def _content_length(headers: list[tuple[bytes, bytes]]) -> int:
+    """As announced; the parser has checked that it is a number."""
+    return next((int(value) for name, value in headers if name == b"content-length"), 0)
+
+
+class _ProtocolUpgrade:
+    """``Upgrade`` over one connection of this protocol."""
+
+    def __init__(self, protocol: HttpProtocol, protocols: tuple[str, ...]) -> None:
+        self.protocols = protocols
+        self.cycle: Any = None
+        self._protocol = protocol
+
+    async def accept(self, headers: Headers) -> Stream:
+        cycle = self.cycle
+        if cycle.response_started:
+            raise RuntimeError("the request has been answered already")
+        if cycle.disconnected or self._protocol.transport.is_closing():
+            raise ConnectionResetError("the client is gone")
+        # To uvicorn the response is complete; the rest is none of its business.
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        cycle.message_event.set()
+        stream = self._protocol.take_over()
+        stream.write(_switching_protocols(headers))
+        if task := asyncio.current_task():
+            task.add_done_callback(lambda _: stream.close())
+        return stream
+
+
+def _switching_protocols(headers: Headers) -> bytes:
+    lines = [b"HTTP/1.1 101 Switching Protocols\r\n"]
+    for name, value in headers:
+        if HEADER_RE.search(name) or HEADER_VALUE_RE.search(value):
+            raise ValueError(f"not a header: {name!r}")
+        lines.append(name + b": " + value + b"\r\n")
+    return b"".join([*lines, b"\r\n"])

@@ -1,0 +1,222 @@
+"""HTTP and HTTPS serving of an ASGI application on uvicorn, and its orderly end.
+
+Owns sockets, TLS and the server's life. Promises: several addresses at once; with a client CA, a client
+certificate that does not verify ends in a TLS alert, and none at all reaches the application; on the way
+down ``stopping`` is set (also found in ``scope["state"]["stopping"]``), requests and streams have
+``GRACE`` seconds to end, then are cut, and ``run`` is back within 3 s however many watches are open.
+"""
+
+import asyncio
+import logging
+import socket
+import ssl
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from email.utils import formatdate
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import uvicorn
+from starlette.applications import Starlette
+from uvicorn.server import ServerState
+
+from component_base import metrics
+from component_base.health import Health
+from component_base.http_protocol import ClientCertificate, HttpProtocol
+from component_base.streams import Stream, Upgrade
+
+__all__ = ["TLS", "ClientCertificate", "Server", "Stream", "Upgrade", "daemon_app", "ssl_context"]
+
+log = logging.getLogger(__name__)
+
+GRACE = 1.5
+"""Seconds for requests and streams under way, after ``stopping`` is set."""
+
+_CUT = 0.5
+"""Seconds for cancelled requests to clean up."""
+
+KEEP_ALIVE = 90
+"""Seconds an idle connection is kept, as the apiserver does; more than clients keep theirs."""
+
+_BACKLOG = 2048
+
+Address = tuple[str, int]
+"""Host and port; port 0 takes a free one, see ``Server.addresses``."""
+
+
+@dataclass(frozen=True)
+class TLS:
+    """Files of a TLS server. With ``client_ca_file`` clients may show a certificate."""
+
+    cert_file: Path
+    key_file: Path
+    client_ca_file: Path | None = None
+
+
+def ssl_context(tls: TLS) -> ssl.SSLContext:
+    """A server's context: TLS 1.2 and newer. Raises OSError if a file cannot be loaded."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(tls.cert_file, tls.key_file)
+    context.set_alpn_protocols(["http/1.1"])
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    context.num_tickets = 1  # enough to resume a session; each more costs every handshake
+    if tls.client_ca_file is not None:
+        context.load_verify_locations(tls.client_ca_file)
+        context.verify_mode = ssl.CERT_OPTIONAL
+    return context
+
+
+class Server:
+    """Serves one application on one or more addresses.
+
+    Use ``run`` as a task, or the instance as an async context manager. With ``reuse_port`` several processes
+    may listen on the same addresses.
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        addresses: Sequence[Address],
+        *,
+        tls: TLS | ssl.SSLContext | None = None,
+        state: dict[str, Any] | None = None,
+        reuse_port: bool = False,
+    ) -> None:
+        self.stopping = asyncio.Event()
+        self._wanted = list(addresses)
+        self._reuse_port = reuse_port
+        self._ssl = ssl_context(tls) if isinstance(tls, TLS) else tls
+        self._app_state = {**(state or {}), "stopping": self.stopping}
+        self._state = ServerState()
+        self._listeners: list[asyncio.Server] = []
+        self._upkeep: asyncio.Task[None] | None = None
+        self._config = uvicorn.Config(
+            app,
+            interface="asgi3",
+            http=HttpProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE,
+        )
+        logging.getLogger("uvicorn.error").addFilter(_not_cancelled)
+
+    @property
+    def addresses(self) -> list[Address]:
+        """Where the server listens, with the ports it was given."""
+        return [one.getsockname()[:2] for listener in self._listeners for one in listener.sockets]
+
+    @property
+    def port(self) -> int:
+        """The port of the first address."""
+        return self.addresses[0][1]
+
+    async def run(self) -> None:
+        """Serve until cancelled. Raises OSError if an address is not to be had."""
+        async with self:
+            await asyncio.Event().wait()
+
+    async def __aenter__(self) -> Self:
+        self._config.load()
+        self._set_date()
+        loop = asyncio.get_running_loop()
+        for sock in _bind_all(self._wanted, self._reuse_port):
+            listener = await loop.create_server(self._protocol, sock=sock, ssl=self._ssl, backlog=_BACKLOG)
+            self._listeners.append(listener)
+        self._upkeep = asyncio.create_task(self._tick(), name="serving-upkeep")
+        scheme = "https" if self._ssl else "http"
+        log.info("serving on %s", ", ".join(f"{scheme}://{host}:{port}" for host, port in self.addresses))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._upkeep is not None:
+            self._upkeep.cancel()
+        await self._stop()
+
+    def _protocol(self) -> HttpProtocol:
+        return HttpProtocol(config=self._config, server_state=self._state, app_state=self._app_state)
+
+    async def _tick(self) -> None:
+        """Each second: the Date header, and clients that do not finish their request's head."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(1.0)
+            self._set_date()
+            now = loop.time()
+            for connection in [*self._state.connections]:
+                if isinstance(connection, HttpProtocol) and connection.head_overdue(now):
+                    connection.transport.close()
+
+    def _set_date(self) -> None:
+        self._state.default_headers = [(b"date", formatdate(time.time(), usegmt=True).encode())]
+
+    async def _stop(self) -> None:
+        """Stop accepting, let what is under way end, cut what does not."""
+        for listener in self._listeners:
+            listener.close()
+        self.stopping.set()
+        for connection in [*self._state.connections]:
+            connection.shutdown()
+        deadline = asyncio.get_running_loop().time() + GRACE
+        while self._state.tasks and (left := deadline - asyncio.get_running_loop().time()) > 0:
+            await asyncio.wait(self._state.tasks, timeout=left)
+        if self._state.tasks:
+            log.info("cutting %d requests that have not ended", len(self._state.tasks))
+            for task in [*self._state.tasks]:
+                task.cancel()
+            await asyncio.wait([*self._state.tasks], timeout=_CUT)
+        # Responses that are complete to the application may still sit in a slow client's buffer.
+        while self._state.connections and (left := deadline - asyncio.get_running_loop().time()) > 0:  # noqa: ASYNC110
+            await asyncio.sleep(min(left, 0.02))
+        for leftover in [*self._state.connections]:
+            transport = leftover.transport if isinstance(leftover, HttpProtocol) else leftover
+            transport.abort()  # type: ignore[union-attr]  # a Stream, or a transport
+        self._listeners.clear()
+
+
+def _bind_all(addresses: Sequence[Address], reuse_port: bool) -> list[socket.socket]:
+    """All or none: no socket stays open when one cannot be had."""
+    with ExitStack() as undo:
+        sockets = [undo.enter_context(_bind(address, reuse_port)) for address in addresses]
+        undo.pop_all()
+        return sockets
+
+
+def _bind(address: Address, reuse_port: bool) -> socket.socket:
+    host, port = address
+    family, kind, protocol, _, where = socket.getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if host in ("", "::") else 1)
+        sock.bind(where)
+    except OSError as exc:
+        sock.close()
+        raise OSError(exc.errno, f"cannot listen on {host}:{port}: {exc.strerror}") from exc
+    sock.setblocking(False)
+    return sock
+
+
+def _not_cancelled(record: logging.LogRecord) -> bool:
+    """uvicorn calls a request that we cancel at shutdown an error of the application."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+
+
+def daemon_app(health: Health) -> Starlette:
+    """The application of a daemon that serves nothing but /healthz, /livez, /readyz and /metrics."""
+    return Starlette(routes=[*health.routes(), *metrics.routes()])

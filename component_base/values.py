@@ -1,0 +1,231 @@
+"""Types of option values: how each is read from text and written back as Go prints it.
+
+Pure. A value that does not parse raises ``ValueError`` whose message says what was expected.
+"""
+
+import enum
+import ipaddress
+import re
+import types
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from pathlib import Path
+from typing import Any, NamedTuple, NewType
+
+Duration = NewType("Duration", float)
+"""Seconds. Written as Go does: "300ms", "10s", "1m30s", "2h45m"."""
+
+IPAddress = IPv4Address | IPv6Address
+IPNetwork = IPv4Network | IPv6Network
+
+
+class HostPort(NamedTuple):
+    """``host:port`` or ``[v6]:port``."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class PortRange(NamedTuple):
+    """``first-last``, both included."""
+
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return f"{self.first}-{self.last}"
+
+
+class Type(enum.Enum):
+    BOOL = enum.auto()
+    OTHER = enum.auto()
+
+
+@dataclass(frozen=True)
+class ValueType:
+    """How values of one flag are read, shown and named in --help."""
+
+    parse: Callable[[str], Any]
+    format: Callable[[Any], str]
+    metavar: str
+    kind: Type = Type.OTHER
+    choices: tuple[str, ...] | None = None
+
+
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
+
+
+def parse_duration(text: str) -> Duration:
+    """Go's time.ParseDuration: "1m30s" -> 90.0."""
+    sign, rest = (-1.0, text[1:]) if text.startswith("-") else (1.0, text.removeprefix("+"))
+    if rest == "0":
+        return Duration(0.0)
+    parts = list(_PART.finditer(rest))
+    if not parts or "".join(part.group() for part in parts) != rest:
+        raise ValueError('not a duration such as "10s" or "1m30s"')
+    return Duration(sign * sum(float(part[1]) * _UNITS[part[2]] for part in parts))
+
+
+def format_duration(seconds: float) -> str:
+    """As Go prints a time.Duration: 90 -> "1m30s", 0.3 -> "300ms", 0 -> "0s"."""
+    if seconds < 0:
+        return "-" + format_duration(-seconds)
+    nanos = round(seconds * 1e9)
+    if nanos == 0:
+        return "0s"
+    for unit, size in (("ns", 1), ("µs", 1_000), ("ms", 1_000_000)):
+        if nanos < size * 1000:
+            return _decimal(nanos / size) + unit
+    minutes, rest = divmod(nanos, 60_000_000_000)
+    hours, minutes = divmod(minutes, 60)
+    text = _decimal(rest / 1e9) + "s"
+    if hours:
+        return f"{hours}h{minutes}m{text}"
+    return f"{minutes}m{text}" if minutes else text
+
+
+def _decimal(number: float) -> str:
+    return f"{number:.9f}".rstrip("0").rstrip(".")
+
+
+def parse_bool(text: str) -> bool:
+    """Go's strconv.ParseBool."""
+    if text in ("1", "t", "T", "true", "TRUE", "True"):
+        return True
+    if text in ("0", "f", "F", "false", "FALSE", "False"):
+        return False
+    raise ValueError("must be true or false")
+
+
+def parse_int(text: str) -> int:
+    try:
+        return int(text, 10)
+    except ValueError:
+        raise ValueError("not a whole number") from None
+
+
+def parse_float(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError("not a number") from None
+
+
+def parse_port(text: str) -> int:
+    port = parse_int(text)
+    if not 0 <= port <= 65535:
+        raise ValueError("port must be between 0 and 65535")
+    return port
+
+
+def parse_address(text: str) -> IPAddress:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        raise ValueError("not an IP address") from None
+
+
+def parse_network(text: str) -> IPNetwork:
+    if "/" not in text:
+        raise ValueError('not a range of addresses such as "10.0.0.0/16"')
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError as exc:
+        raise ValueError(f"not a range of addresses: {exc}") from None
+
+
+def parse_host_port(text: str) -> HostPort:
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError("an IPv6 address needs brackets, as in [::1]:8080")
+    if not colon:
+        raise ValueError('must be "host:port"')
+    return HostPort(host, parse_port(port))
+
+
+def parse_port_range(text: str) -> PortRange:
+    first, dash, last = text.partition("-")
+    if not dash:
+        raise ValueError('must be "first-last", such as "30000-32767"')
+    ports = PortRange(parse_port(first), parse_port(last))
+    if ports.first > ports.last:
+        raise ValueError("the first port is above the last")
+    return ports
+
+
+def _parse_map(text: str) -> dict[str, str]:
+    result = {}
+    for item in _items(text):
+        key, equals, value = item.partition("=")
+        if not equals or not key:
+            raise ValueError(f'"{item}" must be "key=value"')
+        result[key] = value
+    return result
+
+
+def _items(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+_STRING = ValueType(str, str, "STRING")
+_TYPES: dict[Any, ValueType] = {
+    str: _STRING,
+    int: ValueType(parse_int, str, "INT"),
+    float: ValueType(parse_float, _decimal, "FLOAT"),
+    bool: ValueType(parse_bool, lambda value: str(value).lower(), "BOOL", Type.BOOL),
+    Duration: ValueType(parse_duration, format_duration, "DURATION"),
+    Path: ValueType(Path, str, "PATH"),
+    IPv4Address: ValueType(parse_address, str, "IP"),
+    IPAddress: ValueType(parse_address, str, "IP"),
+    IPv4Network: ValueType(parse_network, str, "CIDR"),
+    IPNetwork: ValueType(parse_network, str, "CIDR"),
+    HostPort: ValueType(parse_host_port, str, "HOST:PORT"),
+    PortRange: ValueType(parse_port_range, str, "FIRST-LAST"),
+    dict[str, str]: ValueType(
+        _parse_map, lambda value: ",".join(f"{k}={v}" for k, v in value.items()), "KEY=VALUE,..."
+    ),
+}
+
+
+def value_type(hint: Any, choices: Sequence[str] | None = None, metavar: str | None = None) -> ValueType:
+    """The value type of a field's annotation; ``T | None`` reads as ``T``. Raises TypeError for others."""
+    base = _base_type(hint)
+    parse = _choice(base.parse, tuple(choices)) if choices else base.parse
+    return ValueType(parse, base.format, metavar or base.metavar, base.kind, tuple(choices) if choices else None)
+
+
+def _base_type(hint: Any) -> ValueType:
+    if hint in _TYPES:
+        return _TYPES[hint]
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union) and type(None) in arguments:
+        members = [argument for argument in arguments if argument is not type(None)]
+        return _base_type(typing.Union[tuple(members)])  # noqa: UP007  # members are known at run time only
+    if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
+        return _list_of(_base_type(arguments[0]))
+    raise TypeError(f"no flag can hold a {hint}")
+
+
+def _list_of(item: ValueType) -> ValueType:
+    return ValueType(
+        parse=lambda text: tuple(item.parse(part) for part in _items(text)),
+        format=lambda values: ",".join(item.format(value) for value in values),
+        metavar=f"{item.metavar},...",
+    )
+
+
+def _choice(parse: Callable[[str], Any], choices: tuple[str, ...]) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        if text not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return parse(text)
+
+    return read

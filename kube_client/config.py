@@ -1,0 +1,175 @@
+"""Where the apiserver is and who we are to it: a kubeconfig's context, or a pod's service account.
+
+Owns reading those files; promises a ``ConfigError`` that names the file and what is wrong in it. Inline
+certificates stay in memory until ``ssl_context`` needs them in a file for the moment of loading.
+"""
+
+import base64
+import binascii
+import os
+import ssl
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+
+class ConfigError(ValueError):
+    """A kubeconfig that cannot be used; the message names the file."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """A certificate, key or token: a file that may be replaced while we run, or the bytes themselves."""
+
+    path: Path | None = None
+    data: bytes | None = None
+
+    def read(self) -> bytes:
+        """Raises OSError if the file cannot be read."""
+        return self.data if self.data is not None else self.path.read_bytes() if self.path else b""
+
+    @property
+    def version(self) -> tuple[int, int] | None:
+        """Changes when the file does; None for bytes and for a file that is not there."""
+        try:
+            stat = self.path.stat() if self.path else None
+        except OSError:
+            return None
+        return (stat.st_mtime_ns, stat.st_ino) if stat else None
+
+    @contextmanager
+    def as_file(self) -> Iterator[str]:
+        """The path of a file with the contents; OpenSSL loads keys from files alone."""
+        if self.data is None:
+            yield str(self.path)
+            return
+        with tempfile.NamedTemporaryFile() as file:  # readable by its owner alone
+            file.write(self.data)
+            file.flush()
+            yield file.name
+
+
+@dataclass(frozen=True)
+class Config:
+    """How to reach one apiserver as one user."""
+
+    server: str
+    ca: Material | None = None
+    client_certificate: Material | None = None
+    client_key: Material | None = None
+    token: Material | None = None
+    namespace: str = "default"
+    insecure_skip_tls_verify: bool = False
+    tls_server_name: str | None = None
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """Raises ConfigError if a certificate or key cannot be loaded."""
+        try:
+            context = ssl.create_default_context(cadata=self.ca.read().decode() if self.ca else None)
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
+            if self.insecure_skip_tls_verify:
+                context.check_hostname = False
+                context.verify_mode = ssl.CERT_NONE
+            self.load_client_certificate(context)
+        except (OSError, ValueError) as exc:  # ssl.SSLError is an OSError
+            raise ConfigError(f"{self.server}: cannot load certificates: {exc}") from exc
+        return context
+
+    def load_client_certificate(self, context: ssl.SSLContext) -> None:
+        """Put the client certificate, as it is now, into a context; connections made later show it."""
+        if self.client_certificate and self.client_key:
+            with self.client_certificate.as_file() as certificate, self.client_key.as_file() as key:
+                context.load_cert_chain(certificate, key)
+
+
+def load_config(path: str | os.PathLike[str] | None = None, context: str | None = None) -> Config:
+    """The configuration in a kubeconfig, or without a path that of the pod we run in.
+
+    Raises:
+        ConfigError: the file is missing, malformed, or names what is not there.
+    """
+    return in_cluster() if path is None else kubeconfig(Path(path), context)
+
+
+def in_cluster() -> Config:
+    """The pod's own service account."""
+    host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT")
+    if not host or not port:
+        raise ConfigError("not in a cluster: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set")
+    token = _SERVICE_ACCOUNT / "token"
+    if not token.exists():
+        raise ConfigError(f"{token}: no such file")
+    namespace = _SERVICE_ACCOUNT / "namespace"
+    return Config(
+        server=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
+        ca=Material(path=_SERVICE_ACCOUNT / "ca.crt"),
+        token=Material(path=token),
+        namespace=namespace.read_text().strip() if namespace.exists() else "default",
+    )
+
+
+def kubeconfig(path: Path, context: str | None = None) -> Config:
+    """One context of a kubeconfig file; ``current-context`` unless another is asked for."""
+    try:
+        document = yaml.safe_load(path.read_bytes())
+    except (OSError, yaml.YAMLError) as exc:
+        raise ConfigError(f"{path}: {exc}") from exc
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path}: not a kubeconfig")
+    file = _File(path, document)
+    chosen = file.named("contexts", "context", context or document.get("current-context") or "")
+    cluster = file.named("clusters", "cluster", chosen.get("cluster") or "")
+    user = file.named("users", "user", chosen["user"]) if chosen.get("user") else {}
+    for unsupported in ("exec", "auth-provider", "username"):
+        if unsupported in user:
+            raise ConfigError(f"{path}: user {chosen['user']!r}: {unsupported!r} is not supported")
+    if not cluster.get("server"):
+        raise ConfigError(f"{path}: cluster {chosen.get('cluster')!r} has no server")
+    return Config(
+        server=str(cluster["server"]).rstrip("/"),
+        ca=file.material(cluster, "certificate-authority"),
+        client_certificate=file.material(user, "client-certificate"),
+        client_key=file.material(user, "client-key"),
+        token=_token(file, user),
+        namespace=chosen.get("namespace") or "default",
+        insecure_skip_tls_verify=bool(cluster.get("insecure-skip-tls-verify")),
+        tls_server_name=cluster.get("tls-server-name"),
+    )
+
+
+def _token(file: "_File", user: dict[str, Any]) -> Material | None:
+    if user.get("tokenFile"):
+        return Material(path=file.relative(user["tokenFile"]))
+    return Material(data=str(user["token"]).encode()) if user.get("token") else None
+
+
+@dataclass(frozen=True)
+class _File:
+    path: Path
+    document: dict[str, Any]
+
+    def named(self, section: str, kind: str, name: str) -> dict[str, Any]:
+        for entry in self.document.get(section) or []:
+            if isinstance(entry, dict) and entry.get("name") == name:
+                found = entry.get(kind)
+                return found if isinstance(found, dict) else {}
+        raise ConfigError(f"{self.path}: no {kind} named {name!r}")
+
+    def material(self, entry: dict[str, Any], key: str) -> Material | None:
+        """``<key>-data`` (base64) or ``<key>`` (a path beside the kubeconfig)."""
+        if data := entry.get(f"{key}-data"):
+            try:
+                return Material(data=base64.b64decode(data, validate=True))
+            except (binascii.Error, TypeError, ValueError) as exc:
+                raise ConfigError(f"{self.path}: {key}-data: {exc}") from exc
+        return Material(path=self.relative(entry[key])) if entry.get(key) else None
+
+    def relative(self, name: str) -> Path:
+        return self.path.parent / name

@@ -1,0 +1,235 @@
+"""A local copy of a resource's objects, kept up to date by a watch.
+
+Owns the copy and its indexes. Promises: handlers see each object's life as added, changed, deleted, in the
+order of versions, whatever happened to the connection in between (after a gap the copy is compared with a new
+list). Handlers are plain functions called in the event loop, quick, and may not change the objects: these are
+shared. An error in one is logged and hurts nobody else. The copy may lag behind the server.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from contextlib import aclosing
+from typing import Generic, TypeVar
+
+from apimachinery import errors, meta
+from apimachinery.meta import Key
+from apimachinery.types.objects import KubeObject
+from kube_client.resource import Page, Resource
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T", bound=KubeObject)
+
+_List = list  # inside the class ``list`` is the method
+
+Handler = Callable[[T | None, T | None], object]
+Index = Callable[[T], Iterable[Hashable]]
+
+_FIRST_DELAY = 0.1
+_LONGEST_DELAY = 5.0
+_STEADY = 5.0
+"""Seconds after which a stream that ended counts as healthy, and is taken up again at once."""
+
+
+class Informer(Generic[T]):
+    """Start it with ``run``; read it once ``synced`` is set."""
+
+    def __init__(
+        self,
+        resource: Resource[T],
+        *,
+        namespace: str | None = None,
+        label_selector: str | None = None,
+        field_selector: str | None = None,
+        indexes: Mapping[str, Index[T]] | None = None,
+    ) -> None:
+        self._resource = resource
+        self._namespace = namespace
+        self._label_selector = label_selector
+        self._field_selector = field_selector
+        self._store = _Store(indexes or {})
+        self._handlers: list[Handler[T]] = []
+        self._version = ""
+        self.synced = asyncio.Event()
+
+    @property
+    def name(self) -> str:
+        return self._resource.scheme.plural
+
+    @property
+    def resource_version(self) -> str:
+        """The version up to which the copy is known to be complete."""
+        return self._version
+
+    def __len__(self) -> int:
+        return len(self._store.objects)
+
+    def get(self, key: Key) -> T | None:
+        return self._store.objects.get(key)
+
+    def list(self, namespace: str | None = None) -> list[T]:
+        """All objects, or those of one namespace."""
+        if namespace is None:
+            return [*self._store.objects.values()]
+        return [obj for key, obj in self._store.objects.items() if key.namespace == namespace]
+
+    def by_index(self, index: str, value: Hashable) -> _List[T]:
+        """The objects for which the index's function yielded ``value``."""
+        return [*self._store.indexes[index].get(value, {}).values()]
+
+    def index_values(self, index: str) -> _List[Hashable]:
+        return [*self._store.indexes[index]]
+
+    def on_change(self, handler: Handler[T]) -> None:
+        """Have ``handler(old, new)`` called: (None, new) added, (old, new) changed, (old, None) deleted.
+
+        What is there already is reported as added.
+        """
+        self._handlers.append(handler)
+        for obj in self.list():
+            self._call(handler, None, obj)
+
+    async def run(self) -> None:
+        """Keep the copy up to date until cancelled."""
+        delay = _Delay()
+        while True:
+            started = asyncio.get_running_loop().time()
+            try:
+                if not self._version:
+                    await self._relist()
+                await self._follow()
+            except errors.Expired as exc:
+                log.info("%s: version %s is too old: %s; listing again", self.name, self._version, exc)
+                self._version = ""
+            except errors.ApiError as exc:
+                log.info("%s: %s; will retry", self.name, exc)
+            except Exception:  # an answer that nobody foresaw; a new list mends what can be mended
+                log.exception("%s: watch failed; listing again", self.name)
+                self._version = ""
+            if asyncio.get_running_loop().time() - started > _STEADY:
+                delay.reset()
+            await asyncio.sleep(delay.next())
+
+    async def _relist(self) -> None:
+        """Make the copy equal to the server's state now.
+
+        The read is consistent: a restarted daemon must not act on a state from before its own writes.
+        """
+        page = await self._resource.list(
+            namespace=self._namespace, label_selector=self._label_selector, field_selector=self._field_selector
+        )
+        self._replace(page)
+        self._version = page.resource_version
+        self.synced.set()
+
+    async def _follow(self) -> None:
+        """Apply the events after our version until the stream ends."""
+        stream = self._resource.watch(
+            namespace=self._namespace,
+            resource_version=self._version,
+            label_selector=self._label_selector,
+            field_selector=self._field_selector,
+        )
+        async with aclosing(stream) as events:
+            async for event in events:
+                if event.type == "DELETED":
+                    self._delete(meta.key_of(event.object), event.object)
+                elif event.type != "BOOKMARK":
+                    self._set(event.object)
+                self._version = event.object.metadata.resource_version or self._version
+
+    def _replace(self, page: Page[T]) -> None:
+        gone = self._store.objects.keys() - {meta.key_of(obj) for obj in page.items}
+        for key in gone:
+            self._delete(key)
+        for obj in page.items:
+            self._set(obj)
+
+    def _set(self, obj: T) -> None:
+        key = meta.key_of(obj)
+        old = self._store.objects.get(key)
+        if old is not None and meta.uid_of(old) != meta.uid_of(obj):
+            self._delete(key)  # its deletion fell into a gap: another object has the name now
+            old = None
+        if old is not None and old.metadata.resource_version == obj.metadata.resource_version:
+            return
+        self._store.set(key, obj)
+        self._tell(old, obj)
+
+    def _delete(self, key: Key, last: T | None = None) -> None:
+        known = self._store.remove(key)
+        if known is not None:
+            self._tell(last or known, None)
+
+    def _tell(self, old: T | None, new: T | None) -> None:
+        for handler in self._handlers:
+            self._call(handler, old, new)
+
+    def _call(self, handler: Handler[T], old: T | None, new: T | None) -> None:
+        try:
+            handler(old, new)
+        except Exception:
+            subject = new or old
+            log.exception("%s: %s: a handler failed", subject and meta.key_of(subject), self.name)
+
+
+class _Store(Generic[T]):
+    """Objects by key, and by what the indexes' functions yield for them."""
+
+    def __init__(self, functions: Mapping[str, Index[T]]) -> None:
+        self.objects: dict[Key, T] = {}
+        self.indexes: dict[str, dict[Hashable, dict[Key, T]]] = {name: {} for name in functions}
+        self._functions = functions
+        self._values: dict[Key, list[tuple[str, Hashable]]] = {}
+
+    def set(self, key: Key, obj: T) -> None:
+        self._unindex(key)
+        self.objects[key] = obj
+        for name, values in self._functions.items():
+            for value in _values(name, values, key, obj):
+                self.indexes[name].setdefault(value, {})[key] = obj
+                self._values.setdefault(key, []).append((name, value))
+
+    def remove(self, key: Key) -> T | None:
+        self._unindex(key)
+        return self.objects.pop(key, None)
+
+    def _unindex(self, key: Key) -> None:
+        for name, value in self._values.pop(key, ()):
+            entries = self.indexes[name].get(value)
+            if entries is not None:
+                entries.pop(key, None)
+                if not entries:
+                    del self.indexes[name][value]
+
+
+def _values(name: str, function: Index[T], key: Key, obj: T) -> tuple[Hashable, ...]:
+    """What an index's function yields; one that fails must not keep the object out of the copy."""
+    try:
+        return tuple(function(obj))
+    except Exception:
+        log.exception("%s: index %s failed", key, name)
+        return ()
+
+
+class _Delay:
+    """Seconds before the next try: none after a healthy stream, else growing, spread by a half."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def reset(self) -> None:
+        self._next = 0.0
+
+    def next(self) -> float:
+        delay = self._next
+        self._next = min(max(delay * 2, _FIRST_DELAY), _LONGEST_DELAY)
+        return delay * random.uniform(0.5, 1.0)
+
+
+async def wait_for_sync(*informers: Informer[T]) -> None:
+    """Return when each informer has a whole copy."""
+    for informer in informers:
+        await informer.synced.wait()

@@ -1,0 +1,147 @@
+"""What a client of exec sees and sends, by each subprotocol."""
+
+import asyncio
+import base64
+import json
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+
+from apimachinery.types.meta_v1 import Status
+from component_base.remotecommand import BASE64, V1, V4, V5, RemoteCommand, Streams, TerminalSize
+from component_base.serving import Server
+
+ALL = Streams(stdin=True, stdout=True, stderr=True)
+
+
+@asynccontextmanager
+async def command(use, protocol: str, streams: Streams = ALL):
+    """A client's socket to a command that does ``use(remote)``; the command's outcome is waited for."""
+    done = asyncio.get_running_loop().create_future()
+
+    async def app(scope, receive, send) -> None:
+        try:
+            async with await RemoteCommand.accept(scope, streams) as remote:
+                done.set_result(await use(remote))
+        except Exception as exc:
+            done.set_exception(exc)
+
+    async with Server(app, [("127.0.0.1", 0)]) as server, aiohttp.ClientSession() as session:
+        url = f"http://127.0.0.1:{server.port}/"
+        async with session.ws_connect(url, protocols=[protocol] if protocol else []) as socket:
+            yield socket, done
+
+
+async def cat(remote: RemoteCommand) -> None:
+    while data := await remote.read_stdin():
+        await remote.write_stdout(data)
+    await remote.write_stderr(b"done")
+    await remote.finish()
+
+
+@pytest.mark.parametrize("protocol", [V5, V4, V1, ""])
+async def test_bytes_go_by_channel(protocol: str) -> None:
+    async with command(cat, protocol) as (socket, _):
+        assert await socket.receive_bytes() == b"\x01"  # the streams are there
+        await socket.send_bytes(b"\x00hello")
+        assert await socket.receive_bytes() == b"\x01hello"
+
+
+async def test_base64_is_text() -> None:
+    async with command(cat, BASE64) as (socket, _):
+        assert await socket.receive_str() == "1"
+        await socket.send_str("0" + base64.b64encode(b"\xff\x00").decode())
+        assert await socket.receive_str() == "1" + base64.b64encode(b"\xff\x00").decode()
+
+
+async def test_v5_closes_stdin_and_the_status_comes_last() -> None:
+    async with command(cat, V5) as (socket, done):
+        await socket.receive_bytes()
+        await socket.send_bytes(b"\x00in")
+        await socket.send_bytes(b"\xff\x00")
+        assert await socket.receive_bytes() == b"\x01in"
+        assert await socket.receive_bytes() == b"\x02done"
+        channel, *status = await socket.receive_bytes()
+        assert channel == 3
+        assert json.loads(bytes(status)) == {"metadata": {}, "status": "Success"}
+        assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
+        await asyncio.wait_for(done, 1)
+
+
+async def fail(remote: RemoteCommand) -> None:
+    await remote.finish(Status(status="Failure", reason="NonZeroExitCode", message="exit code 3"))
+
+
+async def test_a_failure_is_a_status_in_v4_and_text_before() -> None:
+    async with command(fail, V4) as (socket, _):
+        await socket.receive_bytes()
+        message = await socket.receive_bytes()
+        assert message[0] == 3
+        assert json.loads(message[1:])["reason"] == "NonZeroExitCode"
+    async with command(fail, V1) as (socket, _):
+        await socket.receive_bytes()
+        assert await socket.receive_bytes() == b"\x03exit code 3"
+
+
+async def test_a_client_that_leaves_ends_stdin() -> None:
+    async def until_gone(remote: RemoteCommand) -> bytes:
+        await remote.wait_gone()
+        rest = b""
+        while data := await remote.read_stdin():
+            rest += data
+        with pytest.raises(ConnectionResetError):
+            await remote.write_stdout(b"anyone?")
+        return rest
+
+    async with command(until_gone, V4) as (socket, done):
+        await socket.send_bytes(b"\x00last")
+        await socket.close()
+        assert await asyncio.wait_for(done, 2) == b"last"
+
+
+async def test_sizes_of_the_terminal_arrive() -> None:
+    async def first_size(remote: RemoteCommand) -> TerminalSize:
+        async for size in remote.sizes():
+            return size
+        raise AssertionError("no size")
+
+    async with command(first_size, V4, Streams(stdin=True, stdout=True, tty=True)) as (socket, done):
+        await socket.send_bytes(b"\x04nonsense")  # ignored
+        await socket.send_bytes(b'\x04{"Width":80,"Height":24}')
+        assert await asyncio.wait_for(done, 2) == TerminalSize(80, 24)
+
+
+async def test_stdin_that_was_not_asked_for_is_empty_and_nonsense_is_ignored() -> None:
+    async def read(remote: RemoteCommand) -> bytes:
+        return await remote.read_stdin()
+
+    async with command(read, V4, Streams(stdout=True)) as (socket, done):
+        await socket.send_bytes(b"\x00x")
+        await socket.send_bytes(b"")
+        await socket.send_bytes(b"\x09x")
+        assert await asyncio.wait_for(done, 2) == b""
+
+
+async def test_a_command_that_does_not_read_makes_the_client_wait() -> None:
+    release = asyncio.Event()
+
+    async def lazy(remote: RemoteCommand) -> int:
+        await release.wait()
+        total = 0
+        while total < 8_000_000:
+            total += len(await remote.read_stdin())
+        return total
+
+    async with command(lazy, V4) as (socket, done):
+
+        async def send() -> None:
+            for _ in range(200):
+                await socket.send_bytes(b"\x00" + b"x" * 40_000)
+
+        sending = asyncio.create_task(send())
+        await asyncio.wait([sending], timeout=0.3)
+        assert not sending.done()
+        release.set()
+        assert await asyncio.wait_for(done, 5) == 8_000_000
+        await sending

@@ -1,0 +1,125 @@
+"""A client's identity and its trust, over TLS."""
+
+import datetime
+import ipaddress
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from apimachinery import errors
+from apimachinery.types import core_v1
+from component_base.serving import TLS, Server
+from kube_client import Client, Config, rest
+from kube_client.config import ConfigError, Material
+
+PAGE = b'{"metadata":{"resourceVersion":"1"},"items":[]}'
+
+
+def self_signed(folder: Path, name: str) -> tuple[Path, Path]:
+    """Certificate and key files, for 127.0.0.1 and the name."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    alternatives = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName(f"{name}.example")]
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    files = folder / f"{name}.crt", folder / f"{name}.key"
+    files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    plain = serialization.NoEncryption()
+    files[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
+    return files
+
+
+class Whoami:
+    """Answers every request with an empty list, and notes who asked."""
+
+    def __init__(self) -> None:
+        self.seen: list[str | None] = []
+
+    async def __call__(self, scope, receive, send) -> None:
+        certificate = scope["extensions"]["tls"]["client_certificate"]
+        self.seen.append(certificate and certificate.common_name)
+        headers = [(b"connection", b"close"), (b"content-length", str(len(PAGE)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": PAGE})
+
+
+@pytest.fixture
+def app() -> Whoami:
+    return Whoami()
+
+
+@pytest.fixture
+async def server(app: Whoami, tmp_path: Path):
+    cert, key = self_signed(tmp_path, "server")
+    cas = tmp_path / "clients.crt"
+    cas.write_bytes(b"".join(self_signed(tmp_path, name)[0].read_bytes() for name in ("alice", "bob")))
+    async with Server(app, [("127.0.0.1", 0)], tls=TLS(cert, key, client_ca_file=cas)) as server:
+        yield server
+
+
+def config(server: Server, folder: Path, **fields) -> Config:
+    return Config(server=f"https://127.0.0.1:{server.port}", ca=Material(path=folder / "server.crt"), **fields)
+
+
+def identity(folder: Path, name: str) -> dict[str, Material]:
+    return {
+        "client_certificate": Material(path=folder / f"{name}.crt"),
+        "client_key": Material(data=(folder / f"{name}.key").read_bytes()),
+    }
+
+
+async def test_the_client_shows_its_certificate(server: Server, app: Whoami, tmp_path: Path) -> None:
+    async with Client(config(server, tmp_path, **identity(tmp_path, "alice"))) as client:
+        await client.resource(core_v1.Pod).list()
+    async with Client(config(server, tmp_path)) as client:
+        await client.resource(core_v1.Pod).list()
+    assert app.seen == ["alice", None]
+
+
+async def test_a_certificate_that_is_replaced_is_shown_on_new_connections(
+    server: Server, app: Whoami, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [tmp_path / "current.crt", tmp_path / "current.key"]
+    for file in files:
+        file.write_bytes((tmp_path / f"alice{file.suffix}").read_bytes())
+    materials = {"client_certificate": Material(path=files[0]), "client_key": Material(path=files[1])}
+    async with Client(config(server, tmp_path, **materials)) as client:
+        await client.resource(core_v1.Pod).list()
+        for file in files:
+            (tmp_path / f"bob{file.suffix}").rename(file)
+        monkeypatch.setattr(rest, "_CREDENTIALS_AGE", 0)
+        await client.resource(core_v1.Pod).list()
+    assert app.seen == ["alice", "bob"]
+
+
+async def test_a_server_that_nobody_vouches_for_is_not_spoken_to(server: Server, app: Whoami, tmp_path: Path) -> None:
+    stranger = Config(server=f"https://127.0.0.1:{server.port}", ca=Material(path=tmp_path / "alice.crt"))
+    async with Client(stranger) as client:
+        with pytest.raises(errors.ServiceUnavailable, match="TLS"):
+            await client.resource(core_v1.Pod).list()
+    assert app.seen == []
+
+
+@pytest.mark.parametrize(("name", "trusted"), [("server.example", True), ("other.example", False)])
+async def test_the_servers_name_can_be_given(server: Server, tmp_path: Path, name: str, trusted: bool) -> None:
+    async with Client(config(server, tmp_path, tls_server_name=name)) as client:
+        if trusted:
+            await client.resource(core_v1.Pod).list()
+        else:
+            with pytest.raises(errors.ServiceUnavailable, match="TLS"):
+                await client.resource(core_v1.Pod).list()
+
+
+def test_a_certificate_that_cannot_be_loaded_is_a_fault_of_the_configuration(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot load certificates"):
+        Client(Config(server="https://127.0.0.1:1", ca=Material(path=tmp_path / "none")))

@@ -1,0 +1,106 @@
+"""Pid files, signals and stopping, with real short-lived processes."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from deploy.lab import processes
+from deploy.lab.processes import Process
+
+# Prints a line once its handlers stand, so that no signal comes before them.
+WILLING = "import sys, time; print(); sys.stdout.flush(); time.sleep(60)"
+ORDERLY = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(3)); " + WILLING
+STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + WILLING
+
+
+class Children:
+    """Starts processes, and ends all of them with the test."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._handles: dict[int, subprocess.Popen[bytes]] = {}
+
+    def start(self, program: str = WILLING) -> Process:
+        child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        self._stack.callback(child.wait)
+        self._stack.callback(child.kill)
+        self._stack.callback(child.stdout.close)
+        child.stdout.readline()
+        self._handles[child.pid] = child
+        found = processes.process_of(child.pid)
+        assert found is not None
+        return found
+
+    def exit_code(self, process: Process) -> int:
+        return self._handles[process.pid].wait(timeout=5)
+
+
+@pytest.fixture
+def children() -> Iterator[Children]:
+    with ExitStack() as stack:
+        yield Children(stack)
+
+
+def test_a_pid_file_finds_its_process(tmp_path: Path, children: Children) -> None:
+    process = children.start()
+    processes.write_pid_file(tmp_path / "a.json", process)
+    assert processes.read_pid_file(tmp_path / "a.json") == process
+
+
+def test_a_pid_that_another_process_has_now_is_not_taken_for_the_daemon(tmp_path: Path, children: Children) -> None:
+    process = children.start()
+    earlier = Process(process.pid, process.started - 1)
+    processes.write_pid_file(tmp_path / "a.json", earlier)
+    assert processes.read_pid_file(tmp_path / "a.json") is None
+    assert not earlier.signal(signal.SIGKILL)
+    processes.kill(earlier)
+    assert process.alive()
+
+
+def test_a_pid_file_from_before_a_reboot_means_nothing(tmp_path: Path, children: Children) -> None:
+    path = tmp_path / "a.json"
+    processes.write_pid_file(path, children.start())
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"boot": "another"}))
+    assert processes.read_pid_file(path) is None
+
+
+@pytest.mark.parametrize("text", ["", "{}", "17", '{"pid": "x"}'])
+def test_a_broken_pid_file_means_nothing(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    assert processes.read_pid_file(tmp_path / "a.json") is None
+    assert processes.read_pid_file(tmp_path / "none.json") is None
+
+
+def test_a_zombie_is_not_alive(children: Children) -> None:
+    process = children.start()
+    processes.kill(process)  # its parent, this test, has not waited for it
+    assert Path(f"/proc/{process.pid}").exists()
+    assert not process.alive()
+
+
+def test_processes_end_together_and_the_stubborn_ones_by_force(children: Children) -> None:
+    willing, stubborn = children.start(), children.start(STUBBORN)
+    began = time.monotonic()
+    processes.end([willing, stubborn], seconds=0.3)
+    assert time.monotonic() - began < 3
+    assert children.exit_code(willing) == -signal.SIGTERM
+    assert children.exit_code(stubborn) == -signal.SIGKILL
+
+
+def test_a_paused_process_ends_in_its_own_way_too(children: Children) -> None:
+    process = children.start(ORDERLY)
+    process.signal(signal.SIGSTOP)
+    processes.end([process], seconds=3)
+    assert children.exit_code(process) == 3
+
+
+def test_age_counts_from_the_start(children: Children) -> None:
+    assert 0 <= children.start().age < 5
