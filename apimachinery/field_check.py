@@ -19,7 +19,6 @@ def unknown_and_duplicate(data: bytes, definition: str) -> list[str]:
     Raises:
         BadRequest: not JSON.
     """
-    shape = shape_of(definition)
     repeated = False
 
     def as_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -34,7 +33,7 @@ def unknown_and_duplicate(data: bytes, definition: str) -> list[str]:
         document = json.loads(data, object_pairs_hook=as_dict)
     except (ValueError, RecursionError) as fault:
         raise BadRequest(f"the body is not valid JSON: {fault}") from fault
-    return _locate(document, shape) if repeated or not _is_known(document, shape) else []
+    return _found(document, shape_of(definition), repeated=repeated)
 
 
 def strict_error(found: list[str]) -> BadRequest:
@@ -44,8 +43,14 @@ def strict_error(found: list[str]) -> BadRequest:
 
 def unknown(document: Any, definition: str) -> list[str]:
     """The fields of a parsed document that its definition does not know."""
-    shape = shape_of(definition)
-    return [] if _is_known(document, shape) else _locate(document, shape)
+    return _found(document, shape_of(definition))
+
+
+def _found(document: Any, shape: Shape, *, repeated: bool = False) -> list[str]:
+    try:
+        return _locate(document, shape) if repeated or not _is_known(document, shape) else []
+    except RecursionError as fault:
+        raise BadRequest("the object is nested too deep") from fault
 
 
 class _Repeating(dict[str, Any]):

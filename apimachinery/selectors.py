@@ -106,14 +106,22 @@ def from_map(labels: Mapping[str, str] | None) -> LabelSelector:
 
 
 def from_label_selector(selector: WireSelector | None) -> LabelSelector:
-    """The selector of a newer kind. None selects nothing, an empty one everything, as Kubernetes has it."""
+    """The selector of a newer kind. None selects nothing, an empty one everything, as Kubernetes has it.
+
+    Raises:
+        ValueError: an operator that there is not, or one without the values that it needs.
+    """
     if selector is None:
         return NOTHING
     equal = from_map(selector.match_labels).requirements if selector.match_labels else ()
-    terms = tuple(
-        Requirement(one.key, one.operator, frozenset(one.values or ())) for one in selector.match_expressions or ()
-    )
-    return LabelSelector(equal + terms)
+    terms = []
+    for one in selector.match_expressions or ():
+        if one.operator not in ("In", "NotIn", "Exists", "DoesNotExist"):
+            raise ValueError(f"{one.operator!r} is not a valid label selector operator")
+        if (one.operator in ("In", "NotIn")) is not bool(one.values):
+            raise ValueError(f"{one.operator} of {one.key!r} {'needs' if not one.values else 'takes no'} values")
+        terms.append(Requirement(one.key, one.operator, frozenset(one.values or ())))
+    return LabelSelector((*equal, *terms))
 
 
 class _Tokens:
@@ -258,7 +266,8 @@ class FieldSelector:
         return next((one.value for one in self.requirements if one.field == field and not one.negated), None)
 
 
-_FIELD: Final = re.compile(r"(?P<field>[^=!,]+)(?P<op>==|!=|=)(?P<value>(?:[^,=\\]|\\.)*)\Z")
+_FIELD: Final = re.compile(r"(?P<field>[^=!,]+)(?P<op>==|!=|=)(?P<value>(?:[^,=\\]|\\[,=\\])*)\Z")
+_PART: Final = re.compile(r"(?:[^,\\]|\\.)+|\\\Z")  # an escaped comma does not end a requirement
 
 
 @lru_cache(maxsize=1024)
@@ -269,9 +278,7 @@ def parse_fields(text: str) -> FieldSelector:
         ValueError: it does not follow the syntax.
     """
     requirements = []
-    for part in re.split(r"(?<!\\),", text):
-        if not part:
-            continue
+    for part in _PART.findall(text):
         match = _FIELD.match(part)
         if match is None:
             raise ValueError(

@@ -77,7 +77,7 @@ def group(title: str, options: type[T]) -> T:
 class Options:
     """What every daemon has. Derive from it; ``sources`` tells where each flag's value came from."""
 
-    config: Path | None = option(  # noqa: RUF009  # a dataclass field
+    config: Path | None = option(  # a dataclass field
         None, "File with options: YAML, the flags' names as keys. A flag wins over it.", metavar="FILE", group="Config"
     )
     v: int = option(2, "Log verbosity: 0 warnings, 2 what happens, 4 and more how.", aliases=["-v"], group="Logging")

@@ -191,12 +191,24 @@ class LeaderElector:
 
     async def _release(self) -> None:
         """Give the Lease back, so that the next leader need not wait for it to expire."""
-        if self._lease is None:
-            return
-        lease = self._claim(self._lease)
-        lease.spec.holder_identity = ""
-        lease.spec.lease_duration_seconds = 1
         with suppress(errors.ApiError, TimeoutError):
             async with asyncio.timeout(_RELEASE_TIMEOUT):
-                await self._leases.update(lease)
-                log.info("%s: %s has given the lease back", self._key, self._identity)
+                while not await self._hand_over():
+                    log.debug("%s: written meanwhile; will retry", self._key)
+
+    async def _hand_over(self) -> bool:
+        """Empty the Lease if it is ours; False if it changed in between."""
+        # Read anew: a renewal that was cancelled under way may have reached the server or may yet.
+        self._known = False
+        lease = await self._read()
+        if lease is None or self._holder() != self._identity:
+            return True
+        claim = self._claim(lease)
+        claim.spec.holder_identity = ""
+        claim.spec.lease_duration_seconds = 1
+        try:
+            await self._leases.update(claim)
+        except errors.Conflict:
+            return False
+        log.info("%s: %s has given the lease back", self._key, self._identity)
+        return True

@@ -87,7 +87,7 @@ def encode(owners: Iterable[Owner]) -> list[ManagedFieldsEntry]:
             subresource=owner.subresource or None,
             time=owner.time or None,
             fields_type="FieldsV1",
-            fields_v_1=msgspec.Raw(_SORTED.encode(owner.fields)),
+            fields_v1=msgspec.Raw(_SORTED.encode(owner.fields)),
         )
         for owner in kept
     ]
@@ -117,4 +117,4 @@ def capped(owners: Owners) -> Owners:
 
 def named_entries(entries: Sequence[ManagedFieldsEntry]) -> dict[str, Any]:
     """For messages and tests: the fields of each manager as builtins."""
-    return {entry.manager or "": msgspec.json.decode(entry.fields_v_1) for entry in entries}
+    return {entry.manager or "": msgspec.json.decode(entry.fields_v1) for entry in entries}

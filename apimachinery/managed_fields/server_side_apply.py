@@ -21,7 +21,7 @@ from apimachinery.managed_fields.field_set import (
     tracked,
     union,
 )
-from apimachinery.managed_fields.walk import compare, element_key, everything, is_leaf, named
+from apimachinery.managed_fields.walk import compare, element_key, everything, is_atomic, is_leaf, named
 from apimachinery.patch.order import interleave
 from apimachinery.schema.shapes import UNTYPED, Form, Shape, shape_of
 from apimachinery.types.meta_v1 import ManagedFieldsEntry, StatusCause, StatusDetails
@@ -46,7 +46,7 @@ def apply(
     All are builtins, none is changed. Defaults are applied by the caller afterwards and belong to nobody.
 
     Raises:
-        BadRequest: the document names another version, or carries managedFields.
+        BadRequest: the document names another version, carries managedFields, or has two elements of one key.
         Conflict: others own values that would change, and ``force`` is not set; one cause per field.
     """
     if config.get("apiVersion") != api_version:
@@ -75,7 +75,9 @@ def apply(
     return merged, entries.encode(owners.values())
 
 
-def _owners(live: dict[str, Any] | None, shape: Shape, api_version: str, time: str, reset: tuple[str, ...]) -> Owners:
+def _owners(
+    live: dict[str, Any] | None, shape: Shape, api_version: str, time: str, reset: tuple[str, ...]
+) -> Owners:
     """What an object without entries holds was somebody's choice, and must not change hands unnoticed."""
     if live is None:
         return {}
@@ -117,7 +119,7 @@ def _conflict(conflicts: list[tuple[Owner, Fields]]) -> Conflict:
 
 def _merge(shape: Shape, live: Any, config: Any) -> Any:
     """The document over the object: maps and keyed lists merge, all else is replaced."""
-    if type(live) is not type(config) or is_leaf(shape, config) or (live and is_leaf(shape, live)):
+    if type(live) is not type(config) or is_atomic(shape, config):
         return config
     if type(config) is dict:
         merged = dict(live)
@@ -128,15 +130,20 @@ def _merge(shape: Shape, live: Any, config: Any) -> Any:
 
 
 def _merge_list(shape: Shape, live: list[Any], config: list[Any]) -> list[Any]:
-    present = {element_key(shape, one): one for one in live}
     wanted = {element_key(shape, one): one for one in config}
+    present: dict[str, list[Any]] = {}  # several elements of one key are left alone until somebody names it
+    for one in live:
+        present.setdefault(element_key(shape, one), []).append(one)
     order = interleave([key for key in present if key not in wanted], list(wanted), list(present), "")
-    return [
-        _merge(shape.element, present[key], wanted[key])
-        if key in wanted and key in present
-        else wanted.get(key, present.get(key))
-        for key in order
-    ]
+    merged: list[Any] = []
+    for key in order:
+        if key not in wanted:
+            merged += present[key]
+        elif key in present:
+            merged.append(_merge(shape.element, present[key][0], wanted[key]))
+        else:
+            merged.append(wanted[key])
+    return merged
 
 
 def _prune(shape: Shape, merged: Any, before: Fields, owned: list[Fields]) -> Any:

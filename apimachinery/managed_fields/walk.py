@@ -4,10 +4,11 @@ Which lists are maps, which maps are atomic is the schema's to say. What the sch
 maps with fields of their own and lists that are owned as a whole.
 """
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 from apimachinery import codec
+from apimachinery.errors import BadRequest
 from apimachinery.managed_fields.field_set import MEMBER, Fields
 from apimachinery.schema.definitions import Definition, always_written, definitions, target
 from apimachinery.schema.shapes import UNTYPED, Form, Shape
@@ -19,12 +20,13 @@ class _Same(list[Any]):
     """Elements that share one key: they are owned as a whole."""
 
 
-@cache
+# Bounded: the names and values are the users', object identities among them.
+@lru_cache(maxsize=8192)
 def _field(name: str) -> str:
     return f"f:{name}"
 
 
-@cache
+@lru_cache(maxsize=8192)
 def _string_key(name: str, value: str) -> str:
     return f'k:{{"{name}":{codec.encode(value).decode()}}}'
 
@@ -42,13 +44,18 @@ def element_key(shape: Shape, element: Any) -> str:
     return f"k:{codec.encode({k: v for k, v in named.items() if v is not None}).decode()}"
 
 
-def is_leaf(shape: Shape, value: Any) -> bool:
-    """Whether a value is owned as a whole, whatever it holds."""
-    if shape.atomic or not value:
+def is_atomic(shape: Shape, value: Any) -> bool:
+    """Whether values of this kind are owned as a whole, whatever they hold."""
+    if shape.atomic:
         return True
     if type(value) is dict:
         return shape.form is Form.LIST or shape.form is Form.SCALAR
     return type(value) is not list or not (shape.keys or shape.is_set)
+
+
+def is_leaf(shape: Shape, value: Any) -> bool:
+    """Whether there is nothing below a value that could be owned by itself."""
+    return not value or is_atomic(shape, value)
 
 
 def _elements(shape: Shape, values: list[Any]) -> dict[str, Any]:
@@ -69,9 +76,7 @@ def _parts(shape: Shape, value: Any) -> list[tuple[str, Shape, Any]]:
         child = shape.child
         return [(_field(key), child(key), one) for key, one in value.items()]
     element = shape.element
-    return [
-        (key, UNTYPED if type(one) is _Same else element, one) for key, one in _elements(shape, value).items()
-    ]
+    return [(key, UNTYPED if type(one) is _Same else element, one) for key, one in _elements(shape, value).items()]
 
 
 def everything(shape: Shape, value: Any) -> Fields:
@@ -85,10 +90,18 @@ def everything(shape: Shape, value: Any) -> Fields:
 
 
 def named(shape: Shape, value: Any) -> Fields:
-    """The fields that an applied document names: the leaves, the elements of lists and the keys of maps."""
+    """The fields that an applied document names: the leaves, the elements of lists and the keys of maps.
+
+    Raises:
+        BadRequest: a list has two elements of one key.
+    """
     fields: Fields = {}
     in_list = type(value) is list
     for key, part_shape, part in _parts(shape, value):
+        if type(part) is _Same:
+            raise BadRequest(f"failed to create typed patch object: duplicate entries for key {key}")
+        if part == [] and not is_atomic(part_shape, part):
+            continue  # without elements such a list says nothing
         below = MEMBER if is_leaf(part_shape, part) else named(part_shape, part)
         if below and (in_list or shape.form is not Form.STRUCT):
             below = {".": MEMBER, **below}

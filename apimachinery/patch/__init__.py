@@ -32,6 +32,13 @@ def apply(dialect: Dialect, current: dict[str, Any], patch: bytes, definition: s
         UnsupportedMediaType: a strategic merge of an object without a definition.
     """
     document = codec.parse(patch)
+    try:
+        return _apply(dialect, current, document, definition)
+    except RecursionError as fault:
+        raise BadRequest("the patch is nested too deep") from fault
+
+
+def _apply(dialect: Dialect, current: dict[str, Any], document: Any, definition: str | None) -> dict[str, Any]:
     if dialect == "json":
         patched = json_patch.apply(current, document)
         if not isinstance(patched, dict):

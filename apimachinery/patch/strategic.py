@@ -6,11 +6,12 @@ are replaced. Directives steer the rest: ``$patch``, ``$retainKeys``, ``$setElem
 elements included.
 """
 
+from collections.abc import Hashable
 from typing import Any, Final, NoReturn
 
 from apimachinery import codec
 from apimachinery.errors import BadRequest, Invalid
-from apimachinery.patch.order import interleave, is_same, position, sorted_like
+from apimachinery.patch.order import identity, interleave, places, sorted_like
 from apimachinery.schema.shapes import Shape, shape_of
 
 _PATCH: Final = "$patch"
@@ -102,30 +103,33 @@ def _merge_list(present: list[Any], patch: list[Any], shape: Shape) -> list[Any]
 def _special_elements(present: list[Map], patch: list[Map], key: str) -> tuple[list[Map], list[Map]]:
     """Do what elements with ``$patch`` ask for; what is left of both lists merges as usual."""
     ordinary, replace = [], False
+    doomed = set()
     for element in patch:
         match element.get(_PATCH):
             case None:
                 ordinary.append(element)
             case "delete":
-                doomed = _key_of(element, key)
-                present = [one for one in present if not is_same(one.get(key), doomed)]
+                _key_of(element, key)
+                doomed.add(identity(element, key))
             case "replace":
                 replace = True
             case "merge":
                 _fault("merging lists cannot yet be specified in the patch")
             case unknown:
                 _fault(f"Unknown patch type: {unknown} in map: {_text(element)}")
-    return ([], [_plain(one) for one in ordinary]) if replace else (present, ordinary)
+    if replace:
+        return [], [_plain(one) for one in ordinary]
+    return [one for one in present if identity(one, key) not in doomed], ordinary
 
 
 def _merge_elements(present: list[Map], patch: list[Map], shape: Shape) -> list[Map]:
     merged = list(present)
+    place = places(merged, shape.merge_key)
     for element in patch:
-        wanted = _key_of(element, shape.merge_key)
-        for index, one in enumerate(merged):
-            if is_same(one.get(shape.merge_key), wanted):
-                merged[index] = _merge_map(one, element, shape.element)
-                break
+        _key_of(element, shape.merge_key)
+        index = place.setdefault(identity(element, shape.merge_key), len(merged))
+        if index < len(merged):
+            merged[index] = _merge_map(merged[index], element, shape.element)
         else:
             merged.append(_plain(element))
     return merged
@@ -136,8 +140,9 @@ def _ordered(merged: list[Any], wanted: list[Any], present: list[Any], key: str)
     if key:
         for one in (*merged, *wanted, *present):
             _key_of(one, key)
-    named = [one for one in merged if position(wanted, one, key) >= 0]
-    others = [one for one in merged if position(wanted, one, key) < 0]
+    place = places(wanted, key)
+    named = [one for one in merged if identity(one, key) in place]
+    others = [one for one in merged if identity(one, key) not in place]
     return interleave(sorted_like(present, others, key), sorted_like(wanted, named, key), present, key)
 
 
@@ -182,7 +187,7 @@ def _check_order(change: list[Any], order: list[Any], key: str) -> None:
     wanted = [one for one in change if not (isinstance(one, dict) and _PATCH in one)]
     at = 0
     for one in order:
-        if at < len(wanted) and is_same(_identity(wanted[at], key), _identity(one, key)):
+        if at < len(wanted) and _checked(wanted[at], key) == _checked(one, key):
             at += 1
     if at < len(wanted):
         _fault(f"The order in patch list: {_text(change)} doesn't match $setElementOrder list: {_text(order)}")
@@ -193,11 +198,14 @@ def _delete_scalars(merged: Map, name: str, doomed: Any) -> None:
         raise BadRequest("invalid patch format of primitive list")
     present = merged.get(name)
     if isinstance(present, list):
-        merged[name] = [one for one in present if not any(is_same(one, gone) for gone in doomed)]
+        gone = places(doomed, "")
+        merged[name] = [one for one in present if identity(one, "") not in gone]
 
 
-def _identity(element: Any, key: str) -> Any:
-    return _key_of(element, key) if key else element
+def _checked(element: Any, key: str) -> Hashable:
+    if key:
+        _key_of(element, key)
+    return identity(element, key)
 
 
 def _key_of(element: Any, key: str) -> Any:
@@ -218,7 +226,7 @@ def _element_type(*lists: list[Any]) -> type:
 
 
 def _unique(values: list[Any]) -> list[Any]:
-    return [one for index, one in enumerate(values) if position(values, one, "") == index]
+    return [values[index] for index in places(values, "").values()]
 
 
 def _text(value: Any) -> str:

@@ -4,7 +4,7 @@ A definition is a dict as OpenAPI v2 has it: ``properties``, ``required``, ``x-k
 published one (``io.k8s.api.core.v1.Pod``). Everything is read once and never changed.
 """
 
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,7 +40,7 @@ def target(field: Definition) -> str | None:
     return ref.removeprefix(_PREFIX) if isinstance(ref, str) else None
 
 
-@cache
+@lru_cache(maxsize=4096)  # bounded: requests name kinds that do not exist
 def definition_name(group: str, version: str, kind: str) -> str | None:
     """The definition of one kind, or None if the data has no such kind."""
     wanted = {"group": group, "version": version, "kind": kind}

@@ -21,7 +21,7 @@ _SCALARS: Final = {
 }
 _ZERO: Final = {"str": "str", "bool": "bool", "Int32": "int", "Int64": "int", "float": "float"}
 _MODULE: Final = re.compile(r"(\w+)\.(v\w+)$")
-_WORDS: Final = re.compile(r"[A-Z]+s(?![a-z])|[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+|[A-Z]+")
+_WORDS: Final = re.compile(r"[A-Z]+s(?![a-z])|[A-Z]+(?![a-z])[0-9]*|[A-Z]?[a-z0-9]+|[A-Z]+")
 _META: Final = "meta_v1"
 _LINE: Final = 120
 

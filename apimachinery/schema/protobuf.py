@@ -9,7 +9,7 @@ import base64
 import binascii
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -80,7 +80,7 @@ def has_message(definition: str) -> bool:
     return message_name(definition) in messages()
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _message_of(api_version: str, kind: str) -> str:
     """The options of a request are registered in every group; the data lists some groups only."""
     group, _, version = api_version.rpartition("/")

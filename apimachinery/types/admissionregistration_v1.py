@@ -163,9 +163,7 @@ class ValidatingAdmissionPolicy(KubeObject):
 class ValidatingAdmissionPolicyBinding(KubeObject):
     kind: str | None = field(default_factory=constant("ValidatingAdmissionPolicyBinding"))
     api_version: str | None = field(name="apiVersion", default_factory=constant("admissionregistration.k8s.io/v1"))
-    spec: ValidatingAdmissionPolicyBindingSpec = field(
-        default_factory=lambda: ValidatingAdmissionPolicyBindingSpec()
-    )
+    spec: ValidatingAdmissionPolicyBindingSpec = field(default_factory=lambda: ValidatingAdmissionPolicyBindingSpec())
 
 
 class ValidatingAdmissionPolicyBindingList(KubeList):

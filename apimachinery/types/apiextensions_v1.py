@@ -70,9 +70,7 @@ class CustomResourceDefinitionStatus(ApiStruct):
 
 
 class CustomResourceDefinitionVersion(ApiStruct):
-    additional_printer_columns: list[CustomResourceColumnDefinition] | None = field(
-        name="additionalPrinterColumns", default=None
-    )
+    additional_printer_columns: list[CustomResourceColumnDefinition] | None = field(name="additionalPrinterColumns", default=None)
     deprecated: bool | None = None
     deprecation_warning: str | None = field(name="deprecationWarning", default=None)
     name: str = field(default_factory=str)
@@ -99,7 +97,7 @@ class CustomResourceSubresources(ApiStruct):
 
 
 class CustomResourceValidation(ApiStruct):
-    open_apiv_3_schema: JSONSchemaProps | None = field(name="openAPIV3Schema", default=None)
+    open_apiv3_schema: JSONSchemaProps | None = field(name="openAPIV3Schema", default=None)
 
 
 class ExternalDocumentation(ApiStruct):
@@ -150,9 +148,7 @@ class JSONSchemaProps(ApiStruct):
     x_kubernetes_list_map_keys: list[str] | None = field(name="x-kubernetes-list-map-keys", default=None)
     x_kubernetes_list_type: str | None = field(name="x-kubernetes-list-type", default=None)
     x_kubernetes_map_type: str | None = field(name="x-kubernetes-map-type", default=None)
-    x_kubernetes_preserve_unknown_fields: bool | None = field(
-        name="x-kubernetes-preserve-unknown-fields", default=None
-    )
+    x_kubernetes_preserve_unknown_fields: bool | None = field(name="x-kubernetes-preserve-unknown-fields", default=None)
     x_kubernetes_validations: list[ValidationRule] | None = field(name="x-kubernetes-validations", default=None)
 
 

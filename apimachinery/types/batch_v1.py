@@ -117,9 +117,7 @@ class PodFailurePolicyOnPodConditionsPattern(ApiStruct):
 class PodFailurePolicyRule(ApiStruct):
     action: str = field(default_factory=str)
     on_exit_codes: PodFailurePolicyOnExitCodesRequirement | None = field(name="onExitCodes", default=None)
-    on_pod_conditions: list[PodFailurePolicyOnPodConditionsPattern] | None = field(
-        name="onPodConditions", default=None
-    )
+    on_pod_conditions: list[PodFailurePolicyOnPodConditionsPattern] | None = field(name="onPodConditions", default=None)
 
 
 class SuccessPolicy(ApiStruct):

@@ -708,12 +708,8 @@ class NodeAddress(ApiStruct):
 
 
 class NodeAffinity(ApiStruct):
-    preferred_during_scheduling_ignored_during_execution: list[PreferredSchedulingTerm] | None = field(
-        name="preferredDuringSchedulingIgnoredDuringExecution", default=None
-    )
-    required_during_scheduling_ignored_during_execution: NodeSelector | None = field(
-        name="requiredDuringSchedulingIgnoredDuringExecution", default=None
-    )
+    preferred_during_scheduling_ignored_during_execution: list[PreferredSchedulingTerm] | None = field(name="preferredDuringSchedulingIgnoredDuringExecution", default=None)
+    required_during_scheduling_ignored_during_execution: NodeSelector | None = field(name="requiredDuringSchedulingIgnoredDuringExecution", default=None)
 
 
 class NodeAllocatableResourceClaimStatus(ApiStruct):
@@ -797,9 +793,7 @@ class NodeStatus(ApiStruct):
     capacity: dict[str, Quantity] | None = None
     conditions: list[NodeCondition] | None = None
     config: NodeConfigStatus | None = None
-    daemon_endpoints: NodeDaemonEndpoints = field(
-        name="daemonEndpoints", default_factory=lambda: NodeDaemonEndpoints()
-    )
+    daemon_endpoints: NodeDaemonEndpoints = field(name="daemonEndpoints", default_factory=lambda: NodeDaemonEndpoints())
     declared_features: list[str] | None = field(name="declaredFeatures", default=None)
     features: NodeFeatures | None = None
     images: list[ContainerImage] | None = None
@@ -913,9 +907,7 @@ class PersistentVolumeList(KubeList):
 
 class PersistentVolumeSpec(ApiStruct):
     access_modes: list[str] | None = field(name="accessModes", default=None)
-    aws_elastic_block_store: AWSElasticBlockStoreVolumeSource | None = field(
-        name="awsElasticBlockStore", default=None
-    )
+    aws_elastic_block_store: AWSElasticBlockStoreVolumeSource | None = field(name="awsElasticBlockStore", default=None)
     azure_disk: AzureDiskVolumeSource | None = field(name="azureDisk", default=None)
     azure_file: AzureFilePersistentVolumeSource | None = field(name="azureFile", default=None)
     capacity: dict[str, Quantity] | None = None
@@ -935,9 +927,7 @@ class PersistentVolumeSpec(ApiStruct):
     nfs: NFSVolumeSource | None = None
     node_affinity: VolumeNodeAffinity | None = field(name="nodeAffinity", default=None)
     persistent_volume_reclaim_policy: str | None = field(name="persistentVolumeReclaimPolicy", default=None)
-    photon_persistent_disk: PhotonPersistentDiskVolumeSource | None = field(
-        name="photonPersistentDisk", default=None
-    )
+    photon_persistent_disk: PhotonPersistentDiskVolumeSource | None = field(name="photonPersistentDisk", default=None)
     portworx_volume: PortworxVolumeSource | None = field(name="portworxVolume", default=None)
     quobyte: QuobyteVolumeSource | None = None
     rbd: RBDPersistentVolumeSource | None = None
@@ -969,12 +959,8 @@ class Pod(KubeObject):
 
 
 class PodAffinity(ApiStruct):
-    preferred_during_scheduling_ignored_during_execution: list[WeightedPodAffinityTerm] | None = field(
-        name="preferredDuringSchedulingIgnoredDuringExecution", default=None
-    )
-    required_during_scheduling_ignored_during_execution: list[PodAffinityTerm] | None = field(
-        name="requiredDuringSchedulingIgnoredDuringExecution", default=None
-    )
+    preferred_during_scheduling_ignored_during_execution: list[WeightedPodAffinityTerm] | None = field(name="preferredDuringSchedulingIgnoredDuringExecution", default=None)
+    required_during_scheduling_ignored_during_execution: list[PodAffinityTerm] | None = field(name="requiredDuringSchedulingIgnoredDuringExecution", default=None)
 
 
 class PodAffinityTerm(ApiStruct):
@@ -987,12 +973,8 @@ class PodAffinityTerm(ApiStruct):
 
 
 class PodAntiAffinity(ApiStruct):
-    preferred_during_scheduling_ignored_during_execution: list[WeightedPodAffinityTerm] | None = field(
-        name="preferredDuringSchedulingIgnoredDuringExecution", default=None
-    )
-    required_during_scheduling_ignored_during_execution: list[PodAffinityTerm] | None = field(
-        name="requiredDuringSchedulingIgnoredDuringExecution", default=None
-    )
+    preferred_during_scheduling_ignored_during_execution: list[WeightedPodAffinityTerm] | None = field(name="preferredDuringSchedulingIgnoredDuringExecution", default=None)
+    required_during_scheduling_ignored_during_execution: list[PodAffinityTerm] | None = field(name="requiredDuringSchedulingIgnoredDuringExecution", default=None)
 
 
 class PodCertificateProjection(ApiStruct):
@@ -1027,9 +1009,7 @@ class PodDNSConfigOption(ApiStruct):
 
 
 class PodExtendedResourceClaimStatus(ApiStruct):
-    request_mappings: list[ContainerExtendedResourceRequest] = field(
-        name="requestMappings", default_factory=empty_list
-    )
+    request_mappings: list[ContainerExtendedResourceRequest] = field(name="requestMappings", default_factory=empty_list)
     resource_claim_name: str = field(name="resourceClaimName", default_factory=str)
 
 
@@ -1127,9 +1107,7 @@ class PodSpec(ApiStruct):
     subdomain: str | None = None
     termination_grace_period_seconds: Int64 | None = field(name="terminationGracePeriodSeconds", default=None)
     tolerations: list[Toleration] | None = None
-    topology_spread_constraints: list[TopologySpreadConstraint] | None = field(
-        name="topologySpreadConstraints", default=None
-    )
+    topology_spread_constraints: list[TopologySpreadConstraint] | None = field(name="topologySpreadConstraints", default=None)
     volumes: list[Volume] | None = None
 
 
@@ -1137,19 +1115,13 @@ class PodStatus(ApiStruct):
     allocated_resources: dict[str, Quantity] | None = field(name="allocatedResources", default=None)
     conditions: list[PodCondition] | None = None
     container_statuses: list[ContainerStatus] | None = field(name="containerStatuses", default=None)
-    ephemeral_container_statuses: list[ContainerStatus] | None = field(
-        name="ephemeralContainerStatuses", default=None
-    )
-    extended_resource_claim_status: PodExtendedResourceClaimStatus | None = field(
-        name="extendedResourceClaimStatus", default=None
-    )
+    ephemeral_container_statuses: list[ContainerStatus] | None = field(name="ephemeralContainerStatuses", default=None)
+    extended_resource_claim_status: PodExtendedResourceClaimStatus | None = field(name="extendedResourceClaimStatus", default=None)
     host_ip: str | None = field(name="hostIP", default=None)
     host_ips: list[HostIP] | None = field(name="hostIPs", default=None)
     init_container_statuses: list[ContainerStatus] | None = field(name="initContainerStatuses", default=None)
     message: str | None = None
-    node_allocatable_resource_claim_statuses: list[NodeAllocatableResourceClaimStatus] | None = field(
-        name="nodeAllocatableResourceClaimStatuses", default=None
-    )
+    node_allocatable_resource_claim_statuses: list[NodeAllocatableResourceClaimStatus] | None = field(name="nodeAllocatableResourceClaimStatuses", default=None)
     nominated_node_name: str | None = field(name="nominatedNodeName", default=None)
     observed_generation: Int64 | None = field(name="observedGeneration", default=None)
     phase: str | None = None
@@ -1158,9 +1130,7 @@ class PodStatus(ApiStruct):
     qos_class: str | None = field(name="qosClass", default=None)
     reason: str | None = None
     resize: str | None = None
-    resource_claim_statuses: list[PodResourceClaimStatus] | None = field(
-        name="resourceClaimStatuses", default=None
-    )
+    resource_claim_statuses: list[PodResourceClaimStatus] | None = field(name="resourceClaimStatuses", default=None)
     resources: ResourceRequirements | None = None
     start_time: str | None = field(name="startTime", default=None)
 
@@ -1371,9 +1341,7 @@ class ScaleIOVolumeSource(ApiStruct):
 
 
 class ScopeSelector(ApiStruct):
-    match_expressions: list[ScopedResourceSelectorRequirement] | None = field(
-        name="matchExpressions", default=None
-    )
+    match_expressions: list[ScopedResourceSelectorRequirement] | None = field(name="matchExpressions", default=None)
 
 
 class ScopedResourceSelectorRequirement(ApiStruct):
@@ -1573,9 +1541,7 @@ class TopologySelectorLabelRequirement(ApiStruct):
 
 
 class TopologySelectorTerm(ApiStruct):
-    match_label_expressions: list[TopologySelectorLabelRequirement] | None = field(
-        name="matchLabelExpressions", default=None
-    )
+    match_label_expressions: list[TopologySelectorLabelRequirement] | None = field(name="matchLabelExpressions", default=None)
 
 
 class TopologySpreadConstraint(ApiStruct):
@@ -1603,9 +1569,7 @@ class TypedObjectReference(ApiStruct):
 
 
 class Volume(ApiStruct):
-    aws_elastic_block_store: AWSElasticBlockStoreVolumeSource | None = field(
-        name="awsElasticBlockStore", default=None
-    )
+    aws_elastic_block_store: AWSElasticBlockStoreVolumeSource | None = field(name="awsElasticBlockStore", default=None)
     azure_disk: AzureDiskVolumeSource | None = field(name="azureDisk", default=None)
     azure_file: AzureFileVolumeSource | None = field(name="azureFile", default=None)
     cephfs: CephFSVolumeSource | None = None
@@ -1626,12 +1590,8 @@ class Volume(ApiStruct):
     iscsi: ISCSIVolumeSource | None = None
     name: str = field(default_factory=str)
     nfs: NFSVolumeSource | None = None
-    persistent_volume_claim: PersistentVolumeClaimVolumeSource | None = field(
-        name="persistentVolumeClaim", default=None
-    )
-    photon_persistent_disk: PhotonPersistentDiskVolumeSource | None = field(
-        name="photonPersistentDisk", default=None
-    )
+    persistent_volume_claim: PersistentVolumeClaimVolumeSource | None = field(name="persistentVolumeClaim", default=None)
+    photon_persistent_disk: PhotonPersistentDiskVolumeSource | None = field(name="photonPersistentDisk", default=None)
     portworx_volume: PortworxVolumeSource | None = field(name="portworxVolume", default=None)
     projected: ProjectedVolumeSource | None = None
     quobyte: QuobyteVolumeSource | None = None

@@ -44,7 +44,7 @@ class Cache(Generic[T]):
         self._loaded_at = 0
         self._early: list[tuple[int, Change]] = []
         self._changed: dict[str, int] = {}
-        resource = prefix.removeprefix("/registry/").removeprefix("core/").rstrip("/")
+        self._resource = resource = prefix.removeprefix("/registry/").removeprefix("core/").rstrip("/")
         self._events = metrics.events_received.labels(resource)
         self._registered = metrics.registered_watchers.labels(resource)
         self._terminated = metrics.watchers_terminated.labels(resource)
@@ -176,11 +176,15 @@ class Cache(Generic[T]):
             return
         namespace = key[: key.rindex("/") + 1]
         self._changed[self.prefix] = self._changed[namespace] = revision
+        if new is None and not self._index.range(namespace, limit=1)[0]:
+            del self._changed[namespace]  # namespaces come and go
         self._publish(Event(key, revision, old, new, time.monotonic()), namespace)
 
     def close(self) -> None:
         """End all watchers: the resource is no longer served."""
         self._end_watchers(self.revision)
+        metrics.storage_objects.remove(self._resource)
+        metrics.cache_capacity.remove(self._resource)
 
     def _publish(self, event: Event[T], namespace: str) -> None:
         self._events.inc()
@@ -214,6 +218,6 @@ class Cache(Generic[T]):
         """The object; None if it cannot be read, since one bad value must not take all others away."""
         try:
             return from_value(item.key, item.value, item.revision, self.type)
-        except BadRequest as exc:
+        except (BadRequest, RecursionError) as exc:
             log.error("%s: the value in etcd at revision %d is left out: %s", item.key, item.revision, exc)
             return None

@@ -44,11 +44,10 @@ class CurrentRevision:
             for future in waiting:
                 if not future.done():
                     future.set_exception(exc)
-        except asyncio.CancelledError:
-            for future in waiting:
-                future.cancel()
-            raise
         else:
             for future in waiting:
                 if not future.done():
                     future.set_result(revision)
+        finally:  # nobody may wait for an answer that does not come
+            for future in waiting:
+                future.cancel()

@@ -95,7 +95,7 @@ class Feed:
             except EtcdError as exc:
                 log.info("etcd watch: %s; trying again from revision %d", exc, self._progress.revision)
                 metrics.feed_restarts.labels("resume").inc()
-                await asyncio.sleep(_RETRY)
+            await asyncio.sleep(_RETRY)
 
     async def _position(self) -> None:
         async with self._loading:

@@ -10,6 +10,7 @@ import pytest
 
 from apiserver.storage.etcd import Etcd, EtcdConfig
 from apiserver.storage.etcd.errors import EtcdError
+from tests.integration.apiserver_process import ApiserverProcess
 
 
 class EtcdServer:
@@ -103,3 +104,13 @@ def _free_ports(count: int) -> list[int]:
     finally:
         for one in sockets:
             one.close()
+
+
+@pytest.fixture
+async def apiserver(tmp_path: Path, etcd: EtcdServer) -> AsyncIterator[ApiserverProcess]:
+    server = ApiserverProcess(tmp_path, etcd.url)
+    try:
+        await server.start()
+        yield server
+    finally:
+        server.kill()

@@ -61,8 +61,8 @@ class Etcd:
             Unavailable: no etcd answered before the deadline.
         """
         request = rpc_pb2.RangeRequest(
-            key=key.encode(),
-            range_end=end.encode() if end else b"",
+            key=requests.raw(key),
+            range_end=requests.raw(end) if end else b"",
             revision=revision,
             limit=limit,
             keys_only=keys_only,

@@ -36,6 +36,15 @@ class Outcome(NamedTuple):
     reads: list[list[KeyValue]]  # one per ``read`` of the branch that was taken
 
 
+def text(key: bytes) -> str:
+    """A key as text; one that is no UTF-8 (none of ours) survives the way there and back."""
+    return key.decode(errors="surrogateescape")
+
+
+def raw(key: str) -> bytes:
+    return key.encode(errors="surrogateescape")
+
+
 def prefix_end(prefix: str) -> str:
     """The first key after all that begin with ``prefix``."""
     return prefix[:-1] + chr(ord(prefix[-1]) + 1)
@@ -48,30 +57,28 @@ def absent(key: str) -> Condition:
 def unchanged(key: str, revision: int) -> Condition:
     """The key's last write was ``revision``; 0 means that it does not exist."""
     return rpc_pb2.Compare(
-        key=key.encode(), target=rpc_pb2.Compare.MOD, result=rpc_pb2.Compare.EQUAL, mod_revision=revision
+        key=raw(key), target=rpc_pb2.Compare.MOD, result=rpc_pb2.Compare.EQUAL, mod_revision=revision
     )
 
 
 def at_version(key: str, version: int) -> Condition:
-    return rpc_pb2.Compare(
-        key=key.encode(), target=rpc_pb2.Compare.VERSION, result=rpc_pb2.Compare.EQUAL, version=version
-    )
+    return rpc_pb2.Compare(key=raw(key), target=rpc_pb2.Compare.VERSION, result=rpc_pb2.Compare.EQUAL, version=version)
 
 
 def holds(key: str, value: bytes) -> Condition:
-    return rpc_pb2.Compare(key=key.encode(), target=rpc_pb2.Compare.VALUE, result=rpc_pb2.Compare.EQUAL, value=value)
+    return rpc_pb2.Compare(key=raw(key), target=rpc_pb2.Compare.VALUE, result=rpc_pb2.Compare.EQUAL, value=value)
 
 
 def put(key: str, value: bytes, lease: int = 0) -> Operation:
-    return rpc_pb2.RequestOp(request_put=rpc_pb2.PutRequest(key=key.encode(), value=value, lease=lease))
+    return rpc_pb2.RequestOp(request_put=rpc_pb2.PutRequest(key=raw(key), value=value, lease=lease))
 
 
 def delete(key: str) -> Operation:
-    return rpc_pb2.RequestOp(request_delete_range=rpc_pb2.DeleteRangeRequest(key=key.encode()))
+    return rpc_pb2.RequestOp(request_delete_range=rpc_pb2.DeleteRangeRequest(key=raw(key)))
 
 
 def read(key: str, *, keys_only: bool = False) -> Operation:
-    return rpc_pb2.RequestOp(request_range=rpc_pb2.RangeRequest(key=key.encode(), keys_only=keys_only))
+    return rpc_pb2.RequestOp(request_range=rpc_pb2.RangeRequest(key=raw(key), keys_only=keys_only))
 
 
 def when(condition: Condition, operation: Operation) -> Operation:
@@ -93,4 +100,4 @@ def outcome_of(response: Any) -> Outcome:
 
 
 def key_values(kvs: Any) -> list[KeyValue]:
-    return [KeyValue(kv.key.decode(), kv.value, kv.mod_revision, kv.version) for kv in kvs]
+    return [KeyValue(text(kv.key), kv.value, kv.mod_revision, kv.version) for kv in kvs]

@@ -14,6 +14,7 @@ import grpc.aio
 from aetcd.rpc import kv_pb2, rpc_pb2
 
 from apiserver.storage.etcd.errors import Compacted, EtcdError, Unavailable, translate
+from apiserver.storage.etcd.requests import text
 
 
 class Change(NamedTuple):
@@ -71,7 +72,7 @@ def group(events: list[Any]) -> list[Revision]:
             number = kv.mod_revision
             changes: list[Change] = []
             grouped.append(Revision(number, changes))
-        changes.append(Change(kv.key.decode(), None if event.type == kv_pb2.Event.DELETE else kv.value))
+        changes.append(Change(text(kv.key), None if event.type == kv_pb2.Event.DELETE else kv.value))
     return grouped
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from kube_proxy import service_range
 from tests.integration.kube_proxy.lab import (
+    BACKENDS,
     NODE_ADDRESS,
     POD_ADDRESS,
     POD_GATEWAY,
@@ -60,7 +61,7 @@ async def backends(lab: Lab) -> AsyncIterator[list[Backend]]:
     """Three backends, a, b and c, on addresses of their own."""
     async with contextlib.AsyncExitStack() as stack:
         yield [
-            await stack.enter_async_context(Backend(name, f"127.0.1.{number}"))
+            await stack.enter_async_context(Backend(name, f"{BACKENDS}{number}"))
             for number, name in enumerate("abc", start=1)
         ]
 

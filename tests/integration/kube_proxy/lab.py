@@ -31,6 +31,8 @@ T = TypeVar("T", bound=KubeObject)
 
 SERVICE_RANGE = IPv4Network("10.0.0.0/16")
 NODE_ADDRESS = "100.64.250.1"
+BACKENDS = "100.64.250.1"
+"""With one more digit the address of a backend; all of the network is the node's own, as on any loopback."""
 POD_GATEWAY, POD_ADDRESS = "10.244.250.1", "10.244.250.2"
 CLUSTER_IP = "10.0.0.11"
 _CLONE_NEWNET = 0x40000000

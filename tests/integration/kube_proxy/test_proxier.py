@@ -12,7 +12,6 @@ import pytest
 
 from apimachinery.types import core_v1
 from kube_proxy import service_range
-from kube_proxy.iptables import Tables
 from tests.integration.kube_proxy.lab import (
     CLUSTER_IP,
     NODE_ADDRESS,
@@ -58,10 +57,13 @@ async def test_a_port_or_address_without_a_service_is_refused_at_once(lab: Lab, 
             assert await refusal(client, address, port) < 0.2
         with client.datagram_socket() as sock:
             sock.connect(("10.0.77.7", 53))
-            sock.send(b"anyone?")
-            async with asyncio.timeout(1):
+            if client is lab.node:  # learns it from send itself: its packet does not pass OUTPUT
+                with pytest.raises(PermissionError):
+                    sock.send(b"anyone?")
+            else:
+                sock.send(b"anyone?")
                 with pytest.raises(ConnectionRefusedError):
-                    await asyncio.get_running_loop().sock_recv(sock, 10)
+                    await asyncio.wait_for(asyncio.get_running_loop().sock_recv(sock, 10), 1)
 
 
 async def test_a_service_without_endpoints_resets_at_once(lab: Lab, proxy: Proxy) -> None:
@@ -192,10 +194,11 @@ async def test_connections_wait_for_a_proxy_that_is_starting(lab: Lab, backends:
     async with running_proxy([service()], [endpoints(backends[0].endpoint)]):
         pass
     async with running_proxy([service()], [endpoints(backends[0].endpoint)], synced=False) as proxy:
-        answer = asyncio.create_task(lab.pod.ask(CLUSTER_IP, 1234))
         await eventually(lambda: not is_free(redirect_ports()["default/web"]))
+        answer = asyncio.create_task(lab.pod.ask(CLUSTER_IP, 1234))
         proxy.services.synced.set()
-        assert not answer.done()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(answer), 0.2)
         proxy.endpoints.synced.set()
         assert await answer == b"a"
 
@@ -237,7 +240,9 @@ async def test_a_rule_of_someone_else_in_our_chain_goes(lab: Lab, proxy: Proxy) 
     assert await lab.pod.ask(CLUSTER_IP, 1234) in (b"a", b"b", b"c")
 
 
-async def test_a_thousand_services_are_served_within_ten_seconds_and_a_change_in_one(lab: Lab) -> None:
+async def test_a_thousand_services_are_served_within_ten_seconds_and_a_change_in_one(
+    lab: Lab, backends: list[Backend]
+) -> None:
     def addresses(number: int) -> list[tuple[str, int]]:
         return [(f"127.1.{number // 250}.{number % 250}", 8000 + each) for each in range(5)]
 
@@ -246,16 +251,12 @@ async def test_a_thousand_services_are_served_within_ten_seconds_and_a_change_in
     started = time.monotonic()
     async with running_proxy(services, ready) as proxy:
         assert time.monotonic() - started < 10
-        server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
         started = time.monotonic()
         proxy.services.put(service("new", "10.0.0.50"))
-        proxy.endpoints.put(endpoints(server.sockets[0].getsockname(), name="new"))
+        proxy.endpoints.put(endpoints(backends[0].endpoint, name="new"))
         await proxy.settled()
+        assert await lab.pod.ask("10.0.0.50", 1234) == b"a"
         assert time.monotonic() - started < 1
-        assert await lab.pod.ask("10.0.0.50", 1234) == b""
-        server.close()
-    with Tables() as tables:
-        await tables.cleanup()
 
 
 def clean_up() -> None:

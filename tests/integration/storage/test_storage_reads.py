@@ -55,6 +55,7 @@ async def test_a_consistent_read_never_hangs_on_writes_to_other_keys(storage: St
         await storage.etcd.transact([], [requests.put("someone/else", b"%d" % n)])
         await storage.etcd.transact([], [requests.put("/registry/not/cached/here/x", b"%d" % n)])
         await storage.etcd.transact([], [requests.delete("never there")])
+        await storage.etcd.transact([], [requests.put("\udcff", b"a key that is no text")])
         await storage.etcd.transact([requests.absent("never there")], [])
         current = await cache.wait_current(timeout=1)
         assert current == await storage.etcd.revision()

@@ -75,7 +75,8 @@ _TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
 _QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 _SCALARS: dict[str, st.SearchStrategy[Any]] = {
     _QUANTITY: st.sampled_from(["1", "100m", "1Gi", "0", "2k"]),
-    "io.k8s.apimachinery.pkg.util.intstr.IntOrString": st.integers(0, 65535) | st.text("abc", min_size=1, max_size=5),
+    "io.k8s.apimachinery.pkg.util.intstr.IntOrString": st.integers(0, 65535)
+    | st.text("abc", min_size=1, max_size=5),
     "io.k8s.apimachinery.pkg.apis.meta.v1.Time": st.integers(1, 4_000_000_000).map(
         lambda n: f"20{n % 90 + 10}-0{n % 9 + 1}-1{n % 10}T0{n % 10}:1{n % 10}:2{n % 10}Z"
     ),
@@ -103,7 +104,9 @@ def documents(draw: st.DrawFn, name: str, depth: int = 4) -> dict[str, Any]:
     properties = definitions()[name].get("properties", {})
     known = [key for key in properties if not (key in ("kind", "apiVersion") and GVK in definitions()[name])]
     chosen = draw(st.lists(st.sampled_from(known), max_size=4, unique=True)) if known else []
-    return {key: draw(_values(properties[key], depth - 1)) for key in chosen if depth or not _is_deep(properties[key])}
+    return {
+        key: draw(_values(properties[key], depth - 1)) for key in chosen if depth or not _is_deep(properties[key])
+    }
 
 
 def _is_deep(field: dict[str, Any]) -> bool:
@@ -130,5 +133,3 @@ def _values(field: dict[str, Any], depth: int) -> st.SearchStrategy[Any]:
     if field.get("format") == "byte":
         return st.binary(min_size=1, max_size=8).map(lambda raw: base64.b64encode(raw).decode())
     return _TEXT.filter(bool)
-
-

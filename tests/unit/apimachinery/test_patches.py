@@ -122,6 +122,23 @@ def test_strategic_merge_keeps_the_other_elements_of_a_list() -> None:
     ]
 
 
+def test_long_lists_merge_in_time() -> None:
+    current = pod()
+    current["metadata"]["finalizers"] = [f"example.com/{n}" for n in range(20_000)]
+    patched = apply(
+        "strategic", current, {"metadata": {"finalizers": [f"example.org/{n}" for n in range(20_000)]}}
+    )
+    assert len(patched["metadata"]["finalizers"]) == 40_000
+
+
+@pytest.mark.parametrize("dialect", ["merge", "strategic", "json"])
+def test_deep_nesting_is_survived(dialect: patch.Dialect) -> None:
+    deep = '{"a":' * 900 + "1" + "}" * 900
+    body = f'[{{"op": "add", "path": "/x", "value": {deep}}}]' if dialect == "json" else deep
+    with contextlib.suppress(BadRequest, Invalid):
+        patch.apply(dialect, {"x": 1, "a": {}}, body.encode(), POD)
+
+
 def test_strategic_merge_needs_a_definition() -> None:
     with pytest.raises(UnsupportedMediaType):
         apply("strategic", {}, {}, definition=None)

@@ -139,7 +139,10 @@ _DEPLOYMENT = (
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        (_NAMESPACE, {"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": "x"}, "spec": {}, "status": {}}),
+        (
+            _NAMESPACE,
+            {"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": "x"}, "spec": {}, "status": {}},
+        ),
         (_SECRET, {"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "s"}, "data": {"a": "Yg=="}}),
         (
             _DEPLOYMENT,

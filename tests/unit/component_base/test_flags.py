@@ -1,7 +1,5 @@
 """Which source wins, what a bad value says, what --help shows."""
 
-# ruff: noqa: RUF009  # ``option`` makes a dataclass field
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -335,11 +335,19 @@ class TestLife:
             if scope["path"] == "/watch":
                 await send({"type": "http.response.start", "status": 200, "headers": []})
                 await send({"type": "http.response.body", "body": b"event", "more_body": True})
-                await asyncio.Event().wait()  # never ends by itself
+                await for_ever()
             await Upgrading(deaf)(scope, receive, send)
 
         async def deaf(stream: Stream, scope) -> None:
-            await asyncio.Event().wait()
+            await for_ever()
+
+        async def for_ever() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.append(True)
+
+        cancelled: list[bool] = []
 
         server = Server(app, LOCAL, tls=tls)
         running = asyncio.create_task(server.run())
@@ -354,6 +362,7 @@ class TestLife:
             with pytest.raises(asyncio.CancelledError):
                 await running
             assert time.monotonic() - started < 3
+            assert len(cancelled) == 2
             for reader, _ in (watch, stream):
                 try:
                     await asyncio.wait_for(reader.read(), 1)

@@ -1,0 +1,140 @@
+"""A real apiserver as a process on loopback, in front of the test's own etcd."""
+
+import asyncio
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import yaml
+
+from kube_client import Client, load_config
+from tests.certificates import Authority
+from tests.support import eventually
+
+TOKEN = "sesame"
+
+
+class ApiserverProcess:
+    """Starts, kills and restarts one apiserver, always on the same port with the same certificates."""
+
+    def __init__(self, directory: Path, etcd_url: str, *arguments: str) -> None:
+        self._directory, self._etcd_url, self._arguments = directory, etcd_url, arguments
+        self._process: subprocess.Popen[bytes] | None = None
+        self.authority = Authority(directory)
+        self._serving = self.authority.issue("apiserver", "kube-apiserver")
+        self.admin = self.authority.issue("admin", "admin", ("system:masters",))
+        self.port = _free_port()
+        self.url = f"https://127.0.0.1:{self.port}"
+        self.tokens = directory / "tokens.csv"
+        self.tokens.write_text(f'{TOKEN},admin,1,"system:masters"\n')
+        self.kubeconfig = self._write_kubeconfig()
+        self.log = directory / "apiserver.log"
+
+    async def start(self) -> None:
+        """Return once it is ready."""
+        self.spawn()
+        await self.ready()
+
+    def spawn(self) -> None:
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "apiserver",
+                    "--bind-address=127.0.0.1",
+                    f"--secure-port={self.port}",
+                    "--advertise-address=127.0.0.1",
+                    f"--etcd-servers={self._etcd_url}",
+                    f"--tls-cert-file={self._serving.cert}",
+                    f"--tls-private-key-file={self._serving.key}",
+                    f"--client-ca-file={self.authority.cert}",
+                    f"--token-auth-file={self.tokens}",
+                    *self._arguments,
+                ],
+                stdout=log,
+                stderr=log,
+            )
+
+    async def ready(self) -> None:
+        async with self.http() as client:
+
+            async def answers() -> bool:
+                try:
+                    return (await client.get("/readyz")).status_code == 200
+                except httpx.HTTPError:
+                    return False
+
+            await eventually(answers, timeout=20)
+            # the namespaces that every cluster has come right after
+            await eventually(lambda: _found(client, "/api/v1/namespaces/kube-node-lease"), timeout=20)
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(number)
+            process.wait(timeout=15)
+
+    async def restart(self, number: int = signal.SIGKILL) -> None:
+        await asyncio.to_thread(self.kill, number)
+        await self.start()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def client(self) -> Client:
+        """Our own client, as the administrator."""
+        return Client(load_config(self.kubeconfig), user_agent="test")
+
+    def http(self, **options: object) -> httpx.AsyncClient:
+        """A bare HTTP client that shows the administrator's token."""
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        return httpx.AsyncClient(base_url=self.url, headers=headers, verify=self.ssl_context(), timeout=30.0, **options)  # type: ignore[arg-type]
+
+    def ssl_context(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self.authority.cert))
+
+    def environment(self) -> dict[str, str]:
+        """For kubectl: the kubeconfig, and a home of its own for caches."""
+        return {**os.environ, "KUBECONFIG": str(self.kubeconfig), "HOME": str(self._directory)}
+
+    def _write_kubeconfig(self) -> Path:
+        path = self._directory / "kubeconfig"
+        document = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "test",
+            "clusters": [
+                {"name": "test", "cluster": {"server": self.url, "certificate-authority": str(self.authority.cert)}}
+            ],
+            "users": [
+                {
+                    "name": "admin",
+                    "user": {"client-certificate": str(self.admin.cert), "client-key": str(self.admin.key)},
+                }
+            ],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "admin"}}],
+        }
+        path.write_text(yaml.safe_dump(document))
+        return path
+
+
+async def _found(client: httpx.AsyncClient, path: str) -> bool:
+    try:
+        return (await client.get(path)).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,72 @@
+"""A cluster of one node for the tests of a module; they share it, each with a namespace of its own."""
+
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from apimachinery import errors
+from apimachinery.types import core_v1, meta_v1
+from kube_client import Client, load_config
+from tests.integration.kubelet.cluster import NODE, POD_CIDR, Cluster, name_of_namespace, own_namespace
+from tests.support import eventually
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    if os.geteuid():
+        pytest.skip("needs root")
+    with own_namespace(name_of_namespace()):
+        # Not pytest's folder: the path of the engine's sockets must stay short.
+        made = Cluster(Path(tempfile.mkdtemp(prefix="kubelet-")))
+        try:
+            made.start()
+            yield made
+        finally:
+            made.stop()
+
+
+@pytest.fixture
+async def client(cluster: Cluster) -> AsyncIterator[Client]:
+    async with Client(load_config(cluster.kubeconfig), user_agent="test") as made:
+        yield made
+
+
+@pytest.fixture
+async def node(client: Client) -> core_v1.Node:
+    """The kubelet's node, Ready, with a pod CIDR."""
+    nodes = client.resource(core_v1.Node)
+
+    async def registered() -> core_v1.Node | None:
+        try:
+            return await nodes.get(NODE)
+        except (errors.NotFound, errors.ServiceUnavailable):
+            return None
+
+    found = await eventually(registered, timeout=30)
+    assert found is not None
+    if not found.spec.pod_cidr:
+        await nodes.patch(NODE, {"spec": {"podCIDR": POD_CIDR, "podCIDRs": [POD_CIDR]}})
+
+    async def ready() -> core_v1.Node | None:
+        now = await nodes.get(NODE)
+        return now if condition_of(now, "Ready") == "True" else None
+
+    answer = await eventually(ready, timeout=15)
+    assert answer is not None
+    return answer
+
+
+@pytest.fixture
+async def namespace(client: Client, request: pytest.FixtureRequest) -> str:
+    """A namespace of the test's own."""
+    name = request.node.name.replace("_", "-").replace("[", "-").replace("]", "")[:55].strip("-").lower()
+    namespaces = client.resource(core_v1.Namespace)
+    await namespaces.create(core_v1.Namespace(metadata=meta_v1.ObjectMeta(name=name)))
+    return name
+
+
+def condition_of(node: core_v1.Node, type: str) -> str:
+    return next((one.status for one in node.status.conditions or () if one.type == type), "")

@@ -1,0 +1,92 @@
+"""Pods of tests, bound to the node as a scheduler would bind them, and what to wait for in them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from apimachinery import codec, errors, meta
+from apimachinery.types import core_v1, meta_v1
+from kube_client import Client
+from tests.integration.kubelet.cluster import NODE
+from tests.support import eventually
+
+IMAGE = "peapod/busybox:latest"
+SLEEP = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1 & wait; done"]
+
+
+def container(name: str = "main", command: list[str] | None = None, **fields: Any) -> core_v1.Container:
+    fields.setdefault("image", IMAGE)
+    fields.setdefault("image_pull_policy", "IfNotPresent")
+    return core_v1.Container(name=name, command=command or SLEEP, **fields)
+
+
+def pod(namespace: str, name: str, *containers: core_v1.Container, **spec: Any) -> core_v1.Pod:
+    spec.setdefault("termination_grace_period_seconds", 5)
+    return core_v1.Pod(
+        metadata=meta_v1.ObjectMeta(name=name, namespace=namespace),
+        spec=core_v1.PodSpec(containers=list(containers) or [container()], node_name=NODE, **spec),
+    )
+
+
+class Pods:
+    """The pods of one namespace."""
+
+    def __init__(self, client: Client, namespace: str) -> None:
+        self._pods = client.resource(core_v1.Pod)
+        self._namespace = namespace
+
+    async def create(self, name: str, *containers: core_v1.Container, **spec: Any) -> core_v1.Pod:
+        return await self._pods.create(pod(self._namespace, name, *containers, **spec))
+
+    async def get(self, name: str) -> core_v1.Pod:
+        return await self._pods.get(name, namespace=self._namespace)
+
+    async def delete(self, name: str, grace: int | None = None) -> None:
+        await self._pods.delete(name, namespace=self._namespace, grace_period_seconds=grace)
+
+    async def until(
+        self, name: str, what: Callable[[core_v1.Pod], Any], timeout: float = 15.0
+    ) -> core_v1.Pod:
+        """The pod once ``what`` is true of it."""
+        last: list[core_v1.Pod] = []
+
+        async def check() -> core_v1.Pod | None:
+            last[:] = [await self.get(name)]
+            return last[0] if what(last[0]) else None
+
+        try:
+            found = await eventually(check, timeout)
+        except AssertionError as exc:
+            raise AssertionError(f"{exc}: {codec.to_builtins(last[0].status) if last else None}") from exc
+        assert found is not None
+        return found
+
+    async def running(self, name: str, *containers: core_v1.Container, **spec: Any) -> core_v1.Pod:
+        """A new pod, once it is Ready."""
+        await self.create(name, *containers, **spec)
+        return await self.until(name, is_ready)
+
+    async def until_gone(self, name: str, timeout: float = 15.0) -> None:
+        async def gone() -> bool:
+            try:
+                await self.get(name)
+            except errors.NotFound:
+                return True
+            return False
+
+        await eventually(gone, timeout)
+
+
+def is_ready(pod: core_v1.Pod) -> bool:
+    return any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions or ())
+
+
+def status_of(pod: core_v1.Pod, name: str = "main") -> core_v1.ContainerStatus:
+    return next((one for one in pod.status.container_statuses or () if one.name == name), core_v1.ContainerStatus())
+
+
+def container_id(pod: core_v1.Pod, name: str = "main") -> str:
+    return (status_of(pod, name).container_id or "").removeprefix("docker://")
+
+
+def uid_of(pod: core_v1.Pod) -> str:
+    return meta.uid_of(pod)

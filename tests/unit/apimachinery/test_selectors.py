@@ -1,0 +1,148 @@
+"""Selectors read and match as Kubernetes documents them."""
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apimachinery import selectors
+from apimachinery.types.meta_v1 import LabelSelector, LabelSelectorRequirement
+
+LABELS = {"environment": "production", "tier": "frontend", "partition": "", "example.com/n": "5"}
+
+
+@pytest.mark.parametrize(
+    ("text", "matches"),
+    [
+        ("", True),
+        ("environment = production", True),
+        ("environment==production,tier=frontend", True),
+        ("environment=qa", False),
+        ("tier != frontend", False),
+        ("tier!=backend", True),
+        ("missing != x", True),
+        ("missing notin (x)", True),
+        ("environment in (production, qa)", True),
+        ("environment in (qa,dev)", False),
+        ("tier notin (frontend, backend)", False),
+        ("partition", True),
+        ("partition=", True),
+        ("!partition", False),
+        ("!missing", True),
+        ("missing", False),
+        ("missing in (a,)", False),
+        ("partition in (a,)", True),
+        ("environment in (production),tier notin (backend),!missing", True),
+        ("example.com/n > 4", True),
+        ("example.com/n < 5", False),
+        ("tier > 4", False),
+    ],
+)
+def test_label_selectors(text: str, matches: bool) -> None:
+    assert selectors.parse_labels(text).matches(LABELS) is matches
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ",", "a,", "a,,b", "=x", "a=b=c", "a==b==c", "!a=b", "a in b", "a in (b", "a in b)", "a b", "x<a", "a>1.5",
+        "-a=b", "a=-b", "a/b/c=d", "A/b/=c", "a=" + "x" * 64, "x" * 64, "a||b", "(a)", "a in ((b))", "a!b",
+    ],
+)  # fmt: skip
+def test_malformed_label_selectors(text: str) -> None:
+    with pytest.raises(ValueError, match="label selector"):
+        selectors.parse_labels(text)
+
+
+_NAME = st.from_regex(r"[a-zA-Z0-9](?:[-a-zA-Z0-9_.]{0,8}[a-zA-Z0-9])?", fullmatch=True)
+_REQUIREMENT = st.one_of(
+    st.builds(
+        selectors.Requirement,
+        _NAME,
+        st.sampled_from(["In", "NotIn"]),
+        st.frozensets(_NAME, min_size=1, max_size=3),
+    ),
+    st.builds(selectors.Requirement, _NAME, st.sampled_from(["Exists", "DoesNotExist"])),
+    st.builds(
+        selectors.Requirement,
+        _NAME,
+        st.sampled_from(["Gt", "Lt"]),
+        st.integers(0, 99).map(lambda n: frozenset({str(n)})),
+    ),
+)
+
+
+@given(st.lists(_REQUIREMENT, max_size=4), st.dictionaries(_NAME, _NAME))
+def test_a_selector_means_the_same_after_it_was_written_out(
+    requirements: list[selectors.Requirement], labels: dict[str, str]
+) -> None:
+    selector = selectors.LabelSelector(tuple(requirements))
+    again = selectors.parse_labels(str(selector))
+    assert again == selector
+    assert again.matches(labels) is all(one.matches(labels) for one in requirements)
+
+
+@given(st.text(alphabet="ab=!,()<> in/.-", max_size=20))
+def test_any_text_is_a_selector_or_a_value_error(text: str) -> None:
+    with contextlib.suppress(ValueError):
+        selectors.parse_labels(text).matches(LABELS)
+
+
+def test_no_selector_selects_nothing_and_an_empty_one_everything() -> None:
+    assert not selectors.from_map({}).matches({})
+    assert not selectors.from_label_selector(None).matches({})
+    assert selectors.from_label_selector(LabelSelector()).matches({"a": "b"})
+    assert selectors.from_map({"a": "b"}).matches({"a": "b", "c": "d"})
+
+
+def _expression(operator: str, *values: str) -> LabelSelector:
+    return LabelSelector(
+        match_expressions=[LabelSelectorRequirement(key="tier", operator=operator, values=list(values) or None)]
+    )
+
+
+def test_expressions_of_a_label_selector() -> None:
+    assert selectors.from_label_selector(_expression("In", "frontend")).matches(LABELS)
+    assert not selectors.from_label_selector(_expression("NotIn", "frontend")).matches(LABELS)
+    assert selectors.from_label_selector(_expression("Exists")).matches(LABELS)
+    assert not selectors.from_label_selector(_expression("DoesNotExist")).matches(LABELS)
+
+
+@pytest.mark.parametrize("selector", [_expression("Gt", "5"), _expression("In"), _expression("Exists", "x")])
+def test_expressions_that_make_no_sense(selector: LabelSelector) -> None:
+    with pytest.raises(ValueError, match=r"operator|values"):
+        selectors.from_label_selector(selector)
+
+
+@pytest.mark.parametrize(
+    ("text", "matches"),
+    [
+        ("", True),
+        ("spec.nodeName=n1", True),
+        ("spec.nodeName==n1,status.phase!=Failed", True),
+        ("spec.nodeName!=n1", False),
+        ("spec.nodeName=", False),
+        ("missing=", True),
+        ("missing!=", False),
+        (r"odd=a\,b\=c\\", True),
+        (r"odd=a\,b\=c\\,spec.nodeName=n2", False),
+        (",spec.nodeName=n1,", True),
+    ],
+)
+def test_field_selectors(text: str, matches: bool) -> None:
+    values = {"spec.nodeName": "n1", "status.phase": "Running", "odd": "a,b=c\\"}
+    selector = selectors.parse_fields(text)
+    assert selector.matches(values) is matches
+    assert selector.matches_by(lambda name: values.get(name, "")) is matches
+
+
+def test_the_value_that_a_field_must_have() -> None:
+    selector = selectors.parse_fields("a=1,b!=2")
+    assert (selector.exact("a"), selector.exact("b"), selector.exact("c")) == ("1", None, None)
+
+
+@pytest.mark.parametrize("text", ["a", "=b", "a=b=c", "a in (b)", "a=b\\", r"a=\n", "!a"])
+def test_malformed_field_selectors(text: str) -> None:
+    with pytest.raises(ValueError, match="field selector"):
+        selectors.parse_fields(text)

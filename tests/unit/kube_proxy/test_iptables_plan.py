@@ -1,0 +1,148 @@
+"""What has to be done to a table, from what is in it and what should be."""
+
+from ipaddress import IPv4Network
+
+import pytest
+
+from kube_proxy.iptables.plan import (
+    Append,
+    CreateChain,
+    Delete,
+    DeleteChain,
+    FlushChain,
+    Found,
+    FoundChains,
+    Insert,
+    Step,
+    plan,
+    plan_cleanup,
+)
+from kube_proxy.iptables.rules import (
+    CHAINS,
+    NODEPORT_CONTAINER,
+    NODEPORT_HOST,
+    PORTALS_CONTAINER,
+    PORTALS_HOST,
+    Jump,
+    Portal,
+    Redirect,
+    Rule,
+    RuleSetBuilder,
+    redirects,
+)
+
+A = Rule(Redirect(20001), "ns/a", "tcp", IPv4Network("10.0.0.1/32"), 80)
+B = Rule(Redirect(20002), "ns/b", "tcp", IPv4Network("10.0.0.2/32"), 80)
+A_MOVED = Rule(Redirect(20009), "ns/a", "tcp", IPv4Network("10.0.0.1/32"), 80)
+THEIRS = Found(None, b"theirs")
+DOCKER = Found(Rule(Jump("DOCKER"), "", to_local_address=True))
+JUMPS = (Found(PORTALS_CONTAINER.jump), Found(NODEPORT_CONTAINER.jump))
+HOST_JUMPS = (Found(PORTALS_HOST.jump), Found(NODEPORT_HOST.jump))
+
+
+def nat(
+    container: tuple[Found, ...] = (), prerouting: tuple[Found, ...] = JUMPS, output: tuple[Found, ...] = HOST_JUMPS
+) -> FoundChains:
+    return {
+        "PREROUTING": prerouting,
+        "OUTPUT": output,
+        PORTALS_CONTAINER.name: container,
+        PORTALS_HOST.name: (),
+        NODEPORT_CONTAINER.name: (),
+        NODEPORT_HOST.name: (),
+    }
+
+
+NAME = PORTALS_CONTAINER.name
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "expected"),
+    [
+        pytest.param((Found(B), Found(A)), (A, B), [], id="steady, whatever the order"),
+        pytest.param((Found(A),), (A, B), [Append(NAME, B)], id="one more"),
+        pytest.param((Found(A), Found(B)), (A,), [Delete(NAME, Found(B))], id="one less"),
+        pytest.param((Found(A), Found(A)), (A,), [Delete(NAME, Found(A))], id="there twice"),
+        pytest.param(
+            (Found(A), Found(B)), (A_MOVED, B), [Delete(NAME, Found(A)), Append(NAME, A_MOVED)], id="another proxy port"
+        ),
+        pytest.param(
+            (Found(A), THEIRS), (A, B), [FlushChain(NAME), Append(NAME, A), Append(NAME, B)], id="someone else's rule"
+        ),
+    ],
+)
+def test_a_chain_of_ours_gets_exactly_what_is_wanted(
+    found: tuple[Found, ...], wanted: tuple[Rule, ...], expected: list[Step]
+) -> None:
+    assert plan("nat", {PORTALS_CONTAINER: wanted}, nat(found)) == expected
+
+
+PRE = "PREROUTING"
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        pytest.param((THEIRS, JUMPS[0], DOCKER, JUMPS[1], THEIRS), [], id="theirs may stand anywhere"),
+        pytest.param(
+            (DOCKER,), [Insert(PRE, PORTALS_CONTAINER.jump), Append(PRE, NODEPORT_CONTAINER.jump)], id="none is there"
+        ),
+        pytest.param(
+            (JUMPS[1], DOCKER, JUMPS[0]),
+            [
+                Delete(PRE, JUMPS[1]),
+                Delete(PRE, JUMPS[0]),
+                Insert(PRE, PORTALS_CONTAINER.jump),
+                Append(PRE, NODEPORT_CONTAINER.jump),
+            ],
+            id="cluster IPs come before node ports",
+        ),
+        pytest.param(
+            (*JUMPS, JUMPS[0]),
+            [
+                Delete(PRE, JUMPS[0]),
+                Delete(PRE, JUMPS[1]),
+                Delete(PRE, JUMPS[0]),
+                Insert(PRE, PORTALS_CONTAINER.jump),
+                Append(PRE, NODEPORT_CONTAINER.jump),
+            ],
+            id="doubled",
+        ),
+    ],
+)
+def test_built_in_chains_lead_to_ours(found: tuple[Found, ...], expected: list[Step]) -> None:
+    assert plan("nat", {}, nat(prerouting=found)) == expected
+
+
+def test_an_empty_table_gets_all_chains() -> None:
+    steps = plan("nat", {}, {"PREROUTING": (), "OUTPUT": ()})
+    created = [step.chain for step in steps if isinstance(step, CreateChain)]
+    assert created == [chain.name for chain in CHAINS if chain.table == "nat"]
+
+
+def test_cleanup_takes_the_jumps_then_the_chains_and_nothing_else() -> None:
+    steps = plan_cleanup("nat", nat((Found(A), THEIRS), prerouting=(THEIRS, *JUMPS, DOCKER)))
+    assert Delete(PRE, DOCKER) not in steps
+    assert [step for step in steps if isinstance(step, Delete)] == [
+        *(Delete(PRE, jump) for jump in JUMPS),
+        *(Delete("OUTPUT", jump) for jump in HOST_JUMPS),
+    ]
+    assert FlushChain(NAME) in steps
+    assert [type(step) for step in steps[-4:]] == [DeleteChain] * 4
+    assert plan_cleanup("nat", {"PREROUTING": (THEIRS,), "OUTPUT": (DOCKER,)}) == []
+
+
+def test_a_portal_leads_pods_and_node_to_its_proxy_port() -> None:
+    builder = RuleSetBuilder()
+    builder.add_portal(Portal("ns/a", "TCP", ("10.0.0.1", "192.0.2.1"), 80, 30080, 20001))
+    for chain in (PORTALS_CONTAINER, PORTALS_HOST):
+        assert [str(rule.destination) for rule in builder.rules[chain]] == ["10.0.0.1/32", "192.0.2.1/32"]
+    for chain in (NODEPORT_CONTAINER, NODEPORT_HOST):
+        assert [rule.destination_port for rule in builder.rules[chain]] == [30080]
+    assert redirects(rule for rules in builder.rules.values() for rule in rules) == {("ns/a", "TCP"): 20001}
+
+
+def test_node_ports_follow_the_addresses_asked_for() -> None:
+    builder = RuleSetBuilder([IPv4Network("192.0.2.0/24"), IPv4Network("198.51.100.0/24")])
+    builder.add_portal(Portal("ns/a", "TCP", ("10.0.0.1",), 80, 30080, 20001))
+    assert [str(rule.destination) for rule in builder.rules[NODEPORT_HOST]] == ["192.0.2.0/24", "198.51.100.0/24"]

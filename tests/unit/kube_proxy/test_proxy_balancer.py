@@ -1,0 +1,62 @@
+"""The choice of a backend."""
+
+from kube_proxy.dataplane.balancer import Balancer
+
+A, B, C = ("10.1.0.1", 80), ("10.1.0.2", 80), ("10.1.0.3", 80)
+
+
+def balancer(affinity_seconds: int | None = None, dice: float = 0.0) -> Balancer:
+    one = Balancer(affinity_seconds, dice=lambda: dice)
+    one.replace((A, B, C))
+    return one
+
+
+def test_the_dice_decide() -> None:
+    assert [balancer(dice=dice).pick("c", 0) for dice in (0.0, 0.34, 0.99)] == [A, B, C]
+
+
+def test_a_backend_is_not_tried_twice() -> None:
+    one = balancer()
+    assert one.pick("c", 0, tried=[A]) == B
+    assert one.pick("c", 0, tried=[A, B, C]) is None
+    one.replace(())
+    assert one.pick("c", 0) is None
+
+
+def test_affinity_keeps_a_client_until_it_was_idle_for_too_long() -> None:
+    rolls = iter([0.0, 0.5, 0.99])
+    one = Balancer(10, dice=lambda: next(rolls))
+    one.replace((A, B, C))
+    assert [one.pick("c", now) for now in (0, 9, 18)] == [A, A, A]
+    assert one.pick("other", 18) == B
+    assert one.pick("c", 28) == C
+
+
+def test_affinity_survives_a_service_scaled_to_nothing_and_back() -> None:
+    rolls = iter([0.5, 0.0])
+    one = Balancer(10, dice=lambda: next(rolls))
+    one.replace((A, B))
+    assert one.pick("c", 0) == B
+    one.replace(())
+    assert one.pick("c", 1) is None
+    one.replace((A, B))
+    assert one.pick("c", 2) == B
+
+
+def test_a_failed_backend_loses_its_client() -> None:
+    rolls = iter([0.0, 0.99])
+    one = Balancer(10, dice=lambda: next(rolls))
+    one.replace((A, B))
+    assert one.pick("c", 0) == A
+    one.failed("c", A)
+    assert one.pick("c", 1) == B
+    one.failed("c", A)
+    assert one.pick("c", 2) == B
+
+
+def test_expired_entries_are_forgotten() -> None:
+    one = balancer(affinity_seconds=10)
+    one.pick("c", 0)
+    one.pick("d", 8)
+    one.forget_expired(11)
+    assert set(one._chosen) == {"d"}
