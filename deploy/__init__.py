@@ -1,0 +1,1 @@
+"""How Peapod is brought up: the lab on one host, and the images that a cluster needs."""

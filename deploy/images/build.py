@@ -1,0 +1,149 @@
+"""Put the images together from what is on this machine.
+
+Needs Debian's dynamic ``busybox`` (the static one's wget crashes in an image without the host's libraries)
+and gcc. Compiled and downloaded parts are kept in a cache folder.
+"""
+
+import hashlib
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from deploy.images.archive import Entry, Image, layer
+
+HERE = Path(__file__).parent
+PAUSE = "peapod/pause:1.0"
+IMAGE_PROCESSING = "peapod/image-processing:1.0"
+_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+
+# Loaded by glibc at run time, so that ldd does not show them; glibc 2.34 and newer have them built in.
+_NAME_SERVICES = ("libnss_files.so.2", "libnss_dns.so.2")
+
+_ETC = {
+    "passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
+    "group": "root:x:0:\nnogroup:x:65534:\n",
+    "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
+}
+
+
+class BuildError(Exception):
+    """An image cannot be built here; the message says why in one sentence."""
+
+
+def build(cache: Path) -> list[Image]:
+    """All images: pause, busybox and the sample application. Raises BuildError."""
+    cache.mkdir(parents=True, exist_ok=True)
+    busybox = dynamic_busybox(cache)
+    version = _busybox_version(busybox)
+    tree = layer(busybox_tree(busybox))
+    names = [f"{name}:{tag}" for name in ("peapod/busybox", "busybox") for tag in ("latest", version)]
+    shell = {"Cmd": ["sh"]}
+    return [
+        Image((PAUSE,), (layer([Entry("pause", compile_pause(cache))]),), {"Entrypoint": ["/pause"]}),
+        Image(tuple(names), (tree,), shell),
+        Image(
+            (IMAGE_PROCESSING,),
+            (tree, layer(image_processing_tree())),
+            {"Cmd": ["/srv/serve"], "WorkingDir": "/srv", "ExposedPorts": {"80/tcp": {}}},
+        ),
+    ]
+
+
+def compile_pause(cache: Path) -> bytes:
+    """The pause program, static, so that its image holds nothing else."""
+    source = HERE / "pause.c"
+    flags = ["-static", "-Os", "-s", "-Wall", "-Wl,--build-id=none"]
+    digest = hashlib.sha256(source.read_bytes() + " ".join(flags).encode()).hexdigest()[:16]
+    program = cache / f"pause-{digest}"
+    if not program.exists():
+        temporary = program.with_suffix(".new")
+        _run(["gcc", *flags, "-o", str(temporary), str(source)])
+        temporary.replace(program)
+    return program.read_bytes()
+
+
+def dynamic_busybox(cache: Path) -> Path:
+    """A dynamically linked busybox: the installed one, or the package's own without installing it.
+
+    Where ``busybox-static`` is installed, as on Ubuntu servers, installing ``busybox`` would remove it.
+    """
+    for path in (Path("/usr/bin/busybox"), Path("/bin/busybox"), cache / "busybox/bin/busybox"):
+        if path.exists() and libraries(path):
+            return path
+    _run(["apt-get", "download", "busybox"], folder=cache)
+    packages = sorted(cache.glob("busybox_*.deb"))
+    if not packages:
+        raise BuildError("Debian's package busybox could not be downloaded")
+    _run(["dpkg-deb", "--extract", str(packages[-1]), str(cache / "busybox")])
+    found = next((path for path in cache.glob("busybox/**/bin/busybox") if path.is_file()), None)
+    if found is None or not libraries(found):
+        raise BuildError(f"{packages[-1].name} holds no dynamically linked busybox")
+    return found
+
+
+def libraries(program: Path) -> list[Path]:
+    """The shared libraries of a program, its loader included; none for a static one."""
+    result = subprocess.run(["ldd", str(program)], capture_output=True, text=True, env=_ENVIRONMENT, check=False)
+    return parse_ldd(result.stdout) if result.returncode == 0 else []
+
+
+def parse_ldd(text: str) -> list[Path]:
+    """The absolute paths in what ldd prints; the kernel's own object has none."""
+    return [Path(path) for path in re.findall(r"(/\S+) \(0x", text)]
+
+
+def busybox_tree(busybox: Path) -> list[Entry]:
+    """A small system: busybox under the name of each of its applets, with its libraries."""
+    needed = libraries(busybox)
+    folder = next(path.parent for path in needed if path.name.startswith("libc.so"))
+    needed += [folder / name for name in _NAME_SERVICES if (folder / name).exists()]
+    entries = [Entry(str(path).lstrip("/"), path.read_bytes()) for path in needed]
+    entries.append(Entry("bin/busybox", busybox.read_bytes()))
+    applets = set(_run([str(busybox), "--list"]).split()) - {"busybox"}
+    if wget_crashes_on_timeout(busybox):
+        applets.discard("wget")
+        entries.append(Entry("bin/wget", (HERE / "busybox/wget").read_bytes()))
+    entries += [Entry(f"bin/{applet}", target="busybox", mode=0o777) for applet in applets]
+    entries += [Entry(f"etc/{name}", text.encode(), mode=0o644) for name, text in _ETC.items()]
+    entries += [Entry(name) for name in ("dev", "proc", "sys", "run", "var", "usr/sbin", "sbin")]
+    entries += [Entry("root", mode=0o700), Entry("tmp", mode=0o1777)]
+    entries.append(Entry("usr/bin", target="../bin", mode=0o777))  # scripts say /usr/bin/env
+    return entries
+
+
+def wget_crashes_on_timeout(busybox: Path) -> bool:
+    """Whether this busybox dies of wget's option -T, as Debian's 1.35 does; asks a port that refuses at once."""
+    trial = [str(busybox), "wget", "-T", "1", "-O", "/dev/null", "http://127.0.0.1:9/"]
+    return subprocess.run(trial, capture_output=True, env=_ENVIRONMENT, check=False).returncode < 0
+
+
+def image_processing_tree() -> list[Entry]:
+    folder = HERE / "image-processing"
+    site = "srv/image-processing"
+    return [
+        Entry("srv/serve", (folder / "serve").read_bytes()),
+        # busybox httpd answers a folder without an index page through this script.
+        Entry(f"{site}/cgi-bin/index.cgi", (folder / "index.cgi").read_bytes()),
+        Entry(f"{site}/cgi-bin/negative", (folder / "negative").read_bytes()),
+    ]
+
+
+def _busybox_version(busybox: Path) -> str:
+    found = re.match(r"BusyBox v(\d+\.\d+)", _run([str(busybox), "--help"]))
+    if found is None:
+        raise BuildError(f"{busybox} does not tell its version")
+    return found[1]
+
+
+def _run(argv: list[str], folder: Path | None = None) -> str:
+    try:
+        result = subprocess.run(
+            argv, capture_output=True, text=True, env={**os.environ, **_ENVIRONMENT}, cwd=folder, check=False
+        )
+    except OSError as error:
+        raise BuildError(f"{argv[0]} cannot be run: {error.strerror}") from error
+    if result.returncode != 0:
+        words = result.stderr.strip().splitlines() or [f"exit {result.returncode}"]
+        raise BuildError(f"{' '.join(argv)} failed: {words[-1]}")
+    return result.stdout

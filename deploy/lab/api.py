@@ -1,0 +1,129 @@
+"""The few questions that the lab asks the apiserver, as the administrator, with plain HTTP.
+
+A person's ``curl`` could ask the same; the lab knows nothing of how the cluster works inside.
+"""
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from deploy.lab.daemons import client_context
+from deploy.lab.errors import LabError
+from deploy.lab.lab import Lab
+
+Object = dict[str, Any]
+PODS, CONTROLLERS = "/api/v1/namespaces/default/pods", "/api/v1/namespaces/default/replicationcontrollers"
+SERVICES, NODES = "/api/v1/namespaces/default/services", "/api/v1/nodes"
+NODE_LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+
+
+class Api:
+    """A connection to the lab's apiserver. Raises LabError, with the server's own message."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._client = httpx.Client(base_url=lab.server, verify=client_context(lab), timeout=10, trust_env=False)
+
+    def __enter__(self) -> "Api":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def get(self, path: str, **query: str) -> Object | None:
+        """An object, or None where there is none."""
+        answer = self._request("GET", path, params=query)
+        return None if answer.status_code == httpx.codes.NOT_FOUND else self._object(answer)
+
+    def items(self, path: str, **query: str) -> list[Object]:
+        found = self.get(path, **query)
+        return list(found.get("items") or []) if found else []
+
+    def create(self, path: str, document: Object) -> bool:
+        """Create an object; False when one of its name exists."""
+        answer = self._request("POST", path, json=document)
+        if answer.status_code == httpx.codes.CONFLICT:
+            return False
+        self._object(answer)
+        return True
+
+    def delete(self, path: str) -> None:
+        """Delete an object; that there is none is fine."""
+        answer = self._request("DELETE", path)
+        if answer.status_code != httpx.codes.NOT_FOUND:
+            self._object(answer)
+
+    def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        try:
+            return self._client.request(method, path, **arguments)
+        except httpx.HTTPError as error:
+            raise LabError(f"the apiserver does not answer {method} {path}: {error}") from error
+
+    @staticmethod
+    def _object(answer: httpx.Response) -> Object:
+        try:
+            document: Object = answer.json()
+        except ValueError:
+            document = {"message": answer.text}
+        if answer.is_error:
+            message = document.get("message") or answer.reason_phrase
+            raise LabError(f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {message}")
+        return document
+
+
+def wait_for(what: str, condition: Callable[[], bool], seconds: float) -> None:
+    """Ask until the condition holds. Raises LabError, with what was waited for, after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise LabError(f"waited {seconds:g} s in vain for {what}")
+        time.sleep(0.2)
+
+
+def condition(document: Object, kind: str) -> bool:
+    """Whether a condition of an object's status is True."""
+    conditions = document.get("status", {}).get("conditions") or []
+    return any(item["type"] == kind and item["status"] == "True" for item in conditions)
+
+
+def ready_nodes(api: Api, since: dict[str, float]) -> set[str]:
+    """The nodes that are Ready by their kubelets' own recent word.
+
+    ``since`` is for each node when its kubelet started (seconds since 1970): what etcd kept from before says
+    nothing about now.
+    """
+    beats = {lease["metadata"]["name"]: lease.get("spec", {}).get("renewTime") for lease in api.items(NODE_LEASES)}
+    return {
+        name
+        for node in api.items(NODES)
+        if (name := node["metadata"]["name"]) in since
+        and condition(node, "Ready")
+        and beats.get(name)
+        and seconds_of(beats[name]) >= since[name]
+    }
+
+
+def forget_nodes_but(api: Api, nodes: Sequence[str]) -> None:
+    """Delete the nodes that the lab once had and has no more, so that their pods start elsewhere at once.
+
+    Nodes by other names are somebody's own and stay.
+    """
+    for node in api.items(NODES):
+        name = node["metadata"]["name"]
+        if re.fullmatch(r"node-\d+", name) and name not in nodes:
+            api.delete(f"{NODES}/{name}")
+
+
+def seconds_of(timestamp: str) -> float:
+    """A time of the API in seconds since 1970."""
+    return datetime.fromisoformat(timestamp).timestamp()
+
+
+def ready_pods(pods: Sequence[Object]) -> list[Object]:
+    return [pod for pod in pods if condition(pod, "Ready") and not pod["metadata"].get("deletionTimestamp")]

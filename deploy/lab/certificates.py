@@ -1,0 +1,277 @@
+"""The lab's certificates, keys and token: who is who in the cluster.
+
+One authority signs everything and is kept as long as the lab's state. A certificate is made again when it
+is missing, nears its end, was signed by another authority, or should carry other names than it does; else it
+stays, so that a second ``make up`` changes nothing. Private keys are readable by their owner alone.
+"""
+
+import os
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from deploy.lab.addresses import CLUSTER_DOMAIN, SERVICE_RANGE
+from deploy.lab.lab import Lab
+
+AUTHORITY_LIFE = timedelta(days=3650)
+LIFE = timedelta(days=365)
+RENEW_BEFORE = timedelta(days=30)
+_CLOCK_SKEW = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a certificate should say."""
+
+    file: str
+    """Its files' name, without ``.crt`` and ``.key``."""
+    name: str
+    organization: str = ""
+    hosts: tuple[str, ...] = ()
+    """Host names and addresses of a server; a certificate with none is a client's."""
+
+    @property
+    def subject(self) -> x509.Name:
+        attributes = [x509.NameAttribute(NameOID.COMMON_NAME, self.name)]
+        if self.organization:
+            attributes.insert(0, x509.NameAttribute(NameOID.ORGANIZATION_NAME, self.organization))
+        return x509.Name(attributes)
+
+
+@dataclass(frozen=True)
+class Authority:
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+
+def requests(lab: Lab) -> list[Request]:
+    """Every certificate of the lab."""
+    kubernetes = "kubernetes.default.svc"
+    first_service = str(SERVICE_RANGE[1])
+    found = [
+        Request(
+            "apiserver",
+            "kube-apiserver",
+            hosts=(
+                "kubernetes",
+                "kubernetes.default",
+                kubernetes,
+                f"{kubernetes}.{CLUSTER_DOMAIN}",
+                "localhost",
+                str(lab.addresses.master),
+                str(lab.addresses.host),
+                first_service,
+                "127.0.0.1",
+            ),
+        ),
+        Request("apiserver-kubelet-client", "kube-apiserver-kubelet-client", "system:masters"),
+        Request("admin", "kubernetes-admin", "system:masters"),
+        Request("kube-scheduler", "system:kube-scheduler"),
+        Request("kube-controller-manager", "system:kube-controller-manager"),
+        Request("kube-proxy", "system:kube-proxy"),
+    ]
+    for node in lab.nodes:
+        identity = f"system:node:{node}"
+        found += [
+            Request(f"kubelet-client-{node}", identity, "system:nodes"),
+            Request(
+                f"kubelet-{node}",
+                identity,
+                "system:nodes",
+                hosts=(node, lab.node_address(node), "localhost", "127.0.0.1"),
+            ),
+        ]
+    return found
+
+
+def ensure(lab: Lab) -> list[str]:
+    """Make what is missing or no longer right; the files that were made. Safe to repeat."""
+    lab.pki.mkdir(mode=0o700, parents=True, exist_ok=True)
+    now = datetime.now(UTC)
+    authority, made = _ensure_authority(lab, now)
+    for request in requests(lab):
+        if _reason_on_disk(lab, request, authority.certificate, now):
+            key = ec.generate_private_key(ec.SECP256R1())
+            certificate = sign(request, key.public_key(), authority, now)
+            write_key(lab.pki / f"{request.file}.key", key)
+            _write(lab.pki / f"{request.file}.crt", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+            made.append(request.file)
+    return made + _ensure_service_account_key(lab) + _ensure_token(lab)
+
+
+def _ensure_authority(lab: Lab, now: datetime) -> tuple[Authority, list[str]]:
+    path = lab.pki / "ca.crt"
+    if path.exists() and (lab.pki / "ca.key").exists():
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        key = serialization.load_pem_private_key((lab.pki / "ca.key").read_bytes(), password=None)
+        if certificate.not_valid_after_utc - now > RENEW_BEFORE and isinstance(key, ec.EllipticCurvePrivateKey):
+            return Authority(certificate, key), []
+    authority = new_authority(f"peapod {lab.name}", now)
+    write_key(lab.pki / "ca.key", authority.key)
+    _write(path, authority.certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+    return authority, ["ca"]
+
+
+def new_authority(name: str, now: datetime) -> Authority:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    usage = x509.KeyUsage(
+        digital_signature=True,
+        key_cert_sign=True,
+        crl_sign=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    builder = (
+        _builder(subject, subject, key.public_key(), now, AUTHORITY_LIFE)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(identifier, critical=False)
+    )
+    return Authority(builder.sign(key, hashes.SHA256()), key)
+
+
+def sign(
+    request: Request, public_key: ec.EllipticCurvePublicKey, authority: Authority, now: datetime
+) -> x509.Certificate:
+    usage = x509.KeyUsage(
+        digital_signature=True,
+        key_cert_sign=False,
+        crl_sign=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    issuer = authority.certificate
+    builder = (
+        _builder(request.subject, issuer.subject, public_key, now, LIFE)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.ExtendedKeyUsage([_purpose(request)]), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()), critical=False)
+    )
+    if request.hosts:
+        names = x509.SubjectAlternativeName([_general_name(host) for host in request.hosts])
+        builder = builder.add_extension(names, critical=False)
+    return builder.sign(authority.key, hashes.SHA256())
+
+
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    public_key: ec.EllipticCurvePublicKey,
+    now: datetime,
+    life: timedelta,
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public_key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _CLOCK_SKEW)
+        .not_valid_after(now + life)
+    )
+
+
+def _purpose(request: Request) -> x509.ObjectIdentifier:
+    return ExtendedKeyUsageOID.SERVER_AUTH if request.hosts else ExtendedKeyUsageOID.CLIENT_AUTH
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def reason_to_renew(
+    certificate: x509.Certificate, request: Request, authority: x509.Certificate, now: datetime
+) -> str | None:
+    """Why a certificate does not serve (any more) as what is asked for; None when it does."""
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return "another authority signed it"
+    if certificate.not_valid_after_utc - now < RENEW_BEFORE:
+        return f"it ends on {certificate.not_valid_after_utc:%Y-%m-%d}"
+    if certificate.subject != request.subject:
+        return "it names somebody else"
+    if names_in(certificate) != set(request.hosts):
+        return "it names other hosts"
+    return None
+
+
+def names_in(certificate: x509.Certificate) -> set[str]:
+    """The host names and addresses that a certificate vouches for."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return set()
+    addresses = {str(address) for address in names.get_values_for_type(x509.IPAddress)}
+    return addresses | set(names.get_values_for_type(x509.DNSName))
+
+
+def _reason_on_disk(lab: Lab, request: Request, authority: x509.Certificate, now: datetime) -> str | None:
+    path, key_path = lab.pki / f"{request.file}.crt", lab.pki / f"{request.file}.key"
+    if not path.exists() or not key_path.exists():
+        return "it is missing"
+    certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    key = serialization.load_pem_private_key(key_path.read_bytes(), password=None)
+    if key.public_key() != certificate.public_key():
+        return "its key is another's"
+    return reason_to_renew(certificate, request, authority, now)
+
+
+def _ensure_service_account_key(lab: Lab) -> list[str]:
+    """The pair that signs and checks the tokens of service accounts. RSA: every client library knows RS256."""
+    private, public = lab.pki / "sa.key", lab.pki / "sa.pub"
+    if private.exists() and public.exists():
+        return []
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    write_key(private, key)
+    pem = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    _write(public, pem, 0o644)
+    return ["sa"]
+
+
+def _ensure_token(lab: Lab) -> list[str]:
+    """The person's bearer token, and the file from which the apiserver knows it."""
+    table = lab.pki / "tokens.csv"
+    if not lab.token.exists():
+        _write(lab.token, (secrets.token_hex(16) + "\n").encode(), 0o600)
+    row = f'{lab.token.read_text().strip()},kubernetes-admin,kubernetes-admin,"system:masters"\n'.encode()
+    if table.exists() and table.read_bytes() == row:
+        return []
+    _write(table, row, 0o600)
+    return ["token"]
+
+
+def write_key(path: Path, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> None:
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    _write(path, pem, 0o600)
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    """Replace a file in one go; it never exists with other rights than ``mode``."""
+    temporary = path.with_name(path.name + ".new")
+    temporary.unlink(missing_ok=True)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(data)
+    temporary.replace(path)

@@ -1,0 +1,223 @@
+"""One Docker engine for each node: its own containerd, data, socket, cgroups and iptables.
+
+The host's engine, if there is one, is neither used nor disturbed: ours reads none of its configuration
+files, and gets a containerd of its own, since a dockerd that finds the host's containerd would use that.
+Containers outlive their engine (live restore), so an engine can be restarted at any time.
+"""
+
+import ctypes
+import json
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from deploy.lab import probes
+from deploy.lab.errors import LabError
+from deploy.lab.execute import attempt, program, run
+from deploy.lab.lab import Lab
+from deploy.lab.processes import Daemon
+
+DOCKER = program("docker")
+"""The distribution's client; another one may lie first on a person's PATH."""
+GRACE = 2
+"""Seconds that ``down`` gives containers to end by themselves."""
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def socket_of(lab: Lab, node: str) -> Path:
+    return lab.node_run(node) / "docker.sock"
+
+
+def _containerd_socket(lab: Lab, node: str) -> Path:
+    return lab.node_run(node) / "containerd.sock"
+
+
+def _pid_file(lab: Lab, node: str) -> Path:
+    return lab.node_run(node) / "docker.pid"
+
+
+def data_root(lab: Lab, node: str) -> Path:
+    return lab.node_state(node) / "docker"
+
+
+def cgroup_of(lab: Lab, node: str) -> str:
+    """The cgroup above all of a node's containers."""
+    return f"/peapod/{lab.name}/{node}"
+
+
+def prepare(lab: Lab, node: str) -> None:
+    """Write the engine's configuration files. Safe to repeat; unchanged files stay as they are."""
+    folder = lab.node_run(node)
+    folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+    data_root(lab, node).parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+    _write(folder / "containerd.toml", _containerd_config(lab, node))
+    _write(folder / "daemon.json", _engine_config(lab, node))
+
+
+def _write(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+
+
+def _containerd_config(lab: Lab, node: str) -> str:
+    return f"""\
+version = 2
+root = {json.dumps(str(lab.node_state(node) / "containerd"))}
+state = {json.dumps(str(lab.node_run(node) / "containerd"))}
+oom_score = 0
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+
+[grpc]
+address = {json.dumps(str(_containerd_socket(lab, node)))}
+"""
+
+
+def _engine_config(lab: Lab, node: str) -> str:
+    """The engine's settings, in a file of its own so that /etc/docker/daemon.json is not read."""
+    settings = {
+        "hosts": [f"unix://{socket_of(lab, node)}"],
+        "containerd": str(_containerd_socket(lab, node)),
+        "data-root": str(data_root(lab, node)),
+        "exec-root": str(lab.node_run(node) / "docker"),
+        "pidfile": str(_pid_file(lab, node)),
+        "bridge": "none",  # the kubelet makes the pods' bridge, on the range that its node is given
+        "live-restore": True,
+        "storage-driver": storage_driver(lab.node_state(node)),
+        "exec-opts": ["native.cgroupdriver=cgroupfs"],  # the same on hosts with and without systemd
+        "cgroup-parent": cgroup_of(lab, node),
+        "group": "root",
+        "log-driver": "json-file",
+        "log-opts": {"max-size": "10m", "max-file": "3"},
+        "oom-score-adjust": 0,  # the default, below 0, needs a capability that not every host grants
+    }
+    return json.dumps(settings, indent=2) + "\n"
+
+
+def storage_driver(folder: Path) -> str:
+    """overlay2 where the file system under ``folder`` can carry it, vfs otherwise. Asks by mounting one."""
+    chosen = folder / "storage-driver"
+    if chosen.exists():  # an engine does not find its images again under another driver
+        return chosen.read_text().strip()
+    trial = folder / "overlay-trial"
+    parts = {name: trial / name for name in ("lower", "upper", "work", "merged")}
+    for part in parts.values():
+        part.mkdir(parents=True, exist_ok=True)
+    options = f"lowerdir={parts['lower']},upperdir={parts['upper']},workdir={parts['work']}"
+    mounted = attempt(["mount", "-t", "overlay", "overlay", "-o", options, str(parts["merged"])])
+    if mounted.returncode == 0:
+        run(["umount", str(parts["merged"])])
+    run(["rm", "-rf", str(trial)])
+    driver = "overlay2" if mounted.returncode == 0 else "vfs"
+    chosen.write_text(driver + "\n")
+    return driver
+
+
+def daemons(lab: Lab, node: str) -> list[Daemon]:
+    """A node's containerd and dockerd. dockerd waits for the other, so both may be started at once."""
+    folder, namespace = lab.node_run(node), lab.namespace(node)
+    containerd_config, engine_config = folder / "containerd.toml", folder / "daemon.json"
+    return [
+        Daemon(
+            node=node,
+            name="containerd",
+            namespace=namespace,
+            argv=(program("containerd"), f"--config={containerd_config}"),
+            healthy=probes.accepts(_containerd_socket(lab, node)),
+            inputs=(containerd_config,),
+        ),
+        Daemon(
+            node=node,
+            name="dockerd",
+            namespace=namespace,
+            argv=(program("dockerd"), f"--config-file={engine_config}"),
+            healthy=probes.http_on(socket_of(lab, node), "/_ping"),
+            inputs=(engine_config,),
+            # dockerd believes it as long as any process, or a zombie, has the number that it holds.
+            stale=(_pid_file(lab, node),),
+        ),
+    ]
+
+
+def docker(lab: Lab, node: str, *arguments: str, timeout: float = 60) -> str:
+    """What Debian's docker client prints for one of the lab's engines. Raises LabError."""
+    return run([DOCKER, "--host", f"unix://{socket_of(lab, node)}", *arguments], timeout=timeout)
+
+
+def containers(lab: Lab, node: str, *filters: str) -> list[str]:
+    """Ids of a node's containers; without filters all of them, ended ones too."""
+    wanted = [part for text in filters for part in ("--filter", text)] or ["--all"]
+    return docker(lab, node, "ps", "--quiet", "--no-trunc", *wanted).split()
+
+
+def remove_containers(lab: Lab, node: str) -> int:
+    """Stop and remove all of a node's containers and networks; how many containers there were.
+
+    Networks go too: an engine that finds its networks again in a new namespace does not make the chain
+    DOCKER-USER there, where the kubelet puts its rules. Needs the node's engine.
+    """
+    ids = containers(lab, node)
+    if ids:
+        with suppress(LabError):  # one that cannot be stopped, as it is paused, must not save the others
+            docker(lab, node, "stop", "--time", str(GRACE), *ids)
+        docker(lab, node, "rm", "--force", "--volumes", *ids)
+    docker(lab, node, "network", "prune", "--force")
+    return len(ids)
+
+
+def has_containers_on_disk(lab: Lab, node: str) -> bool:
+    """Whether the node's engine, stopped or not, holds containers."""
+    folder = data_root(lab, node) / "containers"
+    return folder.is_dir() and any(folder.iterdir())
+
+
+def shims(lab: Lab, node: str, command_lines: Callable[[], dict[int, list[str]]]) -> list[int]:
+    """The processes that hold a node's running containers, found by the containerd they belong to."""
+    address = str(_containerd_socket(lab, node))
+    return [
+        pid for pid, words in command_lines().items() if words and "containerd-shim" in words[0] and address in words
+    ]
+
+
+def unmount_below(folders: list[Path]) -> int:
+    """Take away every mount at or below these folders, the inner ones first; how many there were."""
+    points = mounts_below(Path("/proc/self/mountinfo").read_text().splitlines(), folders)
+    for point in points:
+        detach = 2
+        if _libc.umount2(os.fsencode(point), detach) != 0 and point.is_mount():
+            raise LabError(f"{point} cannot be unmounted: {os.strerror(ctypes.get_errno())}")
+    return len(points)
+
+
+def mounts_below(mountinfo: list[str], folders: list[Path]) -> list[Path]:
+    """Mount points at or below ``folders`` in the lines of mountinfo, the last mounted first."""
+    points = []
+    for line in mountinfo:
+        # The kernel writes blanks and backslashes of a path as octal escapes.
+        point = Path(line.split()[4].encode().decode("unicode_escape").encode("latin-1").decode())
+        if any(point == folder or folder in point.parents for folder in folders):
+            points.append(point)
+    return points[::-1]
+
+
+def remove_cgroups(path: str, seconds: float = 3) -> None:
+    """Remove a cgroup with all below it in every hierarchy; they must hold no process any more."""
+    root = Path("/sys/fs/cgroup")
+    tops = [base / path.lstrip("/") for base in [root, *(part for part in root.iterdir() if part.is_dir())]]
+    deadline = time.monotonic() + seconds
+    for top in tops:
+        if not top.is_dir():
+            continue
+        for folder, _, _ in os.walk(top, topdown=False):
+            while True:
+                try:
+                    os.rmdir(folder)
+                except FileNotFoundError:
+                    pass
+                except OSError as error:  # a process that just ended may still be accounted there
+                    if time.monotonic() < deadline:
+                        time.sleep(0.02)
+                        continue
+                    raise LabError(f"the cgroup {folder} cannot be removed: {error.strerror}") from error
+                break

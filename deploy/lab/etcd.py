@@ -1,0 +1,48 @@
+"""The lab's etcd: Debian's server, one member, reached by the apiserver alone.
+
+It serves clients on the master's loopback only, and its health and metrics on a port of their own.
+"""
+
+import platform
+
+from deploy.lab import probes
+from deploy.lab.execute import program
+from deploy.lab.lab import MASTER, Lab
+from deploy.lab.processes import Daemon
+
+CLIENT = "http://127.0.0.1:2379"
+_PEER = "http://127.0.0.1:2380"
+_METRICS = "http://127.0.0.1:2381"
+_MAX_REQUEST = 8 * 1024 * 1024
+"""Bytes; more than the apiserver's own limit for a body, in any encoding."""
+_QUOTA = 4 * 1024 * 1024 * 1024
+"""Bytes; twice etcd's default, as a lab's disk is no production disk."""
+
+
+def daemon(lab: Lab) -> Daemon:
+    argv = (
+        program("etcd"),
+        "--name=master",
+        f"--data-dir={lab.state / 'etcd'}",
+        f"--listen-client-urls={CLIENT}",
+        f"--advertise-client-urls={CLIENT}",
+        f"--listen-peer-urls={_PEER}",
+        f"--initial-advertise-peer-urls={_PEER}",
+        f"--initial-cluster=master={_PEER}",
+        f"--listen-metrics-urls={_METRICS}",
+        f"--max-request-bytes={_MAX_REQUEST}",
+        f"--quota-backend-bytes={_QUOTA}",
+        "--logger=zap",
+        "--log-outputs=stderr",
+    )
+    # etcd 3.4 refuses to start on other machines than x86-64 without being told that this is meant.
+    foreign = {"aarch64": "arm64", "armv7l": "arm"}.get(platform.machine())
+    return Daemon(
+        node=MASTER,
+        name="etcd",
+        namespace=lab.namespace(MASTER),
+        argv=argv,
+        healthy=probes.http_in(lab.namespace(MASTER), f"{_METRICS}/health"),
+        ports=(2379, 2380, 2381),
+        environment={"ETCD_UNSUPPORTED_ARCH": foreign} if foreign else {},
+    )

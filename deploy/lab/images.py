@@ -1,0 +1,38 @@
+"""Give each node's engine the images that the cluster needs; there is no registry to pull them from."""
+
+from collections.abc import Sequence
+
+from deploy.images.archive import Image, archive
+from deploy.images.build import BuildError, build
+from deploy.lab import engine
+from deploy.lab.errors import LabError
+from deploy.lab.execute import attempt
+from deploy.lab.lab import Lab
+
+
+def built(lab: Lab) -> list[Image]:
+    """The images, from the parts kept in the lab's state. Raises LabError when they cannot be built here."""
+    try:
+        return build(lab.state / "images")
+    except BuildError as error:
+        raise LabError(f"the images cannot be built: {error}") from error
+
+
+def load(lab: Lab, node: str, images: Sequence[Image]) -> int:
+    """Load the images that a node's engine does not have under their names; how many that were."""
+    missing = [image for image in images if not _is_loaded(lab, node, image)]
+    if missing:
+        file = lab.state / "images" / f"{node}.tar"
+        file.write_bytes(archive(missing))
+        try:
+            engine.docker(lab, node, "load", "--quiet", "--input", str(file))
+        finally:
+            file.unlink()
+    return len(missing)
+
+
+def _is_loaded(lab: Lab, node: str, image: Image) -> bool:
+    """Whether every name of the image stands for exactly this image in the engine."""
+    host = f"unix://{engine.socket_of(lab, node)}"
+    answer = attempt([engine.DOCKER, "--host", host, "image", "inspect", "--format", "{{.Id}}", *image.tags])
+    return answer.returncode == 0 and answer.stdout.split() == [image.id] * len(image.tags)

@@ -1,0 +1,213 @@
+"""What a lab is: its name, where its state is, what its namespaces are called, what was chosen for it.
+
+Paths and names only; nothing here changes the machine except ``Settings.save`` and the claim in /run.
+State that must survive lives in ``.peapod/`` of the checkout (``.peapod-<name>/`` for a named lab). Sockets and
+other things that end with the machine live in ``/run/peapod/<name>``: a socket's path may not be longer than
+108 bytes, and a checkout's path may be.
+"""
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from deploy.lab.addresses import LABS, MAX_NODES, Addresses
+from deploy.lab.errors import LabError
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+RUN = Path("/run/peapod")
+DEFAULT = "default"
+MASTER = "master"
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What was chosen when the lab was made, and holds until ``clean``."""
+
+    index: int
+    """The lab's number, which its addresses follow from."""
+    nodes: int
+    egress: bool = False
+    """Whether nodes and pods reach the outside through the host."""
+
+    def save(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+    @staticmethod
+    def load(path: Path) -> "Settings | None":
+        try:
+            values = json.loads(path.read_text())
+            settings = Settings(int(values["index"]), int(values["nodes"]), bool(values["egress"]))
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise LabError(f"{path} cannot be read ({error}); 'make clean' removes the lab's state") from error
+        if not 0 <= settings.index < LABS or not 1 <= settings.nodes <= MAX_NODES:
+            raise LabError(f"{path} holds values out of range; 'make clean' removes the lab's state")
+        return settings
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A lab's names and places. ``settings`` are those of the state folder, or those of a lab to be made."""
+
+    name: str
+    settings: Settings
+    checkout: Path = CHECKOUT
+
+    @property
+    def addresses(self) -> Addresses:
+        return Addresses(self.settings.index)
+
+    @property
+    def prefix(self) -> str:
+        return prefix(self.name)
+
+    @property
+    def state(self) -> Path:
+        return state_of(self.name, self.checkout)
+
+    @property
+    def run(self) -> Path:
+        return run_of(self.name)
+
+    @property
+    def pki(self) -> Path:
+        return self.state / "pki"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The person's kubeconfig."""
+        return self.state / "kubeconfig"
+
+    @property
+    def token(self) -> Path:
+        """The person's bearer token, for ``curl``."""
+        return self.state / "token"
+
+    @property
+    def server(self) -> str:
+        return f"https://{self.addresses.master}:6443"
+
+    def daemon_kubeconfig(self, daemon: str) -> Path:
+        return self.state / "kubeconfigs" / f"{daemon}.kubeconfig"
+
+    def log(self, node: str, daemon: str) -> Path:
+        return self.state / "logs" / node / f"{daemon}.log"
+
+    @property
+    def nodes(self) -> list[str]:
+        return [f"node-{number}" for number in range(1, self.settings.nodes + 1)]
+
+    def node_address(self, node: str) -> str:
+        return str(self.addresses.node(int(node.removeprefix("node-"))))
+
+    def node_state(self, node: str) -> Path:
+        return self.state / "nodes" / node
+
+    def node_run(self, node: str) -> Path:
+        return self.run / node
+
+    @property
+    def bridge_namespace(self) -> str:
+        """Where the bridge is that joins the lab's machines."""
+        return f"{self.prefix}-net"
+
+    def namespace(self, node: str) -> str:
+        """The network namespace of a node, or of ``master``."""
+        return f"{self.prefix}-{node}"
+
+    @property
+    def namespaces(self) -> list[str]:
+        return [self.bridge_namespace, *(self.namespace(node) for node in [MASTER, *self.nodes])]
+
+
+def prefix(name: str) -> str:
+    return "peapod" if name == DEFAULT else f"peapod-{name}"
+
+
+def state_of(name: str, checkout: Path = CHECKOUT) -> Path:
+    return checkout / (".peapod" if name == DEFAULT else f".peapod-{name}")
+
+
+def run_of(name: str) -> Path:
+    return RUN / name
+
+
+def settings_path(name: str, checkout: Path = CHECKOUT) -> Path:
+    return state_of(name, checkout) / "lab.json"
+
+
+def known_labs(checkout: Path = CHECKOUT) -> dict[str, Settings]:
+    """All labs that this checkout holds the state of, by name."""
+    found = {}
+    for path in sorted(checkout.glob(".peapod*/lab.json")):
+        settings = Settings.load(path)
+        if settings is not None:
+            found[path.parent.name.removeprefix(".peapod").removeprefix("-") or DEFAULT] = settings
+    return found
+
+
+def validate_name(name: str) -> str:
+    """The name of a lab, as given (empty is the default lab's). Raises LabError."""
+    if not name:
+        return DEFAULT
+    if not _NAME.fullmatch(name):
+        raise LabError(f"{name!r} cannot be a lab's name: use up to 32 of a-z, 0-9 and '-'")
+    return name
+
+
+@contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Hold the lab for one command at a time, across processes. Raises LabError when another one holds it."""
+    RUN.mkdir(mode=0o755, parents=True, exist_ok=True)
+    descriptor = os.open(RUN / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LabError(f"another command works on the lab {name!r} right now; wait until it ends") from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Who runs the lab of a name on this host, and with which number. Ends with the machine's uptime."""
+
+    checkout: Path
+    index: int
+
+
+def claim_of(name: str) -> Claim | None:
+    try:
+        values = json.loads((run_of(name) / "claim.json").read_text())
+        return Claim(Path(values["checkout"]), int(values["index"]))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise LabError(f"{run_of(name)}/claim.json cannot be read: {error}") from error
+
+
+def claims() -> dict[str, Claim]:
+    """All labs that are up on this host, by name."""
+    found = {}
+    for path in sorted(RUN.glob("*/claim.json")):
+        claim = claim_of(path.parent.name)
+        if claim is not None:
+            found[path.parent.name] = claim
+    return found
+
+
+def claim(lab: Lab) -> None:
+    """Write down, before anything is made, that this checkout's lab owns what carries its name."""
+    lab.run.mkdir(mode=0o711, parents=True, exist_ok=True)
+    record = {"checkout": str(lab.checkout), "index": lab.settings.index}
+    (lab.run / "claim.json").write_text(json.dumps(record) + "\n")
