@@ -1,7 +1,7 @@
 """Which type stands for which kind, and under which path its resource is served."""
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 from apimachinery.types import coordination_v1, core_v1
@@ -68,7 +68,7 @@ def resource_of(cls: type[KubeObject]) -> Resource:
     return _resources()[cls]
 
 
-@cache
+@lru_cache(maxsize=4096)  # bounded: requests name kinds that do not exist
 def type_of(api_version: str, kind: str) -> type[KubeObject] | None:
     """The type of one kind, or None if no served resource holds it."""
     for cls, resource in _resources().items():

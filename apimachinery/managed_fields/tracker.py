@@ -7,6 +7,7 @@ object pass through here, creation included, so the entries are complete from th
 from dataclasses import replace
 from typing import Any
 
+from apimachinery.errors import BadRequest
 from apimachinery.managed_fields import entries
 from apimachinery.managed_fields.entries import Owner, Owners
 from apimachinery.managed_fields.field_set import Fields, difference, tracked, union
@@ -32,6 +33,9 @@ def track_update(
     Both are builtins; ``new`` is what is going to be stored, with the managedFields that the request sent.
     ``reset`` names the top-level fields that this endpoint does not write (``status`` of the main resource).
     ``definition`` is None for kinds without one.
+
+    Raises:
+        BadRequest: the object is nested too deep.
     """
     before = (live or {}).get("metadata", {}).get("managedFields")
     sent = new.get("metadata", {}).get("managedFields")
@@ -40,7 +44,10 @@ def track_update(
         return []  # nobody tracked it so far; the first apply will
     shape = shape_of(definition) if definition else UNTYPED
     old = live if live is not None else (blank(definition) if definition else {})
-    changed, removed = compare(shape, old, new)
+    try:
+        changed, removed = compare(shape, old, new)
+    except RecursionError as fault:
+        raise BadRequest("the object is nested too deep") from fault
     me = Owner(manager, operation, api_version, subresource, time, tracked(changed, reset))
     return entries.encode(entries.capped(hand_over(owners, me, removed)).values())
 

@@ -273,7 +273,7 @@ The lab is up. How to go on:
 
   export KUBECONFIG={lab.kubeconfig}
   kubectl get pods -o wide
-  curl --cacert {lab.pki}/ca.crt -H "Authorization: Bearer $(cat {lab.token})" {call}
+  curl -K {lab.curlrc} {call}
 
   inside a pod   docker -H unix://{engine.socket_of(lab, lab.nodes[0])} ps
   logs           {state}/logs/<node>/<daemon>.log

@@ -1,6 +1,8 @@
-"""Kubeconfigs: one for the person, one for each daemon that is a client of the apiserver.
+"""Kubeconfigs: one for the person, one for each daemon that is a client of the apiserver; and the same for ``curl``.
 
-Each holds all that it needs inside (authority, certificate, key), so it works from any folder and may be copied.
+Each kubeconfig holds all that it needs inside (authority, certificate, key), so it works from any folder and may
+be copied. For ``curl`` there is a config file (``curl -K``) with the authority and the person's token, and a file
+with the server's URL.
 """
 
 import base64
@@ -53,20 +55,30 @@ def clients(lab: Lab) -> dict[Path, tuple[str, str]]:
 
 
 def ensure(lab: Lab) -> int:
-    """Write the kubeconfigs that are missing or hold something else than they should; how many."""
-    written = 0
+    """Write the files that are missing or hold something else than they should; how many."""
     authority = (lab.pki / "ca.crt").read_bytes()
+    wanted = {lab.server_file: lab.server + "\n", lab.curlrc: _curlrc(lab)}
     for path, (user, file) in clients(lab).items():
         certificate = (lab.pki / f"{file}.crt").read_bytes()
         key = (lab.pki / f"{file}.key").read_bytes()
-        wanted = document(lab.server, lab.prefix, user, authority, certificate, key)
-        text = yaml.safe_dump(wanted, sort_keys=False)
-        if not path.exists() or path.read_text() != text:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            temporary = path.with_name(path.name + ".new")
-            temporary.unlink(missing_ok=True)
-            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file_:
-                file_.write(text)
-            temporary.replace(path)
-            written += 1
-    return written
+        one = document(lab.server, lab.prefix, user, authority, certificate, key)
+        wanted[path] = yaml.safe_dump(one, sort_keys=False)
+    return sum(_write(path, text) for path, text in wanted.items())
+
+
+def _curlrc(lab: Lab) -> str:
+    token = lab.token.read_text().strip()
+    return f'cacert = "{lab.pki / "ca.crt"}"\nheader = "Authorization: Bearer {token}"\nsilent\nshow-error\n'
+
+
+def _write(path: Path, text: str) -> bool:
+    """Put a file there for its owner alone, in one step; whether that was needed."""
+    if path.exists() and path.read_text() == text:
+        return False
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".new")
+    temporary.unlink(missing_ok=True)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    temporary.replace(path)
+    return True

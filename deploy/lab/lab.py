@@ -95,6 +95,16 @@ class Lab:
     def server(self) -> str:
         return f"https://{self.addresses.master}:6443"
 
+    @property
+    def server_file(self) -> Path:
+        """The server's URL, for scripts."""
+        return self.state / "server"
+
+    @property
+    def curlrc(self) -> Path:
+        """What ``curl -K`` needs to be let in."""
+        return self.state / "curlrc"
+
     def daemon_kubeconfig(self, daemon: str) -> Path:
         return self.state / "kubeconfigs" / f"{daemon}.kubeconfig"
 

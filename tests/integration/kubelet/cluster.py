@@ -127,7 +127,8 @@ class Cluster:
             point = line.split()[4]
             if point.startswith(f"{self.directory}/"):
                 subprocess.run(["umount", "-l", point], check=False, capture_output=True)
-        shutil.rmtree(self.directory, ignore_errors=True)
+        if not os.environ.get("KEEP"):
+            shutil.rmtree(self.directory, ignore_errors=True)
 
     def await_engine(self) -> None:
         deadline = time.monotonic() + 30

@@ -95,13 +95,14 @@ async def test_pods_are_masqueraded_only_to_the_outside(node: core_v1.Node) -> N
 
 async def test_rules_and_bridge_survive_a_restart_once(cluster: Cluster, client: Client, node: core_v1.Node) -> None:
     before = await asyncio.to_thread(iptables, "-S")
+    seen = len(cluster.kubelet.log.read_text())
     cluster.restart_kubelet()
 
     async def reported() -> bool:
         now = await get_node(client)
         return now is not None and condition_of(now, "Ready") == "True"
 
-    await eventually(lambda: "pod CIDR is" in cluster.kubelet.log.read_text().rpartition("starting, pid")[2])
+    await eventually(lambda: "pod CIDR is" in cluster.kubelet.log.read_text()[seen:])
     await eventually(reported)
     assert await asyncio.to_thread(iptables, "-S") == before
 

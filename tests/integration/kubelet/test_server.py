@@ -59,18 +59,23 @@ async def exec_in(
         assert socket.protocol == protocol
         if size is not None:
             await socket.send_bytes(bytes([RESIZE]) + json.dumps({"Width": size[0], "Height": size[1]}).encode())
-        if stdin is not None:
-            for start in range(0, len(stdin), 30_000):
-                await socket.send_bytes(b"\0" + stdin[start : start + 30_000])
-            if protocol.startswith("v5"):
-                await socket.send_bytes(bytes([255, 0]))
-        async for message in socket:
-            out[message.data[0]] += message.data[1:]
+
+        async def feed(data: bytes) -> None:
+            for start in range(0, len(data), 30_000):
+                await socket.send_bytes(b"\0" + data[start : start + 30_000])
+            await socket.send_bytes(bytes([255, 0]))
+
+        async with asyncio.TaskGroup() as tasks:
+            if stdin is not None:
+                tasks.create_task(feed(stdin))
+            async for message in socket:
+                out[message.data[0]] += message.data[1:]
     return out[STDOUT], out[STDERR], json.loads(out[ERROR])
 
 
 async def test_logs_of_a_container(pods: Pods, http: aiohttp.ClientSession, namespace: str) -> None:
-    script = "for i in 1 2 3; do echo out $i; echo err $i >&2; sleep 0.05; done; exec sleep 3600"
+    # The pauses keep the engine's own two readers from overtaking each other.
+    script = "for i in 1 2 3; do echo out $i; sleep 0.05; echo err $i >&2; sleep 0.05; done; exec sleep 3600"
     await pods.running("talker", container(command=["sh", "-c", script]))
     url = f"{SERVER}/api/v1/namespaces/{namespace}/pods/talker/log"
 
@@ -146,7 +151,8 @@ async def test_exec_carries_stdin_to_its_end(pods: Pods, http: aiohttp.ClientSes
 
 async def test_exec_in_a_terminal_has_its_size(pods: Pods, http: aiohttp.ClientSession, namespace: str) -> None:
     await pods.running("terminal")
-    script = "until stty size | grep -q '40 132'; do sleep 0.05; done; stty size"
+    size = "stty -F /dev/tty size 2>/dev/null"  # it has none at first
+    script = f"until {size} | grep -q '40 132'; do sleep 0.05; done; {size}"
     out, _, _ = await exec_in(http, namespace, "terminal", "sh", "-c", script, tty=True, size=(132, 40))
     assert out == b"40 132\r\n"
 

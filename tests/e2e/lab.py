@@ -1,0 +1,197 @@
+"""A lab of the tests' own, driven as a person drives it: by ``deploy.lab``, kubectl and curl."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from deploy.lab import commands, engine
+from deploy.lab.lab import CHECKOUT
+
+T = TypeVar("T")
+
+
+class Lab:
+    """One lab under a name. Commands run with its kubeconfig; traffic stays in its namespaces."""
+
+    def __init__(self, name: str, nodes: int = 2) -> None:
+        self.name, self._nodes = name, nodes
+
+    # -- the lab as a whole
+
+    def make(self, verb: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """``make up`` and its like, for this lab."""
+        command = [sys.executable, "-m", "deploy.lab", "--lab", self.name, verb, *arguments]
+        done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=180)
+        if check and done.returncode != 0:
+            raise AssertionError(f"{verb} failed with {done.returncode}:\n{done.stdout}{done.stderr}\n{self.logs()}")
+        return done
+
+    def up(self) -> float:
+        """Bring it up; the seconds that took."""
+        began = time.monotonic()
+        self.make("up", "--nodes", str(self._nodes))
+        return time.monotonic() - began
+
+    def logs(self, lines: int = 15) -> str:
+        """The ends of all daemons' logs, for a failure's report."""
+        parts = []
+        for path in sorted((self.state / "logs").glob("*/*.log")):
+            tail = path.read_text(errors="replace").splitlines()[-lines:]
+            parts.append("\n".join([f"==> {path}", *tail]))
+        return "\n".join(parts)
+
+    @property
+    def lab(self) -> Any:
+        return commands.lab_for(self.name)
+
+    @property
+    def state(self) -> Path:
+        state: Path = self.lab.state
+        return state
+
+    @property
+    def nodes(self) -> list[str]:
+        nodes: list[str] = self.lab.nodes
+        return nodes
+
+    def node_address(self, node: str) -> str:
+        return str(self.lab.node_address(node))
+
+    def daemon(self, key: str, action: str) -> None:
+        """``kill``, ``start``, ``stop``, ``pause`` ... one daemon, such as ``node-1/kubelet``."""
+        self.make("daemon", key, action)
+
+    # -- inside
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
+        environment = {**os.environ, "KUBECONFIG": str(self.state / "kubeconfig"), "HOME": str(self.state)}
+        done = subprocess.run(
+            ["kubectl", *arguments], env=environment, input=stdin, capture_output=True, text=True, timeout=90
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stdout}{done.stderr}")
+        return done.stdout if check else done.stdout + done.stderr
+
+    def get(self, *arguments: str) -> Any:
+        """What ``kubectl get ... -o json`` says."""
+        return json.loads(self.kubectl("get", *arguments, "-o", "json"))
+
+    def items(self, *arguments: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.get(*arguments)["items"]
+        return found
+
+    def apply(self, *documents: dict[str, Any], namespace: str = "default") -> None:
+        text = "\n---\n".join(json.dumps(document) for document in documents)
+        self.kubectl("apply", "-n", namespace, "-f", "-", stdin=text)
+
+    def in_node(self, node: str, *command: str, timeout: float = 20) -> subprocess.CompletedProcess[str]:
+        """A command in a machine's network: a node's, or ``master``."""
+        entered = ["nsenter", f"--net=/run/netns/{self.lab.namespace(node)}", *command]
+        return subprocess.run(entered, capture_output=True, text=True, timeout=timeout)
+
+    def docker(self, node: str, *command: str) -> str:
+        """The node's own container engine."""
+        call = ["/usr/bin/docker", "-H", f"unix://{engine.socket_of(self.lab, node)}", *command]
+        done = subprocess.run(call, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def containers(self, node: str) -> set[str]:
+        return set(self.docker(node, "ps", "--quiet", "--no-trunc").split())
+
+    def pods(self, selector: str, namespace: str = "default") -> list[dict[str, Any]]:
+        """Pods that are not on their way out."""
+        found = self.items("pods", "-n", namespace, "-l", selector)
+        return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
+
+    def ready_pods(self, selector: str, count: int, namespace: str = "default", timeout: float = 60) -> list[Any]:
+        """The pods, once there are exactly so many and all are ready."""
+
+        def ready() -> list[Any] | None:
+            found = self.pods(selector, namespace)
+            return found if len(found) == count and all(is_ready(pod) for pod in found) else None
+
+        found = eventually(ready, timeout)
+        assert found is not None
+        return found
+
+    def fetch_in_pod(self, pod: dict[str, Any], url: str) -> str:
+        """What a pod's own wget gets."""
+        name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
+        return self.kubectl("exec", "-n", namespace, name, "--", "wget", "-T", "5", "-qO-", url).strip()
+
+    def fetch_in_node(self, node: str, url: str) -> str:
+        done = self.in_node(node, "curl", "-sS", "--fail", "--max-time", "5", url)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    @contextmanager
+    def namespace(self, name: str) -> Iterator[str]:
+        """A namespace that goes with everything in it."""
+        self.kubectl("create", "namespace", name)
+        try:
+            yield name
+        finally:
+            self.kubectl("delete", "namespace", name, "--wait=false")
+
+
+def is_ready(pod: dict[str, Any]) -> bool:
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"].get("conditions", ()))
+
+
+def eventually(condition: Callable[[], T], timeout: float = 30, interval: float = 0.2) -> T:
+    """What ``condition`` returns once that is true; AssertionErrors in it count as not yet."""
+    deadline = time.monotonic() + timeout
+    while True:
+        failure: AssertionError | None = None
+        try:
+            if result := condition():
+                return result
+        except AssertionError as error:
+            failure = error
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"not true after {timeout} s") from failure
+        time.sleep(interval)
+
+
+def controller(name: str, replicas: int, **pod: Any) -> dict[str, Any]:
+    """A replication controller of pods that say their name on port 8080, as the article's do."""
+    container = {
+        "name": "server",
+        "image": "peapod/image-processing:1.0",
+        "env": [{"name": "PORT", "value": "8080"}],
+        "ports": [{"name": "http", "containerPort": 8080}],
+    }
+    spec = {"containers": [container], "terminationGracePeriodSeconds": 1, **pod}
+    return {
+        "apiVersion": "v1",
+        "kind": "ReplicationController",
+        "metadata": {"name": name},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"app": name},
+            "template": {"metadata": {"labels": {"app": name}}, "spec": spec},
+        },
+    }
+
+
+def service(name: str, **spec: Any) -> dict[str, Any]:
+    body = {"selector": {"app": name}, "ports": [{"port": 1234, "targetPort": "http"}], **spec}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": body}
+
+
+def sleeper(name: str, command: Sequence[str] = ("sleep", "3600"), **spec: Any) -> dict[str, Any]:
+    """A pod to look around in."""
+    container = {"name": "main", "image": "busybox:1.35", "command": list(command)}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name},
+        "spec": {"containers": [container], "terminationGracePeriodSeconds": 0, **spec},
+    }
