@@ -79,9 +79,9 @@ def nat_rules(lab: Lab) -> list[str]:
 
 
 def test_up_again_changes_nothing_and_ends_in_seconds(lab: Lab) -> None:
-    before = {row: pid for row, pid in pids(lab)}
+    before = dict(pids(lab))
     assert lab.up() < 15
-    assert {row: pid for row, pid in pids(lab)} == before
+    assert dict(pids(lab)) == before
     changed = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
     assert ".peapod" not in changed
 

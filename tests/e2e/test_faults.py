@@ -1,0 +1,119 @@
+"""Daemons killed, a node lost, an engine started in an unfriendly way: what the cluster promises meanwhile."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.lab import Lab, controller, eventually, service, sleeper
+from tests.e2e.traffic import flowing
+
+IMPATIENT = [
+    {"key": f"node.kubernetes.io/{what}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 1}
+    for what in ("not-ready", "unreachable")
+]
+
+
+@pytest.fixture(scope="module")
+def url(lab: Lab) -> Iterator[str]:
+    """A service of three pods that do not stay long on a lost node."""
+    lab.apply(controller("steady", 3, tolerations=IMPATIENT), service("steady"))
+    pods = lab.ready_pods("app=steady", 3)
+    eventually(lambda: len(addresses(lab)) == len(pods))
+    yield f"http://{lab.get('service', 'steady')['spec']['clusterIP']}:1234/"
+    lab.kubectl("delete", "rc/steady", "service/steady", "--wait=false")
+
+
+def addresses(lab: Lab) -> set[str]:
+    subsets = lab.get("endpoints", "steady").get("subsets") or []
+    return {address["ip"] for subset in subsets for address in subset.get("addresses") or []}
+
+
+@pytest.mark.parametrize(
+    "daemon",
+    [
+        "master/kube-apiserver",
+        "master/kube-scheduler",
+        "master/kube-controller-manager",
+        "node-1/kubelet",
+        "master/etcd",
+    ],
+)
+def test_no_request_fails_for_the_kill_of(lab: Lab, url: str, daemon: str) -> None:
+    before = {node: lab.containers(node) for node in lab.nodes}
+    with flowing(lab, "node-1", url) as traffic:
+        lab.daemon(daemon, "kill")
+        time.sleep(2)  # the fault itself: what does not run for a while
+        lab.daemon(daemon, "start")
+        eventually(lambda: len(lab.ready_pods("app=steady", 3)) == 3)
+    assert traffic.failures == []
+    assert {node: lab.containers(node) for node in lab.nodes} == before, "no container was started anew"
+    # and the daemon does its work again
+    lab.apply(sleeper("probe"))
+    lab.kubectl("wait", "--for=condition=Ready", "pod/probe", "--timeout=60s")
+    lab.kubectl("delete", "pod", "probe", "--now")
+
+
+def test_a_killed_proxy_serves_again_within_two_seconds_of_its_start(lab: Lab, url: str) -> None:
+    with flowing(lab, "node-1", url) as traffic:
+        lab.daemon("node-1/kube-proxy", "kill")
+        time.sleep(1)
+        started = time.time()
+        lab.daemon("node-1/kube-proxy", "start")
+        time.sleep(max(0.0, started + 4 - time.time()))
+    assert traffic.failures, "without its proxy a node reaches no service"
+    assert traffic.failures_after(started + 2) == []
+
+
+@pytest.mark.timeout(240)
+def test_pods_of_a_lost_node_are_replaced_and_the_service_answers_all_along(lab: Lab, url: str) -> None:
+    lab.ready_pods("app=steady", 3)
+    lost = {pod["metadata"]["name"] for pod in lab.pods("app=steady") if pod["spec"]["nodeName"] == "node-2"}
+    assert lost
+    try:
+        with flowing(lab, "node-1", url) as traffic:
+            lab.daemon("node-2/kubelet", "kill")
+            lab.daemon("node-2/dockerd", "kill")
+
+            def replaced() -> bool:
+                living = [pod for pod in lab.pods("app=steady") if pod["metadata"]["name"] not in lost]
+                return len(living) == 3 and all(pod["spec"]["nodeName"] == "node-1" for pod in living)
+
+            eventually(replaced, timeout=120, interval=1)
+            eventually(lambda: len(addresses(lab)) == 3)
+        assert traffic.failures == []
+        ready = {one["type"]: one["status"] for one in lab.get("node", "node-2")["status"]["conditions"]}
+        assert ready["Ready"] == "Unknown"
+    finally:
+        lab.up()
+    # the node comes back, and what it should no longer run goes
+    eventually(lambda: not {one["metadata"]["name"] for one in lab.items("pods")} & lost, timeout=60)
+    eventually(lambda: running_names(lab, "node-2").isdisjoint(lost), timeout=60)
+    lab.kubectl("wait", "--for=condition=Ready", "node/node-2", "--timeout=60s")
+
+
+def running_names(lab: Lab, node: str) -> set[str]:
+    labels = lab.docker(node, "ps", "--format", '{{.Label "io.kubernetes.pod.name"}}')
+    return set(labels.split())
+
+
+@pytest.mark.timeout(180)
+def test_pods_reach_each_other_on_an_engine_that_was_started_without_forwarding(lab: Lab) -> None:
+    """Docker then sets the policy of FORWARD to DROP; the kubelet lets the pods' traffic through all the same."""
+    lab.daemon("node-2/kubelet", "stop")
+    lab.daemon("node-2/dockerd", "stop")
+    lab.in_node("node-2", "sysctl", "-qw", "net.ipv4.ip_forward=0")
+    try:
+        lab.daemon("node-2/dockerd", "start")
+    finally:
+        lab.up()
+    policy = lab.in_node("node-2", "iptables", "-S", "FORWARD").stdout
+    assert "-P FORWARD DROP" in policy
+    server = sleeper("server", ("httpd", "-f", "-p", "8080", "-h", "/etc"), nodeName="node-2")
+    lab.apply(server, sleeper("client", nodeName="node-1"))
+    for name in ("server", "client"):
+        lab.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
+    address = lab.get("pod", "server")["status"]["podIP"]
+    page = eventually(lambda: lab.kubectl("exec", "client", "--", "wget", "-qO-", f"http://{address}:8080/hostname"))
+    assert page.strip() == "server"
+    lab.kubectl("delete", "pod", "server", "client", "--now")
