@@ -17,9 +17,9 @@ from apiserver.handlers.endpoint import ApiEndpoint
 from apiserver.handlers.http import Request
 from apiserver.handlers.openapi import OpenAPI
 from apiserver.request import Attributes, User
-from apiserver.version import VERSION
 from component_base import metrics
 from component_base.health import Health
+from component_base.version import VERSION
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +65,8 @@ class Application:
             return
         await self._authorizer.authorize(Attributes(user, request.method.lower(), path))
         if path.startswith("/openapi/"):
+            if request.method not in ("GET", "HEAD"):
+                raise _not_allowed()
             await self._openapi.serve(request)
         else:
             await self._rest(scope, receive, send)
@@ -73,6 +75,14 @@ class Application:
 async def _fail_unless_begun(request: Request, error: errors.ApiError) -> None:
     if not request.code:
         await request.fail(error)
+
+
+def _not_allowed() -> errors.MethodNotAllowed:
+    return errors.MethodNotAllowed("the server does not allow this method on the requested resource")
+
+
+def _status(error: errors.ApiError) -> Response:
+    return Response(codec.encode(error.status()), error.code, media_type="application/json")
 
 
 def _fastapi(openapi: OpenAPI, health: Health) -> FastAPI:
@@ -99,7 +109,10 @@ def _fastapi(openapi: OpenAPI, health: Health) -> FastAPI:
 
     @app.exception_handler(404)
     async def missing(request: Any, error: Any) -> Response:
-        status = errors.NotFound("the server could not find the requested resource").status()
-        return Response(codec.encode(status), 404, media_type="application/json")
+        return _status(errors.NotFound("the server could not find the requested resource"))
+
+    @app.exception_handler(405)
+    async def not_allowed(request: Any, error: Any) -> Response:
+        return _status(_not_allowed())
 
     return app

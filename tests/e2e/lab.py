@@ -39,9 +39,9 @@ class Lab:
         return time.monotonic() - began
 
     def logs(self, lines: int = 15) -> str:
-        """The ends of all daemons' logs, for a failure's report."""
+        """The ends of our daemons' logs, for a failure's report."""
         parts = []
-        for path in sorted((self.state / "logs").glob("*/*.log")):
+        for path in sorted((self.state / "logs").glob("*/kube*.log")):
             tail = path.read_text(errors="replace").splitlines()[-lines:]
             parts.append("\n".join([f"==> {path}", *tail]))
         return "\n".join(parts)
@@ -87,7 +87,7 @@ class Lab:
         return found
 
     def apply(self, *documents: dict[str, Any], namespace: str = "default") -> None:
-        text = "\n---\n".join(json.dumps(document) for document in documents)
+        text = "\n".join(json.dumps(document) for document in documents)
         self.kubectl("apply", "-n", namespace, "-f", "-", stdin=text)
 
     def in_node(self, node: str, *command: str, timeout: float = 20) -> subprocess.CompletedProcess[str]:

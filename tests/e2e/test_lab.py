@@ -1,6 +1,7 @@
 """``make up``, ``down``, ``stop`` and ``clean`` as promises, on labs of their own."""
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -100,8 +101,6 @@ def pids(lab: Lab) -> list[tuple[str, str]]:
     ],
 )
 def test_a_wrong_request_gets_one_clear_sentence(lab: Lab, arguments: tuple[str, ...], sentence: str) -> None:
-    import sys
-
     done = subprocess.run([sys.executable, "-m", "deploy.lab", *arguments], capture_output=True, text=True)
     assert done.returncode != 0
     assert sentence in done.stderr

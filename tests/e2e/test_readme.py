@@ -15,7 +15,7 @@ def section(title: str) -> list[str]:
 
 def run(lab: Lab, commands: list[str]) -> str:
     """The commands in one shell, in the order of the page; only the state folder is this lab's."""
-    script = "\n".join(["set -eu", *(f"echo '--- {n}'\n{line}" for n, line in enumerate(commands))])
+    script = "\n".join(["set -eu", *(f"echo; echo '--- {n}'\n{line}" for n, line in enumerate(commands))])
     script = script.replace(".peapod/", f".peapod-{lab.name}/")
     done = subprocess.run(["bash", "-c", script], cwd=CHECKOUT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr

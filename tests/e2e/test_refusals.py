@@ -1,5 +1,6 @@
 """What no service answers is refused at once, and never leaves the node."""
 
+import subprocess
 import time
 
 import pytest
@@ -16,13 +17,12 @@ def client(lab: Lab) -> str:
     return "caller"
 
 
-@pytest.mark.parametrize("place", [f"{NOWHERE} 80", "10.0.0.1 81", "10.0.0.99 80"])
+@pytest.mark.parametrize("place", [f"{NOWHERE}:80", "10.0.0.1:81", "10.0.0.99:80"])
 def test_refused_at_once_in_a_pod(lab: Lab, client: str, place: str) -> None:
     began = time.monotonic()
-    script = f"nc -w 10 {place} </dev/null; echo code $?"
-    output = lab.kubectl("exec", client, "--", "sh", "-c", script)
+    output = lab.kubectl("exec", client, "--", "sh", "-c", f"wget -qO- http://{place}/; echo code $?")
     assert "code 1" in output
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 2
 
 
 @pytest.mark.parametrize("place", [f"{NOWHERE}:80", "10.0.0.1:81", "10.0.0.99:80"])
@@ -37,8 +37,6 @@ def test_refused_at_once_on_a_node(lab: Lab, client: str, place: str) -> None:
 def test_nothing_of_the_service_range_leaves_a_node(lab: Lab, client: str) -> None:
     """The bridge that joins the machines sees no packet for an address without a service."""
     watch = ["timeout", "5", "tcpdump", "-i", "eth0", "-nn", "-c", "1", "net", "10.0.0.0/16"]
-    import subprocess
-
     entered = ["nsenter", f"--net=/run/netns/{lab.lab.namespace('node-1')}", *watch]
     with subprocess.Popen(entered, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as sniffer:
         lab.in_node("node-1", "curl", "-sS", "--max-time", "2", f"http://{NOWHERE}/")
@@ -46,4 +44,4 @@ def test_nothing_of_the_service_range_leaves_a_node(lab: Lab, client: str) -> No
         lab.in_node("node-1", "ping", "-c", "1", "-W", "1", NOWHERE)
         output, errors = sniffer.communicate(timeout=10)
     assert "listening on" in errors, errors
-    assert output == ""
+    assert output.strip() == ""

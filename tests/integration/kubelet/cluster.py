@@ -127,8 +127,7 @@ class Cluster:
             point = line.split()[4]
             if point.startswith(f"{self.directory}/"):
                 subprocess.run(["umount", "-l", point], check=False, capture_output=True)
-        if not os.environ.get("KEEP"):
-            shutil.rmtree(self.directory, ignore_errors=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     def await_engine(self) -> None:
         deadline = time.monotonic() + 30

@@ -43,9 +43,7 @@ class Pods:
     async def delete(self, name: str, grace: int | None = None) -> None:
         await self._pods.delete(name, namespace=self._namespace, grace_period_seconds=grace)
 
-    async def until(
-        self, name: str, what: Callable[[core_v1.Pod], Any], timeout: float = 15.0
-    ) -> core_v1.Pod:
+    async def until(self, name: str, what: Callable[[core_v1.Pod], Any], timeout: float = 15.0) -> core_v1.Pod:
         """The pod once ``what`` is true of it."""
         last: list[core_v1.Pod] = []
 

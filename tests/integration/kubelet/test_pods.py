@@ -1,14 +1,19 @@
 """A pod's life on a real engine: start, restart, stop, and what a restarted kubelet makes of it."""
 
+import asyncio
+import base64
 import signal
 from pathlib import Path
 
 import pytest
 
 from apimachinery.types import core_v1
+from deploy.images.archive import layer
+from deploy.images.build import busybox_tree, dynamic_busybox
 from kube_client import Client
-from tests.integration.kubelet.cluster import POD_CIDR, Cluster
+from tests.integration.kubelet.cluster import ADDRESS, POD_CIDR, Cluster
 from tests.integration.kubelet.pods import IMAGE, Pods, container, container_id, is_ready, status_of, uid_of
+from tests.integration.kubelet.registry import serve_image
 from tests.support import eventually
 
 
@@ -32,11 +37,12 @@ async def test_a_pod_runs_and_reports_itself(pods: Pods) -> None:
     pod = await pods.running("a")
     status = pod.status
     assert status.phase == "Running"
-    assert status.pod_ip and status.pod_ip.startswith(POD_CIDR.rpartition(".")[0])
-    assert status.host_ip and status.start_time
+    assert (status.pod_ip or "").startswith(POD_CIDR.rpartition(".")[0])
+    assert status.host_ip == ADDRESS
+    assert status.start_time
     main = status_of(pod)
-    assert main.ready and main.started and main.restart_count == 0
-    assert main.container_id and main.container_id.startswith("docker://")
+    assert (main.ready, main.started, main.restart_count) == (True, True, 0)
+    assert (main.container_id or "").startswith("docker://")
     assert {one.type: one.status for one in status.conditions or ()}["ContainersReady"] == "True"
 
 
@@ -88,6 +94,28 @@ async def test_a_pod_has_resolver_hosts_and_environment(
     resolver = run_in(cluster, id, "cat", "/etc/resolv.conf")
     assert resolver.startswith(f"nameserver 10.0.0.10\nsearch {pod.metadata.namespace}.svc.cluster.local svc.")
     assert f"{pod.status.pod_ip}\t{names[-1]}" in run_in(cluster, id, "cat", "/etc/hosts")
+
+
+async def test_config_maps_and_secrets_come_as_files(
+    pods: Pods, cluster: Cluster, client: Client, namespace: str
+) -> None:
+    volumes = [
+        core_v1.Volume(name="c", config_map=core_v1.ConfigMapVolumeSource(name="cm")),
+        core_v1.Volume(name="s", secret=core_v1.SecretVolumeSource(secret_name="s", default_mode=0o400)),
+    ]
+    mounts = [core_v1.VolumeMount(name=one.name, mount_path=f"/{one.name}") for one in volumes]
+    await pods.create("files", container(volume_mounts=mounts), volumes=volumes)
+    await pods.until("files", lambda one: one.status.phase == "Pending")
+    config_map, secret = core_v1.ConfigMap(data={"k": "value"}), core_v1.Secret()
+    secret.data = {"p": base64.b64encode(b"hush").decode()}
+    for one, name in ((config_map, "cm"), (secret, "s")):
+        one.metadata.name, one.metadata.namespace = name, namespace
+    await client.resource(core_v1.ConfigMap).create(config_map)
+    await client.resource(core_v1.Secret).create(secret)
+    pod = await pods.until("files", is_ready)
+    id = container_id(pod)
+    assert run_in(cluster, id, "cat", "/c/k", "/s/p") == "valuehush"
+    assert run_in(cluster, id, "stat", "-L", "-c", "%a", "/s/p") == "400\n"
 
 
 async def test_a_killed_container_is_started_again_at_once(pods: Pods, cluster: Cluster) -> None:
@@ -146,7 +174,7 @@ async def test_a_deleted_pod_is_stopped_gracefully_and_leaves_nothing(pods: Pods
     await pods.until_gone("bye")
     assert all_containers(cluster, uid_of(pod)) == []
     assert not directory.exists()
-    assert str(directory) not in Path("/proc/self/mountinfo").read_text()
+    assert str(directory) not in await asyncio.to_thread(Path("/proc/self/mountinfo").read_text)
 
 
 async def test_a_pod_that_ignores_its_end_is_killed_at_the_deadline(pods: Pods) -> None:
@@ -173,6 +201,16 @@ async def test_an_image_that_nobody_has_is_reported(pods: Pods) -> None:
     await pods.until("missing", lambda one: _waiting(one) == "ImagePullBackOff")
     await pods.delete("missing")
     await pods.until_gone("missing")
+
+
+@pytest.mark.parametrize("policy", ["IfNotPresent", "Always"])
+async def test_an_image_is_pulled(pods: Pods, cluster: Cluster, policy: str) -> None:
+    tree = layer(busybox_tree(dynamic_busybox(cluster.directory / "cache")))
+    with serve_image("team/app", policy.lower(), tree, {"Cmd": ["sh"]}) as image:
+        one = container("one", image=image, image_pull_policy=policy)
+        two = container("two", image=image, image_pull_policy=policy)
+        pod = await pods.running("pulled", one, two)
+        assert status_of(pod, "two").image == image
 
 
 async def test_a_container_that_cannot_run_is_reported(pods: Pods) -> None:

@@ -16,6 +16,9 @@ from tests.integration.kubelet.cluster import ADDRESS, SERVER, Cluster, healthz
 from tests.integration.kubelet.pods import Pods, container, is_ready, status_of
 from tests.support import eventually
 
+# aiohttp's client closes TLS connections a moment after its session has ended.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 KUBELET = f"https://{ADDRESS}:10250"
 STDOUT, STDERR, ERROR, RESIZE = 1, 2, 3, 4
 
@@ -160,9 +163,7 @@ async def test_exec_in_a_terminal_has_its_size(pods: Pods, http: aiohttp.ClientS
 @pytest.mark.parametrize(
     ("who", "status"), [("admin", 200), ("apiserver-kubelet-client", 200), ("kubelet-client", 403), (None, 401)]
 )
-async def test_who_may_use_the_kubelet(
-    cluster: Cluster, node: core_v1.Node, who: str | None, status: int
-) -> None:
+async def test_who_may_use_the_kubelet(cluster: Cluster, node: core_v1.Node, who: str | None, status: int) -> None:
     connector = aiohttp.TCPConnector(ssl=context(cluster, who))
     async with aiohttp.ClientSession(connector=connector) as session, session.get(f"{KUBELET}/pods") as answer:
         assert answer.status == status

@@ -1,4 +1,4 @@
-"""What ``/version`` says: the Kubernetes API that is spoken, and that it is Peapod that speaks it."""
+"""What every daemon says it is: the Kubernetes version whose API is spoken, and that it is Peapod that speaks it."""
 
 import platform
 from typing import Final

@@ -1,0 +1,160 @@
+"""The kubelet as a daemon: flags, then wiring."""
+
+import asyncio
+import socket
+from ipaddress import IPv4Network
+from typing import NoReturn
+
+from apimachinery.types import core_v1
+from component_base import daemon, flags
+from component_base.health import Health, Unhealthy
+from component_base.serving import TLS, Server, daemon_app
+from kube_client import Client, EventRecorder, Informer, load_config
+from kubelet import etc_files, iproute, metrics, network, qos
+from kubelet.api_objects import ApiObjects
+from kubelet.container_starter import ContainerStarter
+from kubelet.lease import NodeLease
+from kubelet.machine import read_machine
+from kubelet.node import NodeKeeper
+from kubelet.node_address import default_address
+from kubelet.node_context import NodeContext
+from kubelet.node_status import Identity, capacity
+from kubelet.options import KubeletOptions
+from kubelet.pod_dirs import PodDirs
+from kubelet.pod_worker import Parts
+from kubelet.pod_workers import PodWorkers
+from kubelet.routes import NodeRoutes
+from kubelet.runtime import Defaults, Engine, Runtime
+from kubelet.server import Backend, kubelet_app
+from kubelet.status_manager import StatusManager
+from kubelet.volumes import Volumes
+
+
+def main() -> NoReturn:
+    options = flags.parse(KubeletOptions, "kubelet", "Runs the pods that are bound to this node.")
+    daemon.run("kubelet", kubelet, options)
+
+
+async def kubelet(options: KubeletOptions) -> None:
+    """Run the node's pods until cancelled. Containers go on running then."""
+    identity, address = identify(options), default_address(options.node.node_ip)
+    inside = cluster_ranges(options)
+    network.check_overlaps(inside, iproute.addresses(), iproute.routes())
+    network.enable_forwarding()
+    node = context(options, identity)
+    engine = Engine(options.runtime.docker_endpoint)
+    async with Client(load_config(options.node.kubeconfig), user_agent="kubelet") as client:
+        recorder = EventRecorder(client, component="kubelet", host=identity.name)
+        nodes = Informer(client.resource(core_v1.Node))
+        services = Informer(client.resource(core_v1.Service))
+        pods = Informer(client.resource(core_v1.Pod), field_selector=f"spec.nodeName={identity.name}")
+        runtime = Runtime(engine, defaults(options))
+        mtu = options.network.network_plugin_mtu or iproute.mtu_of(address.device)
+        pod_network = network.PodNetwork(engine, [cidr for _, cidr in inside], mtu)
+        statuses, objects = StatusManager(client), ApiObjects(client)
+        parts = Parts(
+            runtime=runtime,
+            starter=ContainerStarter(runtime, recorder, services, objects, node),
+            volumes=Volumes(objects, node.host_ips, node.allocatable),
+            statuses=statuses,
+            recorder=recorder,
+            pods=client.resource(core_v1.Pod),
+            dirs=PodDirs(options.runtime.root_dir),
+            node=node,
+            network_fault=lambda: pod_network.fault,
+        )
+        workers = PodWorkers(pods, services, parts)
+        keeper = NodeKeeper(
+            client,
+            identity,
+            nodes,
+            recorder,
+            runtime,
+            lambda: pod_network.fault,
+            pod_network.assign,
+            frequency=options.node.node_status_update_frequency,
+            register=options.node.register_node,
+            before_first_report=(runtime.containers.synced, pod_network.looked),
+        )
+        lease = NodeLease(client, identity.name, lambda: keeper.node)
+        for listener in (keeper.wake, pod_network.check):
+            runtime.on_health(listener)
+        for listener in (keeper.wake, workers.wake_all):
+            pod_network.on_change(listener)
+        metrics.register(identity.name, runtime.containers)
+        health = Health()
+        health.add("docker", lambda: check(runtime.fault), live=False)
+        async with asyncio.TaskGroup() as tasks:
+            for server in servers(options, Backend(runtime, workers.pods, workers.find), health):
+                tasks.create_task(server.run(), name="server")
+            loops = (
+                recorder.run, nodes.run, services.run, pods.run, runtime.run, pod_network.run, statuses.run,
+                keeper.run, lease.run, workers.run, NodeRoutes(nodes, identity.name).run,
+            )  # fmt: skip
+            for loop in loops:
+                tasks.create_task(loop(), name=loop.__qualname__)
+            await pods.synced.wait()
+            daemon.freeze()
+
+
+def identify(options: KubeletOptions) -> Identity:
+    hostname = socket.gethostname()
+    options.runtime.root_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+    return Identity(
+        name=(options.node.hostname_override or hostname).lower(),
+        hostname=options.node.hostname_override or hostname,
+        node_ip=str(default_address(options.node.node_ip).address),
+        port=options.serving.port,
+        max_pods=options.node.max_pods,
+        machine=read_machine(options.runtime.root_dir),
+        labels=options.node.node_labels,
+    )
+
+
+def context(options: KubeletOptions, identity: Identity) -> NodeContext:
+    has = capacity(identity)
+    return NodeContext(
+        name=identity.name,
+        hostname=identity.hostname,
+        host_ips=(identity.node_ip,),
+        memory=identity.machine.memory,
+        lowest_oom_score=qos.lowest_score(),
+        resolver=etc_files.parse_resolver(etc_files.read(options.network.resolv_conf)),
+        hosts=etc_files.read(etc_files.HOSTS),
+        cluster_dns=tuple(map(str, options.network.cluster_dns)),
+        cluster_domain=options.network.cluster_domain,
+        allocatable=lambda: has,
+    )
+
+
+def defaults(options: KubeletOptions) -> Defaults:
+    runtime = options.runtime
+    return Defaults(
+        network.NAME, runtime.pod_infra_container_image, runtime.container_log_max_size, runtime.container_log_max_files
+    )
+
+
+def cluster_ranges(options: KubeletOptions) -> list[tuple[str, IPv4Network]]:
+    named = (
+        ("--cluster-cidr", options.network.cluster_cidr),
+        ("--service-cluster-ip-range", options.network.service_cluster_ip_range),
+    )
+    return [(name, cidr) for name, cidr in named if isinstance(cidr, IPv4Network)]
+
+
+def servers(options: KubeletOptions, backend: Backend, health: Health) -> list[Server]:
+    serving = options.serving
+    plain = Server(daemon_app(health), [(str(serving.healthz_bind_address), serving.healthz_port)])
+    if serving.tls_cert_file is None or serving.tls_private_key_file is None:
+        return [plain]
+    tls = TLS(serving.tls_cert_file, serving.tls_private_key_file, serving.client_ca_file)
+    return [plain, Server(kubelet_app(backend, health), [(str(serving.address), serving.port)], tls=tls)]
+
+
+def check(fault: str) -> None:
+    if fault:
+        raise Unhealthy(fault)
+
+
+if __name__ == "__main__":
+    main()

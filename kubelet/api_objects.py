@@ -1,0 +1,49 @@
+"""Config maps and secrets that pods refer to, fetched when a pod needs them.
+
+No cache: each is read when a container starts, so a pod started after a change sees the change.
+"""
+
+import asyncio
+import base64
+from collections.abc import Iterable, Mapping
+
+from apimachinery import errors, meta
+from apimachinery.types import core_v1
+from kube_client import Client
+
+
+class ApiObjects:
+    """Reads through the API. Absence is an answer (None); failures are ``errors.ApiError``."""
+
+    def __init__(self, client: Client) -> None:
+        self._config_maps = client.resource(core_v1.ConfigMap)
+        self._secrets = client.resource(core_v1.Secret)
+
+    async def config_map(self, pod: core_v1.Pod, name: str) -> core_v1.ConfigMap | None:
+        try:
+            return await self._config_maps.get(name, namespace=meta.namespace_of(pod))
+        except errors.NotFound:
+            return None
+
+    async def secret_data(self, pod: core_v1.Pod, name: str) -> dict[str, bytes] | None:
+        """A secret's values, decoded."""
+        try:
+            secret = await self._secrets.get(name, namespace=meta.namespace_of(pod))
+        except errors.NotFound:
+            return None
+        return {key: base64.b64decode(value) for key, value in (secret.data or {}).items()}
+
+    def binary_data(self, config_map: core_v1.ConfigMap) -> dict[str, bytes]:
+        return {key: base64.b64decode(value) for key, value in (config_map.binary_data or {}).items()}
+
+    async def config_maps(self, pod: core_v1.Pod, names: Iterable[str]) -> Mapping[str, core_v1.ConfigMap]:
+        """Those that exist, by name."""
+        wanted = [*names]
+        found = await asyncio.gather(*(self.config_map(pod, name) for name in wanted))
+        return {name: one for name, one in zip(wanted, found, strict=True) if one is not None}
+
+    async def secrets(self, pod: core_v1.Pod, names: Iterable[str]) -> Mapping[str, Mapping[str, bytes]]:
+        """The values of those that exist, by name."""
+        wanted = [*names]
+        found = await asyncio.gather(*(self.secret_data(pod, name) for name in wanted))
+        return {name: one for name, one in zip(wanted, found, strict=True) if one is not None}

@@ -1,0 +1,47 @@
+"""Growing pauses between repeated failures of one thing, forgotten after a good time. The clock is a parameter."""
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+
+
+@dataclass
+class _Entry:
+    pause: float
+    counted_at: float
+
+
+class Backoff:
+    """Pauses in seconds: ``first``, doubled to ``limit``; after twice the limit without failure from the start again.
+
+    The first failure costs no pause: a container that ends once is started again at once.
+    """
+
+    def __init__(self, first: float, limit: float, clock: Callable[[], float]) -> None:
+        self._first, self._limit, self._clock = first, limit, clock
+        self._entries: dict[Hashable, _Entry] = {}
+
+    def wait(self, key: Hashable, failed_at: float) -> float:
+        """Seconds still to wait before the next try of what failed at ``failed_at``; 0 when it may be tried."""
+        entry = self._entries.get(key)
+        if entry is None or self._is_old(entry, failed_at):
+            return 0.0
+        return max(0.0, failed_at + entry.pause - self._clock())
+
+    def pause(self, key: Hashable) -> float:
+        """The whole pause in force."""
+        entry = self._entries.get(key)
+        return entry.pause if entry else 0.0
+
+    def count(self, key: Hashable, failed_at: float) -> None:
+        """A try is made after the failure at ``failed_at``: the next failure waits longer."""
+        entry = self._entries.get(key)
+        if entry is None or self._is_old(entry, failed_at):
+            self._entries[key] = _Entry(self._first, self._clock())
+        else:
+            self._entries[key] = _Entry(min(self._limit, entry.pause * 2), self._clock())
+
+    def forget(self, key: Hashable) -> None:
+        self._entries.pop(key, None)
+
+    def _is_old(self, entry: _Entry, failed_at: float) -> bool:
+        return failed_at - entry.counted_at > 2 * self._limit

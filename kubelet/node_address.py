@@ -1,0 +1,30 @@
+"""Which of the machine's addresses is the node's."""
+
+from component_base.values import IPAddress
+from kubelet import iproute
+from kubelet.network import DEVICE, SERVICE_DEVICE
+
+
+class NoAddress(Exception):
+    """The machine has no address that fits; the message says what was looked for."""
+
+
+def default_address(wanted: IPAddress | None) -> iproute.Address:
+    """The address asked for, else that of the default route's device, else the first that is not local.
+
+    Raises:
+        NoAddress: there is none.
+    """
+    candidates = [
+        one for one in iproute.addresses() if not one.address.is_loopback and one.device not in (DEVICE, SERVICE_DEVICE)
+    ]
+    if wanted is not None:
+        found = next((one for one in candidates if one.address == wanted), None)
+        if found is None:
+            raise NoAddress(f"--node-ip {wanted} is not an address of this machine")
+        return found
+    device = next((one.device for one in iproute.routes() if one.destination.prefixlen == 0), None)
+    preferred = [one for one in candidates if one.device == device] or candidates
+    if not preferred:
+        raise NoAddress("this machine has no address but loopback; --node-ip may name one")
+    return preferred[0]

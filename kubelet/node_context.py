@@ -1,0 +1,24 @@
+"""What pods learn of the node that they are on: fixed at the start, or read when needed."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from apimachinery.types.base import Quantity
+from kubelet.etc_files import Resolver
+
+
+@dataclass(frozen=True)
+class NodeContext:
+    name: str
+    hostname: str
+    host_ips: tuple[str, ...]
+    memory: int
+    """Bytes."""
+    lowest_oom_score: int
+    resolver: Resolver
+    """The node's own."""
+    hosts: str
+    """The node's own /etc/hosts."""
+    cluster_dns: tuple[str, ...] = ()
+    cluster_domain: str = "cluster.local"
+    allocatable: Callable[[], Mapping[str, Quantity]] = field(default=dict)

@@ -1,0 +1,309 @@
+"""One pod on this node: a task that compares what is wanted with its containers, and takes the next step.
+
+Level-triggered: whatever wakes the worker (a change of the pod, an event of the engine, a pull that ended, a timer), it
+looks at everything again. A step never waits for a container to end or an image to come; those wake it. When the pod
+is to go, containers are stopped gracefully, then they, the pod's directory and at last the API object are removed.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from apimachinery import errors as api_errors
+from apimachinery import meta
+from apimachinery.types import core_v1
+from kube_client import EventRecorder, Resource
+from kubelet import etc_files, metrics, qos
+from kubelet.backoff import Backoff
+from kubelet.container_starter import ContainerStarter, NotStarted
+from kubelet.node_context import NodeContext
+from kubelet.plan import Plan, Start, latest_records, plan
+from kubelet.pod_dirs import PodDirs
+from kubelet.runtime import ContainerRecord, Runtime, errors
+from kubelet.status import Observed, Waiting, pod_status
+from kubelet.status_manager import StatusManager
+from kubelet.stopper import Stopper
+from kubelet.termination_message import read_message
+from kubelet.volumes import VolumeError, Volumes, mounts
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE, LONGEST_PAUSE = 10.0, 300.0
+"""Seconds between restarts of a container that keeps ending, as Kubernetes has them."""
+
+_RETRY_FIRST, _RETRY_LONGEST = 0.5, 20.0
+"""Seconds between tries of a step that failed: the apiserver or the engine is away, a volume is not there yet."""
+
+_FINISHED_GRACE = 2.0
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What all workers share."""
+
+    runtime: Runtime
+    starter: ContainerStarter
+    volumes: Volumes
+    statuses: StatusManager
+    recorder: EventRecorder
+    pods: Resource[core_v1.Pod]
+    dirs: PodDirs
+    node: NodeContext
+    network_fault: Callable[[], str]
+    """Why pods have no network yet; empty when they have."""
+
+
+class PodWorker:
+    """Start ``run`` as a task; it returns when nothing is left of the pod on this node."""
+
+    def __init__(self, uid: str, pod: core_v1.Pod | None, parts: Parts) -> None:
+        self.uid = uid
+        self._pod = pod
+        """As last seen in the API; for a pod that was never seen, None."""
+        self._gone = pod is None
+        self._parts = parts
+        self._wake = asyncio.Event()
+        self._stopper = Stopper(parts.runtime)
+        self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE, time.time)
+        self._waiting: dict[str, Waiting] = {}
+        self._hold: dict[str, float] = {}
+        self._paths: Mapping[str, Path] | None = None
+        self._messages: dict[str, str] = {}
+        self._told_network = False
+        self.finished = False
+        """Nothing is left of the pod here. The API may take a moment longer to say so."""
+
+    @property
+    def name(self) -> str:
+        return str(meta.key_of(self._pod)) if self._pod else f"pod {self.uid}"
+
+    def update(self, pod: core_v1.Pod) -> None:
+        """The pod as the API has it now."""
+        self._pod, self._gone = pod, False
+        self._wake.set()
+
+    def gone(self) -> None:
+        """The API has the pod no more: what is left of it here goes too."""
+        self._gone = True
+        self._wake.set()
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    async def run(self) -> None:
+        retry = _RETRY_FIRST
+        while not self.finished:
+            self._wake.clear()
+            try:
+                delay = await self._timed_sync()
+                retry = _RETRY_FIRST
+            except (api_errors.ApiError, errors.EngineError, VolumeError, OSError) as exc:
+                log.info("%s: %s; will retry in %.1f s", self.name, exc, retry)
+                delay, retry = retry, min(_RETRY_LONGEST, retry * 2)
+            except Exception:
+                log.exception("%s: sync failed; will retry in %.1f s", self.name, retry)
+                delay, retry = retry, min(_RETRY_LONGEST, retry * 2)
+            if not self.finished:
+                await self._sleep(delay)
+
+    async def _sleep(self, delay: float | None) -> None:
+        try:
+            async with asyncio.timeout(delay):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _timed_sync(self) -> float | None:
+        started = time.monotonic()
+        try:
+            return await self._sync()
+        finally:
+            kind = "terminate" if self._pod is None or self._gone or meta.is_being_deleted(self._pod) else "sync"
+            metrics.POD_WORKER_DURATION.observe(time.monotonic() - started, kind)
+
+    async def _sync(self) -> float | None:
+        """Take the next step; seconds until the next look, None for a look when woken."""
+        pod = self._pod
+        if pod is None or self._gone or meta.is_being_deleted(pod):
+            return await self._terminate()
+        step = self._plan(pod)
+        self._report(pod)
+        if step.is_steady:
+            return self._next_look(step)
+        if (step.create_sandbox is not None or step.start) and not self._has_network(pod):
+            return None
+        if step.create_sandbox is not None:
+            await self._create_sandbox(pod, step.create_sandbox)
+            step = self._plan(pod)
+        delays = [await self._stop(pod, one.record, one.message) for one in step.stop]
+        if step.sandbox is not None:
+            await self._start_all(pod, step.start, step.sandbox)
+        await asyncio.gather(*(self._remove(record) for record in step.remove))
+        step = self._plan(pod)
+        self._report(pod)
+        look = self._next_look(step)
+        return min([*delays, *([look] if look is not None else [])], default=None)
+
+    def _plan(self, pod: core_v1.Pod) -> Plan:
+        """The plan, without the starts that have to wait; ``_waiting`` tells why they do."""
+        restarts = {one.name: one.restart_count for one in pod.status.container_statuses or () if one.container_id}
+        step = plan(pod, self._records(), self._restart_in, restarts)
+        for name in step.waiting:
+            pause = self._backoff.pause(name)
+            back_off = f"back-off {_duration(pause)} restarting failed container={name} pod={_full_name(pod)}"
+            if name not in self._waiting or self._waiting[name].reason != "CrashLoopBackOff":
+                message = f"Back-off restarting failed container {name} in pod {_full_name(pod)}"
+                self._event(pod, "Warning", "BackOff", message, name)
+            self._waiting[name] = Waiting("CrashLoopBackOff", back_off)
+        return step
+
+    def _restart_in(self, ended: ContainerRecord) -> float:
+        return self._backoff.wait(ended.name, _ended_at(ended))
+
+    def _next_look(self, step: Plan) -> float | None:
+        now = time.monotonic()
+        looks = [wait.seconds for wait in step.waiting.values()]
+        looks += [max(0.01, until - now) for name, until in self._hold.items() if name in self._waiting]
+        return min(looks, default=None)
+
+    def _has_network(self, pod: core_v1.Pod) -> bool:
+        fault = "" if pod.spec.host_network else self._parts.network_fault()
+        if fault and not self._told_network:
+            self._event(pod, "Warning", "NetworkNotReady", f"network is not ready: {fault}")
+        self._told_network = bool(fault)
+        return not fault
+
+    async def _create_sandbox(self, pod: core_v1.Pod, attempt: int) -> None:
+        parts = self._parts
+        await self._set_up_volumes(pod)
+        if attempt:
+            self._event(pod, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
+        hostname = etc_files.hostname_of(pod, parts.node.hostname)
+        score = max(parts.node.lowest_oom_score, qos.SANDBOX_SCORE)
+        try:
+            await parts.runtime.create_sandbox(pod, attempt, hostname, score)
+        except errors.EngineError as exc:
+            if isinstance(exc, errors.ImageNotFound):
+                parts.runtime.images.pull(parts.runtime.defaults.pause_image, (self.uid, "POD"))
+            message = f"Failed to create pod sandbox: {exc}"
+            self._event(pod, "Warning", "FailedCreatePodSandBox", message)
+            raise
+
+    async def _set_up_volumes(self, pod: core_v1.Pod) -> Mapping[str, Path]:
+        directory = self._parts.dirs.of(self.uid)
+        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+        try:
+            self._paths = await self._parts.volumes.set_up(pod, directory)
+        except VolumeError as exc:
+            self._event(pod, "Warning", "FailedMount", str(exc))
+            raise
+        return self._paths
+
+    async def _start_all(self, pod: core_v1.Pod, starts: Sequence[Start], sandbox: ContainerRecord) -> None:
+        now = time.monotonic()
+        due = [one for one in starts if self._hold.get(one.container.name, now) <= now]
+        if due:
+            paths = self._paths if self._paths is not None else await self._set_up_volumes(pod)
+            await asyncio.gather(*(self._start(pod, one, sandbox, paths) for one in due))
+
+    async def _start(self, pod: core_v1.Pod, start: Start, sandbox: ContainerRecord, paths: Mapping[str, Path]) -> None:
+        name = start.container.name
+        self._hold.pop(name, None)
+        if start.after is not None:
+            self._backoff.count(name, _ended_at(start.after))
+        try:
+            await self._parts.starter.start(pod, start, sandbox, self._parts.dirs.of(self.uid), paths)
+        except NotStarted as exc:
+            self._waiting[name] = exc.waiting
+            if exc.retry_in is not None:
+                self._hold[name] = time.monotonic() + exc.retry_in
+        else:
+            self._waiting.pop(name, None)
+
+    async def _stop(self, pod: core_v1.Pod | None, record: ContainerRecord, message: str = "") -> float:
+        if not self._stopper.is_stopping(record) and pod is not None and not record.is_sandbox:
+            self._event(pod, "Normal", "Killing", message or f"Stopping container {record.name}", record.name)
+        grace = _FINISHED_GRACE if record.is_sandbox else self._grace(record)
+        return await self._stopper.stop(record, grace)
+
+    def _grace(self, record: ContainerRecord) -> float:
+        """Seconds that a container has to end. A deletion may shorten it."""
+        if self._pod is None:
+            return record.grace_period
+        asked = self._pod.metadata.deletion_grace_period_seconds
+        wanted = self._pod.spec.termination_grace_period_seconds
+        return asked if asked is not None else wanted if wanted is not None else record.grace_period
+
+    async def _remove(self, record: ContainerRecord) -> None:
+        await self._parts.runtime.remove(record.id)
+        self._stopper.forget(record.id)
+        self._messages.pop(record.id, None)
+
+    async def _terminate(self) -> float | None:
+        """Stop, remove, forget: the way out, taken up at any point by a restarted kubelet."""
+        parts, pod = self._parts, self._pod
+        running = [one for one in self._records() if one.running and not one.is_sandbox]
+        if running:
+            delays = await asyncio.gather(*(self._stop(pod, one) for one in running))
+            if pod is not None and not self._gone:
+                self._report(pod)
+            if any(one.running and not one.is_sandbox for one in self._records()):
+                return max(0.01, min(delays))
+        present = pod is not None and not self._gone
+        if pod is not None and present:
+            self._report(pod)
+        await asyncio.gather(*(self._remove(record) for record in self._records()))
+        await asyncio.to_thread(mounts.remove_tree, parts.dirs.of(self.uid))
+        if pod is not None and present:
+            await parts.statuses.settled(self.uid)
+            await self._delete_object(pod)
+        parts.statuses.forget(self.uid)
+        parts.starter.forget(self.uid)
+        log.info("%s: nothing is left on this node", self.name)
+        self.finished = True
+        return None
+
+    async def _delete_object(self, pod: core_v1.Pod) -> None:
+        try:
+            await self._parts.pods.delete(
+                meta.name_of(pod), namespace=meta.namespace_of(pod), uid=self.uid, grace_period_seconds=0
+            )
+        except (api_errors.NotFound, api_errors.Conflict) as exc:  # gone, or another pod has the name
+            log.debug("%s: %s", self.name, exc)
+
+    def _report(self, pod: core_v1.Pod) -> None:
+        parts, records = self._parts, self._records()
+        self._read_messages(records)
+        running = {name for name, one in latest_records(records).items() if one.running}
+        self._waiting = {name: waiting for name, waiting in self._waiting.items() if name not in running}
+        seen = Observed(records, parts.node.host_ips, meta.now(), self._waiting, self._messages)
+        parts.statuses.set(pod, pod_status(pod, parts.statuses.latest(pod), seen))
+
+    def _read_messages(self, records: Sequence[ContainerRecord]) -> None:
+        for record in records:
+            if record.ended and not record.is_sandbox and record.id not in self._messages:
+                self._messages[record.id] = read_message(self._parts.dirs.of(self.uid), record)
+
+    def _records(self) -> list[ContainerRecord]:
+        return self._parts.runtime.containers.of_pod(self.uid)
+
+    def _event(self, pod: core_v1.Pod, type: str, reason: str, message: str, container: str = "") -> None:
+        path = f"spec.containers{{{container}}}" if container else ""
+        self._parts.recorder.event(pod, type, reason, message, field_path=path)
+
+
+def _ended_at(record: ContainerRecord) -> float:
+    """Seconds since the epoch."""
+    return meta.parse_time(record.finished_at or record.created_at).timestamp()
+
+
+def _full_name(pod: core_v1.Pod) -> str:
+    return f"{meta.name_of(pod)}_{meta.namespace_of(pod)}({meta.uid_of(pod)})"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

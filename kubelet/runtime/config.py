@@ -1,0 +1,198 @@
+"""A pod's sandbox and containers as the engine's create request: the one place that knows its JSON.
+
+Pure. What has to be looked up first (environment, mounts, the image's user) comes in as ``Resolved``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from apimachinery import quantity
+from apimachinery.types import core_v1
+from kubelet.runtime import records
+from kubelet.runtime.records import ContainerRecord
+
+CPU_PERIOD = 100_000
+"""Microseconds: the kernel's and Kubernetes' default period of the CPU quota."""
+
+_MIN_SHARES, _MAX_SHARES, _MIN_QUOTA = 2, 262_144, 1000
+
+_PROPAGATION = {"HostToContainer": "rslave", "Bidirectional": "rshared"}
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A path of the node in a container."""
+
+    source: Path
+    target: str
+    read_only: bool = False
+    propagation: str | None = None
+    """Kubernetes' name: None, HostToContainer, Bidirectional."""
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a container's spec only refers to."""
+
+    command: Sequence[str] = ()
+    args: Sequence[str] = ()
+    environment: Sequence[tuple[str, str]] = ()
+    mounts: Sequence[Mount] = ()
+    user: str = ""
+    oom_score_adj: int = 0
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What all containers of this node share."""
+
+    network: str
+    """The engine's network that pods are on."""
+    pause_image: str
+    log_max_size: str = "10Mi"
+    log_max_files: int = 5
+    log_config: Mapping[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        size = str(quantity.value(self.log_max_size))
+        log_config = {"Type": "json-file", "Config": {"max-size": size, "max-file": str(self.log_max_files)}}
+        object.__setattr__(self, "log_config", log_config)
+
+
+def sandbox(pod: core_v1.Pod, attempt: int, hostname: str, oom_score_adj: int, defaults: Defaults) -> dict[str, Any]:
+    """The pause container that owns the pod's network and IPC namespaces."""
+    spec = pod.spec
+    host: dict[str, Any] = {
+        "NetworkMode": "host" if spec.host_network else defaults.network,
+        "IpcMode": "host" if spec.host_ipc else "shareable",
+        "PidMode": "host" if spec.host_pid else "",
+        "CpuShares": _MIN_SHARES,
+        "OomScoreAdj": oom_score_adj,
+        "LogConfig": defaults.log_config,
+        "RestartPolicy": {"Name": "no"},
+        "PortBindings": {} if spec.host_network else _port_bindings(pod),
+    }
+    if spec.security_context and spec.security_context.sysctls:
+        host["Sysctls"] = {one.name: one.value for one in spec.security_context.sysctls}
+    config: dict[str, Any] = {
+        "Image": defaults.pause_image,
+        "Labels": records.labels(pod, records.SANDBOX, attempt),
+        "ExposedPorts": {port: {} for port in host["PortBindings"]},
+        "HostConfig": host,
+    }
+    if not spec.host_network:
+        config["Hostname"] = hostname
+    return config
+
+
+def container(
+    pod: core_v1.Pod,
+    spec: core_v1.Container,
+    attempt: int,
+    owner: ContainerRecord,
+    resolved: Resolved,
+    defaults: Defaults,
+) -> dict[str, Any]:
+    """A container that joins the namespaces of the sandbox ``owner``."""
+    marks = records.labels(pod, spec.name, attempt)
+    marks[records.SANDBOX_ID] = owner.id
+    marks[records.SPEC_HASH] = records.spec_hash(spec)
+    if spec.termination_message_path:
+        marks[records.MESSAGE_PATH] = spec.termination_message_path
+    return {
+        "Image": spec.image,
+        "Entrypoint": list(resolved.command) or None,
+        "Cmd": list(resolved.args) or None,
+        "Env": [f"{name}={value}" for name, value in resolved.environment],
+        "WorkingDir": spec.working_dir or "",
+        "User": resolved.user,
+        "Tty": bool(spec.tty),
+        "OpenStdin": bool(spec.stdin),
+        "StdinOnce": bool(spec.stdin_once),
+        "Labels": marks,
+        # An image's own health check would run beside the pod's probes, and nobody would look at it.
+        "Healthcheck": {"Test": ["NONE"]},
+        "HostConfig": {
+            "NetworkMode": f"container:{owner.id}",
+            "IpcMode": f"container:{owner.id}",
+            "PidMode": _pid_mode(pod.spec, owner),
+            "Mounts": [_mount(mount) for mount in resolved.mounts],
+            "LogConfig": defaults.log_config,
+            "RestartPolicy": {"Name": "no"},
+            "OomScoreAdj": resolved.oom_score_adj,
+            **_resources(spec.resources),
+            **_security(spec.security_context, pod.spec.security_context),
+        },
+    }
+
+
+def _pid_mode(spec: core_v1.PodSpec, owner: ContainerRecord) -> str:
+    if spec.host_pid:
+        return "host"
+    return f"container:{owner.id}" if spec.share_process_namespace else ""
+
+
+def _port_bindings(pod: core_v1.Pod) -> dict[str, list[dict[str, str]]]:
+    bindings: dict[str, list[dict[str, str]]] = {}
+    for spec in pod.spec.containers:
+        for port in spec.ports or ():
+            if port.host_port:
+                inside = f"{port.container_port}/{(port.protocol or 'TCP').lower()}"
+                outside = {"HostIp": port.host_ip or "", "HostPort": str(port.host_port)}
+                bindings.setdefault(inside, []).append(outside)
+    return bindings
+
+
+def _mount(mount: Mount) -> dict[str, Any]:
+    propagation = _PROPAGATION.get(mount.propagation or "", "rprivate")
+    return {
+        "Type": "bind",
+        "Source": str(mount.source),
+        "Target": mount.target,
+        "ReadOnly": mount.read_only,
+        "BindOptions": {"Propagation": propagation},
+    }
+
+
+def _resources(resources: core_v1.ResourceRequirements) -> dict[str, Any]:
+    limits, requests = resources.limits or {}, resources.requests or {}
+    found: dict[str, Any] = {"CpuShares": cpu_shares(requests.get("cpu", limits.get("cpu")))}
+    if "cpu" in limits:
+        found["CpuPeriod"] = CPU_PERIOD
+        found["CpuQuota"] = max(_MIN_QUOTA, quantity.milli(limits["cpu"]) * CPU_PERIOD // 1000)
+    if "memory" in limits:
+        # Equal to the limit: without swap, as Kubernetes has it.
+        found["Memory"] = found["MemorySwap"] = quantity.value(limits["memory"])
+    return found
+
+
+def cpu_shares(cpu: str | int | float | None) -> int:
+    """The weight for a CPU request; who asks for nothing gets the least."""
+    if cpu is None:
+        return _MIN_SHARES
+    return min(_MAX_SHARES, max(_MIN_SHARES, quantity.milli(cpu) * 1024 // 1000))
+
+
+def _security(own: core_v1.SecurityContext | None, of_pod: core_v1.PodSecurityContext | None) -> dict[str, Any]:
+    own = own or core_v1.SecurityContext()
+    of_pod = of_pod or core_v1.PodSecurityContext()
+    options: list[str] = []
+    if own.allow_privilege_escalation is False:
+        options.append("no-new-privileges")
+    seccomp = own.seccomp_profile or of_pod.seccomp_profile
+    if seccomp and seccomp.type == "Unconfined":
+        options.append("seccomp=unconfined")
+    groups = [*(of_pod.supplemental_groups or ())]
+    if of_pod.fs_group is not None:
+        groups.append(of_pod.fs_group)
+    capabilities = own.capabilities or core_v1.Capabilities()
+    return {
+        "Privileged": bool(own.privileged),
+        "ReadonlyRootfs": bool(own.read_only_root_filesystem),
+        "CapAdd": [name.upper() for name in capabilities.add or ()],
+        "CapDrop": [name.upper() for name in capabilities.drop or ()],
+        "GroupAdd": [str(group) for group in groups],
+        "SecurityOpt": options,
+    }

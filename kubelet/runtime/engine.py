@@ -1,0 +1,64 @@
+"""The Docker engine behind an executor: calls that end soon run here, streams bring their own thread.
+
+The SDK blocks, so no call may run on the event loop. ``call`` uses a pool of threads with as many connections;
+whatever may last longer than a request (pulls, logs, the event stream) takes ``dedicated`` and a thread of its own,
+so that it can never starve the pool. Errors come out as ``errors.EngineError``.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import docker
+
+from kubelet.runtime.errors import translated
+from kubelet.runtime.threads import ThreadPool
+
+T = TypeVar("T")
+
+THREADS = 16
+"""Calls to the engine under way at once. The engine itself serialises most of what it does."""
+
+TIMEOUT = 120.0
+"""Seconds for one call: starting a container takes that long only on a drowning machine."""
+
+
+class Engine:
+    """One engine at ``endpoint`` (``unix:///var/run/docker.sock``, ``tcp://...``). Connects on first use."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+        self._threads = ThreadPool(THREADS, "docker")
+        self._client: docker.APIClient | None = None
+        self._connecting = threading.Lock()
+
+    async def call(self, work: Callable[[docker.APIClient], T]) -> T:
+        """Run ``work`` with a client in the pool.
+
+        Cancelling the caller does not stop the work: whoever creates things must find them again by their names.
+        """
+        return await self._threads.run(lambda: self._work(work))
+
+    @contextmanager
+    def dedicated(self) -> Iterator[docker.APIClient]:
+        """A client without a timeout, for the thread of one stream. Blocks: not for the event loop."""
+        with translated():
+            client = docker.APIClient(self.endpoint, version="auto", timeout=None)  # type: ignore[arg-type]
+            try:
+                yield client
+            finally:
+                client.close()
+
+    def _work(self, work: Callable[[docker.APIClient], T]) -> T:
+        with translated():
+            return work(self._connected())
+
+    def _connected(self) -> docker.APIClient:
+        """The shared client. Its API version is negotiated, hence made when the engine first answers."""
+        with self._connecting:
+            if self._client is None:
+                self._client = docker.APIClient(
+                    self.endpoint, version="auto", timeout=int(TIMEOUT), num_pools=THREADS, max_pool_size=THREADS
+                )
+            return self._client

@@ -1,0 +1,160 @@
+"""The container runtime as pod workers use it: one call per step, each safe to repeat.
+
+After each call that changes a container its record in ``containers`` is up to date, so the next plan sees the step.
+Names are unique per pod UID and attempt: what an interrupted kubelet left behind is found by its name and replaced.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from apimachinery.types import core_v1
+from kubelet.runtime import config, errors, records
+from kubelet.runtime.config import Defaults, Resolved
+from kubelet.runtime.containers import Containers
+from kubelet.runtime.engine import Engine
+from kubelet.runtime.events import EventStream
+from kubelet.runtime.images import Images
+from kubelet.runtime.records import ContainerRecord
+
+log = logging.getLogger(__name__)
+
+RELIST = 30.0
+"""Seconds between relists, which find what the event stream lost. One call to the engine when nothing changed."""
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """The engine as a node's status tells of it."""
+
+    version: str
+    root: str
+
+
+class Runtime:
+    """Belongs to the event loop; ``run`` keeps ``containers`` true."""
+
+    def __init__(self, engine: Engine, defaults: Defaults) -> None:
+        self.engine = engine
+        self.defaults = defaults
+        self.containers = Containers(engine)
+        self.images = Images(engine)
+        self._fault = "the engine has not answered yet"
+        self._health_listeners: list[Callable[[], object]] = []
+        self._relist_now = asyncio.Event()
+
+    @property
+    def fault(self) -> str:
+        """Why the engine cannot be used; empty while it can."""
+        return self._fault
+
+    def on_health(self, listener: Callable[[], object]) -> None:
+        """``listener`` is called when ``fault`` changes."""
+        self._health_listeners.append(listener)
+
+    async def run(self) -> None:
+        """Follow the engine until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            stream = EventStream(self.engine, self._on_event(tasks), self._relist_now.set, self._on_lost)
+            tasks.create_task(stream.run(), name="engine-events")
+            tasks.create_task(self._relist_loop(), name="engine-relist")
+
+    async def info(self) -> EngineInfo:
+        """Raises ``errors.EngineError``."""
+        found: dict[str, Any] = await self.engine.call(lambda client: client.info())
+        return EngineInfo(found.get("ServerVersion", ""), found.get("DockerRootDir", ""))
+
+    async def create_sandbox(
+        self, pod: core_v1.Pod, attempt: int, hostname: str, oom_score_adj: int
+    ) -> ContainerRecord:
+        """A running pause container; ``errors.ImageNotFound`` when the pause image is not here."""
+        request = config.sandbox(pod, attempt, hostname, oom_score_adj, self.defaults)
+        name = records.container_name(pod, records.SANDBOX, attempt)
+        return await self._start_new(name, request)
+
+    async def create_container(
+        self, pod: core_v1.Pod, spec: core_v1.Container, attempt: int, owner: ContainerRecord, resolved: Resolved
+    ) -> str:
+        """A container in the sandbox ``owner``, not started; its ID."""
+        request = config.container(pod, spec, attempt, owner, resolved, self.defaults)
+        return await self._create(records.container_name(pod, spec.name, attempt), request)
+
+    async def start(self, id: str) -> ContainerRecord:
+        """Start a created container; its record, which is kept when the engine cannot start it, too."""
+        try:
+            await self.engine.call(lambda client: client.start(id))
+        finally:
+            record = await self.containers.refresh(id)
+        if record is None:
+            raise errors.NotFound(f"container {id} vanished while it was started")
+        return record
+
+    async def signal(self, id: str, signal: str) -> None:
+        """Send a signal; a container that runs no more needs none."""
+        try:
+            await self.engine.call(lambda client: client.kill(id, signal))
+        except (errors.NotFound, errors.Conflict):
+            await self.containers.refresh(id)
+
+    async def remove(self, id: str) -> None:
+        """Remove a container with its anonymous volumes; kills it if it still runs."""
+        with suppress(errors.NotFound, errors.Conflict):  # gone, or its removal is under way
+            await self.engine.call(lambda client: client.remove_container(id, v=True, force=True))
+        self.containers.forget(id)
+
+    async def _start_new(self, name: str, request: dict[str, Any]) -> ContainerRecord:
+        return await self.start(await self._create(name, request))
+
+    async def _create(self, name: str, request: dict[str, Any]) -> str:
+        try:
+            return await self._create_once(name, request)
+        except errors.Conflict:
+            # An attempt that was cut short, by us or by the engine, holds the name.
+            await self.engine.call(lambda client: client.remove_container(name, v=True, force=True))
+            return await self._create_once(name, request)
+
+    async def _create_once(self, name: str, request: dict[str, Any]) -> str:
+        created: dict[str, Any] = await self.engine.call(
+            lambda client: client.create_container_from_config(request, name)  # type: ignore[no-untyped-call]
+        )
+        return str(created["Id"])
+
+    def _on_event(self, tasks: asyncio.TaskGroup) -> Callable[[str], object]:
+        async def refresh(id: str) -> None:
+            try:
+                await self.containers.refresh(id)
+            except errors.EngineError as exc:
+                log.info("container %s: %s; the next relist will tell", id[:12], exc)
+            except Exception:  # one container that nobody foresaw must not cost the others their kubelet
+                log.exception("container %s: cannot be read", id[:12])
+
+        return lambda id: tasks.create_task(refresh(id))
+
+    def _on_lost(self, why: str) -> None:
+        log.info("engine events: %s; will connect again", why)
+        self._relist_now.set()
+
+    async def _relist_loop(self) -> None:
+        while True:
+            self._relist_now.clear()
+            try:
+                await self.containers.relist()
+                self._set_fault("")
+            except errors.EngineError as exc:
+                self._set_fault(str(exc))
+            except Exception as exc:
+                log.exception("relist failed")
+                self._set_fault(f"cannot read the containers: {exc!r}")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._relist_now.wait(), RELIST)
+
+    def _set_fault(self, fault: str) -> None:
+        if fault != self._fault:
+            self._fault = fault
+            if fault:
+                log.warning("container runtime is down: %s", fault)
+            for listener in self._health_listeners:
+                listener()

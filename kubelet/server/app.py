@@ -1,0 +1,66 @@
+"""The application behind the kubelet's port: who may come in, and where each path leads.
+
+Only clients with a certificate of the client CA are let in, and of these only the apiserver and cluster
+administrators: whoever can exec here can do anything to the node's pods.
+"""
+
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from apimachinery import codec, errors
+from apimachinery.types import core_v1
+from component_base import metrics
+from component_base.health import Health
+from kubelet.server.backend import Backend
+from kubelet.server.exec import ExecEndpoint
+from kubelet.server.logs import container_logs
+from kubelet.server.responses import error_response
+
+ADMIN_GROUP = "system:masters"
+APISERVER_NAMES = frozenset({"kube-apiserver-kubelet-client", "kube-apiserver"})
+
+
+def kubelet_app(backend: Backend, health: Health) -> Any:
+    """An ASGI application."""
+
+    async def logs(request: Request) -> Response:
+        return await container_logs(backend, request)
+
+    async def pods(request: Request) -> Response:
+        return Response(codec.encode(core_v1.PodList(items=backend.pods())), media_type="application/json")
+
+    routes = [
+        Route("/containerLogs/{namespace}/{pod}/{container}", logs, methods=["GET"]),
+        Route("/exec/{namespace}/{pod}/{container}", ExecEndpoint(backend)),
+        Route("/pods", pods, methods=["GET"]),
+        *health.routes(),
+        *metrics.routes(),
+    ]
+    return Authorized(Starlette(routes=routes))
+
+
+class Authorized:
+    """Lets requests through to the application whose certificate says that they may."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        refusal = refused(((scope.get("extensions") or {}).get("tls") or {}).get("client_certificate"))
+        if refusal is None:
+            await self._app(scope, receive, send)
+        else:
+            await error_response(refusal)(scope, receive, send)
+
+
+def refused(certificate: Any) -> errors.ApiError | None:
+    """Why a client may not use the kubelet, or None."""
+    if certificate is None:
+        return errors.Unauthorized("Unauthorized")
+    if ADMIN_GROUP in certificate.organizations or certificate.common_name in APISERVER_NAMES:
+        return None
+    return errors.Forbidden(f'user "{certificate.common_name}" may not use the kubelet')

@@ -1,0 +1,30 @@
+"""What the server's handlers look things up in: the node's pods, their containers, the engine."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from apimachinery import errors, meta
+from apimachinery.types import core_v1
+from kubelet.runtime import ContainerRecord, Runtime
+
+
+@dataclass(frozen=True)
+class Backend:
+    runtime: Runtime
+    pods: Callable[[], list[core_v1.Pod]]
+    find_pod: Callable[[str, str], core_v1.Pod | None]
+
+    def attempts(self, namespace: str, pod: str, container: str) -> list[ContainerRecord]:
+        """A container's attempts, the latest first; empty when it has not been created yet.
+
+        Raises:
+            errors.NotFound: no such pod here, or it has no such container.
+        """
+        found = self.find_pod(namespace, pod)
+        if found is None:
+            raise errors.NotFound(f'pod "{pod}" not found in namespace "{namespace}" on this node')
+        everyone = [*found.spec.containers, *(found.spec.init_containers or ())]
+        if all(one.name != container for one in everyone):
+            raise errors.NotFound(f'container "{container}" not found in pod "{pod}"')
+        records = [one for one in self.runtime.containers.of_pod(meta.uid_of(found)) if one.name == container]
+        return sorted(records, key=lambda one: one.attempt, reverse=True)

@@ -1,0 +1,83 @@
+"""GET /containerLogs/{namespace}/{pod}/{container}: a container's log, as it comes when followed.
+
+Query parameters are those of the pod's ``log`` subresource; the apiserver hands them on.
+"""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from apimachinery import errors, meta
+from kubelet.runtime import ContainerRecord
+from kubelet.runtime.errors import EngineError
+from kubelet.runtime.logs import LogOptions, read_logs
+from kubelet.server.backend import Backend
+from kubelet.server.responses import error_response
+
+
+async def container_logs(backend: Backend, request: Request) -> Response:
+    path, query = request.path_params, request.query_params
+    try:
+        options = log_options(query, time.time())
+        attempts = backend.attempts(path["namespace"], path["pod"], path["container"])
+        record = _chosen(attempts, path["pod"], path["container"], previous=_flag(query, "previous"))
+    except errors.ApiError as exc:
+        return error_response(exc)
+    return StreamingResponse(_stream(backend, record, options), media_type="text/plain; charset=utf-8")
+
+
+def log_options(query: QueryParams, now: float) -> LogOptions:
+    """Raises ``errors.BadRequest``."""
+    since = query.get("sinceTime")
+    seconds = _number(query, "sinceSeconds")
+    if since and seconds is not None:
+        raise errors.BadRequest("at most one of `sinceTime` or `sinceSeconds` may be specified")
+    try:
+        moment = meta.parse_time(since).timestamp() if since else None
+    except ValueError as exc:
+        raise errors.BadRequest(f"sinceTime: {exc}") from exc
+    return LogOptions(
+        follow=_flag(query, "follow"),
+        tail_lines=_number(query, "tailLines"),
+        since=now - seconds if seconds is not None else moment,
+        timestamps=_flag(query, "timestamps"),
+        limit_bytes=_number(query, "limitBytes"),
+    )
+
+
+def _chosen(attempts: list[ContainerRecord], pod: str, container: str, *, previous: bool) -> ContainerRecord:
+    """The attempt that is meant: the latest that ever ran, or the one before."""
+    if previous:
+        ended = [one for one in attempts[1:] if one.ended] or [one for one in attempts[:1] if one.ended]
+        if not ended or (len(attempts) < 2 and not attempts[0].ended):
+            raise errors.BadRequest(f'previous terminated container "{container}" in pod "{pod}" not found')
+        return ended[0]
+    if not attempts or attempts[0].never_started:
+        raise errors.BadRequest(f'container "{container}" in pod "{pod}" is waiting to start: ContainerCreating')
+    return attempts[0]
+
+
+async def _stream(backend: Backend, record: ContainerRecord, options: LogOptions) -> AsyncIterator[bytes]:
+    try:
+        async with aclosing(read_logs(backend.runtime.engine, record.id, options)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+    except EngineError as exc:  # the answer has begun: its end is the only sign left
+        yield f"unable to read the log: {exc}\n".encode()
+
+
+def _flag(query: QueryParams, name: str) -> bool:
+    return query.get(name, "").lower() in ("1", "true")
+
+
+def _number(query: QueryParams, name: str) -> int | None:
+    text = query.get(name)
+    if not text:
+        return None
+    if not text.isdecimal():
+        raise errors.BadRequest(f"{name}: {text!r} is not a number")
+    return int(text)

@@ -1,0 +1,128 @@
+"""configMap, secret, downwardAPI and projected volumes: four spellings of files that come from the API."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from apimachinery.types import core_v1
+from kubelet import downward
+from kubelet.volumes import payload
+from kubelet.volumes.payload import File
+from kubelet.volumes.plugin import Request, VolumeError
+
+DEFAULT_MODE = 0o644
+
+
+class ConfigMapVolume:
+    kind = "configmap"
+
+    def handles(self, volume: core_v1.Volume) -> bool:
+        return volume.config_map is not None
+
+    async def set_up(self, request: Request) -> Path:
+        source = request.volume.config_map or core_v1.ConfigMapVolumeSource()
+        mode = _mode(source.default_mode)
+        return _write(request, await _config_map(request, source.name, source.items, mode, bool(source.optional)))
+
+
+class SecretVolume:
+    kind = "secret"
+
+    def handles(self, volume: core_v1.Volume) -> bool:
+        return volume.secret is not None
+
+    async def set_up(self, request: Request) -> Path:
+        source = request.volume.secret or core_v1.SecretVolumeSource()
+        mode = _mode(source.default_mode)
+        files = await _secret(request, source.secret_name, source.items, mode, bool(source.optional))
+        return _write(request, files)
+
+
+class DownwardAPIVolume:
+    kind = "downward-api"
+
+    def handles(self, volume: core_v1.Volume) -> bool:
+        return volume.downward_api is not None
+
+    async def set_up(self, request: Request) -> Path:
+        source = request.volume.downward_api or core_v1.DownwardAPIVolumeSource()
+        return _write(request, _downward(request, source.items or (), _mode(source.default_mode)))
+
+
+class ProjectedVolume:
+    kind = "projected"
+
+    def handles(self, volume: core_v1.Volume) -> bool:
+        return volume.projected is not None
+
+    async def set_up(self, request: Request) -> Path:
+        projected = request.volume.projected or core_v1.ProjectedVolumeSource()
+        mode = _mode(projected.default_mode)
+        files: dict[str, File] = {}
+        for source in projected.sources or ():
+            files |= await _projection(request, source, mode)
+        return _write(request, files)
+
+
+async def _projection(request: Request, source: core_v1.VolumeProjection, mode: int) -> dict[str, File]:
+    if one := source.config_map:
+        return await _config_map(request, one.name, one.items, mode, bool(one.optional))
+    if secret := source.secret:
+        return await _secret(request, secret.name, secret.items, mode, bool(secret.optional))
+    if downward_api := source.downward_api:
+        return _downward(request, downward_api.items or (), mode)
+    raise VolumeError("this kind of projected source is not supported")
+
+
+async def _config_map(
+    request: Request, name: str | None, items: Sequence[core_v1.KeyToPath] | None, mode: int, optional: bool
+) -> dict[str, File]:
+    found = await request.objects.config_map(request.pod, name or "")
+    if found is None:
+        if optional:
+            return {}
+        raise VolumeError(f'configmap "{name}" not found')
+    data = {key: value.encode() for key, value in (found.data or {}).items()}
+    data |= request.objects.binary_data(found)
+    return payload.select("config", data, items, mode, optional=optional)
+
+
+async def _secret(
+    request: Request, name: str | None, items: Sequence[core_v1.KeyToPath] | None, mode: int, optional: bool
+) -> dict[str, File]:
+    data = await request.objects.secret_data(request.pod, name or "")
+    if data is None:
+        if optional:
+            return {}
+        raise VolumeError(f'secret "{name}" not found')
+    return payload.select("secret", data, items, mode, optional=optional)
+
+
+def _downward(request: Request, items: Sequence[core_v1.DownwardAPIVolumeFile], mode: int) -> dict[str, File]:
+    files: dict[str, File] = {}
+    for item in items:
+        try:
+            text = _downward_text(request, item)
+        except downward.UnknownField as exc:
+            raise VolumeError(str(exc)) from exc
+        files[payload.checked_path(item.path)] = File(text.encode(), mode if item.mode is None else item.mode)
+    return files
+
+
+def _downward_text(request: Request, item: core_v1.DownwardAPIVolumeFile) -> str:
+    if item.field_ref:
+        addresses = downward.PodAddresses(host_ips=request.host_ips)
+        return downward.field_value(request.pod, item.field_ref.field_path, addresses)
+    if item.resource_field_ref:
+        first = request.pod.spec.containers[0]
+        return downward.resource_value(request.pod, first, item.resource_field_ref, request.allocatable)
+    raise downward.UnknownField(f"{item.path}: neither fieldRef nor resourceFieldRef")
+
+
+def _mode(mode: int | None) -> int:
+    return DEFAULT_MODE if mode is None else mode
+
+
+def _write(request: Request, files: dict[str, File]) -> Path:
+    security = request.pod.spec.security_context
+    payload.write(request.directory, files, security.fs_group if security else None)
+    return request.directory
