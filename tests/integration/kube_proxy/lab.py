@@ -85,13 +85,25 @@ class Namespace:
         return sock
 
     async def ask(self, address: str, port: int, request: bytes = b"who?\n") -> bytes:
-        """Send, finish sending, and return all that comes back."""
+        """Send, finish sending, and return all that comes back. Raises ConnectionResetError after a reset."""
         loop = asyncio.get_running_loop()
         with await self.connect(address, port) as sock:
-            await loop.sock_sendall(sock, request)
-            sock.shutdown(socket.SHUT_WR)
+            # A reset shows at whichever call comes next, each with an error of its own; reading tells it plainly.
+            with contextlib.suppress(OSError):
+                await loop.sock_sendall(sock, request)
+                sock.shutdown(socket.SHUT_WR)
             async with asyncio.timeout(5):
-                return await read_all(sock)
+                answer = await read_all(sock)
+            if not answer:  # an earlier call has used up the reset; no server here ends without a word
+                raise ConnectionResetError(f"reset by {address}:{port}")
+            return answer
+
+    def listener(self, address: str) -> socket.socket:
+        """A listening socket of this namespace, on a free port."""
+        with entered(self.path):
+            sock = socket.create_server((address, 0))
+        sock.setblocking(False)
+        return sock
 
     def datagram_socket(self) -> socket.socket:
         with entered(self.path):

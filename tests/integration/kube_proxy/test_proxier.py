@@ -15,6 +15,7 @@ from kube_proxy import service_range
 from tests.integration.kube_proxy.lab import (
     CLUSTER_IP,
     NODE_ADDRESS,
+    POD_ADDRESS,
     POD_GATEWAY,
     Backend,
     Lab,
@@ -43,6 +44,20 @@ async def test_a_service_answers_on_its_cluster_ip_from_node_and_pod(lab: Lab, p
     for client in (lab.node, lab.pod):
         answers = {await client.ask(CLUSTER_IP, 1234) for _ in range(60)}
         assert answers == {b"a", b"b", b"c"}
+
+
+async def test_a_pod_reaches_itself_through_its_own_service(lab: Lab, proxy: Proxy) -> None:
+    loop = asyncio.get_running_loop()
+    with lab.pod.listener(POD_ADDRESS) as server:
+        proxy.endpoints.put(endpoints(server.getsockname()))
+        await proxy.settled()
+        question = asyncio.create_task(lab.pod.ask(CLUSTER_IP, 1234))
+        connection, (client, _) = await asyncio.wait_for(loop.sock_accept(server), 2)
+        with connection:
+            assert await loop.sock_recv(connection, 100) == b"who?\n"
+            await loop.sock_sendall(connection, b"myself")
+    assert await question == b"myself"
+    assert client == POD_GATEWAY, "backends see the node, as userspace mode has it"
 
 
 async def test_requests_are_spread_evenly(lab: Lab, proxy: Proxy, backends: list[Backend]) -> None:

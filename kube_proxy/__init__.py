@@ -1,0 +1,1 @@
+"""kube-proxy: makes every service's address answer on this node."""

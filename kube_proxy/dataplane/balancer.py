@@ -1,0 +1,61 @@
+"""Which backend a client gets: at random, or with ClientIP affinity the one it had. Pure but for the dice.
+
+An affinity entry outlives its backend's absence (a service scaled to nothing and back keeps its clients where
+they were) but is replaced by the next choice, ends ``affinity_seconds`` after its last use, and is dropped when
+its backend could not be reached.
+"""
+
+import random
+from collections.abc import Callable, Collection, Sequence
+
+from kube_proxy.dataplane.messages import Backend
+
+
+class Balancer:
+    def __init__(self, affinity_seconds: int | None = None, dice: Callable[[], float] = random.random) -> None:
+        self.affinity_seconds = affinity_seconds
+        self._dice = dice
+        self._backends: Sequence[Backend] = ()
+        self._chosen: dict[str, tuple[Backend, float]] = {}
+
+    @property
+    def backends(self) -> Sequence[Backend]:
+        return self._backends
+
+    def replace(self, backends: Sequence[Backend]) -> None:
+        self._backends = backends
+
+    def pick(self, client: str, now: float, tried: Collection[Backend] = ()) -> Backend | None:
+        """A backend for a client's new connection, or None when all were tried or there is none.
+
+        ``now`` is monotonic, in seconds.
+        """
+        if self.affinity_seconds is None:
+            return self._random(tried)
+        entry = self._chosen.get(client)
+        if entry and now - entry[1] < self.affinity_seconds and entry[0] in self._backends and entry[0] not in tried:
+            backend: Backend | None = entry[0]
+        else:
+            backend = self._random(tried)
+        if backend is not None:
+            self._chosen[client] = (backend, now)
+        return backend
+
+    def failed(self, client: str, backend: Backend) -> None:
+        """The backend could not be reached for this client."""
+        entry = self._chosen.get(client)
+        if entry and entry[0] == backend:
+            del self._chosen[client]
+
+    def forget_expired(self, now: float) -> None:
+        if self.affinity_seconds is not None:
+            limit = now - self.affinity_seconds
+            self._chosen = {client: entry for client, entry in self._chosen.items() if entry[1] > limit}
+
+    def _random(self, tried: Collection[Backend]) -> Backend | None:
+        backends = self._backends
+        if tried:
+            backends = [backend for backend in backends if backend not in tried]
+        if not backends:
+            return None
+        return backends[int(self._dice() * len(backends))]

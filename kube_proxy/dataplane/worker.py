@@ -1,0 +1,147 @@
+"""One worker process: ``python -m kube_proxy.dataplane.worker FD [--logging-format ...] [--v ...]``.
+
+Lives exactly as long as the parent keeps the other end of the socket pair ``FD`` open. Takes orders from it, reports
+what is applied and, about once a second while something happens, what happened.
+"""
+
+import argparse
+import ctypes
+import gc
+import logging
+import os
+import signal
+import socket
+import time
+from select import EPOLLIN, EPOLLOUT
+
+from component_base import logs
+from kube_proxy.dataplane.loop import Loop
+from kube_proxy.dataplane.messages import (
+    Applied,
+    Backends,
+    Counters,
+    Mark,
+    Order,
+    OrderReader,
+    Report,
+    Serve,
+    Stop,
+    frame,
+)
+from kube_proxy.dataplane.tcp import Forwarder
+from kube_proxy.dataplane.udp import DatagramForwarder
+
+log = logging.getLogger(__name__)
+
+REPORT_EVERY = 1.0
+_PR_SET_PDEATHSIG = 1
+
+
+class Worker:
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._orders = OrderReader(channel)
+        self._unsent = bytearray()
+        self._loop = Loop()
+        self._counters = Counters()
+        self._tcp = Forwarder(self._loop, self._counters)
+        self._udp = DatagramForwarder(self._loop, self._counters)
+        self._next_report = 0.0
+
+    def run(self) -> None:
+        self._channel.setblocking(False)
+        self._loop.register(self._channel.fileno(), EPOLLIN, self._on_channel)
+        self._loop.on_tick = self._tick
+        self._loop.wake_within = self._wake_within
+        self._loop.run()
+
+    def _on_channel(self, events: int) -> None:
+        if events & EPOLLOUT:
+            self._flush()
+        if not events & ~EPOLLOUT:
+            return
+        orders = self._orders.read()
+        if orders is None:
+            self._loop.stop()
+            return
+        for order, fd in orders:
+            self._obey(order, fd)
+
+    def _obey(self, order: Order, fd: int | None) -> None:
+        match order:
+            case Serve(port, name, protocol, affinity_seconds):
+                assert fd is not None
+                forwarder = self._udp if protocol == "UDP" else self._tcp
+                forwarder.serve(port, name, affinity_seconds, fd)
+            case Backends(port, backends):
+                # Port numbers are the parent's, never used twice: the forwarder that has it takes it.
+                self._tcp.set_backends(port, backends)
+                self._udp.set_backends(port, backends)
+            case Stop(port):
+                self._tcp.stop(port)
+                self._udp.stop(port)
+            case Mark(version):
+                self._send(Applied(version))
+
+    def _send(self, report: Report) -> None:
+        self._unsent += frame(report)
+        self._flush()
+
+    def _flush(self) -> None:
+        try:
+            sent = self._channel.send(self._unsent)
+        except BlockingIOError:
+            sent = 0
+        except ConnectionError:
+            self._loop.stop()
+            return
+        del self._unsent[:sent]
+        self._loop.epoll.modify(self._channel.fileno(), EPOLLIN | EPOLLOUT if self._unsent else EPOLLIN)
+
+    def _tick(self, now: float) -> None:
+        self._tcp.tick(now)
+        self._udp.tick(now)
+        counters = self._counters
+        changed = counters.any() or counters.open != len(self._tcp.clients)
+        if changed and now >= self._next_report and not self._unsent:
+            self._next_report = now + REPORT_EVERY
+            counters.open = len(self._tcp.clients)
+            self._send(counters)
+            for name in counters.__struct_fields__:
+                if name != "open":
+                    setattr(counters, name, 0)
+
+    def _wake_within(self) -> float:
+        waits = [self._tcp.wake_within(), self._udp.wake_within()]
+        if self._counters.any() or self._counters.open != len(self._tcp.clients):
+            waits.append(REPORT_EVERY)
+        return min((wait for wait in waits if wait >= 0), default=-1.0)
+
+
+def _die_with_parent(parent: int) -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before we asked
+        os._exit(0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="kube-proxy-worker")
+    parser.add_argument("channel", type=int)
+    parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--logging-format", choices=["text", "json"], default="text")
+    parser.add_argument("--v", type=int, default=2)
+    arguments = parser.parse_args()
+    _die_with_parent(arguments.parent)
+    # The parent stops us by closing the channel; a terminal's Ctrl-C reaches both, and is its business.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logs.setup(arguments.logging_format, arguments.v)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    started = time.monotonic()
+    Worker(socket.socket(fileno=arguments.channel)).run()
+    log.debug("worker %d: stopped after %.0f s", os.getpid(), time.monotonic() - started)
+
+
+if __name__ == "__main__":
+    main()
