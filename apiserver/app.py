@@ -64,7 +64,7 @@ class Application:
             await self._api.serve(request, user)
             return
         await self._authorizer.authorize(Attributes(user, request.method.lower(), path))
-        if path.startswith("/openapi/"):
+        if path.startswith(("/openapi/", "/swagger-2.0.0.pb-v1")):
             if request.method not in ("GET", "HEAD"):
                 raise _not_allowed()
             await self._openapi.serve(request)

@@ -253,9 +253,7 @@ def _responses(name: str | None, verb: str) -> Document:
     if verb == "delete":
         codes["delete"] = ("200", "202")
     words = {"200": "OK", "201": "Created", "202": "Accepted"}
-    answers: Document = {
-        code: {"description": words[code], "content": content} for code in codes.get(verb, ("200",))
-    }
+    answers: Document = {code: {"description": words[code], "content": content} for code in codes.get(verb, ("200",))}
     answers["401"] = {"description": "Unauthorized"}
     return answers
 

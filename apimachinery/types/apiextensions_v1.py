@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import field
 
-from apimachinery.types.base import JSON, ApiStruct, Int32, Int64, constant, empty_list
+from apimachinery.types.base import JSON, ApiStruct, Int32, Int64, Time, constant, empty_list
 from apimachinery.types.objects import KubeList, KubeObject
 
 
@@ -30,7 +30,7 @@ class CustomResourceDefinition(KubeObject):
 
 
 class CustomResourceDefinitionCondition(ApiStruct):
-    last_transition_time: str | None = field(name="lastTransitionTime", default=None)
+    last_transition_time: Time | None = field(name="lastTransitionTime", default=None)
     message: str | None = None
     observed_generation: Int64 | None = field(name="observedGeneration", default=None)
     reason: str | None = None

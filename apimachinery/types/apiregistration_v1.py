@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import field
 
-from apimachinery.types.base import ApiStruct, Int32, constant, empty_list
+from apimachinery.types.base import ApiStruct, Int32, Time, constant, empty_list
 from apimachinery.types.objects import KubeList, KubeObject
 
 
@@ -16,7 +16,7 @@ class APIService(KubeObject):
 
 
 class APIServiceCondition(ApiStruct):
-    last_transition_time: str | None = field(name="lastTransitionTime", default=None)
+    last_transition_time: Time | None = field(name="lastTransitionTime", default=None)
     message: str | None = None
     reason: str | None = None
     status: str = field(default_factory=str)

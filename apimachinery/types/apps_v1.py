@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import field
 
 from apimachinery.types import core_v1, meta_v1
-from apimachinery.types.base import JSON, ApiStruct, Int32, Int64, IntOrString, constant, empty_list
+from apimachinery.types.base import JSON, ApiStruct, Int32, Int64, IntOrString, Time, constant, empty_list
 from apimachinery.types.objects import KubeList, KubeObject
 
 
@@ -30,7 +30,7 @@ class DaemonSet(KubeObject):
 
 
 class DaemonSetCondition(ApiStruct):
-    last_transition_time: str | None = field(name="lastTransitionTime", default=None)
+    last_transition_time: Time | None = field(name="lastTransitionTime", default=None)
     message: str | None = None
     reason: str | None = None
     status: str = field(default_factory=str)
@@ -77,8 +77,8 @@ class Deployment(KubeObject):
 
 
 class DeploymentCondition(ApiStruct):
-    last_transition_time: str | None = field(name="lastTransitionTime", default=None)
-    last_update_time: str | None = field(name="lastUpdateTime", default=None)
+    last_transition_time: Time | None = field(name="lastTransitionTime", default=None)
+    last_update_time: Time | None = field(name="lastUpdateTime", default=None)
     message: str | None = None
     reason: str | None = None
     status: str = field(default_factory=str)
@@ -127,7 +127,7 @@ class ReplicaSet(KubeObject):
 
 
 class ReplicaSetCondition(ApiStruct):
-    last_transition_time: str | None = field(name="lastTransitionTime", default=None)
+    last_transition_time: Time | None = field(name="lastTransitionTime", default=None)
     message: str | None = None
     reason: str | None = None
     status: str = field(default_factory=str)
@@ -180,7 +180,7 @@ class StatefulSet(KubeObject):
 
 
 class StatefulSetCondition(ApiStruct):
-    last_transition_time: str | None = field(name="lastTransitionTime", default=None)
+    last_transition_time: Time | None = field(name="lastTransitionTime", default=None)
     message: str | None = None
     reason: str | None = None
     status: str = field(default_factory=str)

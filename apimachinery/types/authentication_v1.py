@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import field
 
-from apimachinery.types.base import ApiStruct, Int64, constant
+from apimachinery.types.base import ApiStruct, Int64, Time, constant
 from apimachinery.types.objects import KubeObject
 
 
@@ -39,7 +39,7 @@ class TokenRequestSpec(ApiStruct):
 
 
 class TokenRequestStatus(ApiStruct):
-    expiration_timestamp: str | None = field(name="expirationTimestamp", default=None)
+    expiration_timestamp: Time | None = field(name="expirationTimestamp", default=None)
     token: str | None = None
 
 

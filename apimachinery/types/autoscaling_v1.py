@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import field
 
-from apimachinery.types.base import ApiStruct, Int32, Int64, constant, empty_list
+from apimachinery.types.base import ApiStruct, Int32, Int64, Time, constant, empty_list
 from apimachinery.types.objects import KubeList, KubeObject
 
 
@@ -38,7 +38,7 @@ class HorizontalPodAutoscalerStatus(ApiStruct):
     current_cpu_utilization_percentage: Int32 | None = field(name="currentCPUUtilizationPercentage", default=None)
     current_replicas: Int32 = field(name="currentReplicas", default_factory=int)
     desired_replicas: Int32 = field(name="desiredReplicas", default_factory=int)
-    last_scale_time: str | None = field(name="lastScaleTime", default=None)
+    last_scale_time: Time | None = field(name="lastScaleTime", default=None)
     observed_generation: Int64 | None = field(name="observedGeneration", default=None)
 
 

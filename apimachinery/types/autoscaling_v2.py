@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import field
 
 from apimachinery.types import meta_v1
-from apimachinery.types.base import ApiStruct, Int32, Int64, Quantity, constant, empty_list
+from apimachinery.types.base import ApiStruct, Int32, Int64, Quantity, Time, constant, empty_list
 from apimachinery.types.objects import KubeList, KubeObject
 
 
@@ -63,7 +63,7 @@ class HorizontalPodAutoscalerBehavior(ApiStruct):
 
 
 class HorizontalPodAutoscalerCondition(ApiStruct):
-    last_transition_time: str | None = field(name="lastTransitionTime", default=None)
+    last_transition_time: Time | None = field(name="lastTransitionTime", default=None)
     message: str | None = None
     reason: str | None = None
     status: str = field(default_factory=str)
@@ -89,7 +89,7 @@ class HorizontalPodAutoscalerStatus(ApiStruct):
     current_metrics: list[MetricStatus] | None = field(name="currentMetrics", default=None)
     current_replicas: Int32 | None = field(name="currentReplicas", default=None)
     desired_replicas: Int32 = field(name="desiredReplicas", default_factory=int)
-    last_scale_time: str | None = field(name="lastScaleTime", default=None)
+    last_scale_time: Time | None = field(name="lastScaleTime", default=None)
     observed_generation: Int64 | None = field(name="observedGeneration", default=None)
 
 

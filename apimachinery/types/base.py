@@ -7,6 +7,13 @@ from msgspec import Meta, Raw, Struct
 
 Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+Time = Annotated[  # a string all the same: most are only passed on
+    str,
+    Meta(
+        pattern=r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[Tt]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?"
+        r"([Zz]|[+-]\d\d:\d\d)\Z"
+    ),
+]
 Quantity = str | int | float  # made canonical on write, see apimachinery.quantity
 IntOrString = int | str
 JSON = Any

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import field
 
 from apimachinery.types import core_v1, meta_v1
-from apimachinery.types.base import ApiStruct, Int32, Int64, constant, empty_list
+from apimachinery.types.base import ApiStruct, Int32, Int64, Time, constant, empty_list
 from apimachinery.types.objects import KubeList, KubeObject
 
 
@@ -35,8 +35,8 @@ class CronJobSpec(ApiStruct):
 
 class CronJobStatus(ApiStruct):
     active: list[core_v1.ObjectReference] | None = None
-    last_schedule_time: str | None = field(name="lastScheduleTime", default=None)
-    last_successful_time: str | None = field(name="lastSuccessfulTime", default=None)
+    last_schedule_time: Time | None = field(name="lastScheduleTime", default=None)
+    last_successful_time: Time | None = field(name="lastSuccessfulTime", default=None)
 
 
 class Job(KubeObject):
@@ -47,8 +47,8 @@ class Job(KubeObject):
 
 
 class JobCondition(ApiStruct):
-    last_probe_time: str | None = field(name="lastProbeTime", default=None)
-    last_transition_time: str | None = field(name="lastTransitionTime", default=None)
+    last_probe_time: Time | None = field(name="lastProbeTime", default=None)
+    last_transition_time: Time | None = field(name="lastTransitionTime", default=None)
     message: str | None = None
     reason: str | None = None
     status: str = field(default_factory=str)
@@ -83,12 +83,12 @@ class JobSpec(ApiStruct):
 class JobStatus(ApiStruct):
     active: Int32 | None = None
     completed_indexes: str | None = field(name="completedIndexes", default=None)
-    completion_time: str | None = field(name="completionTime", default=None)
+    completion_time: Time | None = field(name="completionTime", default=None)
     conditions: list[JobCondition] | None = None
     failed: Int32 | None = None
     failed_indexes: str | None = field(name="failedIndexes", default=None)
     ready: Int32 | None = None
-    start_time: str | None = field(name="startTime", default=None)
+    start_time: Time | None = field(name="startTime", default=None)
     succeeded: Int32 | None = None
     terminating: Int32 | None = None
     uncounted_terminated_pods: UncountedTerminatedPods | None = field(name="uncountedTerminatedPods", default=None)

@@ -5,7 +5,17 @@ from __future__ import annotations
 from msgspec import field
 
 from apimachinery.types import meta_v1
-from apimachinery.types.base import ApiStruct, Int32, Int64, IntOrString, Quantity, constant, empty_list, empty_map
+from apimachinery.types.base import (
+    ApiStruct,
+    Int32,
+    Int64,
+    IntOrString,
+    Quantity,
+    Time,
+    constant,
+    empty_list,
+    empty_map,
+)
 from apimachinery.types.objects import KubeList, KubeObject
 
 
@@ -264,17 +274,17 @@ class ContainerState(ApiStruct):
 
 
 class ContainerStateRunning(ApiStruct):
-    started_at: str | None = field(name="startedAt", default=None)
+    started_at: Time | None = field(name="startedAt", default=None)
 
 
 class ContainerStateTerminated(ApiStruct):
     container_id: str | None = field(name="containerID", default=None)
     exit_code: Int32 = field(name="exitCode", default_factory=int)
-    finished_at: str | None = field(name="finishedAt", default=None)
+    finished_at: Time | None = field(name="finishedAt", default=None)
     message: str | None = None
     reason: str | None = None
     signal: Int32 | None = None
-    started_at: str | None = field(name="startedAt", default=None)
+    started_at: Time | None = field(name="startedAt", default=None)
 
 
 class ContainerStateWaiting(ApiStruct):
@@ -419,10 +429,10 @@ class Event(KubeObject):
     api_version: str | None = field(name="apiVersion", default_factory=constant("v1"))
     action: str | None = None
     count: Int32 | None = None
-    event_time: str | None = field(name="eventTime", default=None)
-    first_timestamp: str | None = field(name="firstTimestamp", default=None)
+    event_time: Time | None = field(name="eventTime", default=None)
+    first_timestamp: Time | None = field(name="firstTimestamp", default=None)
     involved_object: ObjectReference = field(name="involvedObject", default_factory=lambda: ObjectReference())
-    last_timestamp: str | None = field(name="lastTimestamp", default=None)
+    last_timestamp: Time | None = field(name="lastTimestamp", default=None)
     message: str | None = None
     reason: str | None = None
     related: ObjectReference | None = None
@@ -441,7 +451,7 @@ class EventList(KubeList):
 
 class EventSeries(ApiStruct):
     count: Int32 | None = None
-    last_observed_time: str | None = field(name="lastObservedTime", default=None)
+    last_observed_time: Time | None = field(name="lastObservedTime", default=None)
 
 
 class EventSource(ApiStruct):
@@ -673,7 +683,7 @@ class Namespace(KubeObject):
 
 
 class NamespaceCondition(ApiStruct):
-    last_transition_time: str | None = field(name="lastTransitionTime", default=None)
+    last_transition_time: Time | None = field(name="lastTransitionTime", default=None)
     message: str | None = None
     reason: str | None = None
     status: str = field(default_factory=str)
@@ -719,8 +729,8 @@ class NodeAllocatableResourceClaimStatus(ApiStruct):
 
 
 class NodeCondition(ApiStruct):
-    last_heartbeat_time: str | None = field(name="lastHeartbeatTime", default=None)
-    last_transition_time: str | None = field(name="lastTransitionTime", default=None)
+    last_heartbeat_time: Time | None = field(name="lastHeartbeatTime", default=None)
+    last_transition_time: Time | None = field(name="lastTransitionTime", default=None)
     message: str | None = None
     reason: str | None = None
     status: str = field(default_factory=str)
@@ -852,8 +862,8 @@ class PersistentVolumeClaim(KubeObject):
 
 
 class PersistentVolumeClaimCondition(ApiStruct):
-    last_probe_time: str | None = field(name="lastProbeTime", default=None)
-    last_transition_time: str | None = field(name="lastTransitionTime", default=None)
+    last_probe_time: Time | None = field(name="lastProbeTime", default=None)
+    last_transition_time: Time | None = field(name="lastTransitionTime", default=None)
     message: str | None = None
     reason: str | None = None
     status: str = field(default_factory=str)
@@ -940,7 +950,7 @@ class PersistentVolumeSpec(ApiStruct):
 
 
 class PersistentVolumeStatus(ApiStruct):
-    last_phase_transition_time: str | None = field(name="lastPhaseTransitionTime", default=None)
+    last_phase_transition_time: Time | None = field(name="lastPhaseTransitionTime", default=None)
     message: str | None = None
     phase: str | None = None
     reason: str | None = None
@@ -988,8 +998,8 @@ class PodCertificateProjection(ApiStruct):
 
 
 class PodCondition(ApiStruct):
-    last_probe_time: str | None = field(name="lastProbeTime", default=None)
-    last_transition_time: str | None = field(name="lastTransitionTime", default=None)
+    last_probe_time: Time | None = field(name="lastProbeTime", default=None)
+    last_transition_time: Time | None = field(name="lastTransitionTime", default=None)
     message: str | None = None
     observed_generation: Int64 | None = field(name="observedGeneration", default=None)
     reason: str | None = None
@@ -1132,7 +1142,7 @@ class PodStatus(ApiStruct):
     resize: str | None = None
     resource_claim_statuses: list[PodResourceClaimStatus] | None = field(name="resourceClaimStatuses", default=None)
     resources: ResourceRequirements | None = None
-    start_time: str | None = field(name="startTime", default=None)
+    start_time: Time | None = field(name="startTime", default=None)
 
 
 class PodTemplate(KubeObject):
@@ -1226,7 +1236,7 @@ class ReplicationController(KubeObject):
 
 
 class ReplicationControllerCondition(ApiStruct):
-    last_transition_time: str | None = field(name="lastTransitionTime", default=None)
+    last_transition_time: Time | None = field(name="lastTransitionTime", default=None)
     message: str | None = None
     reason: str | None = None
     status: str = field(default_factory=str)
@@ -1523,7 +1533,7 @@ class TCPSocketAction(ApiStruct):
 class Taint(ApiStruct):
     effect: str = field(default_factory=str)
     key: str = field(default_factory=str)
-    time_added: str | None = field(name="timeAdded", default=None)
+    time_added: Time | None = field(name="timeAdded", default=None)
     value: str | None = None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import field
 
 from apimachinery.types import core_v1
-from apimachinery.types.base import ApiStruct, Int32, constant, empty_list
+from apimachinery.types.base import ApiStruct, Int32, Time, constant, empty_list
 from apimachinery.types.objects import KubeList, KubeObject
 
 
@@ -14,10 +14,10 @@ class Event(KubeObject):
     api_version: str | None = field(name="apiVersion", default_factory=constant("events.k8s.io/v1"))
     action: str | None = None
     deprecated_count: Int32 | None = field(name="deprecatedCount", default=None)
-    deprecated_first_timestamp: str | None = field(name="deprecatedFirstTimestamp", default=None)
-    deprecated_last_timestamp: str | None = field(name="deprecatedLastTimestamp", default=None)
+    deprecated_first_timestamp: Time | None = field(name="deprecatedFirstTimestamp", default=None)
+    deprecated_last_timestamp: Time | None = field(name="deprecatedLastTimestamp", default=None)
     deprecated_source: core_v1.EventSource | None = field(name="deprecatedSource", default=None)
-    event_time: str = field(name="eventTime", default_factory=str)
+    event_time: Time | None = field(name="eventTime", default=None)
     note: str | None = None
     reason: str | None = None
     regarding: core_v1.ObjectReference | None = None
@@ -36,4 +36,4 @@ class EventList(KubeList):
 
 class EventSeries(ApiStruct):
     count: Int32 = field(default_factory=int)
-    last_observed_time: str = field(name="lastObservedTime", default_factory=str)
+    last_observed_time: Time | None = field(name="lastObservedTime", default=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import field
 
-from apimachinery.types.base import JSON, NO_FIELDS, ApiStruct, FieldsV1, Int32, Int64, empty_list
+from apimachinery.types.base import JSON, NO_FIELDS, ApiStruct, FieldsV1, Int32, Int64, Time, empty_list
 
 
 class APIGroup(ApiStruct):
@@ -50,7 +50,7 @@ class APIVersions(ApiStruct):
 
 
 class Condition(ApiStruct):
-    last_transition_time: str = field(name="lastTransitionTime", default_factory=str)
+    last_transition_time: Time | None = field(name="lastTransitionTime", default=None)
     message: str = field(default_factory=str)
     observed_generation: Int64 | None = field(name="observedGeneration", default=None)
     reason: str = field(default_factory=str)
@@ -111,14 +111,14 @@ class ManagedFieldsEntry(ApiStruct):
     manager: str | None = None
     operation: str | None = None
     subresource: str | None = None
-    time: str | None = None
+    time: Time | None = None
 
 
 class ObjectMeta(ApiStruct):
     annotations: dict[str, str] | None = None
-    creation_timestamp: str | None = field(name="creationTimestamp", default=None)
+    creation_timestamp: Time | None = field(name="creationTimestamp", default=None)
     deletion_grace_period_seconds: Int64 | None = field(name="deletionGracePeriodSeconds", default=None)
-    deletion_timestamp: str | None = field(name="deletionTimestamp", default=None)
+    deletion_timestamp: Time | None = field(name="deletionTimestamp", default=None)
     finalizers: list[str] | None = None
     generate_name: str | None = field(name="generateName", default=None)
     generation: Int64 | None = None

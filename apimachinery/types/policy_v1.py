@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import field
 
 from apimachinery.types import meta_v1
-from apimachinery.types.base import ApiStruct, Int32, Int64, IntOrString, constant, empty_list
+from apimachinery.types.base import ApiStruct, Int32, Int64, IntOrString, Time, constant, empty_list
 from apimachinery.types.objects import KubeList, KubeObject
 
 
@@ -39,7 +39,7 @@ class PodDisruptionBudgetStatus(ApiStruct):
     conditions: list[meta_v1.Condition] | None = None
     current_healthy: Int32 | None = field(name="currentHealthy", default=None)
     desired_healthy: Int32 | None = field(name="desiredHealthy", default=None)
-    disrupted_pods: dict[str, str] | None = field(name="disruptedPods", default=None)
+    disrupted_pods: dict[str, Time] | None = field(name="disruptedPods", default=None)
     disruptions_allowed: Int32 | None = field(name="disruptionsAllowed", default=None)
     expected_pods: Int32 | None = field(name="expectedPods", default=None)
     observed_generation: Int64 | None = field(name="observedGeneration", default=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import field
 
 from apimachinery.types import core_v1, meta_v1
-from apimachinery.types.base import ApiStruct, Int32, Int64, Quantity, constant, empty_list
+from apimachinery.types.base import ApiStruct, Int32, Int64, Quantity, Time, constant, empty_list
 from apimachinery.types.objects import KubeList, KubeObject
 
 
@@ -143,7 +143,7 @@ class VolumeAttributesClassList(KubeList):
 class VolumeError(ApiStruct):
     error_code: Int32 | None = field(name="errorCode", default=None)
     message: str | None = None
-    time: str | None = None
+    time: Time | None = None
 
 
 class VolumeNodeResources(ApiStruct):

@@ -1,16 +1,18 @@
-"""The API described: OpenAPI v3 for clients, a page for people. Both are made from the resource table."""
+"""The API described: OpenAPI v3 and v2 for clients, a page for people. All are made from the resource table."""
 
+from collections.abc import Iterator
 from html import escape
 from typing import Any, Final
 
 from apimachinery import codec, errors
-from apimachinery.schema import openapi
+from apimachinery.schema import gnostic, openapi, openapi_v2
 from apimachinery.schema.openapi import OpenAPIResource, OpenAPISubresource
-from apiserver.handlers.http import Request
+from apiserver.handlers.http import JSON, Request
 from apiserver.handlers.table import GroupVersion, ResourceTable
 from apiserver.registry.resource import ResourceInfo
 
 _ROOT: Final = "openapi/v3"
+_V2: Final = ("openapi/v2", "swagger-2.0.0.pb-v1")
 
 
 class OpenAPI:
@@ -21,8 +23,11 @@ class OpenAPI:
         self._encoded: dict[str, tuple[tuple[str, ...], bytes, dict[Any, Any]]] = {}
 
     async def serve(self, request: Request) -> None:
-        """Answer ``/openapi/v3`` and the documents that it lists."""
+        """Answer ``/openapi/v3`` and the documents that it lists, and ``/openapi/v2``."""
         path = request.path.strip("/")
+        if path in _V2:
+            await self._serve_v2(request)
+            return
         if path == _ROOT:
             documents = [(one.group, one.version, self._document(one)[0]) for one in self._table.versions()]
             await request.respond(200, codec.encode(openapi.index(documents)))
@@ -43,11 +48,24 @@ class OpenAPI:
             self._encoded[version.path] = kept
         return kept[1], kept[2]
 
+    async def _serve_v2(self, request: Request) -> None:
+        """As JSON, or in protobuf for those who ask for it: kubectl of old reads nothing else."""
+        protobuf = gnostic.MEDIA_TYPE in request.headers.get("accept", "") or request.path.endswith(".pb-v1")
+        where, served = f"v2 {protobuf}", tuple(sorted(store.info.definition for store in self._table.stores()))
+        kept = self._encoded.get(where)
+        if kept is None or kept[0] != served:
+            document = openapi_v2.document(self._groups())
+            kept = (served, gnostic.encode(document) if protobuf else codec.encode(document), {})
+            self._encoded[where] = kept
+        await request.respond(200, kept[1], gnostic.ANSWERED_TYPE if protobuf else JSON, kept[2])
+
+    def _groups(self) -> Iterator[tuple[str, str, list[OpenAPIResource]]]:
+        for one in self._table.versions():
+            yield one.group, one.version, [_row(info) for info in one.infos]
+
     def overview(self) -> dict[str, Any]:
         """One document of everything, for tools that want a single one."""
-        return openapi.overview(
-            (one.group, one.version, [_row(info) for info in one.infos]) for one in self._table.versions()
-        )
+        return openapi.overview(self._groups())
 
     def page(self) -> str:
         """Every path and what it is for, as a page that needs nothing from elsewhere."""
