@@ -1,0 +1,68 @@
+"""The informers that the controllers share: one watch per resource, whoever reads it.
+
+They run whether this process leads or not, so that a new leader starts with warm caches.
+"""
+
+import asyncio
+from collections.abc import Hashable, Iterator
+from typing import Any, Final
+
+from apimachinery import meta
+from apimachinery.types.coordination_v1 import Lease
+from apimachinery.types.core_v1 import Endpoints, Namespace, Node, Pod, ReplicationController, Service
+from apimachinery.types.objects import KubeObject
+from kube_client import Client, Informer
+
+BY_NAMESPACE: Final = "namespace"
+BY_NODE: Final = "node"
+BY_CONTROLLER: Final = "controller"
+"""Pods by their managing owner's UID."""
+ORPHANS: Final = "orphans"
+"""Pods without a managing owner, by namespace."""
+
+NODE_LEASES: Final = "kube-node-lease"
+
+
+class Informers:
+    def __init__(self, client: Client) -> None:
+        by_namespace = {BY_NAMESPACE: _namespace}
+        self.pods = Informer(
+            client.resource(Pod),
+            indexes={BY_NAMESPACE: _namespace, BY_NODE: _node, BY_CONTROLLER: _controller, ORPHANS: _orphan},
+        )
+        self.nodes = Informer(client.resource(Node))
+        self.node_leases = Informer(client.resource(Lease), namespace=NODE_LEASES)
+        self.namespaces = Informer(client.resource(Namespace))
+        self.services = Informer(client.resource(Service), indexes=by_namespace)
+        self.endpoints = Informer(client.resource(Endpoints))
+        self.replication_controllers = Informer(client.resource(ReplicationController), indexes=by_namespace)
+
+    def __iter__(self) -> Iterator[Informer[Any]]:
+        yield from vars(self).values()
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for informer in self:
+                tasks.create_task(informer.run(), name=f"informer-{informer.name}")
+
+    async def wait(self) -> None:
+        """Return when every cache is whole."""
+        for informer in self:
+            await informer.synced.wait()
+
+
+def _namespace(obj: KubeObject) -> list[Hashable]:
+    return [meta.namespace_of(obj)]
+
+
+def _node(pod: Pod) -> list[Hashable]:
+    return [pod.spec.node_name] if pod.spec.node_name else []
+
+
+def _controller(pod: Pod) -> list[Hashable]:
+    owner = meta.controller_of(pod)
+    return [owner.uid] if owner else []
+
+
+def _orphan(pod: Pod) -> list[Hashable]:
+    return [] if meta.controller_of(pod) else [meta.namespace_of(pod)]

@@ -1,0 +1,109 @@
+"""Gives each node a part of the cluster's pod network, ``spec.podCIDR``.
+
+What is given out is what nodes carry: it is read from the server before the first allocation, so a restart or a new
+leader gives nothing out twice. Writing is a compare-and-set on the node; who comes too late gives its part back.
+"""
+
+import asyncio
+import logging
+from typing import Final
+
+from apimachinery import errors, meta
+from apimachinery.types.core_v1 import Node
+from controller_manager.cidr_set import CidrSet, Network, RangeFull
+from controller_manager.informers import Informers
+from kube_client import Client, EventRecorder, WorkQueue, process
+from kube_client.workqueue import Backoff
+
+log = logging.getLogger(__name__)
+
+LONGEST_BACKOFF: Final = 10.0
+_FULL_RETRY: Final = 30.0
+_READ_RETRY: Final = 1.0
+
+
+class NodeIpamController:
+    """Raises ValueError if nodes' parts would be larger than the cluster's network."""
+
+    def __init__(
+        self, client: Client, informers: Informers, recorder: EventRecorder, cluster: Network, node_mask_size: int
+    ) -> None:
+        self._client = client.resource(Node)
+        self._nodes, self._recorder = informers.nodes, recorder
+        self._cidrs = CidrSet(cluster, node_mask_size)
+        self._holders: dict[str, str] = {}  # CIDR -> node
+        self._queue = WorkQueue[str]("node_ipam", backoff=Backoff(limit=LONGEST_BACKOFF))
+        self._nodes.on_change(self._on_node)
+
+    async def run(self, workers: int) -> None:
+        await self._read()
+        await process(self._queue, self.sync, workers=workers)
+
+    async def _read(self) -> None:
+        """Learn what is given out from the server itself: our cache may be older than a former leader's last word."""
+        while True:
+            try:
+                page = await self._client.list()
+            except errors.ApiError as exc:
+                log.info("nodes: %s; will list again", exc)
+                await asyncio.sleep(_READ_RETRY)
+            else:
+                for node in page.items:
+                    self._occupy(node)
+                return
+
+    async def sync(self, name: str) -> None:
+        """Give one node its part if it has none."""
+        node = self._nodes.get(meta.Key("", name))
+        if node is None or node.spec.pod_cidr or meta.is_being_deleted(node):
+            return
+        try:
+            cidr = self._cidrs.take()
+        except RangeFull as exc:
+            log.warning("%s: %s", name, exc)
+            self._recorder.event(node, "Normal", "CIDRNotAvailable", f"Node {name} status is now: CIDRNotAvailable")
+            self._queue.add_after(name, _FULL_RETRY)
+            return
+        try:
+            await self._assign(node, cidr)
+        except (errors.Timeout, errors.ServiceUnavailable, errors.InternalError):
+            raise  # it may have been written: the part stays taken until the node's next event, or a restart
+        except errors.ApiError:
+            self._cidrs.release(cidr)
+            raise
+
+    async def _assign(self, node: Node, cidr: str) -> None:
+        name = meta.name_of(node)
+        patch = {
+            "metadata": {"uid": meta.uid_of(node), "resourceVersion": node.metadata.resource_version},
+            "spec": {"podCIDR": cidr, "podCIDRs": [cidr]},
+        }
+        written = await self._client.patch(name, patch, kind="merge")
+        self._occupy(written)
+        log.info("%s: pod CIDR %s", name, cidr)
+
+    def _on_node(self, old: Node | None, new: Node | None) -> None:
+        if new is None:
+            if old is not None:
+                self._release(old)
+            return
+        self._occupy(new)
+        if not new.spec.pod_cidr:
+            self._queue.add(meta.name_of(new))
+
+    def _occupy(self, node: Node) -> None:
+        for cidr in _cidrs(node):
+            holder = self._holders.setdefault(cidr, meta.name_of(node))
+            if holder != meta.name_of(node):
+                log.error("%s: pod CIDR %s is also that of node %s", meta.name_of(node), cidr, holder)
+            self._cidrs.occupy(cidr)
+
+    def _release(self, node: Node) -> None:
+        for cidr in _cidrs(node):
+            if self._holders.get(cidr) == meta.name_of(node):
+                del self._holders[cidr]
+                self._cidrs.release(cidr)
+
+
+def _cidrs(node: Node) -> list[str]:
+    return node.spec.pod_cidrs or ([node.spec.pod_cidr] if node.spec.pod_cidr else [])
