@@ -13,7 +13,7 @@ from typing import Any
 from apimachinery import codec, errors, meta
 from apimachinery.types import core_v1
 from kube_client import Client, WorkQueue, process
-from kubelet.status import OWN_CONDITIONS
+from kubelet.conditions import OWN_CONDITIONS
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,8 @@ class _Entry:
     wanted: core_v1.PodStatus
     written: core_v1.PodStatus
     """What the apiserver has, as far as we know."""
+    version: int = 0
+    """The revision of our last write; what the informer shows may be older for a moment."""
     settled: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -61,10 +63,19 @@ class StatusManager:
             entry = self._entries[uid] = _Entry(pod, pod.status, pod.status)
             entry.settled.set()
         entry.pod = pod
-        if status != entry.wanted:
+        if status != entry.wanted or self._is_overwritten(entry):
             entry.wanted = status
             entry.settled.clear()
             self._queue.add(uid)
+
+    @staticmethod
+    def _is_overwritten(entry: _Entry) -> bool:
+        """Whether somebody else changed what is ours to say: the node controller does while this node is silent."""
+        seen = int(entry.pod.metadata.resource_version or 0)
+        if not entry.settled.is_set() or seen <= entry.version or not status_patch(entry.pod.status, entry.wanted):
+            return False
+        entry.written = entry.pod.status
+        return True
 
     async def settled(self, uid: str) -> None:
         """Return when the newest status of a pod is written, or cannot be because the pod is gone."""
@@ -87,7 +98,7 @@ class StatusManager:
         patch = status_patch(entry.written, status)
         if patch:
             try:
-                await self._pods.patch(
+                patched = await self._pods.patch(
                     meta.name_of(entry.pod),
                     {"metadata": {"uid": uid}, "status": patch},
                     namespace=meta.namespace_of(entry.pod),
@@ -101,6 +112,7 @@ class StatusManager:
                     raise  # lost a race with another writer
                 log.info("%s: status not written, another pod has the name: %s", meta.key_of(entry.pod), exc)
             else:
+                entry.version = int(patched.metadata.resource_version or 0)
                 log.debug("%s: status written: %s", meta.key_of(entry.pod), status.phase)
         entry.written = status
         if entry.wanted is status:

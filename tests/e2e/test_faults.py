@@ -98,6 +98,22 @@ def running_names(lab: Lab, node: str) -> set[str]:
 
 
 @pytest.mark.timeout(180)
+def test_a_node_that_was_silent_for_a_while_is_ready_again_with_its_pods(lab: Lab) -> None:
+    lab.apply(sleeper("patient", nodeName="node-2"))
+    lab.kubectl("wait", "--for=condition=Ready", "pod/patient", "--timeout=30s")
+    container = lab.get("pod", "patient")["status"]["containerStatuses"][0]["containerID"]
+    lab.daemon("node-2/kubelet", "pause")
+    try:
+        lab.kubectl("wait", "--for=condition=Ready=Unknown", "node/node-2", "--timeout=90s")
+        lab.kubectl("wait", "--for=condition=Ready=False", "pod/patient", "--timeout=30s")
+    finally:
+        lab.daemon("node-2/kubelet", "continue")
+    lab.kubectl("wait", "--for=condition=Ready", "node/node-2", "pod/patient", "--timeout=60s")
+    assert lab.get("pod", "patient")["status"]["containerStatuses"][0]["containerID"] == container
+    lab.kubectl("delete", "pod", "patient", "--now")
+
+
+@pytest.mark.timeout(180)
 def test_pods_reach_each_other_on_an_engine_that_was_started_without_forwarding(lab: Lab) -> None:
     """Docker then sets the policy of FORWARD to DROP; the kubelet lets the pods' traffic through all the same."""
     lab.daemon("node-2/kubelet", "stop")
