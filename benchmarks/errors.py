@@ -1,0 +1,5 @@
+"""What ends a group of rows: one sentence for the person."""
+
+
+class BenchmarkError(Exception):
+    """This group cannot be measured here, or what it measured is no measurement (requests failed, say)."""
