@@ -6,6 +6,7 @@ a Lease object that it renews; the addresses in the endpoints are those of the l
 
 import asyncio
 import logging
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network
@@ -28,6 +29,7 @@ NAMESPACES: Final = ("kube-system", "default", "kube-public", "kube-node-lease")
 SYSTEM: Final = "kube-system"
 LEASE_SECONDS: Final = 60
 _EVERY: Final = 10.0  # s
+_IDENTITY: Final = re.compile(r"apiserver-(?P<address>\d{1,3}(-\d{1,3}){3})-(?P<port>[1-9]\d{0,4})\Z", re.ASCII)
 _IDENTITY_LABEL: Final = {"apiserver.kubernetes.io/identity": "kube-apiserver"}
 _SELF: Final = User("system:apiserver", groups=("system:masters",))
 
@@ -125,15 +127,19 @@ class Bootstrap:
         store, found = self._store("coordination.k8s.io", "leases"), []
         for stored in store.cache.items(store.info.storage_prefix(SYSTEM))[0]:
             lease: Lease = stored.object
-            fresh = lease.spec.renew_time and _age(lease.spec.renew_time) < LEASE_SECONDS
-            if fresh and meta.labels_of(lease).items() >= _IDENTITY_LABEL.items():
-                *address, port = meta.name_of(lease).removeprefix("apiserver-").split("-")
-                found.append((".".join(address), int(port)))
+            place = _IDENTITY.match(meta.name_of(lease))
+            if place and meta.labels_of(lease).items() >= _IDENTITY_LABEL.items() and _is_fresh(lease):
+                found.append((place["address"].replace("-", "."), int(place["port"])))
         return found
 
 
-def _age(moment: str) -> float:
-    return (datetime.now(UTC) - meta.parse_time(moment)).total_seconds()
+def _is_fresh(lease: Lease) -> bool:
+    """Anybody may write leases, so nothing is taken for granted."""
+    try:
+        age = (datetime.now(UTC) - meta.parse_time(lease.spec.renew_time or "")).total_seconds()
+    except ValueError:
+        return False
+    return age < LEASE_SECONDS
 
 
 def _carrying(current: T | None, obj: T) -> T:

@@ -26,7 +26,7 @@ from apiserver.handlers.table import ResourceTable
 from apiserver.options import ApiserverOptions, EtcdOptions, IdentityOptions, KubeletOptions
 from apiserver.registry.builtin import builtin
 from apiserver.registry.repair import ClaimsRepair
-from apiserver.registry.store import Store
+from apiserver.registry.virtual import store_for
 from apiserver.storage import Etcd, EtcdConfig, Storage
 from component_base.daemon import freeze
 from component_base.health import Health, Unhealthy
@@ -44,7 +44,7 @@ async def serve(options: ApiserverOptions) -> None:
     table, admission = ResourceTable(), Chain()
     ports = range(options.services.service_node_port_range.first, options.services.service_node_port_range.last + 1)
     for info in builtin(options.services.service_cluster_ip_range, ports):
-        table.add(Store(info, storage, admission))
+        table.add(store_for(info, storage, admission))
     admission.use(_plugins(table))  # they look at what the stores hold
     advertised = str(options.serving.advertise_address or _own_address())
     port = options.serving.secure_port

@@ -2,7 +2,8 @@
 
 The one subclass in the house. An application finds in ``scope["extensions"]``:
 - ``tls``: ``{"client_certificate": ClientCertificate | None}`` on a TLS connection, read once per connection;
-- ``upgrade``: an ``Upgrade`` where the request asks for one (WebSocket, SPDY/3.1 alike).
+- ``upgrade``: an ``Upgrade`` where the request asks for one (WebSocket, SPDY/3.1 alike);
+- ``connection``: a ``Connection``, for answers that are written too often to pay for a coroutine each time.
 """
 
 import asyncio
@@ -19,6 +20,9 @@ MAX_HEAD = 1024 * 1024
 
 HEAD_TIMEOUT = 32.0
 """Seconds that a client may take to send them, as in the apiserver."""
+
+_JOINED = 64 * 1024
+"""Bytes of a body up to which copying it is cheaper than a TLS record of its own."""
 
 _MAX_EARLY = 64 * 1024
 """Bytes that a client may send on an upgraded connection before the application has accepted it."""
@@ -47,12 +51,73 @@ def client_certificate(ssl_object: Any) -> ClientCertificate | None:
     return ClientCertificate(common_name, organizations, ssl_object.getpeercert(binary_form=True))
 
 
+class _HeldHead:
+    """The transport of one answer: its head waits for the body that follows in the same turn of the loop.
+
+    One TLS record instead of two for most answers; a head that nothing follows goes by itself.
+    """
+
+    def __init__(self, cycle: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._cycle, self._transport, self._loop = cycle, cycle.transport, loop
+        self._held = b""
+        self._is_first = True
+
+    def write(self, data: bytes) -> None:
+        if self._is_first:
+            self._is_first = False
+            self._held = data
+            self._loop.call_soon(self._flush)
+            return
+        self._cycle.transport = self._transport  # what follows needs nobody in between
+        if self._held and len(data) <= _JOINED:
+            held, self._held = self._held, b""
+            self._transport.write(held + data)
+        else:
+            self._flush()
+            self._transport.write(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def _flush(self) -> None:
+        if self._held:
+            held, self._held = self._held, b""
+            self._transport.write(held)
+
+
+class Connection:
+    """The way straight to the socket, for a streamed answer whose head has been sent.
+
+    What is written must be framed already (chunked encoding). Between writes here and ASGI's ``send`` the order
+    is that of the calls.
+    """
+
+    __slots__ = ("_protocol",)
+
+    def __init__(self, protocol: "HttpProtocol") -> None:
+        self._protocol = protocol
+
+    @property
+    def writable(self) -> bool:
+        """Whether the client keeps up; where it does not, ``send`` waits until it does again."""
+        return not self._protocol.flow.write_paused
+
+    def write(self, framed: bytes) -> None:
+        """Send bytes; ignored once the connection is closed."""
+        if not self._protocol.transport.is_closing():
+            self._protocol.transport.write(framed)
+
+
 class HttpProtocol(HttpToolsProtocol):
     """One connection."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._extensions: dict[str, Any] = {}
+        self._extensions: dict[str, Any] = {"connection": Connection(self)}
         if self.scheme == "https":
             certificate = client_certificate(transport.get_extra_info("ssl_object"))
             self._extensions["tls"] = {"client_certificate": certificate}
@@ -93,6 +158,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._in_head = False
         if not self.parser.should_upgrade():
             super().on_headers_complete()
+            self.cycle.transport = _HeldHead(self.cycle, self.loop)  # type: ignore[assignment]
             return
         self._body_left = _content_length(self.headers)
         upgrade = _ProtocolUpgrade(self, _offered(self.headers))

@@ -2,9 +2,9 @@
 
 A message is a channel's number and bytes of it: stdin 0, stdout 1, stderr 2, error 3, resize 4. Subprotocols:
 ``v5.channel.k8s.io`` (as v4, and 255 with a channel's number closes that channel), ``v4.channel.k8s.io`` (a
-Status on the error channel), ``channel.k8s.io`` (plain text there), ``base64.channel.k8s.io`` (the same in text
-messages: the channel as a digit, base64). ``RemoteCommand`` is what the kubelet sees of a carrier; another
-carrier (SPDY) has its own module and the same methods.
+Status on the error channel), ``channel.k8s.io`` (plain text there), ``v4.base64.channel.k8s.io`` and
+``base64.channel.k8s.io`` (the same in text messages: the channel as a digit, base64). ``RemoteCommand`` is what the
+kubelet sees of a carrier; another carrier (``spdy_remotecommand``) has its own module and the same methods.
 """
 
 import asyncio
@@ -25,7 +25,8 @@ from component_base.websocket import WebSocket
 log = logging.getLogger(__name__)
 
 V5, V4, V1, BASE64 = "v5.channel.k8s.io", "v4.channel.k8s.io", "channel.k8s.io", "base64.channel.k8s.io"
-SUBPROTOCOLS = (V5, V4, V1, BASE64)
+V4_BASE64 = "v4.base64.channel.k8s.io"
+SUBPROTOCOLS = (V5, V4, V4_BASE64, V1, BASE64)
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 
@@ -54,7 +55,7 @@ class RemoteCommand:
     def __init__(self, socket: WebSocket, streams: Streams) -> None:
         self.streams = streams
         self._socket = socket
-        self._text = socket.subprotocol == BASE64
+        self._text = socket.subprotocol in (BASE64, V4_BASE64)
         self._stdin: asyncio.Queue[bytes] = asyncio.Queue(_STDIN_AHEAD)  # an empty element is the end
         self._stdin_ended = not streams.stdin
         self._size: TerminalSize | None = None
@@ -119,7 +120,7 @@ class RemoteCommand:
         """Tell how the command ended (None: with success) and close."""
         status = status or Status(metadata=ListMeta(), status="Success")
         with suppress(ConnectionError):
-            if self._socket.subprotocol in (V4, V5):
+            if self._socket.subprotocol in (V4, V5, V4_BASE64):
                 await self._send(ERROR, codec.encode(status))
             elif status.status != "Success":
                 await self._send(ERROR, (status.message or "").encode())

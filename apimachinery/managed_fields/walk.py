@@ -14,6 +14,7 @@ from apimachinery.schema.definitions import Definition, always_written, definiti
 from apimachinery.schema.shapes import UNTYPED, Form, Shape
 
 _ABSENT: Final = object()
+_PLAIN: Final = frozenset((str, int, bool, float, type(None)))
 
 
 class _Same(list[Any]):
@@ -84,6 +85,12 @@ def everything(shape: Shape, value: Any) -> Fields:
     if is_leaf(shape, value):
         return MEMBER
     fields: Fields = {".": MEMBER}
+    if type(value) is dict:
+        child = shape.child
+        for name, one in value.items():
+            # most values are plain, and those need not be looked at
+            fields[_field(name)] = MEMBER if type(one) in _PLAIN else everything(child(name), one)
+        return fields
     for key, part_shape, part in _parts(shape, value):
         fields[key] = everything(part_shape, part)
     return fields

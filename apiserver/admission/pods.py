@@ -32,12 +32,15 @@ def _for_a_while(key: str) -> Toleration:
     return Toleration(key=key, operator="Exists", effect="NoExecute", toleration_seconds=TOLERATION_SECONDS)
 
 
+SYSTEM_PRIORITIES: Final = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+
+
 class Priority(Plugin):
-    """Every pod has a priority; without a class it is 0, and it may push out those below it."""
+    """Every pod has a priority; it is 0 without one of the two built-in classes, and may push out those below it."""
 
     async def admit(self, attributes: Attributes, obj: Any | None, old: Any | None) -> None:
         if attributes.verb != "create" or not isinstance(obj, Pod):
             return
         if obj.spec.priority is None:
-            obj.spec.priority = 0
+            obj.spec.priority = SYSTEM_PRIORITIES.get(obj.spec.priority_class_name or "", 0)
         obj.spec.preemption_policy = obj.spec.preemption_policy or "PreemptLowerPriority"

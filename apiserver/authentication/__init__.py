@@ -1,8 +1,9 @@
 """Who asks: each authenticator looks for its own kind of credential; the first that finds one decides."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
+
+from msgspec import Struct
 
 from apimachinery import errors
 from apiserver.request import User
@@ -10,8 +11,7 @@ from apiserver.request import User
 ALL_AUTHENTICATED: Final = "system:authenticated"
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(Struct, frozen=True):
     """What of a request may tell who asks."""
 
     headers: Mapping[str, str]

@@ -51,7 +51,7 @@ async def read_object(request: Request, cls: type[T], api_version: str, kind: st
         check_fields(request, data, definition, found)
     obj = codec.decode(data, cls)
     if isinstance(obj, KubeObject):
-        _check_kind(obj, data, api_version, kind)
+        check_kind(obj, api_version, kind)
     return obj
 
 
@@ -86,10 +86,10 @@ async def _as_json(request: Request) -> tuple[bytes, list[str]]:
     )
 
 
-def _check_kind(obj: KubeObject, data: bytes, api_version: str, kind: str) -> None:
-    """A body may leave out what it is; if it says so, it must be what the path says.
+def check_kind(obj: KubeObject, api_version: str, kind: str) -> None:
+    """What is sent may leave out what it is; if it says so, it must be what the path says.
 
-    The types preset both, so a wrong one shows in the decoded object.
+    The types preset both, so a wrong one shows in the decoded object. Raises BadRequest.
     """
     if obj.kind != kind or obj.api_version != api_version:
         if obj.api_version == api_version:

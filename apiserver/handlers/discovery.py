@@ -112,8 +112,9 @@ def _rows(info: ResourceInfo[Any]) -> list[dict[str, Any]]:
         "namespaced": resource.namespaced,
         "kind": resource.kind,
         "verbs": list(info.verbs),
-        "storageVersionHash": _storage_hash(info),
     }
+    if info.answer is None:
+        main["storageVersionHash"] = _storage_hash(info)
     if info.short_names:
         main["shortNames"] = list(info.short_names)
     if info.categories:
@@ -123,7 +124,8 @@ def _rows(info: ResourceInfo[Any]) -> list[dict[str, Any]]:
 
 def _storage_hash(info: ResourceInfo[Any]) -> str:
     """Tells storage migrators when the stored form changes: kinds are stored as they are served."""
-    text = f"{info.resource.group}/{info.resource.version}/{info.resource.kind}"
+    stored = info.stored_as.info.resource if info.stored_as else info.resource
+    text = f"{stored.group}/{stored.version}/{stored.kind}"
     return base64.b64encode(hashlib.sha256(text.encode()).digest()[:8]).decode()
 
 
@@ -135,8 +137,9 @@ def _subresource_row(info: ResourceInfo[Any], name: str, one: Subresource) -> di
         "kind": one.kind or info.resource.kind,
         "verbs": list(one.verbs),
     }
-    if one.view is not None:
-        row.update(group=one.view.group, version=one.view.version)
+    if one.foreign is not None:
+        group, version, kind = one.foreign
+        row.update(group=group, version=version, kind=kind)
     return row
 
 
@@ -157,9 +160,7 @@ def _aggregated_row(info: ResourceInfo[Any]) -> dict[str, Any]:
         row["subresources"] = [
             {
                 "subresource": name,
-                "responseKind": _kind(one.view.group, one.view.version, one.view.kind)
-                if one.view
-                else _kind(resource.group, resource.version, one.kind or resource.kind),
+                "responseKind": _kind(*(one.foreign or (resource.group, resource.version, one.kind or resource.kind))),
                 "verbs": list(one.verbs),
             }
             for name, one in sorted(info.subresources.items())

@@ -6,8 +6,9 @@ Generated routes would be tried one after the other; six hundred of them cost mo
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
+
+from msgspec import Struct
 
 from apimachinery import errors
 from apiserver.authorization import Authorizer
@@ -18,7 +19,7 @@ from apiserver.handlers.negotiation import negotiate
 from apiserver.handlers.rendering import renderer
 from apiserver.handlers.table import ResourceTable
 from apiserver.handlers.verbs import Call
-from apiserver.registry.resource import Subresource
+from apiserver.registry.resource import ResourceInfo, Subresource
 from apiserver.registry.store import Store
 from apiserver.request import Attributes, User
 
@@ -46,8 +47,7 @@ class Connector(Protocol):
     async def connect(self, call: Call, rest: Sequence[str]) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a path leads: what of ``/apis/<group>/<version>/...`` it names."""
 
     group: str
@@ -95,13 +95,15 @@ class ApiEndpoint:
         if place is None:
             attributes = Attributes(user, request.method.lower(), request.path)
             await self._authorizer.authorize(attributes)
+            if request.method not in ("GET", "HEAD"):
+                raise _not_allowed()
             await self._discovery.serve(request, parts)
             return
         store = self._table.find(place.group, place.version, place.resource)
-        if store is None:
+        if store is None or not _scope_fits(place, store.info):
             raise errors.NotFound("the server could not find the requested resource")
         subresource = self._subresource(store, place)
-        verb = _verb(request, place, subresource)
+        verb = _verb(request, place, store.info, subresource)
         attributes = _attributes(request, user, place, verb)
         await self._authorizer.authorize(attributes)
         out = renderer(request, store.info, negotiate(request.headers.get("accept", "")))
@@ -140,19 +142,28 @@ class ApiEndpoint:
         return found
 
 
-def _verb(request: Request, place: Place, subresource: Subresource | None) -> str:
+def _scope_fits(place: Place, info: ResourceInfo[Any]) -> bool:
+    """Objects lie in a namespace or in none; only collections of all namespaces are read without naming one."""
+    if place.resource == "namespaces":
+        return True
+    if not info.resource.namespaced:
+        return not place.namespace
+    return bool(place.namespace) or not place.name
+
+
+def _verb(request: Request, place: Place, info: ResourceInfo[Any], subresource: Subresource | None) -> str:
     """Raises MethodNotAllowed if the place does not take the method."""
-    if subresource is not None and subresource.connect:
-        if request.method not in ("GET", "POST"):
-            raise _not_allowed()
-        return "connect"
     method = "GET" if request.method == "HEAD" else request.method
     verb = (_OF_OBJECTS if place.name else _OF_COLLECTIONS).get(method)
-    if verb == "create" and place.name and subresource is None:
-        verb = None
     if verb == "list" and request.flag("watch"):
         verb = "watch"
-    if verb is None:
+    if subresource is not None:
+        if verb is None or verb not in subresource.verbs:
+            raise _not_allowed()
+        return "connect" if subresource.connect else verb
+    if verb is None or verb not in info.verbs or (verb == "create" and place.name):
+        raise _not_allowed()
+    if info.resource.namespaced and not place.namespace and verb not in ("list", "watch"):
         raise _not_allowed()
     return verb
 

@@ -2,7 +2,6 @@
 
 import gzip
 from collections.abc import Mapping
-from functools import cached_property
 from io import BytesIO
 from typing import Any, Final
 from urllib.parse import parse_qs
@@ -12,7 +11,11 @@ from apimachinery.types.meta_v1 import Status
 
 BODY_LIMIT: Final = 3 * 1024 * 1024  # bytes, as the apiserver of Kubernetes has it
 _GZIP_FROM: Final = 128 * 1024  # bytes; below this compressing costs more than it saves
+_WARNINGS_LIMIT: Final = 4096  # characters of all warnings of an answer, as in Kubernetes
+_WARNING_LIMIT: Final = 256
 JSON: Final = "application/json"
+
+_NO_QUERY: Final[Mapping[str, list[str]]] = {}
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -30,25 +33,31 @@ class Request:
         """What the client should be told whatever the answer is: ``Warning`` headers."""
         self.code = 0
         """The status that was sent; 0 before."""
+        self._body: bytes | None = None
+        self._headers: Mapping[str, str] | None = None
+        self._query: Mapping[str, str] | None = None
+        self._query_lists: Mapping[str, list[str]] | None = None
 
-    @cached_property
+    # not cached_property: in Python 3.11 that takes a lock, which costs more than what is done under it
+
+    @property
     def query(self) -> Mapping[str, str]:
         """Query parameters; of one that stands several times, the first."""
-        return {name: values[0] for name, values in self.query_lists.items()}
+        if self._query is None:
+            self._query = {name: values[0] for name, values in self.query_lists.items()}
+        return self._query
 
-    @cached_property
+    @property
     def query_lists(self) -> Mapping[str, list[str]]:
-        raw = self.scope["query_string"]
-        if not raw:
-            return {}
-        try:
-            return parse_qs(raw.decode(), keep_blank_values=True, max_num_fields=1000)
-        except ValueError as fault:
-            raise errors.BadRequest(f"the query cannot be read: {fault}") from fault
+        if self._query_lists is None:
+            self._query_lists = _parsed(self.scope["query_string"])
+        return self._query_lists
 
-    @cached_property
+    @property
     def headers(self) -> Mapping[str, str]:
-        return {name.decode("latin-1"): value.decode("latin-1") for name, value in self.scope["headers"]}
+        if self._headers is None:
+            self._headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in self.scope["headers"]}
+        return self._headers
 
     def flag(self, name: str) -> bool:
         """A boolean parameter: present and empty counts as true, as in Go's clients."""
@@ -69,7 +78,12 @@ class Request:
         return int(value)
 
     async def body(self) -> bytes:
-        """The whole body. Raises RequestEntityTooLarge above ``BODY_LIMIT``."""
+        """The whole body, uncompressed. Raises RequestEntityTooLarge above ``BODY_LIMIT``."""
+        if self._body is None:
+            self._body = await self._read_body()
+        return self._body
+
+    async def _read_body(self) -> bytes:
         declared = self.headers.get("content-length", "0")
         if declared.isdecimal() and int(declared) > BODY_LIMIT:
             raise _too_large()
@@ -107,7 +121,8 @@ class Request:
     async def start(self, code: int, headers: Headers) -> None:
         """Send the head of an answer."""
         self.code = code
-        headers += [(b"warning", _warning(text)) for text in self.warnings]
+        if self.warnings:
+            headers += [(b"warning", _warning(text)) for text in _bounded(self.warnings)]
         headers.append((b"cache-control", b"no-cache, private"))
         await self._send({"type": "http.response.start", "status": code, "headers": headers})
 
@@ -126,6 +141,15 @@ class Request:
         headers.append((b"content-length", str(len(body)).encode()))
         await self.start(error.code, headers)
         await self._send({"type": "http.response.body", "body": body})
+
+
+def _parsed(query: bytes) -> Mapping[str, list[str]]:
+    if not query:
+        return _NO_QUERY
+    try:
+        return parse_qs(query.decode(), keep_blank_values=True, max_num_fields=1000)
+    except ValueError as fault:
+        raise errors.BadRequest(f"the query cannot be read: {fault}") from fault
 
 
 def success(details: Any = None) -> bytes:
@@ -156,6 +180,13 @@ def _compressed(body: bytes, memo: dict[Any, Any] | None) -> bytes:
     if kept is None:
         kept = memo["gzip"] = gzip.compress(body, compresslevel=1)
     return kept
+
+
+def _bounded(warnings: list[str]) -> list[str]:
+    """What fits into an answer's head: clients refuse more. Long ones are cut before any is left out."""
+    if sum(map(len, warnings)) > _WARNINGS_LIMIT:
+        warnings = [text[:_WARNING_LIMIT] for text in warnings]
+    return warnings[: _WARNINGS_LIMIT // _WARNING_LIMIT]
 
 
 def _warning(text: str) -> bytes:

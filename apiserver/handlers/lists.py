@@ -25,6 +25,7 @@ from apiserver.storage import Stored
 
 _TOKEN_VERSION: Final = "meta.k8s.io/v1"
 _KEEP_SECONDS: Final = 10.0  # a prebuilt list is not served for longer: its revision must not grow too old
+_KEPT_BODIES: Final = 64  # namespaces whose lists are kept
 _PAGE: Final = 500
 
 
@@ -167,8 +168,18 @@ async def _prebuilt(request: Request, store: Store[Any], prefix: str, not_older:
     ):
         metadata = _metadata(cache.revision, "", None)
         body = Renderer(store.info, Form()).many(cache.items(prefix)[0], metadata)
-        kept = store.bodies[prefix] = _Prebuilt(cache.changed_at(prefix), cache.revision, now, body, {})
+        kept = _Prebuilt(cache.changed_at(prefix), cache.revision, now, body, {})
+        _keep(store.bodies, prefix, kept)
     await request.respond(200, kept.body, memo=kept.memo)
+
+
+def _keep(bodies: dict[str, _Prebuilt], prefix: str, body: _Prebuilt) -> None:
+    """Keep one body, and let go of those that nobody may be served any more."""
+    oldest = body.made_at - _KEEP_SECONDS
+    for outdated in [at for at, kept in bodies.items() if kept.made_at < oldest]:
+        del bodies[outdated]
+    if len(bodies) < _KEPT_BODIES:
+        bodies[prefix] = body
 
 
 def _metadata(revision: int, next_key: str, remaining: int | None) -> dict[str, Any]:
@@ -187,6 +198,6 @@ def _decoded(token: str) -> _Token:
         decoded = msgspec.json.decode(raw, type=_Token)
     except (binascii.Error, ValueError, msgspec.DecodeError) as fault:
         raise errors.BadRequest(f"continue key is not valid: {fault}") from fault
-    if decoded.v != _TOKEN_VERSION or decoded.rv <= 0 or decoded.start.startswith("/"):
+    if decoded.v != _TOKEN_VERSION or not 0 < decoded.rv < 2**63 or decoded.start.startswith("/"):
         raise errors.BadRequest("continue key is not valid: it was not made by this server")
     return decoded

@@ -1,4 +1,4 @@
-"""Streams of a pod's node: logs as they are written, exec over an upgraded connection.
+"""Streams of a pod's node: logs as they are written; exec, attach and port-forward over an upgraded connection.
 
 The apiserver shows the kubelet a certificate of its own. It reads nothing of what goes through an upgraded
 connection: whatever client and kubelet agreed on (WebSocket, SPDY) passes as bytes.
@@ -45,14 +45,9 @@ class NodeProxy:
         self._nodes, self._tls = nodes, tls
 
     async def connect(self, call: Call, rest: Sequence[str]) -> None:
+        """Serve ``log``, ``exec``, ``attach`` or ``portforward`` of a pod. Raises NotFound, BadRequest."""
         pod: Pod = (await call.store.get(call.key)).object
-        container = _container(pod, call.request.query.get("container", ""))
-        place = "/".join(quote(part, safe="") for part in (call.key.namespace, call.key.name, container))
-        if call.attributes.subresource == "log":
-            query = {name: call.request.query[name] for name in _LOG_PARAMETERS if name in call.request.query}
-            await self._relay(call, pod, f"/containerLogs/{place}?{urlencode(query)}")
-        else:
-            await self._relay(call, pod, f"/exec/{place}?{_exec_query(call.request)}")
+        await self._relay(call, pod, _target(call.request, call.attributes.subresource, pod))
 
     async def _relay(self, call: Call, pod: Pod, target: str) -> None:
         address = self._address(pod)
@@ -99,6 +94,19 @@ class NodeProxy:
             raise errors.ServiceUnavailable(
                 f"the kubelet at {address.host}:{address.port} cannot be reached: {fault}"
             ) from fault
+
+
+def _target(request: Request, subresource: str, pod: Pod) -> str:
+    """The kubelet's own path and query for what the API calls a subresource."""
+    place = "/".join(quote(part, safe="") for part in meta.key_of(pod))
+    if subresource == "portforward":
+        ports = [("port", port) for one in request.query_lists.get("ports", ()) for port in one.split(",")]
+        return f"/portForward/{place}?{urlencode(ports)}"
+    container = quote(_container(pod, request.query.get("container", "")), safe="")
+    if subresource == "log":
+        query = {name: request.query[name] for name in _LOG_PARAMETERS if name in request.query}
+        return f"/containerLogs/{place}/{container}?{urlencode(query)}"
+    return f"/{subresource}/{place}/{container}?{_exec_query(request)}"
 
 
 def _container(pod: Pod, wanted: str) -> str:

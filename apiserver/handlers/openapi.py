@@ -84,9 +84,9 @@ def _row(info: ResourceInfo[Any]) -> OpenAPIResource:
     subresources = [
         OpenAPISubresource(
             name,
-            one.view.kind if one.view else one.kind or resource.kind,
+            one.foreign[2] if one.foreign else one.kind or resource.kind,
             one.verbs,
-            (one.view.group, one.view.version) if one.view else None,
+            one.foreign[:2] if one.foreign else None,
         )
         for name, one in sorted(info.subresources.items())
     ]

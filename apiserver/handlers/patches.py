@@ -7,8 +7,8 @@ from apimachinery.field_check import strict_error, unknown
 from apimachinery.managed_fields import apply
 from apimachinery.schema.definitions import definition_name
 from apimachinery.types.objects import KubeObject
-from apiserver.handlers.body import field_validation, media_type, read_document
-from apiserver.handlers.verbs import Call
+from apiserver.handlers.body import check_kind, field_validation, media_type, read_document
+from apiserver.handlers.verbs import Call, check_name, check_namespace
 
 APPLY: Final = "application/apply-patch+yaml"
 ACCEPTED: Final = (*patch.MEDIA_TYPES, APPLY)
@@ -64,7 +64,6 @@ async def _apply(call: Call) -> None:
             reset=call.store.info.reset_fields(call.attributes.subresource),
         )
         obj = _read(call, merged, current)
-        obj.metadata.name = obj.metadata.name or call.key.name
         obj.metadata.managed_fields = managed or None
         return obj
 
@@ -94,6 +93,9 @@ def _read(call: Call, document: dict[str, Any], current: Any) -> Any:
     _check_fields(call, document)
     if call.view is None:
         obj: KubeObject = codec.from_builtins(document, call.store.info.type)
+        check_kind(obj, _api_version(call), _kind(call))
+        check_namespace(call, obj)
+        check_name(call, obj)
         return obj
     view = codec.from_builtins(document, call.view.type)
     obj = codec.copy(current)

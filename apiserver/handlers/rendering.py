@@ -5,7 +5,6 @@ columns of the resource's row, or PartialObjectMetadata.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -22,8 +21,7 @@ from apiserver.storage import Stored
 INCLUDE_OBJECT: Final = ("None", "Metadata", "Object")
 
 
-@dataclass(frozen=True, slots=True)
-class Renderer:
+class Renderer(msgspec.Struct, frozen=True):
     """How one request's objects are written."""
 
     info: ResourceInfo[Any]
@@ -69,6 +67,15 @@ class Renderer:
         if self.form.shape:
             return codec.encode(self.partial(stored))
         return stored.data
+
+    def bookmark(self, metadata: dict[str, Any]) -> bytes:
+        """What a bookmark carries: an object of the form that the stream has, with nothing but its metadata."""
+        if self.form.shape == "Table":
+            return codec.encode(self.table([], {"resourceVersion": metadata["resourceVersion"]}))
+        kind, version = self.info.resource.kind, self.info.resource.api_version
+        if self.form.shape:
+            kind, version = "PartialObjectMetadata", self._meta_version
+        return codec.encode({"kind": kind, "apiVersion": version, "metadata": metadata})
 
     def table(self, items: Sequence[Stored[Any]], metadata: dict[str, Any]) -> dict[str, Any]:
         columns = self.info.columns

@@ -32,6 +32,10 @@ class Selection:
             return False
         return not self.labels.requirements or self.labels.matches(obj.metadata.labels or {})
 
+    def is_only(self, field: str) -> bool:
+        """Whether one value of one field is all that is asked for."""
+        return not self.labels.requirements and len(self.fields.requirements) == 1 and self.exact(field) is not None
+
     def exact(self, field: str) -> str | None:
         return self.fields.exact(field)
 

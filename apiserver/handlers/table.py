@@ -50,8 +50,9 @@ class ResourceTable:
         return GroupVersion(group, version, stores) if stores is not None else None
 
     def versions(self) -> Iterator[GroupVersion]:
-        """The core group first, the others by name."""
-        for (group, version), stores in sorted(self._versions.items()):
+        """The core group first, the others by name; of one group the newest version first: clients prefer it."""
+        newest_first = sorted(self._versions.items(), key=lambda item: item[0][1], reverse=True)
+        for (group, version), stores in sorted(newest_first, key=lambda item: item[0][0]):
             yield GroupVersion(group, version, stores)
 
     def groups(self) -> dict[str, list[str]]:

@@ -1,8 +1,10 @@
 """The verbs on resources: from a request to the registry and back to an answer."""
 
 import asyncio
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from apimachinery import codec, errors, meta
 from apimachinery.meta import Key
@@ -16,17 +18,16 @@ from apiserver.handlers.rendering import Renderer, encoded
 from apiserver.handlers.selection import selection
 from apiserver.handlers.watches import Watch
 from apiserver.registry import deletion
-from apiserver.registry.resource import PostedChange, Subresource, View
+from apiserver.registry.resource import PostedAction, PostedChange, Subresource, View
 from apiserver.registry.store import Change, Store
-from apiserver.registry.strategy import Strategy
+from apiserver.registry.strategy import PostedStrategy, Strategy
 from apiserver.request import Attributes
 from apiserver.storage import Stored
 
 _AT_ONCE: Final = 16  # deletes of a collection that are under way together
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """A request that has been understood: what it is about, and how its answer is to look."""
 
     request: Request
@@ -79,9 +80,12 @@ async def create(call: Call) -> None:
     if call.subresource is not None and call.subresource.create is not None:
         await _post_change(call, call.subresource.create)
         return
+    if call.subresource is not None and call.subresource.action is not None:
+        await _post_action(call, call.subresource.action)
+        return
     resource = call.store.info.resource
     obj = await read_object(call.request, call.store.info.type, resource.api_version, resource.kind)
-    _check_namespace(call, obj)
+    check_namespace(call, obj)
     call.request.warnings.extend(call.store.info.strategy.warnings(obj))
     await call.answer(201, await call.store.create(call.attributes, obj))
 
@@ -98,8 +102,20 @@ async def _post_change(call: Call, change: PostedChange) -> None:
         change.apply(obj, posted)
         return obj
 
-    await call.store.update(call.attributes, call.key, apply, Strategy())
+    await call.store.update(call.attributes, call.key, apply, PostedStrategy())
     await call.request.respond(201, success())
+
+
+async def _post_action(call: Call, action: PostedAction) -> None:
+    blank = action.type()
+    version, kind = blank.api_version or "", blank.kind or ""
+    posted = await read_object(call.request, action.type, version, kind)
+    answer = await action.run(call.store, call.attributes, call.key, posted)
+    if answer is None:
+        await call.request.respond(201, success())
+        return
+    form = Form(call.out.form.media_type)
+    await call.request.respond(201, encoded(codec.encode(answer), form, version, kind), form.media_type)
 
 
 async def update(call: Call) -> None:
@@ -107,12 +123,12 @@ async def update(call: Call) -> None:
     if view is not None:
         version = f"{view.group}/{view.version}"
         sent: Any = await read_object(call.request, view.type, version, view.kind)
-        _check_name(call, sent)
+        check_name(call, sent)
         await _written(call, lambda current: _through(view, current, sent))
         return
     obj: Any = await read_object(call.request, call.store.info.type, resource.api_version, resource.kind)
-    _check_namespace(call, obj)
-    _check_name(call, obj)
+    check_namespace(call, obj)
+    check_name(call, obj)
     call.request.warnings.extend(call.store.info.strategy.warnings(obj))
     await _written(call, lambda current: codec.copy(obj))
 
@@ -131,7 +147,8 @@ def _through(view: View, current: Any, sent: Any) -> Any:
     return obj
 
 
-def _check_namespace(call: Call, obj: KubeObject) -> None:
+def check_namespace(call: Call, obj: KubeObject) -> None:
+    """Raises BadRequest if the object says that it lies elsewhere."""
     wanted, sent = call.attributes.namespace, obj.metadata.namespace
     if sent and sent != wanted and call.store.info.resource.namespaced:
         raise errors.BadRequest(
@@ -140,7 +157,8 @@ def _check_namespace(call: Call, obj: KubeObject) -> None:
         )
 
 
-def _check_name(call: Call, obj: KubeObject) -> None:
+def check_name(call: Call, obj: KubeObject) -> None:
+    """An object that is sent to its own path may leave its name out. Raises BadRequest if it says another."""
     name = obj.metadata.name
     if not name:
         obj.metadata.name = call.key.name
@@ -149,8 +167,8 @@ def _check_name(call: Call, obj: KubeObject) -> None:
 
 
 async def delete(call: Call) -> None:
-    options = await _delete_options(call)
-    outcome = await deletion.delete(call.store, call.attributes, call.key, options)
+    options, attributes = await _delete_options(call)
+    outcome = await deletion.delete(call.store, attributes, call.key, options)
     if outcome.gone and not call.store.info.strategy.returns_deleted:
         resource = call.store.info.resource
         uid = meta.uid_of(outcome.stored.object)
@@ -162,7 +180,7 @@ async def delete(call: Call) -> None:
 
 async def delete_collection(call: Call) -> None:
     """Delete what is selected, many at a time; what others delete meanwhile is no fault."""
-    options = await _delete_options(call)
+    options, attributes = await _delete_options(call)
     chosen = selection(call.request, call.store.info)
     await call.store.cache.wait_current()
     prefix = call.store.info.storage_prefix(call.attributes.namespace)
@@ -173,7 +191,7 @@ async def delete_collection(call: Call) -> None:
         async with places:
             try:
                 key = meta.key_of(stored.object)
-                return (await deletion.delete(call.store, call.attributes, key, options)).stored
+                return (await deletion.delete(call.store, attributes, key, options)).stored
             except errors.NotFound:
                 return None
 
@@ -182,10 +200,10 @@ async def delete_collection(call: Call) -> None:
     await call.request.respond(200, call.out.many(deleted, metadata), call.out.media_type)
 
 
-async def _delete_options(call: Call) -> DeleteOptions:
-    """From the body, or from the query where there is none."""
+async def _delete_options(call: Call) -> tuple[DeleteOptions, Attributes]:
+    """From the body, or from the query where there is none; with the attributes that follow from them."""
     request = call.request
-    if int(request.headers.get("content-length") or 0) or "transfer-encoding" in request.headers:
+    if await request.body():
         options = await read_object(request, DeleteOptions, "v1", "DeleteOptions")
     else:
         options = DeleteOptions(
@@ -197,4 +215,6 @@ async def _delete_options(call: Call) -> DeleteOptions:
         raise errors.BadRequest('dryRun: Unsupported value: supported values: "All"')
     if (options.grace_period_seconds or 0) < 0:
         raise errors.BadRequest("gracePeriodSeconds: Invalid value: must be greater than or equal to 0")
-    return options
+    # kubectl asks for a rehearsal in the body, other verbs do in the query
+    dry_run = call.attributes.dry_run or bool(options.dry_run)
+    return options, replace(call.attributes, dry_run=dry_run)

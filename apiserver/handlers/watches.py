@@ -19,6 +19,7 @@ from apiserver.handlers.rendering import Renderer
 from apiserver.handlers.selection import Selection
 from apiserver.registry.store import Store
 from apiserver.storage import Event, EventType, Lagged, Stored, Subscription
+from component_base.http_protocol import Connection
 
 _SHORTEST: Final = 1800.0  # s that a watch is kept open when the client does not say; upstream's minimum
 _BOOKMARK_EVERY: Final = 60.0
@@ -36,14 +37,22 @@ class Watch:
     def __init__(self, request: Request, store: Store[Any], namespace: str, chosen: Selection, out: Renderer) -> None:
         self._request, self._store, self._namespace = request, store, namespace
         self._chosen, self._out = chosen, out
-        self._plain = chosen.everything and out.is_plain
+        self._selects_all = chosen.everything or self._names_one
+        self._connection: Connection = request.scope["extensions"]["connection"]
         self._bookmarks = request.flag("allowWatchBookmarks")
         asked = request.integer("timeoutSeconds")
         self._timeout = float(asked) if asked else _SHORTEST * (1 + random.random())
 
     async def run(self) -> None:
         """Stream until the client leaves, the time is up or the server stops."""
-        subscription, initial = await self._open()
+        if self._out.media_type != JSON:
+            raise errors.NotAcceptable(f"only the following media types are accepted: {JSON}, {JSON};stream=watch")
+        try:
+            subscription, initial = await self._open()
+        except errors.Expired as fault:  # told in the stream, where every client looks for it
+            await self._request.start(200, [(b"content-type", JSON.encode())])
+            await self._request.chunk(_line("ERROR", codec.encode(fault.status())), more=False)
+            return
         with subscription, metrics.watching(self._store.info.resource):
             ending = self._end_with(subscription)
             try:
@@ -60,10 +69,7 @@ class Watch:
         cache, query = self._store.cache, self._request.query
         revision = parse_revision(query.get("resourceVersion", ""))
         wants_initial = self._request.flag("sendInitialEvents")
-        if wants_initial and query.get("resourceVersionMatch") != "NotOlderThan":
-            raise errors.invalid("ListOptions", "meta.k8s.io", "", [_MATCH.forbidden(
-                'sendInitialEvents requires setting resourceVersionMatch to "NotOlderThan"'
-            )])  # fmt: skip
+        _check_match(query.get("resourceVersionMatch"), decides="sendInitialEvents" in query)
         if revision is None:
             await cache.wait_current()
         else:
@@ -80,6 +86,11 @@ class Watch:
         if name is not None and (self._namespace or not info.resource.namespaced):
             return info.storage_key(Key(self._namespace, name))
         return info.storage_prefix(self._namespace)
+
+    @property
+    def _names_one(self) -> bool:
+        """Whether the selection is one object's name and nothing else, so that the prefix says it all."""
+        return self._chosen.is_only("metadata.name") and not self._prefix.endswith("/")
 
     def _present(self) -> list[Stored[Any]]:
         prefix = self._prefix
@@ -113,32 +124,55 @@ class Watch:
     async def _stream(self, subscription: Subscription[Any]) -> None:
         loop = asyncio.get_running_loop()
         end = loop.time() + self._timeout
-        bookmark_at = loop.time() + _BOOKMARK_EVERY if self._bookmarks else end
-        while (now := loop.time()) < end:
-            try:
-                events = await subscription.next(timeout=max(0.0, min(end, bookmark_at) - now))
-            except _Left:
+        while (left := end - loop.time()) > 0:
+            pause = min(left, _BOOKMARK_EVERY) if self._bookmarks else left
+            if not await self._deliver(subscription, pause):
                 return
-            except Lagged:
-                return  # a plain end lets the client resume from what it has; an error would make it list
-            except errors.ApiError as fault:
-                await self._request.chunk(_line("ERROR", codec.encode(fault.status())))
-                return
-            if events and (data := b"".join(self._lines(events))):
-                await self._request.chunk(data)
-            if self._bookmarks and loop.time() >= bookmark_at:
+            if self._bookmarks:
                 await self._request.chunk(self._bookmark(subscription.revision))
-                bookmark_at = loop.time() + _BOOKMARK_EVERY
-        if self._bookmarks:
-            await self._request.chunk(self._bookmark(subscription.revision))
+
+    async def _deliver(self, subscription: Subscription[Any], seconds: float) -> bool:
+        """Pass events on for some time; False if the stream is over before that."""
+        is_time = False
+
+        def ring() -> None:
+            nonlocal is_time
+            is_time = True
+            subscription.wake()
+
+        # one timer for all of it: one for each batch of events would cost a tenth of delivering it
+        timer = asyncio.get_running_loop().call_later(seconds, ring)
+        try:
+            while not is_time:
+                subscription.hand_to(self._hand_over)
+                events = await subscription.next()
+                if data := b"".join(self._lines(events)):
+                    await self._request.chunk(data)
+        except (_Left, Lagged):
+            return False  # after Lagged, too: a plain end lets the client resume from what it has
+        except errors.ApiError as fault:
+            await self._request.chunk(_line("ERROR", codec.encode(fault.status())))
+            return False
+        finally:
+            timer.cancel()
+        return True
+
+    def _hand_over(self, event: Event[Any]) -> bool:
+        """Write one event the moment it happens; False if the client does not keep up, and it has to wait."""
+        if not self._connection.writable:
+            return False
+        kind = event.type if self._selects_all else self._kind(event)
+        if kind is not None:
+            if self._out.is_plain:
+                self._connection.write(event.chunk(kind))
+            else:
+                line = _line(kind, self._out.shown(event.shown(kind)))
+                self._connection.write(b"%x\r\n%b\r\n" % (len(line), line))
+        return True
 
     def _lines(self, events: Iterable[Event[Any]]) -> Iterable[bytes]:
-        if self._plain:
-            for event in events:
-                yield event.line(event.type)
-            return
         for event in events:
-            kind = self._kind(event)
+            kind = event.type if self._selects_all else self._kind(event)
             if kind is not None:
                 yield event.line(kind) if self._out.is_plain else _line(kind, self._out.shown(event.shown(kind)))
 
@@ -151,14 +185,21 @@ class Watch:
         return "DELETED" if before else None
 
     def _bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> bytes:
-        resource = self._store.info.resource
         metadata: dict[str, Any] = {"resourceVersion": str(revision), "creationTimestamp": None}
         if annotations:
             metadata["annotations"] = annotations
-        return _line(
-            "BOOKMARK",
-            codec.encode({"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}),
-        )
+        return _line("BOOKMARK", self._out.bookmark(metadata))
+
+
+def _check_match(match: str | None, *, decides: bool) -> None:
+    """``resourceVersionMatch`` goes with ``sendInitialEvents``, and nothing else does."""
+    if decides and match != "NotOlderThan":
+        why = 'sendInitialEvents requires setting resourceVersionMatch to "NotOlderThan"'
+    elif match and not decides:
+        why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+    else:
+        return
+    raise errors.invalid("ListOptions", "meta.k8s.io", "", [_MATCH.forbidden(why)])
 
 
 def _line(kind: str, data: bytes) -> bytes:

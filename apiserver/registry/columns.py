@@ -51,7 +51,10 @@ def since(moment: str | None) -> str:
     """How long ago, as kubectl shortens it."""
     if not moment:
         return "<unknown>"
-    return duration((datetime.now(UTC) - meta.parse_time(moment)).total_seconds())
+    try:
+        return duration((datetime.now(UTC) - meta.parse_time(moment)).total_seconds())
+    except ValueError:  # a day that no month has
+        return "<invalid>"
 
 
 def duration(seconds: float) -> str:

@@ -38,27 +38,26 @@ async def delete(store: Store[T], attributes: Attributes, key: Key, options: Del
         BadRequest: the options contradict themselves or name an unknown policy.
     """
     finalizer = _propagation(options)
-    storage_key = store.info.storage_key(key)
-    current = store.cache.get(storage_key) if store.cache.is_loaded else None
-    fresh = current is None
-    if current is None:
-        current = await store.freshest(key)
+    current, is_fresh = await store.first_look(key, attributes)
     for _ in range(_ATTEMPTS):
         if current is None:
             raise store.not_found(key)
         try:
             _check_preconditions(store, key, current, options)
-        except errors.Conflict:
-            if fresh:
-                raise
-            current, fresh = await store.freshest(key), True
-            continue
-        await store.admission.admit(attributes, None, current.object)
-        await store.admission.validate(attributes, None, current.object)
-        try:
-            return await _step(store, attributes, current, options, finalizer)
+            await store.admission.admit(attributes, None, current.object)
+            await store.admission.validate(attributes, None, current.object)
+            outcome = await _step(store, attributes, current, options, finalizer)
         except StorageConflict as conflict:
-            current, fresh = conflict.current, True
+            current, is_fresh = conflict.current, True
+        except errors.ApiError:
+            if is_fresh:
+                raise
+            current, is_fresh = await store.freshest(key), True
+        else:
+            if is_fresh or outcome.stored is not current or outcome.gone:
+                return outcome
+            # nothing was to be done, judging by a cache that may be behind
+            current, is_fresh = await store.freshest(key), True
     raise store.conflict(key, "it changes too fast to be deleted; try again")
 
 
@@ -116,9 +115,12 @@ def _hastens(obj: KubeObject, deletion: Deletion) -> bool:
 def _mark(store: Store[T], obj: T, deletion: Deletion, finalizer: str | None) -> None:
     metadata = obj.metadata
     first = metadata.deletion_timestamp is None
-    grace = deletion.grace_seconds if deletion.graceful else 0
-    if first or grace < (metadata.deletion_grace_period_seconds or 0):
-        metadata.deletion_timestamp = meta.format_time(datetime.now(UTC) + timedelta(seconds=grace))
+    grace, granted = deletion.grace_seconds if deletion.graceful else 0, metadata.deletion_grace_period_seconds or 0
+    if first or grace < granted:
+        asked_at = datetime.now(UTC)
+        if metadata.deletion_timestamp is not None:  # a shorter time counts from the first delete, too
+            asked_at = meta.parse_time(metadata.deletion_timestamp) - timedelta(seconds=granted)
+        metadata.deletion_timestamp = meta.format_time(asked_at + timedelta(seconds=grace))
         metadata.deletion_grace_period_seconds = grace
     if first and store.info.strategy.counts_generations:
         metadata.generation = (metadata.generation or 0) + 1

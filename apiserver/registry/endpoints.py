@@ -7,6 +7,7 @@ from typing import Final
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import EndpointAddress, EndpointPort, Endpoints
 from apiserver.registry import columns, names
+from apiserver.registry.pod_settings_validation import address as valid_address
 from apiserver.registry.pod_validation import PROTOCOLS, one_of, port_number
 from apiserver.registry.resource import ResourceInfo
 from apiserver.registry.strategy import Strategy
@@ -36,11 +37,11 @@ class EndpointsStrategy(Strategy[Endpoints]):
 
 
 def _address(path: Path, address: EndpointAddress) -> Iterator[FieldError]:
-    try:
-        ip = ipaddress.ip_address(address.ip)
-    except ValueError:
-        yield (path / "ip").invalid(address.ip, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")
+    faults = list(valid_address(path / "ip", address.ip))
+    yield from faults
+    if faults:
         return
+    ip = ipaddress.ip_address(address.ip)
     for forbidden, what in (
         (ip.is_unspecified, "may not be unspecified (0.0.0.0 or ::)"),
         (ip.is_loopback, "may not be in the loopback range (127.0.0.0/8, ::1/128)"),

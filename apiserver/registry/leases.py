@@ -25,5 +25,5 @@ LEASES = ResourceInfo(
     Lease,
     LeaseStrategy(),
     singular="lease",
-    columns=(columns.name(), columns.Column("Holder", lambda obj: obj.spec.holder_identity), columns.age()),
+    columns=(columns.name(), columns.Column("Holder", lambda obj: obj.spec.holder_identity or ""), columns.age()),
 )

@@ -6,6 +6,7 @@ from typing import Any, Final
 from apimachinery.fields import FieldError, Path
 from apimachinery.types import core_v1 as v1
 from apiserver.registry import names
+from apiserver.registry.pod_settings_validation import validate_container_settings, validate_settings
 from apiserver.registry.resources_validation import validate_requirements
 
 RESTART_POLICIES: Final = ("Always", "OnFailure", "Never")
@@ -47,6 +48,7 @@ def validate_spec(path: Path, spec: v1.PodSpec) -> Iterator[FieldError]:
     if spec.service_account_name:
         yield from names.check(path / "serviceAccountName", spec.service_account_name, names.dns_subdomain)
     yield from _tolerations(path / "tolerations", spec.tolerations or ())
+    yield from validate_settings(path, spec)
     if spec.share_process_namespace and spec.host_pid:
         yield (path / "shareProcessNamespace").invalid(True, "ShareProcessNamespace and HostPID cannot both be enabled")
 
@@ -93,6 +95,7 @@ def _container(path: Path, container: v1.Container, volumes: set[str], seen: set
     yield from _environment_sources(path / "envFrom", container.env_from or ())
     yield from _mounts(path / "volumeMounts", container.volume_mounts or (), volumes)
     yield from validate_requirements(path / "resources", container.resources)
+    yield from validate_container_settings(path, container)
     for field, probe in (
         ("livenessProbe", container.liveness_probe),
         ("readinessProbe", container.readiness_probe),

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from typing import Final
 
+from msgspec import structs
+
 from apimachinery import codec, errors, meta
 from apimachinery.fields import FieldError, Path
-from apimachinery.types.core_v1 import Binding, Pod, PodCondition, PodSpec, PodStatus
+from apimachinery.types.core_v1 import Binding, Pod, PodCondition, PodSpec, PodStatus, Toleration
 from apiserver.registry import names
 from apiserver.registry.pod_columns import COLUMNS
 from apiserver.registry.pod_defaults import default_pod
@@ -75,11 +77,17 @@ def _validate_spec_update(new: PodSpec, old: PodSpec) -> Iterator[FieldError]:
         yield (_SPEC / "activeDeadlineSeconds").invalid(
             new.active_deadline_seconds, "must be less than or equal to previous value"
         )
-    kept = new.tolerations or []
-    if any(toleration not in kept for toleration in old.tolerations or []):
+    kept = [_untimed(toleration) for toleration in new.tolerations or []]
+    if any(_untimed(toleration) not in kept for toleration in old.tolerations or []):
         yield (_SPEC / "tolerations").forbidden("existing toleration can not be modified except its tolerationSeconds")
+    if any(gate not in (old.scheduling_gates or ()) for gate in new.scheduling_gates or ()):
+        yield (_SPEC / "schedulingGates").forbidden("only deletion is allowed, but found new scheduling gates")
     if _without_updatable(new, old) != old:
         yield _SPEC.forbidden(_UPDATABLE)
+
+
+def _untimed(toleration: Toleration) -> Toleration:
+    return structs.replace(toleration, toleration_seconds=None)
 
 
 def _without_updatable(new: PodSpec, old: PodSpec) -> PodSpec:
@@ -91,6 +99,7 @@ def _without_updatable(new: PodSpec, old: PodSpec) -> PodSpec:
         after.image = before.image
     spec.active_deadline_seconds = old.active_deadline_seconds
     spec.tolerations = old.tolerations
+    spec.scheduling_gates = old.scheduling_gates
     if (old.termination_grace_period_seconds or 0) < 0 and spec.termination_grace_period_seconds == 1:
         spec.termination_grace_period_seconds = old.termination_grace_period_seconds
     return spec
@@ -150,5 +159,7 @@ PODS = ResourceInfo(
         "binding": Subresource(("create",), create=PostedChange(Binding, _bind), kind="Binding"),
         "log": Subresource(("get",), connect=True),
         "exec": Subresource(("create", "get"), connect=True, kind="PodExecOptions"),
+        "attach": Subresource(("create", "get"), connect=True, kind="PodAttachOptions"),
+        "portforward": Subresource(("create", "get"), connect=True, kind="PodPortForwardOptions"),
     },
 )

@@ -1,7 +1,8 @@
 """One row of the resource table: all that the server knows of a resource."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
 
 from apimachinery import scheme
@@ -36,16 +37,29 @@ class Subresource:
     """One part of an object with a path of its own.
 
     One of these says how it is served: ``strategy`` writes the whole object under other rules, ``view`` shows it
-    as another kind, ``create`` turns a posted object into a change, ``connect`` names a stream of the node.
+    as another kind, ``create`` turns a posted object into a change, ``action`` does what a posted object asks for,
+    ``connect`` names a stream of the node.
     """
 
     verbs: Sequence[str]
     strategy: Strategy[Any] | None = None
     view: View | None = None
     create: "PostedChange | None" = None
+    action: "PostedAction | None" = None
     connect: bool = False
     kind: str = ""
     """The kind that discovery names, where it is not the resource's own."""
+
+    @property
+    def foreign(self) -> tuple[str, str, str] | None:
+        """Group, version and kind of what is read or written here, if its group is not the resource's own."""
+        if self.view is not None:
+            return self.view.group, self.view.version, self.view.kind
+        if self.action is not None:
+            blank = self.action.type()
+            group, _, version = (blank.api_version or "").rpartition("/")
+            return group, version, blank.kind or ""
+        return None
 
 
 @dataclass(frozen=True)
@@ -55,6 +69,24 @@ class PostedChange:
     type: type[KubeObject]
     apply: Callable[[Any, Any], None]
     """(current object's private copy, what was posted); raises an ApiError if it cannot be."""
+
+
+@dataclass(frozen=True)
+class PostedAction:
+    """A subresource that is posted and does more than change its object, such as an Eviction."""
+
+    type: type[KubeObject]
+    run: Callable[[Any, Any, Key, Any], Awaitable[KubeObject | None]]
+    """(store, request attributes, the object's key, what was posted); the answer, None for plain success."""
+
+
+@dataclass(frozen=True)
+class StoredAs:
+    """That objects are stored in another version, and how they get there and back. Both functions are pure."""
+
+    info: "ResourceInfo[Any]"
+    to_stored: Callable[[Any], Any]
+    from_stored: Callable[[Any], Any]
 
 
 class Allocator(Protocol):
@@ -98,12 +130,16 @@ class ResourceInfo(Generic[T]):
     ttl_seconds: int | None = None
     """How long an object lives after its last write; None is for ever."""
     verbs: Sequence[str] = CRUD
+    stored_as: StoredAs | None = None
+    """Where the objects lie, if they are stored in another version."""
+    answer: Callable[[Any, Any, T], Awaitable[Any]] | None = None
+    """(store, request attributes, what was posted): what is answered where nothing is stored, as for a review."""
 
-    @property
+    @cached_property
     def resource(self) -> scheme.Resource:
         return scheme.resource_of(self.type)
 
-    @property
+    @cached_property
     def definition(self) -> str:
         """The name of the kind's definition in the schema."""
         return _definition(self.resource)
@@ -114,9 +150,11 @@ class ResourceInfo(Generic[T]):
             return ()
         return ("spec",) if subresource == "status" else ("status",)
 
-    @property
+    @cached_property
     def prefix(self) -> str:
         """Where the objects lie in storage; ends in a slash."""
+        if self.stored_as is not None:
+            return self.stored_as.info.prefix
         return f"/registry/{self.resource.group or 'core'}/{self.resource.plural}/"
 
     def storage_key(self, key: Key) -> str:

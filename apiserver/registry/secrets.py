@@ -7,7 +7,7 @@ from typing import Final
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import Secret
 from apiserver.registry import columns, names
-from apiserver.registry.configmaps import DATA_LIMIT, decoded_size
+from apiserver.registry.configmaps import DATA_LIMIT, decoded_size, unwrapped
 from apiserver.registry.resource import ResourceInfo
 from apiserver.registry.strategy import Strategy
 
@@ -27,6 +27,7 @@ class SecretStrategy(Strategy[Secret]):
             written = {key: base64.b64encode(text.encode()).decode() for key, text in obj.string_data.items()}
             obj.data = {**(obj.data or {}), **written}
         obj.string_data = None
+        unwrapped(obj.data)
 
     def validate(self, obj: Secret) -> Iterator[FieldError]:
         total, data = 0, obj.data or {}

@@ -23,6 +23,7 @@ from apiserver.registry.allocators import (
     wants_cluster_ip,
     wants_node_ports,
 )
+from apiserver.registry.pod_settings_validation import address as valid_address
 from apiserver.registry.pod_validation import PROTOCOLS, one_of, port_number, port_reference
 from apiserver.registry.resource import ResourceInfo, Subresource
 from apiserver.registry.strategy import StatusStrategy, Strategy
@@ -30,6 +31,9 @@ from apiserver.registry.strategy import StatusStrategy, Strategy
 TYPES: Final = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 AFFINITIES: Final = ("ClientIP", "None")
 POLICIES: Final = ("Cluster", "Local")
+FAMILY: Final = "IPv4"  # of the service range
+FAMILIES: Final = ("IPv4", "IPv6")
+FAMILY_POLICIES: Final = ("PreferDualStack", "RequireDualStack", "SingleStack")
 AFFINITY_SECONDS: Final = 10800
 _LONGEST_AFFINITY: Final = 86400
 _SPEC: Final = Path("spec")
@@ -56,7 +60,7 @@ class ServiceStrategy(Strategy[Service]):
             spec.session_affinity_config = None
         if spec.type != "ExternalName":
             spec.internal_traffic_policy = spec.internal_traffic_policy or "Cluster"
-            spec.ip_families = spec.ip_families or ["IPv4"]
+            spec.ip_families = spec.ip_families or [FAMILY]
             spec.ip_family_policy = spec.ip_family_policy or "SingleStack"
         if spec.type in ("NodePort", "LoadBalancer") or spec.external_ips:
             spec.external_traffic_policy = spec.external_traffic_policy or "Cluster"
@@ -95,6 +99,7 @@ class ServiceStrategy(Strategy[Service]):
         spec = obj.spec
         if spec.type not in TYPES:
             yield (_SPEC / "type").not_supported(spec.type, TYPES)
+        yield from _families(spec)
         yield from self._addresses_of(spec)
         yield from self._ports_of(obj)
         yield from names.validate_labels(_SPEC / "selector", spec.selector)
@@ -119,7 +124,7 @@ class ServiceStrategy(Strategy[Service]):
             ("deprecatedPublicIPs", spec.deprecated_public_ips),
         ):
             for i, address in enumerate(addresses or ()):
-                yield from _ip((_SPEC / field)[i], address)
+                yield from valid_address((_SPEC / field)[i], address)
         path = (_SPEC / "clusterIPs")[0]
         if spec.type == "ExternalName":
             if spec.cluster_ip:
@@ -128,7 +133,7 @@ class ServiceStrategy(Strategy[Service]):
             if spec.type != "ClusterIP":
                 yield path.invalid(spec.cluster_ip, f"may not be set to 'None' for {spec.type} services")
         elif spec.cluster_ip:
-            faults = list(_ip(path, spec.cluster_ip))
+            faults = list(valid_address(path, spec.cluster_ip))
             yield from faults
             if not faults and ipaddress.ip_address(spec.cluster_ip) not in self._addresses:
                 yield (_SPEC / "clusterIPs").invalid(
@@ -181,6 +186,21 @@ class ServiceStrategy(Strategy[Service]):
                 yield f"spec.{field} is deprecated; use spec.externalIPs, or spec.type NodePort"
 
 
+def _families(spec: ServiceSpec) -> Iterator[FieldError]:
+    """The service range is of one family; a service may prefer two, and must not need them."""
+    for i, family in enumerate(spec.ip_families or ()):
+        if family not in FAMILIES:
+            yield (_SPEC / "ipFamilies")[i].not_supported(family, FAMILIES)
+        elif family != FAMILY:
+            yield (_SPEC / "ipFamilies")[i].invalid(family, "not configured on this cluster")
+    if spec.ip_family_policy and spec.ip_family_policy not in FAMILY_POLICIES:
+        yield (_SPEC / "ipFamilyPolicy").not_supported(spec.ip_family_policy, FAMILY_POLICIES)
+    elif spec.ip_family_policy == "RequireDualStack":
+        yield (_SPEC / "ipFamilyPolicy").invalid(
+            spec.ip_family_policy, "this cluster is not configured for dual-stack services"
+        )
+
+
 def _default_affinity(spec: ServiceSpec) -> None:
     config = spec.session_affinity_config or SessionAffinityConfig()
     config.client_ip = config.client_ip or ClientIPConfig()
@@ -196,13 +216,6 @@ def _affinity(spec: ServiceSpec) -> Iterator[FieldError]:
         yield (_SPEC / "sessionAffinityConfig" / "clientIP" / "timeoutSeconds").invalid(
             seconds, f"must be greater than 0 and less than {_LONGEST_AFFINITY}"
         )
-
-
-def _ip(path: Path, address: str) -> Iterator[FieldError]:
-    try:
-        ipaddress.ip_address(address)
-    except ValueError:
-        yield path.invalid(address, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")
 
 
 def _port(path: Path, port: ServicePort, *, needs_name: bool) -> Iterator[FieldError]:

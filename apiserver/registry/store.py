@@ -7,8 +7,10 @@ is an update. Writes are compare-and-set on the revision that the change was mad
 does not name a revision is made again on what is there now.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, Generic, TypeVar
+
+from msgspec.structs import replace
 
 from apimachinery import codec, errors, meta
 from apimachinery.fields import Path
@@ -17,7 +19,7 @@ from apimachinery.meta import Key
 from apimachinery.types.objects import KubeObject
 from apiserver.admission import Plugin
 from apiserver.registry import metadata
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.resource import Allocation, ResourceInfo
 from apiserver.registry.strategy import Strategy
 from apiserver.request import Attributes
 from apiserver.storage import AlreadyExists, ClaimTaken, Storage, StorageConflict, Stored
@@ -29,6 +31,8 @@ _ATTEMPTS: Final = 16
 _BLIND_ATTEMPTS: Final = 3
 """How often an address or port is guessed before all that are taken are read."""
 
+_ANY_VERSION: Final = (None, "", "0")
+_NOTHING: Final = Allocation()
 _RESOURCE_VERSION: Final = Path("metadata", "resourceVersion")
 MODIFIED: Final = "the object has been modified; please apply your changes to the latest version and try again"
 
@@ -68,8 +72,10 @@ class Store(Generic[T]):
     # -- creating
 
     async def create(self, attributes: Attributes, obj: T) -> Stored[T]:
-        """Write a new object. Raises AlreadyExists, Invalid, and whatever admission raises."""
+        """Write a new object. Raises AlreadyExists, Invalid, BadRequest, and whatever admission raises."""
         strategy, generated = self.info.strategy, not obj.metadata.name
+        if obj.metadata.resource_version not in _ANY_VERSION:
+            raise errors.BadRequest("resourceVersion should not be set on objects to be created")
         metadata.fill_for_create(obj.metadata, attributes.namespace)
         strategy.default(obj)
         strategy.prepare_for_create(obj)
@@ -86,6 +92,7 @@ class Store(Generic[T]):
                 if not generated or not obj.metadata.generate_name or attempt == _ATTEMPTS - 1:
                     raise self._exists(meta.key_of(obj)) from None
                 obj.metadata.name = metadata.generate_name(obj.metadata.generate_name)
+                strategy.default(obj)  # defaults may follow from the name
         raise AssertionError("unreachable")
 
     def _exists(self, key: Key) -> errors.AlreadyExists:
@@ -96,21 +103,30 @@ class Store(Generic[T]):
         key = self.info.storage_key(meta.key_of(obj))
         if attributes.dry_run:
             return await self._rehearse(obj, None, key)
+        ttl = self.info.ttl_seconds
+        return await self._claiming(
+            obj, None, lambda chosen, holds: self.storage.create(key, chosen, claims=holds.claims, ttl=ttl)
+        )
+
+    async def _claiming(
+        self, obj: T, old: T | None, write: Callable[[T, Allocation], Awaitable[Stored[T]]]
+    ) -> Stored[T]:
+        """Write the object with what it must hold alone, choosing again when somebody else was faster."""
+        if self.info.allocator is None:
+            return await write(obj, _NOTHING)
         taken: frozenset[str] = frozenset()
         for attempt in range(_ATTEMPTS):
-            chosen, claims = self._allocate(obj, None, taken)
             try:
-                return await self.storage.create(key, chosen, claims=claims, ttl=self.info.ttl_seconds)
+                return await write(*self._allocate(obj, old, taken))
             except ClaimTaken as clash:
                 taken = await self._taken(taken, clash, attempt)
         raise errors.Timeout("no free address or port was found in time; try again")
 
-    def _allocate(self, obj: T, old: T | None, taken: frozenset[str]) -> tuple[T, list[str]]:
+    def _allocate(self, obj: T, old: T | None, taken: frozenset[str]) -> tuple[T, Allocation]:
         if self.info.allocator is None:
-            return obj, []
+            return obj, _NOTHING
         chosen = codec.copy(obj)
-        allocation = self.info.allocator.allocate(chosen, old, taken)
-        return chosen, list(allocation.claims)
+        return chosen, self.info.allocator.allocate(chosen, old, taken)
 
     async def _taken(self, known: frozenset[str], clash: ClaimTaken, attempt: int) -> frozenset[str]:
         """What must be avoided at the next attempt: at first what was met, then everything that is taken."""
@@ -123,7 +139,10 @@ class Store(Generic[T]):
         """What a write would return, without the write."""
         if old is None and await self.storage.get(key, self.info.type) is not None:
             raise AlreadyExists(key)
-        chosen, _ = self._allocate(obj, old.object if old else None, frozenset())
+        before = old.object if old else None
+        chosen, holds = self._allocate(obj, before, frozenset())
+        if taken := frozenset([claim for claim in holds.claims if await self.storage.meta.get(claim) is not None]):
+            chosen, _ = self._allocate(obj, before, taken)
         chosen.metadata.resource_version = str(old.revision) if old else None
         return Stored(key, chosen, codec.encode(chosen), old.revision if old else 0)
 
@@ -152,39 +171,52 @@ class Store(Generic[T]):
         """
         main = self.info.strategy
         strategy = strategy or main
-        storage_key = self.info.storage_key(key)
-        current = self.cache.get(storage_key) if self.cache.is_loaded else None
-        if current is None:
-            current = await self.freshest(key)
+        current, is_fresh = await self.first_look(key, attributes)
         for _ in range(_ATTEMPTS):
             if current is None:
                 if not may_create and not (strategy is main and main.allow_create_on_update):
                     raise self.not_found(key)
-                obj = change(None)
-                if obj.metadata.resource_version not in (None, "", "0"):
-                    raise self.not_found(key)
-                return await self.create(attributes, obj), True
-            obj = change(current.object)
+                return await self._create_by_update(attributes, key, change(None)), True
             try:
+                obj = change(current.object)
                 self._precondition(key, obj, current)
                 return await self._replace(attributes, obj, current, strategy), False
             except StorageConflict as conflict:
-                current = conflict.current
-            except _Stale:
-                # what the cache showed may be older than what the client has seen
-                fresh = await self.freshest(key)
-                if fresh is not None and fresh.revision == current.revision:
-                    raise self.conflict(key, MODIFIED) from None
-                current = fresh
+                current, is_fresh = conflict.current, True
+            except errors.ApiError:
+                latest = None if is_fresh else await self.freshest(key)
+                if is_fresh or (latest is not None and latest.revision == current.revision):
+                    raise
+                current, is_fresh = latest, True
         raise self.conflict(key, MODIFIED)
+
+    async def first_look(self, key: Key, attributes: Attributes) -> tuple[Stored[T] | None, bool]:
+        """The object as a change may begin with it, and whether it is certain to be the current one.
+
+        The cache's will do for a write, which is compare-and-set; but a refusal must be thought over with
+        the current object, since the cache may be some milliseconds behind.
+        """
+        current = None
+        if self.cache.is_loaded and not attributes.dry_run:
+            current = self.cache.get(self.info.storage_key(key))
+        return (current, False) if current is not None else (await self.freshest(key), True)
+
+    async def _create_by_update(self, attributes: Attributes, key: Key, obj: T) -> Stored[T]:
+        if obj.metadata.resource_version not in _ANY_VERSION:
+            raise self.not_found(key)
+        if obj.metadata.uid:
+            raise self.conflict(
+                key, f"Precondition failed: UID in precondition: {obj.metadata.uid}, UID in object meta: "
+            )
+        return await self.create(replace(attributes, verb="create"), obj)
 
     def conflict(self, key: Key, why: str) -> errors.Conflict:
         return errors.conflict(self.info.resource.plural, self.info.resource.group, key.name, why)
 
     def _precondition(self, key: Key, obj: T, current: Stored[T]) -> None:
         version, uid = obj.metadata.resource_version, obj.metadata.uid
-        if version not in (None, "", "0") and version != str(current.revision):
-            raise _Stale
+        if version not in _ANY_VERSION and version != str(current.revision):
+            raise self.conflict(key, MODIFIED)
         if uid and uid != current.object.metadata.uid:
             raise self.conflict(
                 key,
@@ -229,20 +261,12 @@ class Store(Generic[T]):
         if self.is_finished(obj):
             await self.remove(current)
             return Stored(current.key, obj, codec.encode(obj), current.revision)
-        taken: frozenset[str] = frozenset()
-        for attempt in range(_ATTEMPTS):
-            chosen, claims, releases = obj, [], []
-            if self.info.allocator is not None:
-                chosen = codec.copy(obj)
-                allocation = self.info.allocator.allocate(chosen, current.object, taken)
-                claims, releases = list(allocation.claims), list(allocation.releases)
-            try:
-                return await self.storage.update(
-                    current.key, chosen, current.revision, claims, releases, ttl=self.info.ttl_seconds
-                )
-            except ClaimTaken as clash:
-                taken = await self._taken(taken, clash, attempt)
-        raise errors.Timeout("no free address or port was found in time; try again")
+        key, revision, ttl = current.key, current.revision, self.info.ttl_seconds
+        return await self._claiming(
+            obj,
+            current.object,
+            lambda chosen, holds: self.storage.update(key, chosen, revision, holds.claims, holds.releases, ttl=ttl),
+        )
 
     def is_finished(self, obj: T) -> bool:
         """Whether a deleted object has nothing left to wait for."""
@@ -287,7 +311,3 @@ class Store(Generic[T]):
             )
             or None
         )
-
-
-class _Stale(Exception):
-    """The change was made from a revision that is not the current one."""

@@ -74,6 +74,13 @@ class Strategy(Generic[T]):
         yield from ()
 
 
+class PostedStrategy(Strategy[T]):
+    """A change that the server makes itself of what was posted, such as a binding: nobody's wish has changed."""
+
+    def desired_state(self, obj: T) -> Any:
+        return None
+
+
 class StatusStrategy(Strategy[T]):
     """``/status`` of a resource: the roles of spec and status are swapped."""
 

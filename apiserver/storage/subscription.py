@@ -2,6 +2,9 @@
 
 The cache appends references to shared events; there is no task and no copy per watcher. A watcher that does
 not take its events loses its place when ``limit`` of them wait, and nobody else notices.
+
+A watcher that has taken everything may have its events handed to it the moment they happen (``hand_to``), which
+spares the wake-up of a task for each of them.
 """
 
 import asyncio
@@ -29,6 +32,7 @@ class Subscription(Generic[T]):
         self._limit = limit + len(backlog)
         self._reached = reached
         self._on_close = on_close
+        self._sink: Callable[[Event[T]], bool] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._error: ApiError | None = None
 
@@ -51,8 +55,20 @@ class Subscription(Generic[T]):
         taken, self._pending = self._pending, []
         return taken
 
+    def hand_to(self, sink: Callable[[Event[T]], bool]) -> None:
+        """Give further events to ``sink`` at once, until it returns False: that one and later ones wait for ``next``.
+
+        Has no effect while events wait. ``sink`` must neither block nor raise.
+        """
+        if not self._pending:
+            self._sink = sink
+
     def push(self, event: Event[T]) -> bool:
         """Add an event; False if it has no room, and the subscription is over."""
+        if self._sink is not None:
+            if self._sink(event):
+                return True
+            self._sink = None
         pending = self._pending
         if len(pending) >= self._limit:
             self.end(Lagged())
@@ -67,6 +83,11 @@ class Subscription(Generic[T]):
         """Let ``next`` raise, now and from now on."""
         self._error = error
         self._pending = []
+        self._sink = None
+        self._wake()
+
+    def wake(self) -> None:
+        """Let ``next`` return with what there is, be it nothing: cheaper than a timeout for each call."""
         self._wake()
 
     def close(self) -> None:

@@ -1,0 +1,1 @@
+"""Workloads: the kinds of apps/v1."""

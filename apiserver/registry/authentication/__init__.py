@@ -1,0 +1,1 @@
+"""The reviews of authentication.k8s.io/v1."""

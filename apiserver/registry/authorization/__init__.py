@@ -1,0 +1,1 @@
+"""The reviews of authorization.k8s.io/v1."""

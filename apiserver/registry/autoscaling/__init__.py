@@ -1,0 +1,1 @@
+"""Autoscalers, in two versions that are one in storage."""

@@ -1,0 +1,1 @@
+"""Work that ends: the kinds of batch/v1."""

@@ -1,0 +1,33 @@
+"""Component statuses: a way to ask after the control plane that Kubernetes keeps for old clients. Read only.
+
+Each daemon tells of itself under ``/healthz`` and ``/readyz`` now; nobody writes these objects, so there are none.
+"""
+
+from apimachinery.types.core_v1 import ComponentStatus
+from apiserver.registry import columns
+from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.strategy import Strategy
+
+
+def _healthy(obj: ComponentStatus) -> str:
+    word = next((one.status for one in obj.conditions or () if one.type == "Healthy"), "")
+    return {"True": "Healthy", "False": "Unhealthy"}.get(word, "Unknown")
+
+
+def _said(obj: ComponentStatus, field: str) -> str:
+    return next((getattr(one, field) or "" for one in obj.conditions or () if one.type == "Healthy"), "")
+
+
+COMPONENT_STATUSES = ResourceInfo(
+    ComponentStatus,
+    Strategy[ComponentStatus](),
+    singular="componentstatus",
+    short_names=("cs",),
+    columns=(
+        columns.name(),
+        columns.Column("Status", _healthy),
+        columns.Column("Message", lambda obj: _said(obj, "message")),
+        columns.Column("Error", lambda obj: _said(obj, "error")),
+    ),
+    verbs=("get", "list"),
+)

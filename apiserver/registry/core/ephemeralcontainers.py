@@ -1,0 +1,81 @@
+"""``pods/ephemeralcontainers``: containers that are put into a running pod to look at it, and stay."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from apimachinery import codec
+from apimachinery.fields import FieldError, Path
+from apimachinery.types.core_v1 import EphemeralContainer, Pod, PodSpec
+from apiserver.registry import names
+from apiserver.registry.pod_validation import PULL_POLICIES, one_of
+from apiserver.registry.pods import PodStrategy
+from apiserver.registry.resource import Subresource
+from apiserver.registry.workloads import STATUS_VERBS
+
+_PATH: Final = Path("spec", "ephemeralContainers")
+_NOT_ALLOWED: Final = (
+    "ports", "liveness_probe", "readiness_probe", "startup_probe", "lifecycle",
+)  # fmt: skip
+_WIRE: Final = {
+    "liveness_probe": "livenessProbe", "readiness_probe": "readinessProbe", "startup_probe": "startupProbe",
+}  # fmt: skip
+
+
+class EphemeralContainersStrategy(PodStrategy):
+    """Only the list of these containers may change, and it only grows."""
+
+    def default(self, obj: Pod) -> None:
+        super().default(obj)
+        for container in obj.spec.ephemeral_containers or ():
+            _default(container)
+
+    def prepare_for_update(self, obj: Pod, old: Pod) -> None:
+        added = obj.spec.ephemeral_containers
+        obj.spec = codec.copy(old.spec)
+        obj.spec.ephemeral_containers = added
+        obj.status = old.status
+        obj.metadata = codec.copy(old.metadata)
+
+    def validate_update(self, obj: Pod, old: Pod) -> Iterator[FieldError]:
+        yield from _containers(obj.spec)
+        new = {one.name: one for one in obj.spec.ephemeral_containers or ()}
+        for before in old.spec.ephemeral_containers or ():
+            if before.name not in new:
+                yield _PATH.forbidden(f'existing ephemeral containers "{before.name}" may not be removed')
+            elif new[before.name] != before:
+                yield _PATH.forbidden(f'existing ephemeral containers "{before.name}" may not be changed')
+
+
+def _default(container: EphemeralContainer) -> None:
+    tag = (container.image or "").rsplit("/", 1)[-1].partition(":")[2]
+    moves = tag in ("", "latest") and "@" not in (container.image or "")
+    container.image_pull_policy = container.image_pull_policy or ("Always" if moves else "IfNotPresent")
+    container.termination_message_path = container.termination_message_path or "/dev/termination-log"
+    container.termination_message_policy = container.termination_message_policy or "File"
+
+
+def _containers(spec: PodSpec) -> Iterator[FieldError]:
+    others = {one.name for one in (*spec.containers, *(spec.init_containers or ()))}
+    seen = set(others)
+    for i, container in enumerate(spec.ephemeral_containers or ()):
+        path = _PATH[i]
+        if not container.name:
+            yield (path / "name").required()
+        else:
+            yield from names.check(path / "name", container.name, names.dns_label)
+            if container.name in seen:
+                yield (path / "name").duplicate(container.name)
+            seen.add(container.name)
+        if not container.image:
+            yield (path / "image").required()
+        yield from one_of(path / "imagePullPolicy", container.image_pull_policy, PULL_POLICIES)
+        if container.target_container_name and container.target_container_name not in others:
+            yield (path / "targetContainerName").not_found(container.target_container_name)
+        for field in _NOT_ALLOWED:
+            if getattr(container, field):
+                yield (path / _WIRE.get(field, field)).forbidden("cannot be set for an Ephemeral Container")
+        if container.resources.limits or container.resources.requests:
+            yield (path / "resources").forbidden("cannot be set for an Ephemeral Container")
+
+
+EPHEMERAL_CONTAINERS: Final = Subresource(STATUS_VERBS, strategy=EphemeralContainersStrategy())

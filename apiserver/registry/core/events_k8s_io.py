@@ -1,0 +1,68 @@
+"""Events as events.k8s.io/v1 has them: the same objects under newer names."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from apimachinery.fields import FieldError, Path
+from apimachinery.types import core_v1, events_v1
+from apiserver.registry import field_rules
+from apiserver.registry.events import EVENTS
+from apiserver.registry.versions import OtherVersion, other_version
+
+_RENAMED: Final = (  # in events.k8s.io, in core
+    ("note", "message"),
+    ("reporting_controller", "reporting_component"),
+    ("deprecated_count", "count"),
+    ("deprecated_first_timestamp", "first_timestamp"),
+    ("deprecated_last_timestamp", "last_timestamp"),
+)
+_SAME: Final = ("action", "event_time", "metadata", "reason", "related", "reporting_instance", "type")
+_TYPES: Final = ("Normal", "Warning")
+_LIMITS: Final = (("reporting_instance", 128), ("action", 128), ("reason", 128), ("note", 1024))
+
+
+def from_core(event: core_v1.Event) -> events_v1.Event:
+    series = event.series
+    return events_v1.Event(
+        regarding=event.involved_object,
+        deprecated_source=event.source,
+        series=events_v1.EventSeries(count=series.count or 0, last_observed_time=series.last_observed_time)
+        if series
+        else None,
+        **{new: getattr(event, old) for new, old in _RENAMED},
+        **{name: getattr(event, name) for name in _SAME},
+    )
+
+
+def to_core(event: events_v1.Event) -> core_v1.Event:
+    series = event.series
+    return core_v1.Event(
+        involved_object=event.regarding or core_v1.ObjectReference(),
+        source=event.deprecated_source or core_v1.EventSource(),
+        series=core_v1.EventSeries(count=series.count, last_observed_time=series.last_observed_time)
+        if series
+        else None,
+        **{old: getattr(event, new) for new, old in _RENAMED},
+        **{name: getattr(event, name) for name in _SAME},
+    )
+
+
+class NewEvent(OtherVersion):
+    """The newer version asks for more than the older one does."""
+
+    def validate(self, obj: Any) -> Iterator[FieldError]:
+        yield from super().validate(obj)
+        if obj.event_time is None:  # one that the older version made
+            return
+        for name in ("reporting_controller", "reporting_instance", "action", "reason"):
+            if not getattr(obj, name):
+                yield Path(field_rules.wire_name(events_v1.Event, name)).required()
+        yield from field_rules.required(Path("type"), obj.type, _TYPES)
+        for name, limit in _LIMITS:
+            if len(getattr(obj, name) or "") > limit:
+                yield Path(field_rules.wire_name(events_v1.Event, name)).invalid(
+                    "", f"can have at most {limit} characters"
+                )
+
+
+EVENTS_K8S_IO = other_version(events_v1.Event, EVENTS, to_core, from_core, NewEvent)

@@ -1,0 +1,142 @@
+"""Persistent volume claims: storage that pods ask for."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from apimachinery import codec, quantity
+from apimachinery.fields import FieldError, Path
+from apimachinery.types.core_v1 import (
+    PersistentVolumeClaim,
+    PersistentVolumeClaimSpec,
+    PersistentVolumeClaimStatus,
+    TypedLocalObjectReference,
+    TypedObjectReference,
+    VolumeResourceRequirements,
+)
+from apiserver.registry import columns, field_rules, names
+from apiserver.registry.columns import Column, wide
+from apiserver.registry.core.persistentvolumes import VOLUME_MODES, access_modes
+from apiserver.registry.core.volume_columns import access_text, class_name
+from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.resources_validation import canonical, validate_quantity
+from apiserver.registry.strategy import StatusStrategy, Strategy
+from apiserver.registry.workloads import STATUS_VERBS
+
+_SPEC: Final = Path("spec")
+
+
+def default_claim(obj: PersistentVolumeClaim) -> None:
+    """What holds for claims and for the templates of claims."""
+    obj.status.phase = obj.status.phase or "Pending"
+    default_claim_spec(obj.spec)
+
+
+def default_claim_spec(spec: PersistentVolumeClaimSpec) -> None:
+    spec.volume_mode = spec.volume_mode or "Filesystem"
+    if spec.resources is None:
+        spec.resources = VolumeResourceRequirements()
+    canonical(spec.resources.requests)
+    canonical(spec.resources.limits)
+
+
+class PersistentVolumeClaimKind(Strategy[PersistentVolumeClaim]):
+    def default(self, obj: PersistentVolumeClaim) -> None:
+        default_claim(obj)
+        _same_source(obj.spec)
+
+    def prepare_for_create(self, obj: PersistentVolumeClaim) -> None:
+        obj.status = PersistentVolumeClaimStatus(phase="Pending")
+
+    def prepare_for_update(self, obj: PersistentVolumeClaim, old: PersistentVolumeClaim) -> None:
+        obj.status = old.status
+
+    def validate(self, obj: PersistentVolumeClaim) -> Iterator[FieldError]:
+        yield from validate_spec(_SPEC, obj.spec)
+
+    def validate_update(self, obj: PersistentVolumeClaim, old: PersistentVolumeClaim) -> Iterator[FieldError]:
+        """A claim may be bound once; bound, it may grow."""
+        kept = codec.copy(obj.spec)
+        if not old.spec.volume_name:
+            kept.volume_name = old.spec.volume_name
+        kept.volume_attributes_class_name = old.spec.volume_attributes_class_name
+        before, after = _asked(old.spec), _asked(obj.spec)
+        may_grow = old.status.phase == "Bound"
+        if may_grow and kept.resources is not None and old.spec.resources is not None:
+            kept.resources.requests = old.spec.resources.requests
+        if kept != old.spec:
+            yield _SPEC.forbidden(
+                "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound "
+                "claims"
+            )
+        elif may_grow and after < before:
+            yield (_SPEC / "resources" / "requests" / "storage").forbidden("field can not be less than status.capacity")
+
+
+def _asked(spec: PersistentVolumeClaimSpec) -> int:
+    try:
+        return quantity.value(((spec.resources and spec.resources.requests) or {}).get("storage", 0))
+    except ValueError:
+        return 0
+
+
+def _same_source(spec: PersistentVolumeClaimSpec) -> None:
+    """``dataSource`` and ``dataSourceRef`` are two spellings of one thing as long as no other namespace is meant."""
+    source, ref = spec.data_source, spec.data_source_ref
+    if source is not None and ref is None:
+        spec.data_source_ref = TypedObjectReference(api_group=source.api_group, kind=source.kind, name=source.name)
+    elif ref is not None and source is None and not ref.namespace:
+        spec.data_source = TypedLocalObjectReference(api_group=ref.api_group, kind=ref.kind, name=ref.name)
+
+
+def validate_spec(path: Path, spec: PersistentVolumeClaimSpec) -> Iterator[FieldError]:
+    """Every fault of a claim's spec, or of a template's."""
+    yield from access_modes(path / "accessModes", spec.access_modes)
+    yield from field_rules.validate_selector(path / "selector", spec.selector)
+    requests = (spec.resources.requests if spec.resources else None) or {}
+    storage = (path / "resources").key("storage")
+    if "storage" not in requests:
+        yield storage.required()
+    else:
+        faults = list(validate_quantity(storage, requests["storage"]))
+        yield from faults
+        if not faults and quantity.parse(requests["storage"]) <= 0:
+            yield storage.invalid(str(requests["storage"]), "must be greater than zero")
+    if spec.storage_class_name:
+        yield from names.check(path / "storageClassName", spec.storage_class_name, names.dns_subdomain)
+    yield from field_rules.one_of(path / "volumeMode", spec.volume_mode, VOLUME_MODES)
+    for field, source in (("dataSource", spec.data_source), ("dataSourceRef", spec.data_source_ref)):
+        if source is not None:
+            for part, value in (("name", source.name), ("kind", source.kind)):
+                if not value:
+                    yield (path / field / part).required()
+
+
+def _bound(obj: PersistentVolumeClaim, text: str) -> str:
+    """What is known of the volume, once there is one."""
+    return text if obj.spec.volume_name else ""
+
+
+_KIND = PersistentVolumeClaimKind()
+
+PERSISTENT_VOLUME_CLAIMS = ResourceInfo(
+    PersistentVolumeClaim,
+    _KIND,
+    singular="persistentvolumeclaim",
+    short_names=("pvc",),
+    columns=(
+        columns.name(),
+        Column(
+            "Status", lambda obj: "Terminating" if obj.metadata.deletion_timestamp else obj.status.phase or "Pending"
+        ),
+        Column("Volume", lambda obj: obj.spec.volume_name or ""),
+        Column("Capacity", lambda obj: _bound(obj, str((obj.status.capacity or {}).get("storage", "0")))),
+        Column("Access Modes", lambda obj: _bound(obj, access_text(obj.status.access_modes))),
+        Column("StorageClass", lambda obj: class_name(obj.metadata.annotations, obj.spec.storage_class_name)),
+        Column("VolumeAttributesClass", lambda obj: obj.spec.volume_attributes_class_name or "<unset>"),
+        columns.age(),
+        wide("VolumeMode", lambda obj: obj.spec.volume_mode or "<unset>"),
+    ),
+    subresources={
+        "status": Subresource(STATUS_VERBS, strategy=StatusStrategy[PersistentVolumeClaim](_KIND)),
+    },
+)

@@ -1,0 +1,145 @@
+"""Persistent volumes: storage that outlives pods."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from apimachinery.fields import FieldError, Path
+from apimachinery.types.core_v1 import PersistentVolume, PersistentVolumeSpec, PersistentVolumeStatus
+from apiserver.registry import columns, field_rules
+from apiserver.registry.columns import Column, wide
+from apiserver.registry.core.volume_columns import ACCESS_MODES, access_text, class_name
+from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.resources_validation import canonical, validate_quantity
+from apiserver.registry.strategy import StatusStrategy, Strategy
+from apiserver.registry.workloads import STATUS_VERBS
+
+RECLAIM_POLICIES: Final = ("Delete", "Recycle", "Retain")
+VOLUME_MODES: Final = ("Block", "Filesystem")
+_SPEC: Final = Path("spec")
+_NOT_SOURCES: Final = (
+    "access_modes", "capacity", "claim_ref", "mount_options", "node_affinity", "persistent_volume_reclaim_policy",
+    "storage_class_name", "volume_attributes_class_name", "volume_mode",
+)  # fmt: skip
+
+
+class PersistentVolumeKind(Strategy[PersistentVolume]):
+    def default(self, obj: PersistentVolume) -> None:
+        spec = obj.spec
+        obj.status.phase = obj.status.phase or "Pending"
+        spec.persistent_volume_reclaim_policy = spec.persistent_volume_reclaim_policy or "Retain"
+        spec.volume_mode = spec.volume_mode or "Filesystem"
+        canonical(spec.capacity)
+        if spec.host_path is not None and spec.host_path.type is None:
+            spec.host_path.type = ""
+        if spec.iscsi is not None:
+            spec.iscsi.iscsi_interface = spec.iscsi.iscsi_interface or "default"
+
+    def prepare_for_create(self, obj: PersistentVolume) -> None:
+        obj.status = PersistentVolumeStatus(phase="Pending")
+
+    def prepare_for_update(self, obj: PersistentVolume, old: PersistentVolume) -> None:
+        obj.status = old.status
+
+    def validate(self, obj: PersistentVolume) -> Iterator[FieldError]:
+        yield from validate_spec(_SPEC, obj.spec)
+
+    def validate_update(self, obj: PersistentVolume, old: PersistentVolume) -> Iterator[FieldError]:
+        if _source(obj.spec) != _source(old.spec):
+            yield _SPEC.forbidden("spec.persistentvolumesource is immutable after creation")
+        yield from field_rules.immutable(_SPEC, obj.spec, old.spec, "volume_mode")
+        if old.spec.node_affinity is not None:
+            yield from field_rules.immutable(_SPEC, obj.spec, old.spec, "node_affinity")
+
+
+def _source(spec: PersistentVolumeSpec) -> list[object]:
+    return [getattr(spec, field) for field in spec.__struct_fields__ if field not in _NOT_SOURCES]
+
+
+def validate_spec(path: Path, spec: PersistentVolumeSpec) -> Iterator[FieldError]:
+    yield from access_modes(path / "accessModes", spec.access_modes)
+    if not spec.capacity:
+        yield (path / "capacity").required()
+    elif set(spec.capacity) != {"storage"}:
+        yield (path / "capacity").not_supported(sorted(spec.capacity), ("storage",))
+    for name, amount in (spec.capacity or {}).items():
+        yield from validate_quantity((path / "capacity").key(name), amount)
+    yield from field_rules.one_of(
+        path / "persistentVolumeReclaimPolicy", spec.persistent_volume_reclaim_policy, RECLAIM_POLICIES
+    )
+    yield from field_rules.one_of(path / "volumeMode", spec.volume_mode, VOLUME_MODES)
+    sources = field_rules.given(spec, *_NOT_SOURCES)
+    if not sources:
+        yield path.required("must specify a volume type")
+    for extra in sources[1:]:
+        yield (path / extra).forbidden("may not specify more than 1 volume type")
+    yield from _places(path, spec)
+
+
+def _places(path: Path, spec: PersistentVolumeSpec) -> Iterator[FieldError]:
+    """The sources that a node of ours can mount."""
+    if spec.host_path is not None:
+        if not spec.host_path.path:
+            yield (path / "hostPath" / "path").required()
+        elif ".." in spec.host_path.path.split("/"):
+            yield (path / "hostPath" / "path").invalid(spec.host_path.path, "must not contain '..'")
+        elif spec.host_path.path == "/" and spec.persistent_volume_reclaim_policy == "Recycle":
+            yield (path / "persistentVolumeReclaimPolicy").forbidden("may not be 'recycle' for a hostPath mount of '/'")
+    if spec.local is not None:
+        if not spec.local.path:
+            yield (path / "local" / "path").required()
+        if spec.node_affinity is None:
+            yield (path / "nodeAffinity").required("Local volume requires node affinity")
+    if spec.nfs is not None:
+        if not spec.nfs.server:
+            yield (path / "nfs" / "server").required()
+        if not spec.nfs.path:
+            yield (path / "nfs" / "path").required()
+        elif not spec.nfs.path.startswith("/"):
+            yield (path / "nfs" / "path").invalid(spec.nfs.path, "must be an absolute path")
+    if spec.csi is not None:
+        for field, value in (("driver", spec.csi.driver), ("volumeHandle", spec.csi.volume_handle)):
+            if not value:
+                yield (path / "csi" / field).required()
+    affinity = spec.node_affinity
+    if affinity is not None and (affinity.required is None or not affinity.required.node_selector_terms):
+        yield (path / "nodeAffinity" / "required").required("must specify required node constraints")
+
+
+def access_modes(path: Path, modes: list[str] | None) -> Iterator[FieldError]:
+    if not modes:
+        yield path.required()
+    for mode in modes or ():
+        if mode not in ACCESS_MODES:
+            yield path.not_supported(mode, sorted(ACCESS_MODES))
+    if "ReadWriteOncePod" in (modes or ()) and len(set(modes or ())) > 1:
+        yield path.forbidden("may not use ReadWriteOncePod with other access modes")
+
+
+def _claim(obj: PersistentVolume) -> str:
+    return field_rules.reference_text(obj.spec.claim_ref)
+
+
+_KIND = PersistentVolumeKind()
+
+PERSISTENT_VOLUMES = ResourceInfo(
+    PersistentVolume,
+    _KIND,
+    singular="persistentvolume",
+    short_names=("pv",),
+    columns=(
+        columns.name(),
+        Column("Capacity", lambda obj: str((obj.spec.capacity or {}).get("storage", ""))),
+        Column("Access Modes", lambda obj: access_text(obj.spec.access_modes)),
+        Column("Reclaim Policy", lambda obj: obj.spec.persistent_volume_reclaim_policy),
+        Column(
+            "Status", lambda obj: "Terminating" if obj.metadata.deletion_timestamp else obj.status.phase or "Pending"
+        ),
+        Column("Claim", _claim),
+        Column("StorageClass", lambda obj: class_name(obj.metadata.annotations, obj.spec.storage_class_name)),
+        Column("VolumeAttributesClass", lambda obj: obj.spec.volume_attributes_class_name or "<unset>"),
+        Column("Reason", lambda obj: obj.status.reason or ""),
+        columns.age(),
+        wide("VolumeMode", lambda obj: obj.spec.volume_mode or "<unset>"),
+    ),
+    subresources={"status": Subresource(STATUS_VERBS, strategy=StatusStrategy[PersistentVolume](_KIND))},
+)

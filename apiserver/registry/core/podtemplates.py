@@ -1,0 +1,38 @@
+"""Pod templates: what pods may be made of, kept as objects of their own."""
+
+from collections.abc import Iterator
+
+from apimachinery.fields import FieldError, Path
+from apimachinery.types.core_v1 import PodTemplate
+from apiserver.registry import columns
+from apiserver.registry.columns import Column, labels_text
+from apiserver.registry.pod_defaults import default_spec
+from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.strategy import Strategy
+from apiserver.registry.workloads import validate_template
+
+
+class PodTemplateKind(Strategy[PodTemplate]):
+    counts_generations = True
+
+    def default(self, obj: PodTemplate) -> None:
+        default_spec(obj.template.spec)
+
+    def desired_state(self, obj: PodTemplate) -> object:
+        return obj.template
+
+    def validate(self, obj: PodTemplate) -> Iterator[FieldError]:
+        yield from validate_template(Path("template"), obj.template)
+
+
+POD_TEMPLATES = ResourceInfo(
+    PodTemplate,
+    PodTemplateKind(),
+    singular="podtemplate",
+    columns=(
+        columns.name(),
+        Column("Containers", lambda obj: ",".join(one.name for one in obj.template.spec.containers)),
+        Column("Images", lambda obj: ",".join(one.image or "" for one in obj.template.spec.containers)),
+        Column("Pod Labels", lambda obj: labels_text(obj.template.metadata.labels)),
+    ),
+)

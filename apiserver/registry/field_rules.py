@@ -1,0 +1,144 @@
+"""Rules that fields of many kinds share: label selectors, numbers or percentages, counts, what may not change."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from apimachinery import selectors
+from apimachinery.fields import FieldError, Path
+from apimachinery.types.core_v1 import ObjectReference
+from apimachinery.types.meta_v1 import LabelSelector
+from apiserver.registry import names
+
+_PERCENT: Final = re.compile(r"[0-9]+%\Z", re.ASCII)
+_PERCENT_RULE: Final = (
+    "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for "
+    "validation is '[0-9]+%')"
+)
+_LISTS: Final = ("In", "NotIn")
+_PRESENCE: Final = ("Exists", "DoesNotExist")
+
+
+def validate_selector(path: Path, selector: LabelSelector | None) -> Iterator[FieldError]:
+    """Every fault of a label selector; none given is none."""
+    if selector is None:
+        return
+    yield from names.validate_labels(path / "matchLabels", selector.match_labels)
+    for i, one in enumerate(selector.match_expressions or ()):
+        place = (path / "matchExpressions")[i]
+        if one.operator in _LISTS:
+            if not one.values:
+                yield (place / "values").required("must be specified when `operator` is 'In' or 'NotIn'")
+        elif one.operator in _PRESENCE:
+            if one.values:
+                yield (place / "values").forbidden("may not be specified when `operator` is 'Exists' or 'DoesNotExist'")
+        else:
+            yield (place / "operator").invalid(one.operator, "not a valid selector operator")
+        yield from names.check(place / "key", one.key, names.qualified_name)
+        for j, value in enumerate(one.values or ()):
+            yield from names.check((place / "values")[j], value, names.label_value)
+
+
+def is_empty(selector: LabelSelector | None) -> bool:
+    """Whether there is no selector, or one that asks for nothing."""
+    return selector is None or not (selector.match_labels or selector.match_expressions)
+
+
+def selects(selector: LabelSelector | None, labels: dict[str, str] | None) -> bool:
+    """Whether the labels match; a selector that is not understood is said to, since it is refused already."""
+    try:
+        return selectors.from_label_selector(selector).matches(labels or {})
+    except ValueError:
+        return True
+
+
+def selector_text(selector: LabelSelector | None) -> str:
+    """What a table or a Scale says of a selector; empty if it selects nothing or everything."""
+    try:
+        return str(selectors.from_label_selector(selector))
+    except ValueError:
+        return "<error>"
+
+
+def selector_cell(selector: LabelSelector | None) -> str:
+    return selector_text(selector) or "<none>"
+
+
+def not_negative(path: Path, value: int | None) -> Iterator[FieldError]:
+    if value is not None and value < 0:
+        yield path.invalid(value, "must be greater than or equal to 0")
+
+
+def positive(path: Path, value: int | None) -> Iterator[FieldError]:
+    if value is not None and value <= 0:
+        yield path.invalid(value, "must be greater than 0")
+
+
+def number_or_percent(path: Path, value: int | str | None) -> Iterator[FieldError]:
+    """A count, or a part of what there is."""
+    if isinstance(value, str):
+        if not _PERCENT.match(value):
+            yield path.invalid(value, _PERCENT_RULE)
+    else:
+        yield from not_negative(path, value)
+
+
+def at_most_all(path: Path, value: int | str | None) -> Iterator[FieldError]:
+    if isinstance(value, str) and _PERCENT.match(value) and int(value[:-1]) > 100:
+        yield path.invalid(value, "must not be greater than 100%")
+
+
+def is_zero(value: int | str | None) -> bool:
+    if isinstance(value, str):
+        return bool(_PERCENT.match(value)) and int(value[:-1]) == 0
+    return not value
+
+
+def one_of(path: Path, value: str | None, allowed: Sequence[str]) -> Iterator[FieldError]:
+    """A word of a fixed set, which may be left out."""
+    if value and value not in allowed:
+        yield path.not_supported(value, sorted(allowed))
+
+
+def required(path: Path, value: str | None, allowed: Sequence[str]) -> Iterator[FieldError]:
+    """A word of a fixed set."""
+    if not value:
+        yield path.required()
+    else:
+        yield from one_of(path, value, allowed)
+
+
+def immutable(path: Path, new: Any, old: Any, *fields: str) -> Iterator[FieldError]:
+    """Fields (by their Python names) of two values of one type that an update may not change."""
+    for field in fields:
+        after = getattr(new, field)
+        if after != getattr(old, field):
+            yield (path / wire_name(type(new), field)).invalid(after, "field is immutable")
+
+
+def counts(path: Path, status: Any) -> Iterator[FieldError]:
+    """No number in a status is negative."""
+    for field in status.__struct_fields__:
+        value = getattr(status, field)
+        if isinstance(value, int) and value < 0:
+            yield (path / wire_name(type(status), field)).invalid(value, "must be greater than or equal to 0")
+
+
+def wire_name(cls: type, field: str) -> str:
+    return next(one.encode_name for one in msgspec.structs.fields(cls) if one.name == field)
+
+
+def given(union: Any, *but: str) -> list[str]:
+    """The wire names of the fields of a union of sources that are set."""
+    return [
+        one.encode_name
+        for one in msgspec.structs.fields(type(union))
+        if one.name not in but and getattr(union, one.name) is not None
+    ]
+
+
+def reference_text(reference: ObjectReference | None) -> str:
+    """``namespace/name`` of what is referred to."""
+    return f"{reference.namespace or ''}/{reference.name or ''}" if reference is not None else ""

@@ -1,0 +1,96 @@
+"""Role bindings and cluster role bindings: who has a role."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from apimachinery import codec
+from apimachinery.fields import FieldError, Path
+from apimachinery.types.rbac_v1 import ClusterRoleBinding, RoleBinding, Subject
+from apiserver.registry import columns, names
+from apiserver.registry.columns import Column, wide
+from apiserver.registry.names import NameRule
+from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.strategy import Strategy
+
+GROUP: Final = "rbac.authorization.k8s.io"
+KINDS: Final = ("Group", "ServiceAccount", "User")
+
+
+class BindingKind(Strategy[Any]):
+    """Both kinds; they differ in what they may refer to, and in whether a service account's namespace is implied."""
+
+    name_rule: NameRule = staticmethod(names.path_segment)
+
+    def __init__(self, roles: tuple[str, ...], *, namespaced: bool) -> None:
+        self._roles, self._namespaced = roles, namespaced
+
+    def default(self, obj: Any) -> None:
+        obj.role_ref.api_group = obj.role_ref.api_group or GROUP
+        for subject in obj.subjects or ():
+            if subject.kind in ("Group", "User"):
+                subject.api_group = subject.api_group or GROUP
+
+    def validate(self, obj: Any) -> Iterator[FieldError]:
+        path, ref = Path("roleRef"), obj.role_ref
+        if ref.api_group != GROUP:
+            yield (path / "apiGroup").not_supported(ref.api_group, (GROUP,))
+        if ref.kind not in self._roles:
+            yield (path / "kind").not_supported(ref.kind, self._roles)
+        if not ref.name:
+            yield (path / "name").required()
+        else:
+            yield from names.check(path / "name", ref.name, names.path_segment)
+        for i, subject in enumerate(obj.subjects or ()):
+            yield from self._subject(Path("subjects")[i], subject)
+
+    def _subject(self, path: Path, subject: Subject) -> Iterator[FieldError]:
+        if not subject.name:
+            yield (path / "name").required()
+        if subject.kind == "ServiceAccount":
+            if subject.name:
+                yield from names.check(path / "name", subject.name, names.dns_subdomain)
+            if subject.api_group:
+                yield (path / "apiGroup").not_supported(subject.api_group, ("",))
+            if not self._namespaced and not subject.namespace:
+                yield (path / "namespace").required()
+        elif subject.kind in KINDS:
+            if subject.api_group != GROUP:
+                yield (path / "apiGroup").not_supported(subject.api_group, (GROUP,))
+        else:
+            yield (path / "kind").not_supported(subject.kind, KINDS)
+
+    def validate_update(self, obj: Any, old: Any) -> Iterator[FieldError]:
+        if obj.role_ref != old.role_ref:
+            yield Path("roleRef").invalid(codec.to_builtins(obj.role_ref), "cannot change roleRef")
+
+
+def _of(kind: str) -> Any:
+    """The cell with the subjects of one kind."""
+
+    def cell(obj: Any) -> str:
+        found = [one for one in obj.subjects or () if one.kind == kind]
+        if kind == "ServiceAccount":
+            return ",".join(f"{one.namespace or ''}/{one.name}" for one in found)
+        return ",".join(one.name for one in found)
+
+    return cell
+
+
+_COLUMNS: Final[tuple[Column[Any], ...]] = (
+    columns.name(),
+    Column("Role", lambda obj: f"{obj.role_ref.kind}/{obj.role_ref.name}"),
+    columns.age(),
+    wide("Users", _of("User")),
+    wide("Groups", _of("Group")),
+    wide("ServiceAccounts", _of("ServiceAccount")),
+)
+
+ROLE_BINDINGS = ResourceInfo(
+    RoleBinding, BindingKind(("ClusterRole", "Role"), namespaced=True), singular="rolebinding", columns=_COLUMNS
+)
+CLUSTER_ROLE_BINDINGS = ResourceInfo(
+    ClusterRoleBinding,
+    BindingKind(("ClusterRole",), namespaced=False),
+    singular="clusterrolebinding",
+    columns=_COLUMNS,
+)

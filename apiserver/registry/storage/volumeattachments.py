@@ -1,0 +1,59 @@
+"""Volume attachments: which volume is at which node."""
+
+from collections.abc import Iterator
+
+from apimachinery import codec
+from apimachinery.fields import FieldError, Path
+from apimachinery.types.storage_v1 import VolumeAttachment, VolumeAttachmentStatus
+from apiserver.registry import columns, field_rules, names
+from apiserver.registry.columns import Column
+from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.strategy import StatusStrategy, Strategy
+from apiserver.registry.workloads import SPEC, STATUS_VERBS
+
+
+class VolumeAttachmentKind(Strategy[VolumeAttachment]):
+    def prepare_for_create(self, obj: VolumeAttachment) -> None:
+        obj.status = VolumeAttachmentStatus()
+
+    def prepare_for_update(self, obj: VolumeAttachment, old: VolumeAttachment) -> None:
+        obj.status = old.status
+
+    def validate(self, obj: VolumeAttachment) -> Iterator[FieldError]:
+        if not obj.spec.attacher:
+            yield (SPEC / "attacher").required()
+        else:
+            yield from names.check(SPEC / "attacher", obj.spec.attacher.lower(), names.dns_subdomain)
+        if not obj.spec.node_name:
+            yield (SPEC / "nodeName").required()
+        else:
+            yield from names.check(SPEC / "nodeName", obj.spec.node_name, names.dns_subdomain)
+        given = field_rules.given(obj.spec.source)
+        if not given:
+            yield (SPEC / "source").required("must specify exactly one of inlineVolumeSpec and persistentVolumeName")
+        elif len(given) > 1:
+            yield (SPEC / "source").forbidden("must specify exactly one of inlineVolumeSpec and persistentVolumeName")
+        elif obj.spec.source.persistent_volume_name == "":
+            yield (SPEC / "source" / "persistentVolumeName").required("must specify non empty persistentVolumeName")
+
+    def validate_update(self, obj: VolumeAttachment, old: VolumeAttachment) -> Iterator[FieldError]:
+        if obj.spec != old.spec:
+            yield Path("spec").invalid(codec.to_builtins(obj.spec), "field is immutable")
+
+
+_KIND = VolumeAttachmentKind()
+
+VOLUME_ATTACHMENTS = ResourceInfo(
+    VolumeAttachment,
+    _KIND,
+    singular="volumeattachment",
+    columns=(
+        columns.name(),
+        Column("Attacher", lambda obj: obj.spec.attacher, format="name"),
+        Column("PV", lambda obj: obj.spec.source.persistent_volume_name or ""),
+        Column("Node", lambda obj: obj.spec.node_name),
+        Column("Attached", lambda obj: obj.status.attached, type="boolean"),
+        columns.age(),
+    ),
+    subresources={"status": Subresource(STATUS_VERBS, strategy=StatusStrategy[VolumeAttachment](_KIND))},
+)

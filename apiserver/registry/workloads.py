@@ -1,0 +1,121 @@
+"""What the kinds that make pods from a template share: the template's rules, their columns, their Scale."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, TypeVar
+
+from apimachinery.fields import FieldError, Path
+from apimachinery.types.autoscaling_v1 import Scale, ScaleSpec, ScaleStatus
+from apimachinery.types.core_v1 import Container, PodTemplateSpec
+from apimachinery.types.meta_v1 import LabelSelector, ObjectMeta
+from apimachinery.types.objects import KubeObject
+from apiserver.registry import columns, field_rules, names
+from apiserver.registry.columns import Column, wide
+from apiserver.registry.pod_validation import validate_spec
+from apiserver.registry.resource import Subresource, View
+from apiserver.registry.strategy import StatusStrategy, Strategy
+
+T = TypeVar("T", bound=KubeObject)
+
+SPEC: Final = Path("spec")
+TEMPLATE: Final = SPEC / "template"
+STATUS_VERBS: Final = ("get", "patch", "update")
+HISTORY_LIMIT: Final = 10
+
+
+def validate_template(path: Path, template: PodTemplateSpec) -> Iterator[FieldError]:
+    """A pod that is not made yet: labels, annotations and spec."""
+    yield from names.validate_labels(path / "metadata" / "labels", template.metadata.labels)
+    yield from names.validate_annotations(path / "metadata" / "annotations", template.metadata.annotations)
+    yield from validate_spec(path / "spec", template.spec)
+
+
+def validate_lasting(kind: str, template: PodTemplateSpec, *, deadline: bool = False) -> Iterator[FieldError]:
+    """A template of pods that are to run for ever."""
+    yield from validate_template(TEMPLATE, template)
+    if template.spec.restart_policy != "Always":
+        yield (TEMPLATE / "spec" / "restartPolicy").not_supported(template.spec.restart_policy, ("Always",))
+    if not deadline and template.spec.active_deadline_seconds is not None:
+        yield (TEMPLATE / "spec" / "activeDeadlineSeconds").forbidden(
+            f"activeDeadlineSeconds in {kind} is not Supported"
+        )
+
+
+def validate_selection(selector: LabelSelector, template: PodTemplateSpec, what: str) -> Iterator[FieldError]:
+    """The selector is there, is well formed, and matches the pods that the template makes."""
+    path = SPEC / "selector"
+    if field_rules.is_empty(selector):
+        yield path.required(f"an empty selector is invalid for {what}")
+        selector_matches = False
+    else:
+        yield from field_rules.validate_selector(path, selector)
+        selector_matches = field_rules.selects(selector, template.metadata.labels)
+    if not selector_matches:
+        labels = template.metadata.labels or {}
+        yield (TEMPLATE / "metadata" / "labels").invalid(labels, "`selector` does not match template `labels`")
+
+
+def container_columns(template: Callable[[T], PodTemplateSpec]) -> tuple[Column[T], Column[T]]:
+    """The names and images of a template's containers."""
+
+    def found(obj: T) -> list[Container]:
+        return template(obj).spec.containers
+
+    return (
+        wide("Containers", lambda obj: ",".join(one.name for one in found(obj))),
+        wide("Images", lambda obj: ",".join(one.image or "" for one in found(obj))),
+    )
+
+
+def selector_column(selector: Callable[[T], LabelSelector | None]) -> Column[T]:
+    return wide("Selector", lambda obj: field_rules.selector_cell(selector(obj)))
+
+
+def count(name: str, cell: Callable[[T], int | None]) -> Column[T]:
+    """A column of a number that is 0 when it is not there."""
+    return columns.Column(name, lambda obj: cell(obj) or 0, type="integer")
+
+
+class CountsStatus(StatusStrategy[T]):
+    """``/status`` of a kind that counts: no number may be negative."""
+
+    def validate_update(self, obj: T, old: T) -> Iterator[FieldError]:
+        yield from field_rules.counts(Path("status"), getattr(obj, "status"))  # noqa: B009 - T has no status
+
+
+def status_subresource(strategy: Strategy[T]) -> Subresource:
+    return Subresource(STATUS_VERBS, strategy=CountsStatus(strategy))
+
+
+def scale_subresource(strategy: Strategy[T]) -> Subresource:
+    """``/scale`` of a kind with ``spec.replicas``, ``spec.selector`` and ``status.replicas``."""
+    return Subresource(STATUS_VERBS, strategy=strategy, view=SCALE, kind="Scale")
+
+
+def _scale(obj: Any) -> Scale:
+    metadata = obj.metadata
+    return Scale(
+        metadata=ObjectMeta(
+            name=metadata.name,
+            namespace=metadata.namespace,
+            uid=metadata.uid,
+            resource_version=metadata.resource_version,
+            creation_timestamp=metadata.creation_timestamp,
+        ),
+        spec=ScaleSpec(replicas=obj.spec.replicas),
+        status=ScaleStatus(replicas=obj.status.replicas or 0, selector=field_rules.selector_text(obj.spec.selector)),
+    )
+
+
+def _set_scale(obj: Any, scale: Scale) -> None:
+    obj.spec.replicas = scale.spec.replicas or 0
+
+
+SCALE: Final = View(Scale, "autoscaling", "v1", "Scale", _scale, _set_scale)
+
+
+def column_set(*groups: Column[T] | Sequence[Column[T]]) -> tuple[Column[T], ...]:
+    """Columns and groups of columns, flat."""
+    found: list[Column[T]] = []
+    for group in groups:
+        found += [group] if isinstance(group, Column) else group
+    return tuple(found)
