@@ -110,6 +110,7 @@ class Bootstrap:
         await self._ensure("", "services", v1.Service(metadata=metadata, spec=spec))
 
     async def _endpoints(self) -> None:
+        await self._store("coordination.k8s.io", "leases").cache.wait_current()
         # pods could not reach a server that listens on loopback only, and endpoints may not name it
         places = sorted({(ip, port) for ip, port in self._living() if not IPv4Address(ip).is_loopback})
         subsets = [

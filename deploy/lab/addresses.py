@@ -14,6 +14,7 @@ from deploy.lab.errors import LabError
 LABS = 16
 MAX_NODES = 100
 SERVICE_RANGE = IPv4Network("10.0.0.0/16")
+CLUSTER_DNS = SERVICE_RANGE[10]
 NODE_PORTS = "30000-32767"
 CLUSTER_DOMAIN = "cluster.local"
 

@@ -77,6 +77,7 @@ def requests(lab: Lab) -> list[Request]:
         Request("kube-scheduler", "system:kube-scheduler"),
         Request("kube-controller-manager", "system:kube-controller-manager"),
         Request("kube-proxy", "system:kube-proxy"),
+        Request("kube-dns", "system:kube-dns"),
     ]
     for node in lab.nodes:
         identity = f"system:node:{node}"

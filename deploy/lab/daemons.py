@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Callable
 
 from deploy.lab import engine, etcd, probes
-from deploy.lab.addresses import CLUSTER_DOMAIN, NODE_PORTS, SERVICE_RANGE
+from deploy.lab.addresses import CLUSTER_DNS, CLUSTER_DOMAIN, NODE_PORTS, SERVICE_RANGE
 from deploy.lab.lab import MASTER, Lab
 from deploy.lab.processes import Daemon
 
@@ -23,7 +23,7 @@ def client_context(lab: Lab) -> ssl.SSLContext:
 
 def control_plane(lab: Lab) -> list[Daemon]:
     """The apiserver first; the others retry until it answers."""
-    return [_apiserver(lab), _scheduler(lab), _controller_manager(lab)]
+    return [_apiserver(lab), _scheduler(lab), _controller_manager(lab), _dns(lab)]
 
 
 def of_node(lab: Lab, node: str) -> list[Daemon]:
@@ -123,6 +123,33 @@ def _controller_manager(lab: Lab) -> Daemon:
     )
 
 
+def _dns(lab: Lab) -> Daemon:
+    """The cluster's name server, behind a service of its own. Without egress it knows the cluster's names alone."""
+    kubeconfig = lab.daemon_kubeconfig("kube-dns")
+    argv = _python(
+        lab,
+        "kube_dns",
+        f"--kubeconfig={kubeconfig}",
+        f"--domain={CLUSTER_DOMAIN}",
+        f"--dns-bind-address={lab.addresses.master}",
+        "--dns-port=53",
+        "--healthz-port=8081",
+        f"--register-service={CLUSTER_DNS}",
+        f"--advertise-address={lab.addresses.master}",
+        f"--reverse-ranges={SERVICE_RANGE},{lab.addresses.cluster_cidr}",
+        *(() if lab.settings.egress else ("--resolv-conf=",)),
+    )
+    return Daemon(
+        node=MASTER,
+        name="kube-dns",
+        namespace=lab.namespace(MASTER),
+        argv=argv,
+        healthy=probes.http_in(lab.namespace(MASTER), "http://127.0.0.1:8081/ready", ssl_unverified),
+        ports=(53, 8081),
+        inputs=(kubeconfig,),
+    )
+
+
 def _kubelet(lab: Lab, node: str) -> Daemon:
     kubeconfig = lab.daemon_kubeconfig(f"kubelet-{node}")
     certificate = lab.pki / f"kubelet-{node}.crt"
@@ -138,6 +165,7 @@ def _kubelet(lab: Lab, node: str) -> Daemon:
         f"--tls-cert-file={certificate}",
         f"--tls-private-key-file={lab.pki / f'kubelet-{node}.key'}",
         f"--client-ca-file={lab.pki / 'ca.crt'}",
+        f"--cluster-dns={CLUSTER_DNS}",
         f"--cluster-domain={CLUSTER_DOMAIN}",
         f"--cluster-cidr={lab.addresses.cluster_cidr}",
         f"--service-cluster-ip-range={SERVICE_RANGE}",

@@ -47,6 +47,7 @@ def clients(lab: Lab) -> dict[Path, tuple[str, str]]:
             "kube-controller-manager",
         ),
         lab.daemon_kubeconfig("kube-proxy"): ("system:kube-proxy", "kube-proxy"),
+        lab.daemon_kubeconfig("kube-dns"): ("system:kube-dns", "kube-dns"),
     }
     for node in lab.nodes:
         path = lab.daemon_kubeconfig(f"kubelet-{node}")

@@ -197,3 +197,14 @@ def test_pods_reach_the_apiserver_through_its_service(app: Lab) -> None:
     done = app.in_node(pod["spec"]["nodeName"], "curl", "-sS", "--cacert", str(app.state / "pki/ca.crt"),
                        "https://10.0.0.1/version")  # fmt: skip
     assert '"gitVersion"' in done.stdout, done.stderr
+
+
+def test_pods_find_services_by_name(app: Lab) -> None:
+    """``my-service`` in the same namespace, ``my-service.my-ns`` from others, and the full name."""
+    with app.namespace("elsewhere") as namespace:
+        app.apply(sleeper("asking"), namespace=namespace)
+        app.kubectl("wait", "-n", namespace, "--for=condition=Ready", "pod/asking", "--timeout=30s")
+        near, far = app.pods("app=images")[0], app.get("pod", "asking", "-n", namespace)
+        pods = app.pods("app=images")
+        for pod, name in ((near, "images"), (far, "images.default"), (far, "images.default.svc.cluster.local")):
+            assert answering(app.fetch_in_pod(pod, f"http://{name}:1234/"), pods)

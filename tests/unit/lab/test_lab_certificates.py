@@ -92,7 +92,7 @@ def test_identities_are_kubernetes_own(lab: Lab) -> None:
 
 def test_a_second_run_changes_nothing_and_a_new_node_only_adds(lab: Lab) -> None:
     assert certificates.ensure(lab)
-    assert kubeconfig.ensure(lab) == 8
+    assert kubeconfig.ensure(lab) == 9
     before = {path: path.read_bytes() for path in lab.state.rglob("*") if path.is_file()}
     assert certificates.ensure(lab) == []
     assert kubeconfig.ensure(lab) == 0

@@ -1,0 +1,146 @@
+"""The add-on's fixed address in the cluster: Service and Endpoints ``kube-system/kube-dns``.
+
+For a server that runs as a process and not as pods: a service without a selector, and endpoints that name the one
+address and port where it listens. Keeps both as they should be, whatever happens to them; a service of that name
+with a selector belongs to someone who runs DNS as pods, and is left alone, endpoints included. One server registers
+itself, not several: each would take the other's address out.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from apimachinery import codec, meta
+from apimachinery.meta import Key
+from apimachinery.types import core_v1, meta_v1
+from kube_client import Client, Informer, WorkQueue, process
+from kube_client.workqueue import Backoff
+from kube_dns.upstreams import PORT
+
+log = logging.getLogger(__name__)
+
+KEY = Key("kube-system", "kube-dns")
+LABELS = {"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "KubeDNS"}
+_PORTS = (("dns", "UDP"), ("dns-tcp", "TCP"))
+
+_LONGEST_DELAY = 5.0
+"""Seconds between tries: the cluster's names depend on it, and little else does."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """``service_ip`` is the cluster IP, ``address`` and ``port`` where the server listens."""
+
+    service_ip: str
+    address: str
+    port: int
+
+
+def wanted_service(place: Place) -> core_v1.Service:
+    ports = [
+        core_v1.ServicePort(name=name, protocol=protocol, port=PORT, target_port=place.port)
+        for name, protocol in _PORTS
+    ]
+    spec = core_v1.ServiceSpec(cluster_ip=place.service_ip, ports=ports, type="ClusterIP")
+    return core_v1.Service(metadata=_metadata(), spec=spec)
+
+
+def wanted_endpoints(place: Place) -> core_v1.Endpoints:
+    ports = [core_v1.EndpointPort(name=name, protocol=protocol, port=place.port) for name, protocol in _PORTS]
+    subset = core_v1.EndpointSubset(addresses=[core_v1.EndpointAddress(ip=place.address)], ports=ports)
+    return core_v1.Endpoints(metadata=_metadata(), subsets=[subset])
+
+
+def service_is_as_wanted(service: core_v1.Service, wanted: core_v1.Service) -> bool:
+    return service.spec.cluster_ip == wanted.spec.cluster_ip and _ports(service) == _ports(wanted)
+
+
+def endpoints_are_as_wanted(endpoints: core_v1.Endpoints, wanted: core_v1.Endpoints) -> bool:
+    return _places(endpoints) == _places(wanted)
+
+
+class Registration:
+    """Run it beside the informers that it reads."""
+
+    def __init__(
+        self,
+        client: Client,
+        services: Informer[core_v1.Service],
+        endpoints: Informer[core_v1.Endpoints],
+        place: Place,
+    ) -> None:
+        self._client, self._services, self._endpoints = client, services, endpoints
+        self._service, self._wanted_endpoints = wanted_service(place), wanted_endpoints(place)
+        self._queue = WorkQueue[Key]("kube_dns_registration", backoff=Backoff(base=0.05, limit=_LONGEST_DELAY))
+        services.on_change(self._on_service)
+        endpoints.on_change(self._on_endpoints)
+
+    async def run(self) -> None:
+        await self._services.synced.wait()
+        await self._endpoints.synced.wait()
+        self._queue.add(KEY)
+        await process(self._queue, self.sync)
+
+    async def sync(self, key: Key) -> None:
+        """Make both objects what they should be. Safe to call at any time."""
+        service = self._services.get(key)
+        if service is not None and service.spec.selector:
+            log.warning("%s: has a selector, so others answer there; left as it is", key)
+            return
+        await self._sync_service(key, service)
+        await self._sync_endpoints(key)
+
+    async def _sync_service(self, key: Key, service: core_v1.Service | None) -> None:
+        services = self._client.resource(core_v1.Service)
+        if service is not None and service.spec.cluster_ip != self._service.spec.cluster_ip:
+            log.info("%s: has %s; made anew, since that cannot change", key, service.spec.cluster_ip)
+            await services.delete(key.name, namespace=key.namespace, uid=meta.uid_of(service))
+            service = None
+        if service is None:
+            await services.create(codec.copy(self._service))
+            log.info("%s: created with %s", key, self._service.spec.cluster_ip)
+        elif not service_is_as_wanted(service, self._service):
+            changed = codec.copy(service)
+            changed.spec.ports = codec.copy(self._service).spec.ports
+            await services.update(changed)
+            log.info("%s: ports mended", key)
+
+    async def _sync_endpoints(self, key: Key) -> None:
+        endpoints, wanted = self._client.resource(core_v1.Endpoints), self._wanted_endpoints
+        present = self._endpoints.get(key)
+        if present is None:
+            await endpoints.create(codec.copy(wanted))
+            log.info("%s: endpoints created: %s", key, _places(wanted))
+        elif not endpoints_are_as_wanted(present, wanted):
+            changed = codec.copy(present)
+            changed.subsets = codec.copy(wanted).subsets
+            await endpoints.update(changed)
+            log.info("%s: endpoints mended: %s", key, _places(wanted))
+
+    def _on_service(self, old: core_v1.Service | None, new: core_v1.Service | None) -> None:
+        self._on_change(new or old)
+
+    def _on_endpoints(self, old: core_v1.Endpoints | None, new: core_v1.Endpoints | None) -> None:
+        self._on_change(new or old)
+
+    def _on_change(self, one: core_v1.Service | core_v1.Endpoints | None) -> None:
+        if one is not None and meta.key_of(one) == KEY:
+            self._queue.add(KEY)
+
+
+def _metadata() -> meta_v1.ObjectMeta:
+    return meta_v1.ObjectMeta(name=KEY.name, namespace=KEY.namespace, labels=dict(LABELS))
+
+
+def _ports(service: core_v1.Service) -> Sequence[object]:
+    ports = service.spec.ports or ()
+    return sorted((port.name or "", port.protocol, port.port, str(port.target_port)) for port in ports)
+
+
+def _places(endpoints: core_v1.Endpoints) -> Sequence[tuple[str, str, int]]:
+    return sorted(
+        (address.ip, port.name or "", port.port)
+        for subset in endpoints.subsets or ()
+        for address in subset.addresses or ()
+        for port in subset.ports or ()
+    )

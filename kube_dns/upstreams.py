@@ -1,0 +1,147 @@
+"""Which servers are asked about names that are not the cluster's.
+
+Owns the list: given by flag, or read from a resolv.conf and again when that file changes. Leaves out this very
+server, under whatever address: a question sent to oneself goes round for ever.
+"""
+
+import ipaddress
+import logging
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+log = logging.getLogger(__name__)
+
+PORT = 53
+_RECHECK = 5.0
+"""Seconds between looks at resolv.conf."""
+
+_MOST = 3
+"""Servers taken from resolv.conf, as the C library does."""
+
+
+class Server(NamedTuple):
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_server(text: str) -> Server:
+    """``IP`` or ``IP:port`` (``[IPv6]:port``). Raises ValueError."""
+    host, port = text, str(PORT)
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":") or port
+    elif text.count(":") == 1:
+        host, port = text.split(":")
+    if not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError(f'"{text}": not a port')
+    return Server(str(ipaddress.ip_address(host.strip())), int(port))
+
+
+def parse_stub_domains(domains: Mapping[str, str]) -> dict[str, tuple[Server, ...]]:
+    """Domain -> its servers, which stand in the text with "+" between them. Raises ValueError."""
+    return {
+        domain.lower().strip("."): tuple(parse_server(one) for one in servers.split("+"))
+        for domain, servers in domains.items()
+    }
+
+
+def own_address(bind: Sequence[str], port: int, further: Sequence[Server] = ()) -> Callable[[Server], bool]:
+    """Whether a server is the one that listens on these addresses; ``further`` are other ways to it."""
+    anywhere = any(ipaddress.ip_address(address).is_unspecified for address in bind)
+
+    def is_own(server: Server) -> bool:
+        if server in further:
+            return True
+        return server.port == port and (server.host in bind or (anywhere and _is_local(server.host)))
+
+    return is_own
+
+
+class Upstreams:
+    """``servers`` wins over ``resolv_conf``; None for both means that nobody is asked."""
+
+    def __init__(
+        self,
+        servers: Sequence[Server] = (),
+        resolv_conf: Path | None = None,
+        stub_domains: Mapping[str, tuple[Server, ...]] | None = None,
+        is_own: Callable[[Server], bool] = lambda server: False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._fixed = bool(servers)
+        self._servers = tuple(servers)
+        self._path = resolv_conf
+        self._stubs = dict(stub_domains or {})
+        self._is_own, self._clock = is_own, clock
+        self._checked = float("-inf")
+        self._version: tuple[int, int] | None = None
+
+    def is_stub(self, name: str) -> bool:
+        return bool(self._stubs) and self._stub(name) is not None
+
+    def of(self, name: str) -> tuple[Server, ...]:
+        """The servers to ask about a name, the best first."""
+        stub = self._stub(name) if self._stubs else None
+        if stub is not None:
+            return self._stubs[stub]
+        if not self._fixed and self._path is not None and self._clock() - self._checked >= _RECHECK:
+            self._checked = self._clock()
+            self._reload(self._path)
+        return self._servers
+
+    def _stub(self, name: str) -> str | None:
+        """The longest stub domain that holds the name."""
+        while name:
+            if name in self._stubs:
+                return name
+            name = name.partition(".")[2]
+        return None
+
+    def _reload(self, path: Path) -> None:
+        try:
+            state = path.stat()
+            if (state.st_mtime_ns, state.st_ino) == self._version:
+                return
+            found = nameservers(path.read_text(errors="replace"))
+        except OSError as exc:
+            log.info("%s: %s; names outside the cluster are refused for now", path, exc)
+            found, state = [], None
+        self._version = (state.st_mtime_ns, state.st_ino) if state is not None else None
+        servers = tuple(server for server in found if not self._is_own(server))[:_MOST]
+        for server in found:
+            if self._is_own(server):
+                log.warning("%s: %s is this server itself; left out", path, server)
+        if servers != self._servers or not found:
+            log.info("%s: forwarding to %s", path, ", ".join(map(str, servers)) or "nobody")
+        self._servers = servers
+
+
+def nameservers(text: str) -> list[Server]:
+    """The servers of a resolv.conf; lines that make no sense are passed over, as the C library does."""
+    found = []
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) < 2 or words[0] != "nameserver":
+            continue
+        try:
+            found.append(Server(str(ipaddress.ip_address(words[1].partition("%")[0])), PORT))
+        except ValueError:
+            log.info("resolv.conf: %s is no address", words[1])
+    return found
+
+
+def _is_local(host: str) -> bool:
+    """Whether the address is one of this machine's: only those can be bound."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((host, 0))
+        except OSError:
+            return False
+    return True

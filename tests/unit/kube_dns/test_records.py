@@ -1,0 +1,139 @@
+"""The records of a service, by the sections of the DNS specification."""
+
+import pytest
+
+from apimachinery.types import core_v1, meta_v1
+from kube_dns import records, sources
+from kube_dns.records import AAAA, CNAME, PTR, SRV, A, Endpoint, Group, Port, Record
+from tests.unit.kube_dns.services import DOMAIN, group, service
+
+WEB = "web.prod.svc.cluster.local"
+
+
+def test_a_cluster_ip_has_an_address_a_reverse_name_and_an_srv_record_for_each_named_port() -> None:
+    found = records.of_service(service(ports=(("http", 80), ("", 81))), [], DOMAIN)
+
+    assert found == {
+        WEB: (Record(A, "10.0.0.7"),),
+        "7.0.0.10.in-addr.arpa": (Record(PTR, WEB),),
+        f"_http._tcp.{WEB}": (Record(SRV, WEB, 80),),
+    }
+
+
+def test_the_protocol_of_a_port_is_part_of_the_name_of_its_srv_record() -> None:
+    dns = service(ports=(("dns", 53),))
+    dns.spec.ports = [core_v1.ServicePort(name="dns", protocol="UDP", port=53)]
+
+    assert f"_dns._udp.{WEB}" in records.of_service(dns, [], DOMAIN)
+
+
+def test_a_headless_service_has_its_ready_endpoints_by_address_and_by_hostname() -> None:
+    headless = service(cluster_ip="None", ports=(("http", 80),))
+    endpoints = group(
+        Endpoint("10.1.0.1", "db-0"),
+        Endpoint("10.1.0.2"),
+        Endpoint("10.1.0.3", ready=False),
+        ports=(("http", 8080),),
+    )
+
+    found = records.of_service(headless, [endpoints], DOMAIN)
+
+    assert found[WEB] == (Record(A, "10.1.0.1"), Record(A, "10.1.0.2"))
+    assert found[f"db-0.{WEB}"] == (Record(A, "10.1.0.1"),)
+    assert found[f"10-1-0-2.{WEB}"] == (Record(A, "10.1.0.2"),)
+    assert found[f"_http._tcp.{WEB}"] == (
+        Record(SRV, f"db-0.{WEB}", 8080),
+        Record(SRV, f"10-1-0-2.{WEB}", 8080),
+    )
+    assert found["1.0.1.10.in-addr.arpa"] == (Record(PTR, f"db-0.{WEB}"),)
+    assert "3.0.1.10.in-addr.arpa" not in found
+
+
+def test_endpoints_that_share_a_hostname_share_the_name_and_one_srv_record() -> None:
+    endpoints = group(Endpoint("10.1.0.1", "db"), Endpoint("10.1.0.2", "db"), ports=(("http", 8080),))
+
+    found = records.of_service(service(cluster_ip="None"), [endpoints], DOMAIN)
+
+    assert found[f"db.{WEB}"] == (Record(A, "10.1.0.1"), Record(A, "10.1.0.2"))
+    assert found[f"_http._tcp.{WEB}"] == (Record(SRV, f"db.{WEB}", 8080),)
+
+
+def test_an_endpoint_in_two_subsets_has_one_address_and_the_ports_of_both() -> None:
+    groups = [group(Endpoint("10.1.0.1"), ports=((name, port),)) for name, port in (("http", 80), ("admin", 81))]
+
+    found = records.of_service(service(cluster_ip="None"), groups, DOMAIN)
+
+    assert found[WEB] == (Record(A, "10.1.0.1"),)
+    assert f"_http._tcp.{WEB}" in found
+    assert f"_admin._tcp.{WEB}" in found
+
+
+@pytest.mark.parametrize("by", ["field", "annotation"])
+def test_unready_endpoints_are_published_where_the_service_asks_for_it(by: str) -> None:
+    headless = service(cluster_ip="None", publish_not_ready_addresses=by == "field")
+    if by == "annotation":
+        headless.metadata.annotations = {records.TOLERATE_UNREADY: "true"}
+
+    found = records.of_service(headless, [group(Endpoint("10.1.0.1", ready=False))], DOMAIN)
+
+    assert found[WEB] == (Record(A, "10.1.0.1"),)
+
+
+def test_a_headless_service_without_ready_endpoints_has_no_records() -> None:
+    assert records.of_service(service(cluster_ip="None"), [group(Endpoint("10.1.0.1", ready=False))], DOMAIN) == {}
+
+
+def test_endpoints_of_a_cluster_ip_have_names_but_do_not_change_its_own() -> None:
+    found = records.of_service(service(), [group(Endpoint("10.1.0.1", "one"))], DOMAIN)
+
+    assert found[WEB] == (Record(A, "10.0.0.7"),)
+    assert found[f"one.{WEB}"] == (Record(A, "10.1.0.1"),)
+
+
+def test_an_external_name_is_an_alias_and_nothing_else() -> None:
+    external = service(
+        type="ExternalName", external_name="WWW.example.com.", cluster_ip=None, ports=(("http", 80),)
+    )
+
+    assert records.of_service(external, [], DOMAIN) == {WEB: (Record(CNAME, "www.example.com"),)}
+
+
+def test_ipv6_addresses_have_aaaa_records_and_names_in_ip6_arpa() -> None:
+    found = records.of_service(service(cluster_ip="None"), [group(Endpoint("fd00::1"))], DOMAIN)
+
+    assert found[WEB] == (Record(AAAA, "fd00::1"),)
+    assert [name for name in found if name.endswith(".ip6.arpa")]
+
+
+def test_names_are_lower_case() -> None:
+    found = records.of_service(service(cluster_ip="None"), [group(Endpoint("10.1.0.1", "DB-0"))], DOMAIN)
+
+    assert f"db-0.{WEB}" in found
+
+
+@pytest.mark.parametrize(
+    ("label", "address"),
+    [("10-1-2-3", "10.1.2.3"), ("fd00--1", "fd00::1"), ("10-1-2", None), ("10-1-2-256", None), ("web", None)],
+)
+def test_a_label_is_read_as_an_address(label: str, address: str | None) -> None:
+    assert records.undashed(label) == address
+
+
+def test_an_endpoints_object_gives_one_group_for_each_subset() -> None:
+    address = core_v1.EndpointAddress
+    endpoints = core_v1.Endpoints(
+        metadata=meta_v1.ObjectMeta(name="web", namespace="prod"),
+        subsets=[
+            core_v1.EndpointSubset(
+                addresses=[address(ip="10.1.0.1", hostname="db-0")],
+                not_ready_addresses=[address(ip="10.1.0.2")],
+                ports=[core_v1.EndpointPort(name="http", port=80)],
+            ),
+            core_v1.EndpointSubset(addresses=[address(ip="10.1.0.3")]),
+        ],
+    )
+
+    assert sources.groups_of(endpoints) == [
+        Group((Endpoint("10.1.0.1", "db-0"), Endpoint("10.1.0.2", ready=False)), (Port("http", "TCP", 80),)),
+        Group((Endpoint("10.1.0.3"),), ()),
+    ]
