@@ -6,26 +6,31 @@ from ipaddress import IPv4Network
 from typing import NoReturn
 
 from apimachinery.types import core_v1
+from apimachinery.types.base import Quantity
 from component_base import daemon, flags
 from component_base.health import Health, Unhealthy
 from component_base.serving import TLS, Server, daemon_app
 from kube_client import Client, EventRecorder, Informer, load_config
-from kubelet import etc_files, iproute, metrics, network, qos
+from kubelet import etc_files, eviction, iproute, metrics, network, qos, thresholds
 from kubelet.api_objects import ApiObjects
 from kubelet.container_starter import ContainerStarter
+from kubelet.eviction import Evictor
+from kubelet.image_gc import ImageCollector, Policy
 from kubelet.lease import NodeLease
 from kubelet.machine import read_machine
 from kubelet.node import NodeKeeper
 from kubelet.node_address import default_address
 from kubelet.node_context import NodeContext
-from kubelet.node_status import Identity, capacity
+from kubelet.node_status import Identity, allocatable
 from kubelet.options import KubeletOptions
 from kubelet.pod_dirs import PodDirs
 from kubelet.pod_worker import Parts
 from kubelet.pod_workers import PodWorkers
+from kubelet.probes import Checks
 from kubelet.routes import NodeRoutes
-from kubelet.runtime import Defaults, Engine, Runtime
+from kubelet.runtime import Defaults, Engine, Runtime, security
 from kubelet.server import Backend, kubelet_app
+from kubelet.stats import Stats
 from kubelet.status_manager import StatusManager
 from kubelet.volumes import Volumes
 
@@ -38,12 +43,13 @@ def main() -> NoReturn:
 async def kubelet(options: KubeletOptions) -> None:
     """Run the node's pods until cancelled. Containers go on running then."""
     identity, address = identify(options), default_address(options.node.node_ip)
+    limits = thresholds.parse(options.resources.eviction_hard)
     inside = cluster_ranges(options)
     network.check_overlaps(inside, iproute.addresses(), iproute.routes())
     network.enable_forwarding()
     node = context(options, identity)
     engine = Engine(options.runtime.docker_endpoint)
-    async with Client(load_config(options.node.kubeconfig), user_agent="kubelet") as client:
+    async with Client(load_config(options.node.kubeconfig), user_agent="kubelet") as client, Checks(engine) as checks:
         recorder = EventRecorder(client, component="kubelet", host=identity.name)
         nodes = Informer(client.resource(core_v1.Node))
         services = Informer(client.resource(core_v1.Service))
@@ -57,13 +63,14 @@ async def kubelet(options: KubeletOptions) -> None:
             starter=ContainerStarter(runtime, recorder, services, objects, node),
             volumes=Volumes(objects, node.host_ips, node.allocatable),
             statuses=statuses,
+            checks=checks,
             recorder=recorder,
             pods=client.resource(core_v1.Pod),
             dirs=PodDirs(options.runtime.root_dir),
             node=node,
+            sync_frequency=options.node.sync_frequency,
             network_fault=lambda: pod_network.fault,
         )
-        workers = PodWorkers(pods, services, parts)
         keeper = NodeKeeper(
             client,
             identity,
@@ -76,6 +83,15 @@ async def kubelet(options: KubeletOptions) -> None:
             register=options.node.register_node,
             before_first_report=(runtime.containers.synced, pod_network.looked),
         )
+        workers = PodWorkers(pods, services, parts, lambda: keeper.node)
+        stats = Stats(identity.name, identity.machine.memory, options.runtime.root_dir, runtime.containers)
+        collector = image_collector(options, runtime, workers, recorder, keeper)
+        evictor = Evictor(limits, workers, stats, collector, options.runtime.root_dir)
+        workers.refuse_under_pressure(
+            lambda pod: eviction.refusal(pod, evictor.pressures, qos.qos_class(pod) == "BestEffort")
+        )
+        keeper.watch_pressures(lambda: evictor.pressures)
+        evictor.on_change(keeper.wake)
         lease = NodeLease(client, identity.name, lambda: keeper.node)
         for listener in (keeper.wake, pod_network.check):
             runtime.on_health(listener)
@@ -85,11 +101,11 @@ async def kubelet(options: KubeletOptions) -> None:
         health = Health()
         health.add("docker", lambda: check(runtime.fault), live=False)
         async with asyncio.TaskGroup() as tasks:
-            for server in servers(options, Backend(runtime, workers.pods, workers.find), health):
+            for server in servers(options, Backend(runtime, workers.pods, stats, workers.find), health):
                 tasks.create_task(server.run(), name="server")
             loops = (
                 recorder.run, nodes.run, services.run, pods.run, runtime.run, pod_network.run, statuses.run,
-                keeper.run, lease.run, workers.run, NodeRoutes(nodes, identity.name).run,
+                keeper.run, lease.run, workers.run, collector.run, stats.run, evictor.run, NodeRoutes(nodes, identity.name).run,
             )  # fmt: skip
             for loop in loops:
                 tasks.create_task(loop(), name=loop.__qualname__)
@@ -108,11 +124,18 @@ def identify(options: KubeletOptions) -> Identity:
         max_pods=options.node.max_pods,
         machine=read_machine(options.runtime.root_dir),
         labels=options.node.node_labels,
+        reserved=(options.resources.system_reserved, options.resources.kube_reserved, eviction_reserve(options)),
     )
 
 
+def eviction_reserve(options: KubeletOptions) -> dict[str, Quantity]:
+    """Memory that pods never get, because they would be evicted before they had it."""
+    limits = thresholds.parse(options.resources.eviction_hard)
+    return {"memory": sum(one.amount for one in limits if one.signal == "memory.available")}
+
+
 def context(options: KubeletOptions, identity: Identity) -> NodeContext:
-    has = capacity(identity)
+    has = allocatable(identity)
     return NodeContext(
         name=identity.name,
         hostname=identity.hostname,
@@ -121,6 +144,8 @@ def context(options: KubeletOptions, identity: Identity) -> NodeContext:
         lowest_oom_score=qos.lowest_score(),
         resolver=etc_files.parse_resolver(etc_files.read(options.network.resolv_conf)),
         hosts=etc_files.read(etc_files.HOSTS),
+        apparmor=security.APPARMOR.exists(),
+        seccomp_root=options.runtime.root_dir / "seccomp",
         cluster_dns=tuple(map(str, options.network.cluster_dns)),
         cluster_domain=options.network.cluster_domain,
         allocatable=lambda: has,
@@ -132,6 +157,19 @@ def defaults(options: KubeletOptions) -> Defaults:
     return Defaults(
         network.NAME, runtime.pod_infra_container_image, runtime.container_log_max_size, runtime.container_log_max_files
     )
+
+
+def image_collector(
+    options: KubeletOptions, runtime: Runtime, workers: PodWorkers, recorder: EventRecorder, keeper: NodeKeeper
+) -> ImageCollector:
+    gc = options.runtime
+    policy = Policy(gc.image_gc_high_threshold, gc.image_gc_low_threshold, gc.minimum_image_ttl_duration)
+
+    def notice(reason: str, message: str) -> None:
+        if keeper.node is not None:
+            recorder.event(keeper.node, "Warning", reason, message)
+
+    return ImageCollector(runtime, policy, workers.images, notice)
 
 
 def cluster_ranges(options: KubeletOptions) -> list[tuple[str, IPv4Network]]:

@@ -11,14 +11,15 @@ from apimachinery import errors as api_errors
 from apimachinery import meta
 from apimachinery.types import core_v1
 from kube_client import EventRecorder, Informer
-from kubelet import etc_files, qos
+from kubelet import etc_files, pod_spec, qos
 from kubelet.api_objects import ApiObjects
 from kubelet.downward import PodAddresses
 from kubelet.environment import ConfigError, Sources, environment, references
 from kubelet.expansion import expand
 from kubelet.node_context import NodeContext
-from kubelet.plan import Start
-from kubelet.runtime import ContainerRecord, Mount, Resolved, Runtime, errors
+from kubelet.plan import Start, latest_records
+from kubelet.pull_secrets import BadSecret, Credential, credentials_for
+from kubelet.runtime import ContainerRecord, Mount, Resolved, Runtime, errors, security
 from kubelet.runtime.images import Pull, is_valid
 from kubelet.status import Waiting
 from kubelet.termination_message import message_mount
@@ -72,7 +73,7 @@ class ContainerStarter:
             self._warn(pod, spec, "InspectFailed", message)
             raise NotStarted("InvalidImageName", message)
         if _policy(spec) == "Always" and (meta.uid_of(pod), spec.name, start.attempt) not in self._pulled:
-            self._pull(pod, start)
+            await self._pull(pod, start)
         resolved = await self._resolve(pod, start, sandbox, pod_dir, volumes)
         id = await self._create(pod, start, sandbox, resolved)
         await self._run(pod, spec, id)
@@ -91,7 +92,7 @@ class ContainerStarter:
                 message = f'Container image "{spec.image}" is not present with pull policy of Never'
                 self._warn(pod, spec, "ErrImageNeverPull", message)
                 raise NotStarted("ErrImageNeverPull", message) from exc
-            self._pull(pod, start)
+            await self._pull(pod, start)
             return await self._create(pod, start, sandbox, resolved)
         except errors.Unavailable:
             raise
@@ -114,11 +115,11 @@ class ContainerStarter:
             raise NotStarted("RunContainerError", str(exc), retry_in=None) from exc
         self._tell(pod, spec, "Started", f"Started container {spec.name}")
 
-    def _pull(self, pod: core_v1.Pod, start: Start) -> None:
+    async def _pull(self, pod: core_v1.Pod, start: Start) -> None:
         """Return when the image was pulled for this start; raise ``NotStarted`` until then."""
         spec, image = start.container, start.container.image or ""
         waiter = (meta.uid_of(pod), spec.name)
-        pull = self._runtime.images.pull(image, waiter)
+        pull = self._runtime.images.pull(image, waiter, await self._credentials(pod, image))
         news = self._told.get(waiter) is not pull
         if pull.under_way:
             if news:
@@ -141,6 +142,27 @@ class ContainerStarter:
         self._warn(pod, spec, "Failed", "Error: ImagePullBackOff")
         raise NotStarted("ImagePullBackOff", f"{message}: {pull.failure}", again)
 
+    async def _credentials(self, pod: core_v1.Pod, image: str) -> tuple[Credential, ...]:
+        """From the pod's pull secrets. One that is not there or not right is told, and the pull tried all the same."""
+        names = [one.name for one in pod.spec.image_pull_secrets or () if one.name]
+        if not names:
+            return ()
+        try:
+            secrets = await self._objects.secrets(pod, names)
+        except api_errors.ApiError as exc:
+            raise NotStarted("ErrImagePull", f"cannot read the pull secrets: {exc}", retry_in=1.0) from exc
+        if missing := [name for name in names if name not in secrets]:
+            message = f"Unable to retrieve some image pull secrets ({', '.join(missing)})"
+            message += "; attempting to pull the image may not succeed."
+            self._recorder.event(pod, "Warning", "FailedToRetrieveImagePullSecret", message)
+        try:
+            return credentials_for(image, secrets.values())
+        except BadSecret as exc:
+            self._recorder.event(
+                pod, "Warning", "FailedToRetrieveImagePullSecret", f"pull secret cannot be used: {exc}"
+            )
+            return ()
+
     async def _resolve(
         self, pod: core_v1.Pod, start: Start, sandbox: ContainerRecord, pod_dir: Path, volumes: Mapping[str, Path]
     ) -> Resolved:
@@ -149,7 +171,9 @@ class ContainerStarter:
             variables = environment(pod, spec, await self._sources(pod, spec, sandbox))
             mounts = container_mounts(spec, volumes, variables)
             user = await self._user(pod, spec)
-        except (ConfigError, VolumeError) as exc:
+            security.check(pod, spec, apparmor=self._node.apparmor)
+            seccomp = self._seccomp(pod, spec)
+        except (ConfigError, VolumeError, security.Unsupported) as exc:
             self._warn(pod, spec, "Failed", f"Error: {exc}")
             raise NotStarted("CreateContainerConfigError", str(exc)) from exc
         except api_errors.ApiError as exc:
@@ -166,7 +190,32 @@ class ContainerStarter:
             mounts=[*mounts, *(mount for mount in own if mount.target not in taken)],
             user=user,
             oom_score_adj=max(self._node.lowest_oom_score, score),
+            seccomp=seccomp,
+            process_target=self._target(pod, spec),
         )
+
+    def _seccomp(self, pod: core_v1.Pod, spec: core_v1.Container) -> str:
+        """The profile of the node's that is asked for. Raises ``ConfigError``."""
+        name = security.localhost_seccomp(pod, spec)
+        if not name:
+            return ""
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise ConfigError(f"seccomp profile {name!r} must be a path below the kubelet's seccomp directory")
+        try:
+            return (self._node.seccomp_root / name).read_text()
+        except OSError as exc:
+            raise ConfigError(f"seccomp profile {name!r} cannot be read: {exc.strerror}") from exc
+
+    def _target(self, pod: core_v1.Pod, spec: core_v1.Container) -> str:
+        """The container that an ephemeral one wants to look at. Raises ``NotStarted`` while it does not run."""
+        name = pod_spec.target_of(pod, spec.name)
+        if not name:
+            return ""
+        record = latest_records(self._runtime.containers.of_pod(meta.uid_of(pod))).get(name)
+        if record is None or not record.running:
+            message = f'unable to find target container "{name}"'
+            raise NotStarted("CreateContainerError", message, retry_in=2.0)
+        return record.id
 
     async def _sources(self, pod: core_v1.Pod, spec: core_v1.Container, sandbox: ContainerRecord) -> Sources:
         config_maps, secrets = references(spec)
@@ -212,10 +261,10 @@ class ContainerStarter:
         return name if group is None else f"{name}:{group}"
 
     def _tell(self, pod: core_v1.Pod, spec: core_v1.Container, reason: str, message: str) -> None:
-        self._recorder.event(pod, "Normal", reason, message, field_path=f"spec.containers{{{spec.name}}}")
+        self._recorder.event(pod, "Normal", reason, message, field_path=pod_spec.field_path(pod, spec.name))
 
     def _warn(self, pod: core_v1.Pod, spec: core_v1.Container, reason: str, message: str) -> None:
-        self._recorder.event(pod, "Warning", reason, message, field_path=f"spec.containers{{{spec.name}}}")
+        self._recorder.event(pod, "Warning", reason, message, field_path=pod_spec.field_path(pod, spec.name))
 
 
 def _policy(spec: core_v1.Container) -> str:

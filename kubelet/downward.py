@@ -8,6 +8,7 @@ from decimal import ROUND_CEILING
 from apimachinery import meta, quantity
 from apimachinery.types import core_v1
 from apimachinery.types.base import Quantity
+from kubelet import pod_spec
 
 _MAP_KEY = re.compile(r"metadata\.(labels|annotations)\['(.+)'\]")
 
@@ -63,8 +64,7 @@ def resource_value(
 ) -> str:
     """The text of ``resourceFieldRef``: whole divisors, rounded up. A missing limit is the node's allocatable."""
     if ref.container_name and ref.container_name != container.name:
-        everyone = [*pod.spec.containers, *(pod.spec.init_containers or ())]
-        found = next((one for one in everyone if one.name == ref.container_name), None)
+        found = pod_spec.find(pod, ref.container_name)
         if found is None:
             raise UnknownField(f"container {ref.container_name!r} not found")
         container = found
@@ -72,11 +72,8 @@ def resource_value(
     if kind not in ("limits", "requests") or not name:
         raise UnknownField(f"resource {ref.resource!r} cannot be referred to")
     limits, requests = container.resources.limits or {}, container.resources.requests or {}
-    amount: Quantity | None
-    if kind == "requests":
-        amount = requests.get(name, limits.get(name, 0))
-    else:
-        amount = limits.get(name, allocatable.get(name, 0))
+    own = requests.get(name, limits.get(name, 0)) if kind == "requests" else limits.get(name)
+    amount = allocatable.get(name, 0) if own is None else own
     divisor = quantity.parse(ref.divisor or 0) or quantity.parse(1)
     return str(int((quantity.parse(amount or 0) / divisor).to_integral_value(ROUND_CEILING)))
 

@@ -8,7 +8,7 @@ it is compared with, so that what others wrote (Ready: Unknown, after a silence 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 
 from apimachinery import codec, errors, meta
@@ -62,6 +62,7 @@ class NodeKeeper:
         self._wake = asyncio.Event()
         self._written_at = 0.0
         self._engine_version = ""
+        self._pressures: Callable[[], Collection[str]] = tuple
         self._node: core_v1.Node | None = None
         self.registered = asyncio.Event()
 
@@ -69,6 +70,10 @@ class NodeKeeper:
     def node(self) -> core_v1.Node | None:
         """The object as last seen."""
         return self._node
+
+    def watch_pressures(self, pressures: Callable[[], Collection[str]]) -> None:
+        """``pressures`` names the conditions (MemoryPressure, DiskPressure) that hold now."""
+        self._pressures = pressures
 
     def wake(self) -> None:
         """Something that the status tells of may have changed."""
@@ -116,7 +121,9 @@ class NodeKeeper:
         if not self._written_at and node.spec.pod_cidr:
             await self._settle()
         now = time.monotonic()
-        status = node_status(self._identity, node.status, await self._faults(), self._engine_version, meta.now())
+        status = node_status(
+            self._identity, node.status, await self._faults(), self._engine_version, meta.now(), self._pressures()
+        )
         if is_same(node.status, status) and self._written_at and now - self._written_at < REPORT:
             return
         was_ready = is_ready(node.status)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from apimachinery.types.base import Quantity
 from kubelet.etc_files import Resolver
@@ -19,6 +20,10 @@ class NodeContext:
     """The node's own."""
     hosts: str
     """The node's own /etc/hosts."""
+    seccomp_root: Path
+    """Where profiles lie that pods name (``localhostProfile``)."""
+    apparmor: bool = False
+    """Whether the kernel enforces AppArmor profiles."""
     cluster_dns: tuple[str, ...] = ()
     cluster_domain: str = "cluster.local"
     allocatable: Callable[[], Mapping[str, Quantity]] = field(default=dict)

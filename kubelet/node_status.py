@@ -1,12 +1,13 @@
 """The Node object of this machine: what it is, what it has, how it fares. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 
-from apimachinery import codec
+from apimachinery import codec, quantity
 from apimachinery.types import core_v1, meta_v1
 from apimachinery.types.base import Quantity
 from component_base.version import GIT_VERSION
@@ -21,6 +22,12 @@ _CALM = (
 )
 
 
+_PRESSED = {
+    "MemoryPressure": ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
+    "DiskPressure": ("KubeletHasDiskPressure", "kubelet has disk pressure"),
+}
+
+
 @dataclass(frozen=True)
 class Identity:
     """What does not change while the kubelet runs."""
@@ -32,6 +39,8 @@ class Identity:
     max_pods: int
     machine: Machine
     labels: Mapping[str, str] = field(default_factory=dict)
+    reserved: Sequence[Mapping[str, Quantity]] = ()
+    """What pods do not get of each resource, for several reasons."""
 
 
 def new_node(identity: Identity) -> core_v1.Node:
@@ -56,8 +65,24 @@ def capacity(identity: Identity) -> dict[str, Quantity]:
     }
 
 
+def allocatable(identity: Identity) -> dict[str, Quantity]:
+    """What pods may ask for."""
+    left = capacity(identity)
+    for name, whole in left.items():
+        kept = sum((quantity.parse(one.get(name, 0)) for one in identity.reserved), Decimal(0))
+        if kept:
+            rest = max(Decimal(0), quantity.parse(whole) - kept)
+            left[name] = f"{int(rest * 1000)}m" if name == "cpu" else f"{int(rest) // 1024}Ki"
+    return left
+
+
 def node_status(
-    identity: Identity, before: core_v1.NodeStatus, faults: Sequence[str], engine_version: str, now: str
+    identity: Identity,
+    before: core_v1.NodeStatus,
+    faults: Sequence[str],
+    engine_version: str,
+    now: str,
+    pressures: Collection[str] = (),
 ) -> core_v1.NodeStatus:
     """The status now. ``faults`` keep the node from being Ready; conditions of others are left out."""
     machine = identity.machine
@@ -68,8 +93,8 @@ def node_status(
             core_v1.NodeAddress(type="Hostname", address=identity.hostname),
         ],
         capacity=has,
-        allocatable=has,
-        conditions=_conditions(before, faults, now),
+        allocatable=allocatable(identity),
+        conditions=_conditions(before, faults, pressures, now),
         daemon_endpoints=core_v1.NodeDaemonEndpoints(kubelet_endpoint=core_v1.DaemonEndpoint(port=identity.port)),
         node_info=core_v1.NodeSystemInfo(
             architecture=machine.architecture,
@@ -112,8 +137,14 @@ def _essence(status: core_v1.NodeStatus) -> Any:
     return codec.to_builtins(ours)
 
 
-def _conditions(before: core_v1.NodeStatus, faults: Sequence[str], now: str) -> list[core_v1.NodeCondition]:
+def _conditions(
+    before: core_v1.NodeStatus, faults: Sequence[str], pressures: Collection[str], now: str
+) -> list[core_v1.NodeCondition]:
     fresh = [core_v1.NodeCondition(type=t, status="False", reason=r, message=m) for t, r, m in _CALM]
+    for condition in fresh:
+        if condition.type in pressures:
+            condition.status = "True"
+            condition.reason, condition.message = _PRESSED[condition.type]
     ready = core_v1.NodeCondition(
         type="Ready", status="True", reason="KubeletReady", message="kubelet is posting ready status"
     )

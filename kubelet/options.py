@@ -15,6 +15,7 @@ class NodeOptions:
     register_node: bool = option(True, "Make the node's object if it is not there.")
     node_labels: dict[str, str] = option({}, "Labels of the node.")
     node_status_update_frequency: Duration = option("10s", "How often the node's status is looked at.")
+    sync_frequency: Duration = option("1m", "How often config maps and secrets in running pods are looked at.")
     max_pods: int = option(110, "Pods that the node takes at most.")
 
 
@@ -22,9 +23,12 @@ class NodeOptions:
 class RuntimeOptions:
     root_dir: Path = option("/var/lib/kubelet", "Where pods' volumes and files are kept.")
     docker_endpoint: str = option("unix:///var/run/docker.sock", "Where the container engine listens.")
-    pod_infra_container_image: str = option("peapod/pause:latest", "Image of the container that owns a pod's network.")
+    pod_infra_container_image: str = option("peapod/pause:1.0", "Image of the container that owns a pod's network.")
     container_log_max_size: str = option("10Mi", "Size at which a container's log is rotated.")
     container_log_max_files: int = option(5, "Log files kept per container.")
+    image_gc_high_threshold: int = option(85, "Percent of the engine's disk in use from which images are removed.")
+    image_gc_low_threshold: int = option(80, "Percent in use at which removing images stops.")
+    minimum_image_ttl_duration: Duration = option("2m", "How long an unused image is kept at least.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +41,16 @@ class NetworkOptions:
     )
     network_plugin_mtu: int = option(0, "MTU of the pod network; 0 takes that of the node's device.")
     resolv_conf: Path = option("/etc/resolv.conf", "The node's resolver, for pods that use it.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResourceOptions:
+    system_reserved: dict[str, str] = option({}, "What the machine's own processes need: cpu=500m,memory=1Gi.")
+    kube_reserved: dict[str, str] = option({}, "What kubelet, proxy and engine need, in the same form.")
+    eviction_hard: tuple[str, ...] = option(
+        ("memory.available<100Mi", "nodefs.available<10%", "imagefs.available<15%"),
+        "What makes the node evict pods.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,12 +69,16 @@ class KubeletOptions(Options):
     node: NodeOptions = group("Node", NodeOptions)
     runtime: RuntimeOptions = group("Runtime", RuntimeOptions)
     network: NetworkOptions = group("Network", NetworkOptions)
+    resources: ResourceOptions = group("Resources", ResourceOptions)
     serving: ServingOptions = group("Serving", ServingOptions)
 
     def __post_init__(self) -> None:
         files = (self.serving.tls_cert_file, self.serving.tls_private_key_file, self.serving.client_ca_file)
         if any(files) and not all(files):
             raise ValueError("--tls-cert-file, --tls-private-key-file and --client-ca-file belong together")
+        low, high = self.runtime.image_gc_low_threshold, self.runtime.image_gc_high_threshold
+        if not 0 <= low < high <= 100:
+            raise ValueError("--image-gc-low-threshold must be lower than --image-gc-high-threshold, both in percent")
         for flag, network in (
             ("--cluster-cidr", self.network.cluster_cidr),
             ("--service-cluster-ip-range", self.network.service_cluster_ip_range),

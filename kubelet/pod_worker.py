@@ -1,12 +1,15 @@
 """One pod on this node: a task that compares what is wanted with its containers, and takes the next step.
 
 Level-triggered: whatever wakes the worker (a change of the pod, an event of the engine, a pull that ended, a timer), it
-looks at everything again. A step never waits for a container to end or an image to come; those wake it. When the pod
-is to go, containers are stopped gracefully, then they, the pod's directory and at last the API object are removed.
+looks at everything again. A step never waits for a container to end, an image to come or a hook to run; those wake it.
+When the pod is to go, containers are stopped gracefully, then they, the pod's directory and at last the API object are
+removed. A pod that must end for another reason (``end``) is stopped alike and stays as Failed.
 """
 
 import asyncio
 import logging
+import math
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,18 +19,21 @@ from apimachinery import errors as api_errors
 from apimachinery import meta
 from apimachinery.types import core_v1
 from kube_client import EventRecorder, Resource
-from kubelet import etc_files, metrics, qos
+from kubelet import etc_files, metrics, pod_spec, qos
 from kubelet.backoff import Backoff
 from kubelet.container_starter import ContainerStarter, NotStarted
 from kubelet.node_context import NodeContext
-from kubelet.plan import Plan, Start, latest_records, plan
+from kubelet.plan import Plan, Start, latest_records, plan, wind_up
 from kubelet.pod_dirs import PodDirs
+from kubelet.probes import Checks
 from kubelet.runtime import ContainerRecord, Runtime, errors
-from kubelet.status import Observed, Waiting, pod_status
+from kubelet.status import End, Observed, Waiting, pod_status, rejected_status
 from kubelet.status_manager import StatusManager
 from kubelet.stopper import Stopper
 from kubelet.termination_message import read_message
+from kubelet.vitals import Vitals
 from kubelet.volumes import VolumeError, Volumes, mounts
+from kubelet.volumes.volumes import volumes_follow_api
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +45,9 @@ _RETRY_FIRST, _RETRY_LONGEST = 0.5, 20.0
 
 _FINISHED_GRACE = 2.0
 
+_SPREAD = 0.25
+"""Part of the period by which pods' looks at their volumes are spread."""
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -48,10 +57,13 @@ class Parts:
     starter: ContainerStarter
     volumes: Volumes
     statuses: StatusManager
+    checks: Checks
     recorder: EventRecorder
     pods: Resource[core_v1.Pod]
     dirs: PodDirs
     node: NodeContext
+    sync_frequency: float
+    """Seconds between looks at the volumes of running pods whose content comes from the API."""
     network_fault: Callable[[], str]
     """Why pods have no network yet; empty when they have."""
 
@@ -59,7 +71,8 @@ class Parts:
 class PodWorker:
     """Start ``run`` as a task; it returns when nothing is left of the pod on this node."""
 
-    def __init__(self, uid: str, pod: core_v1.Pod | None, parts: Parts) -> None:
+    def __init__(self, uid: str, pod: core_v1.Pod | None, parts: Parts, tasks: asyncio.TaskGroup) -> None:
+        """``tasks`` owns what goes on beside the worker: probes and hooks."""
         self.uid = uid
         self._pod = pod
         """As last seen in the API; for a pod that was never seen, None."""
@@ -71,8 +84,11 @@ class PodWorker:
         self._waiting: dict[str, Waiting] = {}
         self._hold: dict[str, float] = {}
         self._paths: Mapping[str, Path] | None = None
+        self._refresh_at = math.inf
         self._messages: dict[str, str] = {}
         self._told_network = False
+        self._vitals = Vitals(parts.checks, parts.recorder, parts.node.host_ips, tasks, self._wake.set)
+        self._end: End | None = None
         self.finished = False
         """Nothing is left of the pod here. The API may take a moment longer to say so."""
 
@@ -82,6 +98,8 @@ class PodWorker:
 
     def update(self, pod: core_v1.Pod) -> None:
         """The pod as the API has it now."""
+        if self._pod is not None and self._pod.metadata != pod.metadata and self._refresh_at < math.inf:
+            self._refresh_at = 0.0  # labels and annotations may stand in files
         self._pod, self._gone = pod, False
         self._wake.set()
 
@@ -93,7 +111,36 @@ class PodWorker:
     def wake(self) -> None:
         self._wake.set()
 
+    def end(self, end: End) -> None:
+        """The pod has to end, and why. The first reason counts."""
+        if self._end is None:
+            self._end = end
+            self._wake.set()
+
+    @property
+    def pod(self) -> core_v1.Pod | None:
+        """As last seen."""
+        return self._pod
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it was told to end, by us or by its owner."""
+        return self._end is not None or self._gone or (self._pod is not None and meta.is_being_deleted(self._pod))
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the pod still takes part of the node's resources, or will."""
+        pod = self._pod
+        over = self._end is not None or (pod is not None and pod.status.phase in ("Succeeded", "Failed"))
+        return not self.finished and pod is not None and not (over and not self._running())
+
     async def run(self) -> None:
+        try:
+            await self._loop()
+        finally:
+            self._vitals.end()
+
+    async def _loop(self) -> None:
         retry = _RETRY_FIRST
         while not self.finished:
             self._wake.clear()
@@ -129,10 +176,13 @@ class PodWorker:
         pod = self._pod
         if pod is None or self._gone or meta.is_being_deleted(pod):
             return await self._terminate()
+        self._check_deadline(pod)
+        self._vitals.follow(pod, self._records(), ending=self._end is not None)
         step = self._plan(pod)
         self._report(pod)
         if step.is_steady:
-            return self._next_look(step)
+            await self._refresh_volumes(pod)
+            return self._next_look(pod, step)
         if (step.create_sandbox is not None or step.start) and not self._has_network(pod):
             return None
         if step.create_sandbox is not None:
@@ -142,15 +192,19 @@ class PodWorker:
         if step.sandbox is not None:
             await self._start_all(pod, step.start, step.sandbox)
         await asyncio.gather(*(self._remove(record) for record in step.remove))
+        self._vitals.follow(pod, self._records(), ending=self._end is not None)
         step = self._plan(pod)
         self._report(pod)
-        look = self._next_look(step)
+        look = self._next_look(pod, step)
         return min([*delays, *([look] if look is not None else [])], default=None)
 
     def _plan(self, pod: core_v1.Pod) -> Plan:
         """The plan, without the starts that have to wait; ``_waiting`` tells why they do."""
-        restarts = {one.name: one.restart_count for one in pod.status.container_statuses or () if one.container_id}
-        step = plan(pod, self._records(), self._restart_in, restarts)
+        status = pod.status
+        known = (status.init_container_statuses, status.container_statuses, status.ephemeral_container_statuses)
+        restarts = {one.name: one.restart_count for group in known for one in group or () if one.container_id}
+        over = self._end.message if self._end else ""
+        step = plan(pod, self._records(), self._restart_in, restarts, self._vitals.health(over))
         for name in step.waiting:
             pause = self._backoff.pause(name)
             back_off = f"back-off {_duration(pause)} restarting failed container={name} pod={_full_name(pod)}"
@@ -163,9 +217,28 @@ class PodWorker:
     def _restart_in(self, ended: ContainerRecord) -> float:
         return self._backoff.wait(ended.name, _ended_at(ended))
 
-    def _next_look(self, step: Plan) -> float | None:
+    def _check_deadline(self, pod: core_v1.Pod) -> None:
+        left = self._seconds_left(pod)
+        if left is not None and left <= 0 and self._end is None and pod.status.phase not in ("Succeeded", "Failed"):
+            message = "Pod was active on the node longer than the specified deadline"
+            self._event(pod, "Normal", "DeadlineExceeded", message)
+            self._end = End("DeadlineExceeded", message)
+
+    def _seconds_left(self, pod: core_v1.Pod) -> float | None:
+        """Until the pod's deadline."""
+        began = self._parts.statuses.latest(pod).start_time
+        if pod.spec.active_deadline_seconds is None or began is None:
+            return None
+        return meta.parse_time(began).timestamp() + pod.spec.active_deadline_seconds - time.time()
+
+    def _next_look(self, pod: core_v1.Pod, step: Plan) -> float | None:
         now = time.monotonic()
         looks = [wait.seconds for wait in step.waiting.values()]
+        left = self._seconds_left(pod)
+        if left is not None and self._end is None and pod.status.phase not in ("Succeeded", "Failed"):
+            looks.append(max(0.01, left))
+        if self._refresh_at < math.inf:
+            looks.append(max(0.01, self._refresh_at - now))
         looks += [max(0.01, until - now) for name, until in self._hold.items() if name in self._waiting]
         return min(looks, default=None)
 
@@ -191,6 +264,25 @@ class PodWorker:
             message = f"Failed to create pod sandbox: {exc}"
             self._event(pod, "Warning", "FailedCreatePodSandBox", message)
             raise
+
+    async def _refresh_volumes(self, pod: core_v1.Pod) -> None:
+        """Bring files that come from the API up to date in a running pod. What fails now is tried again later."""
+        now = time.monotonic()
+        if not self._running() or not volumes_follow_api(pod):
+            self._refresh_at = math.inf
+            return
+        if self._refresh_at == math.inf:
+            self._refresh_at = now if self._paths is None else now + self._period()
+        if now < self._refresh_at:
+            return
+        self._refresh_at = now + self._period()
+        try:
+            self._paths = await self._parts.volumes.set_up(pod, self._parts.dirs.of(self.uid))
+        except (VolumeError, api_errors.ApiError) as exc:
+            log.info("%s: volumes not brought up to date: %s", self.name, exc)
+
+    def _period(self) -> float:
+        return self._parts.sync_frequency * (1 + _SPREAD * random.random())
 
     async def _set_up_volumes(self, pod: core_v1.Pod) -> Mapping[str, Path]:
         directory = self._parts.dirs.of(self.uid)
@@ -222,12 +314,15 @@ class PodWorker:
                 self._hold[name] = time.monotonic() + exc.retry_in
         else:
             self._waiting.pop(name, None)
+            self._vitals.started(pod, start.container, self._records())
 
     async def _stop(self, pod: core_v1.Pod | None, record: ContainerRecord, message: str = "") -> float:
         if not self._stopper.is_stopping(record) and pod is not None and not record.is_sandbox:
             self._event(pod, "Normal", "Killing", message or f"Stopping container {record.name}", record.name)
         grace = _FINISHED_GRACE if record.is_sandbox else self._grace(record)
-        return await self._stopper.stop(record, grace)
+        if pod is None or record.is_sandbox:
+            return await self._stopper.stop(record, grace)
+        return await self._stopper.stop(record, grace, lambda: self._vitals.ready_to_stop(pod, record, self._records()))
 
     def _grace(self, record: ContainerRecord) -> float:
         """Seconds that a container has to end. A deletion may shorten it."""
@@ -235,6 +330,9 @@ class PodWorker:
             return record.grace_period
         asked = self._pod.metadata.deletion_grace_period_seconds
         wanted = self._pod.spec.termination_grace_period_seconds
+        spec = pod_spec.find(self._pod, record.name)
+        if asked is None and spec is not None and (own := self._vitals.grace_of_failed(spec, record)) is not None:
+            return own
         return asked if asked is not None else wanted if wanted is not None else record.grace_period
 
     async def _remove(self, record: ContainerRecord) -> None:
@@ -245,14 +343,16 @@ class PodWorker:
     async def _terminate(self) -> float | None:
         """Stop, remove, forget: the way out, taken up at any point by a restarted kubelet."""
         parts, pod = self._parts, self._pod
-        running = [one for one in self._records() if one.running and not one.is_sandbox]
-        if running:
-            delays = await asyncio.gather(*(self._stop(pod, one) for one in running))
-            if pod is not None and not self._gone:
-                self._report(pod)
-            if any(one.running and not one.is_sandbox for one in self._records()):
-                return max(0.01, min(delays))
         present = pod is not None and not self._gone
+        if pod is not None:
+            self._vitals.follow(pod, self._records(), ending=True)
+        if self._running():
+            due = [one.record for one in wind_up(pod, self._records())]
+            delays = await asyncio.gather(*(self._stop(pod, one) for one in due))
+            if pod is not None and present:
+                self._report(pod)
+            if self._running():
+                return max(0.01, min(delays))
         if pod is not None and present:
             self._report(pod)
         await asyncio.gather(*(self._remove(record) for record in self._records()))
@@ -279,7 +379,19 @@ class PodWorker:
         self._read_messages(records)
         running = {name for name, one in latest_records(records).items() if one.running}
         self._waiting = {name: waiting for name, waiting in self._waiting.items() if name not in running}
-        seen = Observed(records, parts.node.host_ips, meta.now(), self._waiting, self._messages)
+        if self._end is not None and not records and not parts.statuses.latest(pod).container_statuses:
+            parts.statuses.set(pod, rejected_status(pod, parts.statuses.latest(pod), self._end, meta.now()))
+            return
+        seen = Observed(
+            records,
+            parts.node.host_ips,
+            meta.now(),
+            self._waiting,
+            self._messages,
+            unready=self._vitals.unready,
+            not_started=self._vitals.not_started,
+            end=self._end,
+        )
         parts.statuses.set(pod, pod_status(pod, parts.statuses.latest(pod), seen))
 
     def _read_messages(self, records: Sequence[ContainerRecord]) -> None:
@@ -290,8 +402,11 @@ class PodWorker:
     def _records(self) -> list[ContainerRecord]:
         return self._parts.runtime.containers.of_pod(self.uid)
 
+    def _running(self) -> list[ContainerRecord]:
+        return [one for one in self._records() if one.running and not one.is_sandbox]
+
     def _event(self, pod: core_v1.Pod, type: str, reason: str, message: str, container: str = "") -> None:
-        path = f"spec.containers{{{container}}}" if container else ""
+        path = pod_spec.field_path(pod, container) if container else ""
         self._parts.recorder.event(pod, type, reason, message, field_path=path)
 
 

@@ -7,11 +7,14 @@ is removed, containers and directories alike.
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from apimachinery import meta
 from apimachinery.types import core_v1
 from kube_client import Informer, wait_for_sync
+from kubelet import admission, pod_spec
 from kubelet.pod_worker import Parts, PodWorker
+from kubelet.status import End
 
 log = logging.getLogger(__name__)
 
@@ -22,12 +25,25 @@ HOUSEKEEPING = 30.0
 class PodWorkers:
     """Belongs to the event loop; ``run`` owns the workers' tasks."""
 
-    def __init__(self, pods: Informer[core_v1.Pod], services: Informer[core_v1.Service], parts: Parts) -> None:
+    def __init__(
+        self,
+        pods: Informer[core_v1.Pod],
+        services: Informer[core_v1.Service],
+        parts: Parts,
+        node: Callable[[], core_v1.Node | None],
+    ) -> None:
+        """``node`` is this node's object as last seen."""
         self._pods = pods
         self._services = services
         self._parts = parts
+        self._under_pressure: Callable[[core_v1.Pod], End | None] = lambda pod: None
+        self._node = node
         self._workers: dict[str, PodWorker] = {}
         self._tasks: asyncio.TaskGroup | None = None
+
+    def refuse_under_pressure(self, check: Callable[[core_v1.Pod], End | None]) -> None:
+        """``check`` says why a pod cannot be taken now."""
+        self._under_pressure = check
 
     def pods(self) -> list[core_v1.Pod]:
         """The pods that the API has on this node."""
@@ -35,6 +51,15 @@ class PodWorkers:
 
     def find(self, namespace: str, name: str) -> core_v1.Pod | None:
         return self._pods.get(meta.Key(namespace, name))
+
+    def images(self) -> set[str]:
+        """What the containers of all pods here are made from, those included that are about to be created."""
+        pods = [*self._pods.list(), *(one.pod for one in self._workers.values() if one.pod is not None)]
+        return {one.image or "" for pod in pods for one in pod_spec.all_containers(pod)}
+
+    def active(self) -> list[PodWorker]:
+        """Those whose pods take part of the node's resources."""
+        return [one for one in self._workers.values() if one.is_active]
 
     def wake_all(self) -> None:
         """Something that all pods wait for has changed."""
@@ -86,8 +111,25 @@ class PodWorkers:
 
     def _begin(self, uid: str, pod: core_v1.Pod | None) -> None:
         assert self._tasks is not None, "workers are made in run()"
-        worker = self._workers[uid] = PodWorker(uid, pod, self._parts)
+        worker = PodWorker(uid, pod, self._parts, self._tasks)
+        if pod is not None and self._is_new(pod):
+            self._admit(pod, worker)
+        self._workers[uid] = worker
         self._tasks.create_task(self._work(worker), name=f"pod {worker.name}")
+
+    def _is_new(self, pod: core_v1.Pod) -> bool:
+        """Whether this node has not begun with it: what runs here, or has run, is not asked for admission again."""
+        begun = pod.status.start_time or self._parts.runtime.containers.of_pod(meta.uid_of(pod))
+        return not begun and not meta.is_being_deleted(pod)
+
+    def _admit(self, pod: core_v1.Pod, worker: PodWorker) -> None:
+        others = [one.pod for one in self.active() if one.pod is not None]
+        refused = self._under_pressure(pod)
+        refused = refused or admission.refusal(pod, others, self._node(), self._parts.node.allocatable())
+        if refused is not None:
+            log.info("%s: %s", meta.key_of(pod), refused.message)
+            self._parts.recorder.event(pod, "Warning", refused.reason, refused.message)
+            worker.end(refused)
 
     async def _work(self, worker: PodWorker) -> None:
         """Run a worker, and forget it when both it and the API have done with the pod.

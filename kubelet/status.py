@@ -2,20 +2,19 @@
 
 What was reported before matters too: conditions keep their transition times, and what the engine has forgotten (an
 earlier termination, the address of a finished pod) is kept from there. Whether a running container is ready is decided
-by ``is_ready`` alone.
+by ``is_ready`` alone. Conditions are made in ``conditions``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
 from apimachinery import meta
 from apimachinery.types import core_v1
+from kubelet import conditions, pod_spec
 from kubelet.plan import exit_code_of, latest_records, should_restart
 from kubelet.runtime import ContainerRecord
-
-OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady")
 
 
 @dataclass(frozen=True)
@@ -24,6 +23,14 @@ class Waiting:
 
     reason: str
     message: str = ""
+
+
+@dataclass(frozen=True)
+class End:
+    """Why a pod ends although its containers would go on: rejected, evicted, past its deadline."""
+
+    reason: str
+    message: str
 
 
 @dataclass(frozen=True)
@@ -37,23 +44,38 @@ class Observed:
     """By container name."""
     messages: Mapping[str, str] = field(default_factory=dict)
     """Termination messages by container ID."""
+    unready: Collection[str] = ()
+    """IDs of running containers whose readiness probe has not succeeded."""
+    not_started: Collection[str] = ()
+    """IDs of running containers whose startup probe has not succeeded, or whose postStart hook has not ended."""
+    end: End | None = None
 
 
 def pod_status(pod: core_v1.Pod, before: core_v1.PodStatus, seen: Observed) -> core_v1.PodStatus:
     """The status now. ``before`` is the status last reported, the API's or a newer one of ours."""
-    old = {one.name: one for one in before.container_statuses or ()}
-    containers = [_container(pod, spec, old.get(spec.name), seen) for spec in pod.spec.containers]
-    phase = _phase(pod, before.phase, containers)
+    init = _statuses(pod, pod_spec.init_containers(pod), before.init_container_statuses, seen, "PodInitializing")
+    pending = "PodInitializing" if init else "ContainerCreating"
+    containers = _statuses(pod, pod.spec.containers, before.container_statuses, seen, pending)
+    ephemeral = _statuses(
+        pod, pod_spec.ephemeral_containers(pod), before.ephemeral_container_statuses, seen, "ContainerCreating"
+    )
+    phase = _phase(pod, before.phase, init, containers, seen)
     sandbox = _sandbox(seen.records)
     status = msgspec.structs.replace(
         before,
         phase=phase,
-        conditions=_conditions(pod, before, phase, containers, sandbox, seen.now),
+        conditions=conditions.conditions(
+            pod, before, phase, init, containers, has_sandbox=sandbox is not None, now=seen.now
+        ),
+        init_container_statuses=init or None,
         container_statuses=containers,
+        ephemeral_container_statuses=ephemeral or None,
         host_ip=seen.host_ips[0] if seen.host_ips else None,
         host_ips=[core_v1.HostIP(ip=ip) for ip in seen.host_ips] or None,
         start_time=before.start_time or seen.now,
     )
+    if seen.end is not None:
+        status.reason, status.message = seen.end.reason, seen.end.message
     if pod.spec.host_network:
         addresses: tuple[str, ...] = seen.host_ips
     else:
@@ -64,9 +86,30 @@ def pod_status(pod: core_v1.Pod, before: core_v1.PodStatus, seen: Observed) -> c
     return status
 
 
-def is_ready(record: ContainerRecord) -> bool:
-    """Whether a container takes part in services."""
-    return record.running
+def rejected_status(pod: core_v1.Pod, before: core_v1.PodStatus, end: End, now: str) -> core_v1.PodStatus:
+    """Of a pod that this node has never begun with."""
+    return msgspec.structs.replace(
+        before, phase="Failed", reason=end.reason, message=end.message, start_time=before.start_time or now
+    )
+
+
+def is_ready(pod: core_v1.Pod, record: ContainerRecord, seen: Observed) -> bool:
+    """Whether a container takes part in services; of an init container: whether it has done its work."""
+    if any(one.name == record.name and not pod_spec.is_sidecar(one) for one in pod_spec.init_containers(pod)):
+        return record.ended and exit_code_of(record) == 0
+    return record.running and record.id not in seen.unready and record.id not in seen.not_started
+
+
+def _statuses(
+    pod: core_v1.Pod,
+    specs: Sequence[core_v1.Container],
+    before: Sequence[core_v1.ContainerStatus] | None,
+    seen: Observed,
+    pending: str,
+) -> list[core_v1.ContainerStatus]:
+    """``pending`` is the waiting reason of a container that nothing else is known of."""
+    old = {one.name: one for one in before or ()}
+    return [_container(pod, spec, old.get(spec.name), seen, pending) for spec in specs]
 
 
 def _sandbox(records: Sequence[ContainerRecord]) -> ContainerRecord | None:
@@ -74,10 +117,11 @@ def _sandbox(records: Sequence[ContainerRecord]) -> ContainerRecord | None:
 
 
 def _container(
-    pod: core_v1.Pod, spec: core_v1.Container, old: core_v1.ContainerStatus | None, seen: Observed
+    pod: core_v1.Pod, spec: core_v1.Container, old: core_v1.ContainerStatus | None, seen: Observed, pending: str
 ) -> core_v1.ContainerStatus:
     latest = latest_records(seen.records).get(spec.name)
-    waiting = seen.waiting.get(spec.name)
+    waiting = seen.waiting.get(spec.name) or Waiting(pending)
+    is_held = spec.name in seen.waiting
     if latest is None:
         return _without_record(pod, spec, old, waiting)
     status = core_v1.ContainerStatus(
@@ -86,8 +130,8 @@ def _container(
         image_id=f"docker://{latest.image_id}",
         container_id=f"docker://{latest.id}",
         restart_count=latest.attempt,
-        ready=is_ready(latest),
-        started=latest.running,
+        ready=is_ready(pod, latest, seen),
+        started=latest.running and latest.id not in seen.not_started,
     )
     previous = next((r for r in seen.records if r.name == spec.name and r.attempt == latest.attempt - 1), None)
     if previous is not None and previous.ended:
@@ -98,7 +142,7 @@ def _container(
         status.state.running = core_v1.ContainerStateRunning(started_at=_time(latest.started_at))
     elif not latest.ended:
         status.state.waiting = _waiting_state(waiting)
-    elif waiting is not None and should_restart(pod, latest) and not meta.is_being_deleted(pod):
+    elif is_held and should_restart(pod, latest) and not meta.is_being_deleted(pod):
         status.state.waiting = _waiting_state(waiting)
         status.last_state = core_v1.ContainerState(terminated=_terminated(latest, seen))
     else:
@@ -110,7 +154,7 @@ def _without_record(
     pod: core_v1.Pod,
     spec: core_v1.Container,
     old: core_v1.ContainerStatus | None,
-    waiting: Waiting | None,
+    waiting: Waiting,
 ) -> core_v1.ContainerStatus:
     """A container that the engine has not, or no more: what the API knows of its past is kept."""
     if old is None:
@@ -138,9 +182,7 @@ def _without_record(
     return status
 
 
-def _waiting_state(waiting: Waiting | None) -> core_v1.ContainerStateWaiting:
-    if waiting is None:
-        return core_v1.ContainerStateWaiting(reason="ContainerCreating")
+def _waiting_state(waiting: Waiting) -> core_v1.ContainerStateWaiting:
     return core_v1.ContainerStateWaiting(reason=waiting.reason, message=waiting.message or None)
 
 
@@ -166,9 +208,36 @@ def _time(moment: str | None) -> str | None:
     return meta.format_time(meta.parse_time(moment)) if moment else None
 
 
-def _phase(pod: core_v1.Pod, before: str | None, containers: Sequence[core_v1.ContainerStatus]) -> str:
+def _phase(
+    pod: core_v1.Pod,
+    before: str | None,
+    init: Sequence[core_v1.ContainerStatus],
+    containers: Sequence[core_v1.ContainerStatus],
+    seen: Observed,
+) -> str:
     if before in ("Succeeded", "Failed"):
         return before
+    still_here = any(one.running and not one.is_sandbox for one in seen.records)
+    if seen.end is not None and not still_here:
+        return "Failed"
+    if not conditions.has_initialized(pod, init, containers):
+        failed = _init_has_failed(pod, init) and not still_here
+        return "Failed" if failed or (meta.is_being_deleted(pod) and not still_here) else "Pending"
+    phase = _phase_of_containers(pod, containers)
+    # A sidecar, or an ephemeral container, may outlast the others a little.
+    return "Running" if phase in ("Succeeded", "Failed") and still_here else phase
+
+
+def _init_has_failed(pod: core_v1.Pod, init: Sequence[core_v1.ContainerStatus]) -> bool:
+    return any(
+        one.state.terminated is not None
+        and one.state.terminated.exit_code != 0
+        and pod_spec.restart_policy_of(pod, one.name) == "Never"
+        for one in init
+    )
+
+
+def _phase_of_containers(pod: core_v1.Pod, containers: Sequence[core_v1.ContainerStatus]) -> str:
     ended = [one.state.terminated or one.last_state.terminated for one in containers if not one.state.running]
     running = len(containers) - len(ended)
     codes = [one.exit_code for one in ended if one is not None]
@@ -182,58 +251,3 @@ def _phase(pod: core_v1.Pod, before: str | None, containers: Sequence[core_v1.Co
     if not any(codes):
         return "Succeeded"
     return "Failed" if pod.spec.restart_policy == "Never" else "Running"
-
-
-def _conditions(
-    pod: core_v1.Pod,
-    before: core_v1.PodStatus,
-    phase: str,
-    containers: Sequence[core_v1.ContainerStatus],
-    sandbox: ContainerRecord | None,
-    now: str,
-) -> list[core_v1.PodCondition]:
-    old = {one.type: one for one in before.conditions or ()}
-    others = [one for one in before.conditions or () if one.type not in OWN_CONDITIONS]
-    containers_ready = _containers_ready(phase, containers)
-    fresh = [
-        core_v1.PodCondition(type="PodReadyToStartContainers", status="True" if sandbox else "False"),
-        core_v1.PodCondition(type="Initialized", status="True", reason=_completed(phase)),
-        _ready(pod, containers_ready, old),
-        containers_ready,
-    ]
-    for condition in fresh:
-        known = old.get(condition.type)
-        same = known is not None and known.status == condition.status
-        condition.last_transition_time = known.last_transition_time if known and same else now
-    return [*fresh, *others]
-
-
-def _containers_ready(phase: str, containers: Sequence[core_v1.ContainerStatus]) -> core_v1.PodCondition:
-    condition = core_v1.PodCondition(type="ContainersReady", status="False")
-    unready = [one.name for one in containers if not one.ready]
-    if phase == "Succeeded":
-        condition.reason = "PodCompleted"
-    elif phase == "Failed":
-        condition.reason = "PodFailed"
-    elif unready:
-        condition.reason = "ContainersNotReady"
-        condition.message = f"containers with unready status: [{' '.join(unready)}]"
-    else:
-        condition.status = "True"
-    return condition
-
-
-def _ready(
-    pod: core_v1.Pod, containers_ready: core_v1.PodCondition, known: Mapping[str, core_v1.PodCondition]
-) -> core_v1.PodCondition:
-    ready = msgspec.structs.replace(containers_ready, type="Ready")
-    gates = [gate.condition_type for gate in pod.spec.readiness_gates or ()]
-    missing = [gate for gate in gates if gate not in known or known[gate].status != "True"]
-    if ready.status == "True" and missing:
-        ready.status, ready.reason = "False", "ReadinessGatesNotReady"
-        ready.message = f"corresponding conditions of pod readiness gates are not met: [{' '.join(missing)}]"
-    return ready
-
-
-def _completed(phase: str) -> str | None:
-    return "PodCompleted" if phase == "Succeeded" else None

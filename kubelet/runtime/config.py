@@ -10,7 +10,8 @@ from typing import Any
 
 from apimachinery import quantity
 from apimachinery.types import core_v1
-from kubelet.runtime import records
+from kubelet import pod_spec
+from kubelet.runtime import records, security
 from kubelet.runtime.records import ContainerRecord
 
 CPU_PERIOD = 100_000
@@ -42,6 +43,10 @@ class Resolved:
     mounts: Sequence[Mount] = ()
     user: str = ""
     oom_score_adj: int = 0
+    seccomp: str = ""
+    """The JSON of the seccomp profile of the node's that it asks for."""
+    process_target: str = ""
+    """ID of the container whose process namespace is joined; empty for the pod's way."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ def container(
     marks[records.SPEC_HASH] = records.spec_hash(spec)
     if spec.termination_message_path:
         marks[records.MESSAGE_PATH] = spec.termination_message_path
-    return {
+    config: dict[str, Any] = {
         "Image": spec.image,
         "Entrypoint": list(resolved.command) or None,
         "Cmd": list(resolved.args) or None,
@@ -117,18 +122,23 @@ def container(
         "HostConfig": {
             "NetworkMode": f"container:{owner.id}",
             "IpcMode": f"container:{owner.id}",
-            "PidMode": _pid_mode(pod.spec, owner),
+            "PidMode": _pid_mode(pod.spec, owner, resolved.process_target),
             "Mounts": [_mount(mount) for mount in resolved.mounts],
             "LogConfig": defaults.log_config,
             "RestartPolicy": {"Name": "no"},
             "OomScoreAdj": resolved.oom_score_adj,
             **_resources(spec.resources),
-            **_security(spec.security_context, pod.spec.security_context),
+            **security.settings(pod, spec, resolved.seccomp),
         },
     }
+    if spec.lifecycle and spec.lifecycle.stop_signal:
+        config["StopSignal"] = spec.lifecycle.stop_signal
+    return config
 
 
-def _pid_mode(spec: core_v1.PodSpec, owner: ContainerRecord) -> str:
+def _pid_mode(spec: core_v1.PodSpec, owner: ContainerRecord, target: str) -> str:
+    if target:
+        return f"container:{target}"
     if spec.host_pid:
         return "host"
     return f"container:{owner.id}" if spec.share_process_namespace else ""
@@ -136,7 +146,7 @@ def _pid_mode(spec: core_v1.PodSpec, owner: ContainerRecord) -> str:
 
 def _port_bindings(pod: core_v1.Pod) -> dict[str, list[dict[str, str]]]:
     bindings: dict[str, list[dict[str, str]]] = {}
-    for spec in pod.spec.containers:
+    for spec in (*pod.spec.containers, *pod_spec.sidecars(pod)):
         for port in spec.ports or ():
             if port.host_port:
                 inside = f"{port.container_port}/{(port.protocol or 'TCP').lower()}"
@@ -173,26 +183,3 @@ def cpu_shares(cpu: str | int | float | None) -> int:
     if cpu is None:
         return _MIN_SHARES
     return min(_MAX_SHARES, max(_MIN_SHARES, quantity.milli(cpu) * 1024 // 1000))
-
-
-def _security(own: core_v1.SecurityContext | None, of_pod: core_v1.PodSecurityContext | None) -> dict[str, Any]:
-    own = own or core_v1.SecurityContext()
-    of_pod = of_pod or core_v1.PodSecurityContext()
-    options: list[str] = []
-    if own.allow_privilege_escalation is False:
-        options.append("no-new-privileges")
-    seccomp = own.seccomp_profile or of_pod.seccomp_profile
-    if seccomp and seccomp.type == "Unconfined":
-        options.append("seccomp=unconfined")
-    groups = [*(of_pod.supplemental_groups or ())]
-    if of_pod.fs_group is not None:
-        groups.append(of_pod.fs_group)
-    capabilities = own.capabilities or core_v1.Capabilities()
-    return {
-        "Privileged": bool(own.privileged),
-        "ReadonlyRootfs": bool(own.read_only_root_filesystem),
-        "CapAdd": [name.upper() for name in capabilities.add or ()],
-        "CapDrop": [name.upper() for name in capabilities.drop or ()],
-        "GroupAdd": [str(group) for group in groups],
-        "SecurityOpt": options,
-    }

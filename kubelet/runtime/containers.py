@@ -41,6 +41,9 @@ class Containers:
     def get(self, id: str) -> ContainerRecord | None:
         return self._records.get(id)
 
+    def all(self) -> list[ContainerRecord]:
+        return [*self._records.values()]
+
     def pod_uids(self) -> list[str]:
         """Every pod that has a container here."""
         return [*self._by_pod]

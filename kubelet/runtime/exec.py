@@ -1,27 +1,19 @@
-"""Running a command in a container: a duplex stream without threads, and its exit code.
-
-The SDK starts the exec and hands over the raw connection, which then belongs to the event loop. Without a terminal
-the engine multiplexes standard output and error in frames: stream type, three zeros, length, payload.
-"""
+"""Running a command in a container: a duplex stream, and its exit code."""
 
 import asyncio
-import io
+import os
+import signal
 import socket
-import struct
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import docker
 
 from kubelet.runtime import errors
+from kubelet.runtime.duplex import Connection, Duplex, connect, take_over
 from kubelet.runtime.engine import Engine
-
-_FRAME = struct.Struct(">BxxxL")
-STDOUT, STDERR = 1, 2
-
-_CHUNK = 65536
 
 _EXIT_POLL = 0.02
 """Seconds between looks for the exit code: the engine closes the stream a moment before it has it."""
@@ -36,52 +28,12 @@ class ExecOptions:
     tty: bool = False
 
 
-class Exec:
-    """A command that was started. Use as an async context manager; leaving it drops the connection."""
+class Exec(Duplex):
+    """A command that was started."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        id: str,
-        tty: bool,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        ahead: bytes,
-    ) -> None:
-        self._engine, self._id, self._tty = engine, id, tty
-        self._reader, self._writer = reader, writer
-        self._ahead = ahead
-
-    async def __aenter__(self) -> "Exec":
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._writer.close()
-        with suppress(OSError):
-            await self._writer.wait_closed()
-
-    async def output(self) -> AsyncGenerator[tuple[int, bytes], None]:
-        """``(STDOUT or STDERR, data)`` until the command closes both."""
-        with suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                if self._tty:
-                    data = await self._read_some()
-                    if not data:
-                        return
-                    yield STDOUT, data
-                else:
-                    stream, length = _FRAME.unpack(await self._read_exactly(_FRAME.size))
-                    yield (STDERR if stream == STDERR else STDOUT), await self._read_exactly(length)
-
-    async def write(self, data: bytes) -> None:
-        """Standard input. A command that no longer reads it is no error."""
-        with suppress(ConnectionError):
-            self._writer.write(data)
-            await self._writer.drain()
-
-    def close_stdin(self) -> None:
-        with suppress(OSError):
-            self._writer.write_eof()
+    def __init__(self, engine: Engine, id: str, connection: Connection, tty: bool) -> None:
+        super().__init__(connection, tty)
+        self._engine, self._id = engine, id
 
     async def resize(self, width: int, height: int) -> None:
         with suppress(errors.EngineError):  # the command may have ended; a size is a courtesy
@@ -95,15 +47,12 @@ class Exec:
                 return int(found["ExitCode"])
             await asyncio.sleep(_EXIT_POLL)
 
-    async def _read_exactly(self, count: int) -> bytes:
-        taken, self._ahead = self._ahead[:count], self._ahead[count:]
-        return taken + await self._reader.readexactly(count - len(taken)) if len(taken) < count else taken
-
-    async def _read_some(self) -> bytes:
-        if self._ahead:
-            taken, self._ahead = self._ahead, b""
-            return taken
-        return await self._reader.read(_CHUNK)
+    async def kill(self) -> None:
+        """End a command that takes too long. Possible where the engine's processes are those of this machine."""
+        with suppress(errors.EngineError, ProcessLookupError, PermissionError):
+            found = await self._engine.call(lambda client: client.exec_inspect(self._id))
+            if found.get("Running") and _is_in(found["Pid"], found["ContainerID"]):
+                os.kill(found["Pid"], signal.SIGKILL)
 
 
 async def start_exec(engine: Engine, container: str, options: ExecOptions) -> Exec:
@@ -119,28 +68,46 @@ async def start_exec(engine: Engine, container: str, options: ExecOptions) -> Ex
             tty=options.tty,
         )
         raw = client.exec_start(created["Id"], tty=options.tty, socket=True)
-        return created["Id"], *_take_over(raw)
+        return created["Id"], *take_over(raw)
 
     id, connection, ahead = await engine.call(work)
-    if connection.family == socket.AF_UNIX:
-        reader, writer = await asyncio.open_unix_connection(sock=connection)
-    else:
-        reader, writer = await asyncio.open_connection(sock=connection)
-    return Exec(engine, id, options.tty, reader, writer, ahead)
+    return Exec(engine, id, await connect(connection, ahead), options.tty)
 
 
-def _take_over(raw: Any) -> tuple[socket.socket, bytes]:
-    """The connection out of the SDK's hands, and what its HTTP reader had already buffered past the header."""
-    inner: socket.socket = raw._sock
-    connection = socket.socket(fileno=socket.dup(inner.fileno()))
-    connection.setblocking(False)
-    inner.setblocking(False)  # a socket object keeps its own timeout: peek would wait for output that never comes
-    ahead = b""
-    response = getattr(raw, "_response", None)
-    buffered = getattr(getattr(getattr(response, "raw", None), "_fp", None), "fp", None)
-    if isinstance(buffered, io.BufferedReader):
-        with suppress(OSError, ValueError):
-            ahead = buffered.peek() or b""
-    if response is not None:
-        response.close()
-    return connection, ahead
+def _is_in(pid: int, container: str) -> bool:
+    """Whether the process of that number here is one of the container: the engine may count in another namespace."""
+    try:
+        return pid > 0 and container in Path(f"/proc/{pid}/cgroup").read_text()
+    except OSError:
+        return False
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that has ended."""
+
+    code: int
+    output: bytes
+
+
+async def run_command(
+    engine: Engine, container: str, command: Sequence[str], limit: int, timeout: float | None
+) -> Done:
+    """Run a command to its end; its first ``limit`` bytes of output, of both streams.
+
+    Raises:
+        TimeoutError: it did not end in time. It is killed then: the engine would let it run on.
+        errors.EngineError: it could not be started.
+    """
+    async with asyncio.timeout(timeout):
+        started = await start_exec(engine, container, ExecOptions(command))
+    async with started as running:
+        try:
+            async with asyncio.timeout(timeout):
+                output = bytearray()
+                async for _, data in running.output():
+                    output += data[: limit - len(output)]
+                return Done(await running.exit_code(), bytes(output))
+        except TimeoutError:
+            await running.kill()
+            raise

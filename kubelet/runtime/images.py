@@ -1,16 +1,17 @@
 """Images on this node: is it here, and if not, get it, in the background, with growing pauses after failures.
 
 A pull never blocks a pod's worker: ``pull`` answers at once how far it is, and ``on_change`` is called when that
-changes. Pods that want the same image at once share one pull.
+changes. Pods that want the same image at once, with the same credentials, share one pull.
 """
 
 import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import docker
 import docker.utils
@@ -42,12 +43,35 @@ Waiter = tuple[str, str]
 """Pod UID and container name."""
 
 
+class Login(Protocol):
+    """What a registry is shown."""
+
+    def for_engine(self) -> dict[str, str]: ...
+
+    def __hash__(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """An image on this node."""
+
+    id: str
+    names: tuple[str, ...]
+    """Tags and digests by which it is known."""
+    size: int
+    """Bytes."""
+    pulled: bool
+    """It came from a registry, and can come again."""
+
+
 @dataclass
 class Pull:
     """One image on its way. ``done`` or ``failure`` is set in the end; then ``retry_at`` says when to try again."""
 
     image: str
     started: float
+    logins: Sequence[Login] = ()
+    """To be tried one after the other; without any, nothing is shown but what the machine itself has."""
     done: bool = False
     failure: str = ""
     retry_at: float = 0.0
@@ -69,7 +93,7 @@ class Images:
     def __init__(self, engine: Engine, clock: Callable[[], float] = time.monotonic) -> None:
         self._engine = engine
         self._clock = clock
-        self._pulls: dict[str, Pull] = {}
+        self._pulls: dict[tuple[str, Sequence[Login]], Pull] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(CONCURRENT)
         self._listener: Callable[[str], object] = lambda uid: None
@@ -92,12 +116,24 @@ class Images:
         )
         return found
 
-    def pull(self, image: str, waiter: Waiter) -> Pull:
+    async def list(self) -> list[ImageRecord]:
+        """All images here. Raises ``errors.EngineError``."""
+        found: list[dict[str, Any]] = await self._engine.call(lambda client: client.images())
+        return [_record(one) for one in found]
+
+    async def remove(self, image: ImageRecord) -> None:
+        """Remove an image by all its names. Raises ``errors.Conflict`` when a container has it."""
+        for name in image.names or (image.id,):
+            with suppress(errors.ImageNotFound, errors.NotFound):
+                await self._engine.call(lambda client, name=name: client.remove_image(name))  # type: ignore[misc]
+
+    def pull(self, image: str, waiter: Waiter, logins: tuple[Login, ...] = ()) -> Pull:
         """Have the image pulled unless it is on its way or failed a moment ago; tells how far it is.
 
         A pull that is ``done`` is forgotten when it was told: the next call begins another.
         """
-        known = self._pulls.get(image)
+        key = (image, logins)
+        known = self._pulls.get(key)
         now = self._clock()
         if known is not None and (known.under_way or (known.failure and now < known.retry_at)):
             known.waiters.add(waiter)
@@ -105,10 +141,10 @@ class Images:
         if known is not None and known.done and waiter in known.waiters:
             known.waiters.discard(waiter)
             if not known.waiters:
-                del self._pulls[image]
+                del self._pulls[key]
             return known
-        begun = Pull(image, now, pause=known.pause if known else 0.0, waiters={waiter})
-        self._pulls[image] = begun
+        begun = Pull(image, now, logins, pause=known.pause if known else 0.0, waiters={waiter})
+        self._pulls[key] = begun
         task = asyncio.create_task(self._run(begun), name=f"pull {image}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -117,7 +153,7 @@ class Images:
     async def _run(self, pull: Pull) -> None:
         try:
             async with self._slots:
-                await run_in_thread(lambda: self._pull(pull.image), name=f"pull {pull.image}")
+                await run_in_thread(lambda: self._pull(pull), name=f"pull {pull.image}")
             pull.done = True
         except errors.EngineError as exc:
             pull.failure = str(exc) or type(exc).__name__
@@ -133,10 +169,32 @@ class Images:
         for uid in {uid for uid, _ in pull.waiters}:
             self._listener(uid)
 
-    def _pull(self, image: str) -> None:
-        """Blocks. The engine reports most failures as a line of the progress stream."""
+    def _pull(self, pull: Pull) -> None:
+        """Blocks. The last login's failure is the one that is told."""
+        failure: errors.EngineError | None = None
+        for login in pull.logins or (None,):
+            try:
+                self._pull_as(pull.image, login)
+            except errors.Unavailable:
+                raise
+            except errors.EngineError as exc:
+                failure = exc
+            else:
+                return
+        if failure is not None:
+            raise failure
+
+    def _pull_as(self, image: str, login: Login | None) -> None:
+        """The engine reports most failures as a line of the progress stream."""
         repository, tag = docker.utils.parse_repository_tag(image)
+        shown = login.for_engine() if login else None
         with self._engine.dedicated() as client:
-            for line in client.pull(repository, tag=tag or "latest", stream=True, decode=True):
+            for line in client.pull(repository, tag=tag or "latest", stream=True, decode=True, auth_config=shown):
                 if "error" in line:
                     raise errors.Refused(str(line["error"]))
+
+
+def _record(image: dict[str, Any]) -> ImageRecord:
+    tags = [name for name in image.get("RepoTags") or () if name != "<none>:<none>"]
+    digests = [name for name in image.get("RepoDigests") or () if not name.startswith("<none>@")]
+    return ImageRecord(image["Id"], (*tags, *digests), image.get("Size") or 0, bool(digests))

@@ -60,6 +60,8 @@ class ContainerRecord:
     """A sandbox's address on the pod network."""
     pid: int = 0
     tty: bool = False
+    stdin_once: bool = False
+    """Its standard input ends with the first who attaches to it."""
     stop_signal: str = "SIGTERM"
     """What its image wants to be asked with to end."""
 
@@ -134,6 +136,7 @@ def record_of(inspected: Mapping[str, Any]) -> ContainerRecord:
         ip=address,
         pid=state.get("Pid") or 0,
         tty=bool(config.get("Tty")),
+        stdin_once=bool(config.get("StdinOnce")),
         stop_signal=config.get("StopSignal") or "SIGTERM",
     )
 

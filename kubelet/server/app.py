@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from apimachinery import codec, errors
@@ -16,8 +16,9 @@ from apimachinery.types import core_v1
 from component_base import metrics
 from component_base.health import Health
 from kubelet.server.backend import Backend
-from kubelet.server.exec import ExecEndpoint
+from kubelet.server.commands import CommandEndpoint, begin_attach, begin_exec
 from kubelet.server.logs import container_logs
+from kubelet.server.port_forward import PortForwardEndpoint
 from kubelet.server.responses import error_response
 
 ADMIN_GROUP = "system:masters"
@@ -33,10 +34,20 @@ def kubelet_app(backend: Backend, health: Health) -> Any:
     async def pods(request: Request) -> Response:
         return Response(codec.encode(core_v1.PodList(items=backend.pods())), media_type="application/json")
 
+    async def summary(request: Request) -> Response:
+        return JSONResponse(backend.stats.summary())
+
+    async def resource_metrics(request: Request) -> Response:
+        return PlainTextResponse(backend.stats.metrics(), media_type="text/plain; version=0.0.4")
+
     routes = [
         Route("/containerLogs/{namespace}/{pod}/{container}", logs, methods=["GET"]),
-        Route("/exec/{namespace}/{pod}/{container}", ExecEndpoint(backend)),
+        Route("/exec/{namespace}/{pod}/{container}", CommandEndpoint(backend, begin_exec)),
+        Route("/attach/{namespace}/{pod}/{container}", CommandEndpoint(backend, begin_attach)),
+        Route("/portForward/{namespace}/{pod}", PortForwardEndpoint(backend)),
         Route("/pods", pods, methods=["GET"]),
+        Route("/stats/summary", summary, methods=["GET"]),
+        Route("/metrics/resource", resource_metrics, methods=["GET"]),
         *health.routes(),
         *metrics.routes(),
     ]

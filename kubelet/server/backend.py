@@ -5,13 +5,16 @@ from dataclasses import dataclass
 
 from apimachinery import errors, meta
 from apimachinery.types import core_v1
+from kubelet import pod_spec
 from kubelet.runtime import ContainerRecord, Runtime
+from kubelet.stats import Stats
 
 
 @dataclass(frozen=True)
 class Backend:
     runtime: Runtime
     pods: Callable[[], list[core_v1.Pod]]
+    stats: Stats
     find_pod: Callable[[str, str], core_v1.Pod | None]
 
     def attempts(self, namespace: str, pod: str, container: str) -> list[ContainerRecord]:
@@ -23,8 +26,7 @@ class Backend:
         found = self.find_pod(namespace, pod)
         if found is None:
             raise errors.NotFound(f'pod "{pod}" not found in namespace "{namespace}" on this node')
-        everyone = [*found.spec.containers, *(found.spec.init_containers or ())]
-        if all(one.name != container for one in everyone):
+        if pod_spec.find(found, container) is None:
             raise errors.NotFound(f'container "{container}" not found in pod "{pod}"')
         records = [one for one in self.runtime.containers.of_pod(meta.uid_of(found)) if one.name == container]
         return sorted(records, key=lambda one: one.attempt, reverse=True)

@@ -23,17 +23,26 @@ class EmptyDir:
 
 
 def _make(request: Request) -> Path:
+    """What is there already is left as it is: its mode and owner are the pod's business from then on."""
     source = request.volume.empty_dir or core_v1.EmptyDirVolumeSource()
-    directory = request.directory
-    directory.mkdir(parents=True, exist_ok=True)
-    if source.medium == "Memory" and not mounts.is_mount(directory):
-        size = f"size={quantity.value(source.size_limit)}" if source.size_limit else ""
-        mounts.mount_tmpfs(directory, size)
-    elif source.medium not in (None, "", "Memory"):
+    if source.medium not in (None, "", "Memory"):
         raise VolumeError(f'emptyDir medium "{source.medium}" is not supported')
-    os.chmod(directory, _MODE)  # mkdir's mode is subject to the umask
+    directory = request.directory
     security = request.pod.spec.security_context
-    if security and security.fs_group is not None:
-        os.chown(directory, -1, security.fs_group)
-        os.chmod(directory, _MODE | 0o2000)  # what is made in it belongs to the group too
+    group = security.fs_group if security else None
+    if not directory.exists():
+        fresh = directory.with_name(f".{directory.name}.new")  # renamed when it is right: a crash leaves none half made
+        fresh.mkdir(parents=True, exist_ok=True)
+        _own(fresh, group)
+        fresh.rename(directory)
+    if source.medium == "Memory" and not mounts.is_mount(directory):
+        mounts.mount_tmpfs(directory, f"size={quantity.value(source.size_limit)}" if source.size_limit else "")
+        _own(directory, group)
     return directory
+
+
+def _own(directory: Path, group: int | None) -> None:
+    if group is not None:
+        os.chown(directory, -1, group)
+    # mkdir's mode is subject to the umask. With a group, what is made in it belongs to the group too.
+    os.chmod(directory, _MODE | (0o2000 if group is not None else 0))

@@ -54,6 +54,11 @@ class Volumes:
         return paths
 
 
+def volumes_follow_api(pod: core_v1.Pod) -> bool:
+    """Whether what stands in the pod's files can change while it runs."""
+    return any(one.config_map or one.secret or one.downward_api or one.projected for one in pod.spec.volumes or ())
+
+
 def container_mounts(
     container: core_v1.Container, volumes: Mapping[str, Path], environment: Mapping[str, str]
 ) -> list[Mount]:

@@ -123,11 +123,14 @@ class Cluster:
                 client.remove_container(one["Id"], force=True, v=True)
         for process in (self.apiserver, self.engine, self.etcd):
             process.stop()
+        self.unmount_below(self.directory)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def unmount_below(self, directory: Path) -> None:
         for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
             point = line.split()[4]
-            if point.startswith(f"{self.directory}/"):
+            if point.startswith(f"{directory}/"):
                 subprocess.run(["umount", "-l", point], check=False, capture_output=True)
-        shutil.rmtree(self.directory, ignore_errors=True)
 
     def await_engine(self) -> None:
         deadline = time.monotonic() + 30

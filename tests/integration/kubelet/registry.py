@@ -1,5 +1,6 @@
 """The reading half of an image registry (the distribution API) on loopback, for pulls: one image, from memory."""
 
+import base64
 import contextlib
 import gzip
 import hashlib
@@ -12,8 +13,11 @@ _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 
 
 @contextlib.contextmanager
-def serve_image(name: str, tag: str, layer: bytes, config: dict[str, object]) -> Iterator[str]:
-    """The reference under which the engine finds an image of one layer (a tar) meanwhile."""
+def serve_image(
+    name: str, tag: str, layer: bytes, config: dict[str, object], login: tuple[str, str] | None = None
+) -> Iterator[str]:
+    """The reference under which the engine finds an image of one layer (a tar) meanwhile, if it knows the ``login``."""
+    expected = f"Basic {base64.b64encode(':'.join(login).encode()).decode()}" if login else None
     packed = gzip.compress(layer, mtime=0)
     document = {
         "architecture": "amd64",
@@ -41,6 +45,12 @@ def serve_image(name: str, tag: str, layer: bytes, config: dict[str, object]) ->
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if expected and self.headers.get("Authorization") != expected:
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", 'Basic realm="test"')
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             body, kind = answers.get(self.path, (b"{}", ""))
             self.send_response(200 if kind else 404)
             self.send_header("Content-Type", kind or "application/json")

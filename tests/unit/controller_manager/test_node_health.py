@@ -81,6 +81,9 @@ def test_taints(before: list[Taint], ready: str, effects, after) -> None:
     assert (found if found is None else {(one.key, one.effect) for one in found}) == after
 
 
+NOW = datetime.now(UTC)  # the parameters' times are made together with it, when the module is read
+
+
 def tolerates(key: str | None, seconds: int | None = None, effect: str | None = "NoExecute") -> Toleration:
     return Toleration(key=key, operator="Exists", effect=effect, toleration_seconds=seconds)
 
@@ -105,4 +108,4 @@ def gone_for(seconds: float) -> list[Taint]:
 )
 def test_how_long_a_pod_may_stay(tolerations: list[Toleration], under: list[Taint], left: float) -> None:
     pod = make_pod(tolerations=tolerations)
-    assert seconds_left(pod, under, 77, datetime.now(UTC)) == pytest.approx(left, abs=2)
+    assert seconds_left(pod, under, 77, NOW) == pytest.approx(left, abs=2)

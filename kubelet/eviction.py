@@ -1,0 +1,138 @@
+"""Eviction: when the node runs out of memory or disk, pods are ended one by one before the kernel does it at random.
+
+First whatever costs nobody anything is taken back (unused images). Then the pod goes that uses most beyond its
+requests, of the lowest priority first; static and critical pods never. The pressure shows as a condition of the node,
+which the control plane turns into a taint, and stays for a while after it has gone, lest it flap.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from apimachinery import meta
+from apimachinery.types import core_v1
+from kubelet import admission, usage
+from kubelet.image_gc import ImageCollector
+from kubelet.pod_worker import PodWorker
+from kubelet.pod_workers import PodWorkers
+from kubelet.runtime.errors import EngineError
+from kubelet.stats import Stats
+from kubelet.status import End
+from kubelet.thresholds import CONDITIONS, Level, Shortage, Threshold, shortages
+from kubelet.usage import Usage
+
+log = logging.getLogger(__name__)
+
+PERIOD = 10.0
+"""Seconds between looks."""
+
+TRANSITION = 300.0
+"""Seconds for which a condition stays after the pressure has gone."""
+
+CRITICAL = 2_000_000_000
+"""Priority from which a pod is never evicted."""
+
+
+class Evictor:
+    """Belongs to the event loop; start ``run`` in the daemon's task group."""
+
+    def __init__(
+        self,
+        thresholds: Sequence[Threshold],
+        workers: PodWorkers,
+        stats: Stats,
+        images: ImageCollector,
+        root: Path,
+        transition: float = TRANSITION,
+    ) -> None:
+        self._thresholds = thresholds
+        self._workers, self._stats, self._images = workers, stats, images
+        self._root, self._transition = root, transition
+        self._seen: dict[str, float] = {}
+        self._listener: Callable[[], object] = lambda: None
+
+    @property
+    def pressures(self) -> frozenset[str]:
+        """Conditions that hold now: MemoryPressure, DiskPressure."""
+        now = time.monotonic()
+        return frozenset(name for name, at in self._seen.items() if now - at < self._transition)
+
+    def on_change(self, listener: Callable[[], object]) -> None:
+        """``listener`` is called when ``pressures`` changes."""
+        self._listener = listener
+
+    async def run(self) -> None:
+        before: frozenset[str] = frozenset()
+        while True:
+            try:
+                await self._look()
+            except (EngineError, OSError) as exc:
+                log.info("eviction: %s; will look again", exc)
+            if self.pressures != before:
+                before = self.pressures
+                log.info("node pressure: %s", ", ".join(sorted(before)) or "none")
+                self._listener()
+            await asyncio.sleep(PERIOD)
+
+    async def _look(self) -> None:
+        short = shortages(self._thresholds, await self._levels())
+        for one in short:
+            self._seen[CONDITIONS[one.threshold.signal]] = time.monotonic()
+        if not short:
+            return
+        worst = short[0]
+        if CONDITIONS[worst.threshold.signal] == "DiskPressure" and await self._images.free_all():
+            return  # the next look tells whether that was enough
+        await self._stats.sample()
+        self._evict(worst)
+
+    async def _levels(self) -> Mapping[str, Level]:
+        memory = await asyncio.to_thread(usage.machine_memory)
+        node = await asyncio.to_thread(os.statvfs, self._root)
+        images = await self._images.disk()
+        return {
+            "memory.available": Level(*memory),
+            "nodefs.available": Level(node.f_blocks * node.f_frsize, node.f_bavail * node.f_frsize),
+            "nodefs.inodesFree": Level(node.f_files, node.f_ffree),
+            "imagefs.available": Level(images.capacity, images.capacity - images.used),
+        }
+
+    def _evict(self, short: Shortage) -> None:
+        """End the pod that should go first. One that is ending already is waited for."""
+        active = [one for one in self._workers.active() if one.pod is not None and not is_spared(one.pod)]
+        if any(one.is_ending for one in active):
+            return
+        usages = {one.uid: self._stats.usage_of_pod(one.uid) for one in active}
+        ranked = sorted(active, key=lambda one: rank(_pod(one), usages[one.uid]))
+        if ranked:
+            log.warning("%s: evicted. %s", ranked[0].name, short.message)
+            ranked[0].end(End("Evicted", short.message))
+
+
+def rank(pod: core_v1.Pod, used: Usage | None) -> tuple[bool, int, int]:
+    """Sorts pods by who goes first: beyond its memory request, low priority, far beyond it."""
+    asked = int(admission.requests(pod).get("memory", 0))
+    beyond = (used.working_set if used else 0) - asked
+    return beyond <= 0, pod.spec.priority or 0, -beyond
+
+
+def is_spared(pod: core_v1.Pod) -> bool:
+    """Pods that nothing but their owner ends."""
+    critical = (pod.spec.priority or 0) >= CRITICAL
+    return critical or "kubernetes.io/config.mirror" in meta.annotations_of(pod)
+
+
+def refusal(pod: core_v1.Pod, pressures: frozenset[str], best_effort: bool) -> End | None:
+    """Why a node under pressure takes no such pod, or None."""
+    blocking = pressures if best_effort else pressures - {"MemoryPressure"}
+    if not blocking or is_spared(pod):
+        return None
+    return End("Evicted", f"Pod was rejected: The node had condition: [{' '.join(sorted(blocking))}]. ")
+
+
+def _pod(worker: PodWorker) -> core_v1.Pod:
+    assert worker.pod is not None, "only workers with a pod are ranked"
+    return worker.pod

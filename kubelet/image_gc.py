@@ -1,0 +1,159 @@
+"""Image garbage collection: when the engine's disk fills up, images that nothing needs go, the longest unused first.
+
+Never an image that a container has, alive or dead (dead ones are kept for ``logs --previous`` only while their pod is
+here), nor one that a pod of this node names: so none goes between its pull and its container's creation. Images that
+came from no registry are spared, for nobody could bring them back.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from kubelet.runtime import Runtime, errors
+from kubelet.runtime.images import ImageRecord
+
+log = logging.getLogger(__name__)
+
+PERIOD = 300.0
+"""Seconds between looks, as in Kubernetes."""
+
+Notice = Callable[[str, str], object]
+"""Called with an event's reason and message, about the node."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    high: int = 85
+    """Percent of the disk in use from which images are removed."""
+    low: int = 80
+    """Percent in use at which that stops."""
+    least_age: float = 120.0
+    """Seconds that an image is kept after it was first seen, or last used."""
+
+
+@dataclass(frozen=True)
+class Disk:
+    """Bytes of a file system."""
+
+    capacity: int
+    used: int
+
+
+def bytes_to_free(disk: Disk, policy: Policy) -> int:
+    """0 while the disk is less full than the high threshold."""
+    if not disk.capacity or disk.used * 100 < disk.capacity * policy.high:
+        return 0
+    return max(0, disk.used - disk.capacity * policy.low // 100)
+
+
+def removable(
+    images: Iterable[ImageRecord],
+    in_use: frozenset[str],
+    last_used: Mapping[str, float],
+    now: float,
+    least_age: float,
+) -> list[ImageRecord]:
+    """Images that may go, in the order in which they should. ``in_use`` holds IDs and names."""
+    free = [
+        one
+        for one in images
+        if one.id not in in_use
+        and in_use.isdisjoint(one.names)
+        and (one.pulled or not one.names)
+        and now - last_used.get(one.id, now) >= least_age
+    ]
+    return sorted(free, key=lambda one: last_used[one.id])
+
+
+class ImageCollector:
+    """Belongs to the event loop; start ``run`` in the daemon's task group."""
+
+    def __init__(self, runtime: Runtime, policy: Policy, wanted: Callable[[], Iterable[str]], notice: Notice) -> None:
+        """``wanted`` names the images that pods of this node are made of."""
+        self._runtime, self._policy = runtime, policy
+        self._wanted, self._notice = wanted, notice
+        self._last_used: dict[str, float] = {}
+        self._lock = asyncio.Lock()
+
+    async def run(self) -> None:
+        await self._runtime.containers.synced.wait()
+        while True:
+            try:
+                await self.collect()
+            except (errors.EngineError, OSError) as exc:
+                log.info("image garbage collection: %s; will retry", exc)
+            await asyncio.sleep(PERIOD)
+
+    async def collect(self) -> None:
+        """Free what the thresholds ask for. Raises ``errors.EngineError``, OSError."""
+        disk = await self.disk()
+        wanted = bytes_to_free(disk, self._policy)
+        freed = await self._free(wanted, self._policy.least_age)
+        if wanted and freed < wanted:
+            percent = disk.used * 100 // disk.capacity
+            tried = f"Attempted to free {wanted} bytes, but only found {freed} bytes eligible to free."
+            message = f"Failed to garbage collect required amount of images. {tried} The disk is {percent}% full."
+            self._notice("FreeDiskSpaceFailed", message)
+
+    async def free_all(self) -> int:
+        """Remove every image that nothing needs, young ones too; the bytes they took."""
+        return await self._free(None, 0.0)
+
+    async def disk(self) -> Disk:
+        """Of the engine's real root, wherever links lead. Raises ``errors.EngineError``, OSError."""
+        root = (await self._runtime.info()).root
+        found = await asyncio.to_thread(os.statvfs, root)
+        used = (found.f_blocks - found.f_bfree) * found.f_frsize
+        return Disk(used + found.f_bavail * found.f_frsize, used)
+
+    async def _free(self, wanted: int | None, least_age: float) -> int:
+        async with self._lock:
+            images = await self._runtime.images.list()
+            now = time.monotonic()
+            in_use = self._in_use()
+            self._observe(images, in_use, now)
+            freed = 0
+            for image in removable(images, in_use, self._last_used, now, least_age):
+                if wanted is not None and freed >= wanted:
+                    break
+                # Asked again before each: a pod may have come meanwhile.
+                if image.id in (needed := self._in_use()) or not needed.isdisjoint(image.names):
+                    continue
+                freed += await self._remove(image)
+            return freed
+
+    async def _remove(self, image: ImageRecord) -> int:
+        try:
+            await self._runtime.images.remove(image)
+        except (errors.Conflict, errors.Refused) as exc:
+            log.info("image %s: not removed: %s", image.names or image.id, exc)
+            return 0
+        log.info("image %s: removed, %d bytes", image.names or image.id, image.size)
+        return image.size
+
+    def _in_use(self) -> frozenset[str]:
+        """IDs and names of what containers and pods need."""
+        runtime = self._runtime
+        names = {full_name(one) for one in (runtime.defaults.pause_image, *self._wanted())}
+        return frozenset(names | {one.image_id for one in runtime.containers.all()})
+
+    def _observe(self, images: Sequence[ImageRecord], in_use: frozenset[str], now: float) -> None:
+        present = {one.id for one in images}
+        self._last_used = {id: at for id, at in self._last_used.items() if id in present}
+        for image in images:
+            if image.id in in_use or not in_use.isdisjoint(image.names):
+                self._last_used[image.id] = now
+            else:
+                self._last_used.setdefault(image.id, now)
+
+
+def full_name(image: str) -> str:
+    """With its tag, as the engine lists it."""
+    name, at, digest = image.removeprefix("docker.io/").removeprefix("library/").partition("@")
+    if at:
+        host, slash, path = name.rpartition("/")
+        return f"{host}{slash}{path.partition(':')[0]}@{digest}"
+    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"

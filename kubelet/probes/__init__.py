@@ -1,0 +1,6 @@
+"""Probes of containers: what is asked (``checks``), how answers count (``counter``), and when (``pod_probes``)."""
+
+from kubelet.probes.checks import Checks, Outcome
+from kubelet.probes.pod_probes import PodProbes
+
+__all__ = ["Checks", "Outcome", "PodProbes"]

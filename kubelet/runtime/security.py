@@ -1,0 +1,86 @@
+"""A container's security context as the engine's settings. Pure.
+
+What the engine cannot do comes out as ``Unsupported``, never as silence: a container that asked for less power than it
+got would be a trap.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from apimachinery.types import core_v1
+
+APPARMOR = Path("/sys/kernel/security/apparmor")
+"""There where the kernel enforces AppArmor profiles."""
+
+
+class Unsupported(ValueError):
+    """The security context asks for what this node does not do; the message is for people."""
+
+
+def settings(pod: core_v1.Pod, container: core_v1.Container, seccomp: str) -> dict[str, Any]:
+    """Part of the engine's host configuration. ``seccomp`` is the JSON of the profile of ``localhost_seccomp``."""
+    own, of_pod = _contexts(pod, container)
+    capabilities = own.capabilities or core_v1.Capabilities()
+    groups = [*(of_pod.supplemental_groups or ())]
+    if of_pod.fs_group is not None:
+        groups.append(of_pod.fs_group)
+    found: dict[str, Any] = {
+        "Privileged": bool(own.privileged),
+        "ReadonlyRootfs": bool(own.read_only_root_filesystem),
+        "CapAdd": [name.upper().removeprefix("CAP_") for name in capabilities.add or ()],
+        "CapDrop": [name.upper().removeprefix("CAP_") for name in capabilities.drop or ()],
+        "GroupAdd": [str(group) for group in groups],
+        "SecurityOpt": [*_options(own, of_pod, seccomp)],
+    }
+    if own.proc_mount == "Unmasked":
+        found["MaskedPaths"], found["ReadonlyPaths"] = [], []
+    return found
+
+
+def localhost_seccomp(pod: core_v1.Pod, container: core_v1.Container) -> str:
+    """The name of the node's seccomp profile that the container asks for; empty for none."""
+    own, of_pod = _contexts(pod, container)
+    profile = own.seccomp_profile or of_pod.seccomp_profile
+    return (profile.localhost_profile or "") if profile and profile.type == "Localhost" else ""
+
+
+def check(pod: core_v1.Pod, container: core_v1.Container, *, apparmor: bool) -> None:
+    """Raise ``Unsupported`` for what cannot be had. ``apparmor`` is whether this machine has it."""
+    own, of_pod = _contexts(pod, container)
+    profile = own.app_armor_profile or of_pod.app_armor_profile
+    if profile and profile.type != "Unconfined" and not apparmor:
+        raise Unsupported("Cannot enforce AppArmor: AppArmor is not enabled on the host")
+    if pod.spec.host_users is False:
+        raise Unsupported("hostUsers: false: the container engine has no user namespace per pod")
+    if own.windows_options or of_pod.windows_options:
+        raise Unsupported("windowsOptions: this node runs Linux")
+    if of_pod.supplemental_groups_policy == "Strict":
+        raise Unsupported("supplementalGroupsPolicy: Strict: the container engine adds the groups of the image's user")
+    if own.allow_privilege_escalation is False and own.privileged:
+        raise Unsupported("cannot set `allowPrivilegeEscalation` to false and `privileged` to true")
+
+
+def _contexts(
+    pod: core_v1.Pod, container: core_v1.Container
+) -> tuple[core_v1.SecurityContext, core_v1.PodSecurityContext]:
+    own = container.security_context or core_v1.SecurityContext()
+    return own, pod.spec.security_context or core_v1.PodSecurityContext()
+
+
+def _options(own: core_v1.SecurityContext, of_pod: core_v1.PodSecurityContext, seccomp: str) -> list[str]:
+    options: list[str] = []
+    if own.allow_privilege_escalation is False:
+        options.append("no-new-privileges")
+    profile = own.seccomp_profile or of_pod.seccomp_profile
+    if profile and profile.type == "Unconfined":
+        options.append("seccomp=unconfined")
+    elif profile and profile.type == "Localhost":
+        options.append(f"seccomp={seccomp}")
+    armor = own.app_armor_profile or of_pod.app_armor_profile
+    if armor and armor.type != "RuntimeDefault":
+        options.append(f"apparmor={armor.localhost_profile if armor.type == 'Localhost' else 'unconfined'}")
+    labels = own.se_linux_options or of_pod.se_linux_options
+    if labels:
+        asked = {"user": labels.user, "role": labels.role, "type": labels.type, "level": labels.level}
+        options += [f"label={name}:{value}" for name, value in asked.items() if value]
+    return options
