@@ -19,7 +19,7 @@ from controller_manager.pods import is_ready, is_terminal
 HEADLESS_LABEL: Final = "service.kubernetes.io/headless"
 
 
-class _Port(NamedTuple):
+class PodPort(NamedTuple):
     """A port of pods as a value that can be a key."""
 
     name: str
@@ -30,14 +30,14 @@ class _Port(NamedTuple):
 
 def subsets(service: Service, pods: Iterable[Pod]) -> list[EndpointSubset]:
     """Pods with the same ports share a subset; a service without ports lists addresses alone."""
-    addresses: dict[tuple[_Port, ...], tuple[dict[str, EndpointAddress], dict[str, EndpointAddress]]] = defaultdict(
+    addresses: dict[tuple[PodPort, ...], tuple[dict[str, EndpointAddress], dict[str, EndpointAddress]]] = defaultdict(
         lambda: ({}, {})
     )
     unready_too = bool(service.spec.publish_not_ready_addresses)
     for pod in pods:
         if not _belongs(pod, unready_too):
             continue
-        ports = _ports(service, pod)
+        ports = ports_of(service, pod)
         if ports is None:
             continue
         ready, not_ready = addresses[ports]
@@ -68,13 +68,13 @@ def _belongs(pod: Pod, unready_too: bool) -> bool:
     return unready_too or pod.metadata.deletion_timestamp is None
 
 
-def _ports(service: Service, pod: Pod) -> tuple[_Port, ...] | None:
+def ports_of(service: Service, pod: Pod) -> tuple[PodPort, ...] | None:
     """The pod's ports for the service; None if it has none of those that the service names."""
     wanted = service.spec.ports or ()
     if not wanted:
         return ()
     found = {
-        _Port(one.name or "", number, one.protocol or "TCP", one.app_protocol or "")
+        PodPort(one.name or "", number, one.protocol or "TCP", one.app_protocol or "")
         for one in wanted
         if (number := _number(one, pod)) is not None
     }
@@ -95,7 +95,7 @@ def _number(port: ServicePort, pod: Pod) -> int | None:
     return None
 
 
-def _endpoint_port(port: _Port) -> EndpointPort:
+def _endpoint_port(port: PodPort) -> EndpointPort:
     return EndpointPort(
         name=port.name or None, port=port.port, protocol=port.protocol, app_protocol=port.app_protocol or None
     )

@@ -10,6 +10,7 @@ from typing import Any, Final
 from apimachinery import meta
 from apimachinery.types.coordination_v1 import Lease
 from apimachinery.types.core_v1 import Endpoints, Namespace, Node, Pod, ReplicationController, Service
+from apimachinery.types.discovery_v1 import EndpointSlice
 from apimachinery.types.objects import KubeObject
 from kube_client import Client, Informer
 
@@ -19,6 +20,8 @@ BY_CONTROLLER: Final = "controller"
 """Pods by their managing owner's UID."""
 ORPHANS: Final = "orphans"
 """Pods without a managing owner, by namespace."""
+BY_SERVICE: Final = "service"
+"""Endpoint slices by the key of their service."""
 
 NODE_LEASES: Final = "kube-node-lease"
 
@@ -35,6 +38,7 @@ class Informers:
         self.namespaces = Informer(client.resource(Namespace))
         self.services = Informer(client.resource(Service), indexes=by_namespace)
         self.endpoints = Informer(client.resource(Endpoints))
+        self.endpoint_slices = Informer(client.resource(EndpointSlice), indexes={BY_SERVICE: _service})
         self.replication_controllers = Informer(client.resource(ReplicationController), indexes=by_namespace)
 
     def __iter__(self) -> Iterator[Informer[Any]]:
@@ -57,6 +61,11 @@ def _namespace(obj: KubeObject) -> list[Hashable]:
 
 def _node(pod: Pod) -> list[Hashable]:
     return [pod.spec.node_name] if pod.spec.node_name else []
+
+
+def _service(one: EndpointSlice) -> list[Hashable]:
+    name = meta.labels_of(one).get("kubernetes.io/service-name")
+    return [meta.Key(meta.namespace_of(one), name)] if name else []
 
 
 def _controller(pod: Pod) -> list[Hashable]:

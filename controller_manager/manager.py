@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, Protocol
 
 from controller_manager.endpoints import EndpointsController
+from controller_manager.endpointslice import EndpointSliceController
+from controller_manager.endpointslice_mirroring import EndpointSliceMirroringController
 from controller_manager.garbage_collector import GarbageCollector
 from controller_manager.informers import Informers
 from controller_manager.namespace import NamespaceController
@@ -89,6 +91,14 @@ def _rows(
         ),
         "endpoint": (
             lambda: EndpointsController(client, informers, recorder),
+            concurrency.concurrent_endpoint_syncs,
+        ),
+        "endpointslice": (
+            lambda: EndpointSliceController(client, informers, recorder),
+            concurrency.concurrent_endpoint_syncs,
+        ),
+        "endpointslicemirroring": (
+            lambda: EndpointSliceMirroringController(client, informers, recorder),
             concurrency.concurrent_endpoint_syncs,
         ),
         "nodelifecycle": (

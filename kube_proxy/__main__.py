@@ -1,21 +1,28 @@
 """kube-proxy: flags and wiring."""
 
 import asyncio
+import contextlib
 import sys
 from ipaddress import IPv4Network
 
 from apimachinery.types import core_v1
 from component_base import daemon
 from component_base.flags import parse
+from component_base.metrics import registry
 from component_base.serving import Server
 from kube_client import Client, EventRecorder, Informer, load_config
-from kube_proxy import metrics, ports, service_range
+from kube_proxy import limits, metrics, ports, service_range
 from kube_proxy.dataplane.pool import WorkerPool
-from kube_proxy.iptables import Tables, TablesError
-from kube_proxy.options import KubeProxyOptions
-from kube_proxy.proxier import Proxier, Settings
+from kube_proxy.iptables import TablesError, clean_up_everywhere, kernel_mode_tables, open_tables
+from kube_proxy.kernel import KernelMode
+from kube_proxy.options import KubeProxyOptions, ProxyOptions
+from kube_proxy.proxier import Proxier
 from kube_proxy.server import health_app, metrics_app
 from kube_proxy.service_range import RouteError
+from kube_proxy.serving import Mode, Settings
+from kube_proxy.sources import FromApi
+from kube_proxy.statistics import Statistics
+from kube_proxy.userspace import UserspaceMode
 
 
 def main() -> None:
@@ -27,45 +34,71 @@ def main() -> None:
 
 async def run(options: KubeProxyOptions) -> None:
     proxy, serving = options.proxy, options.serving
+    limits.raise_open_files()
     local = ports.local_port_range()
     proxy_ports = proxy.proxy_port_range or ports.default_proxy_ports(local)
     ports.warn_of_overlaps(proxy_ports, local)
+    taken = ports.Ports(str(proxy.bind_address), proxy_ports)
+    statistics = Statistics()
+    registry.register(statistics)
+    config = load_config(options.kubeconfig)
+    async with contextlib.AsyncExitStack() as stack:
+        client = await stack.enter_async_context(Client(config, user_agent="kube-proxy"))
+        mode: Mode
+        pool: WorkerPool | None = None
+        if proxy.proxy_mode == "iptables":
+            mode = KernelMode(kernel_mode_tables(proxy.iptables_backend))
+        else:
+            tables = await stack.enter_async_context(open_tables(proxy.iptables_backend))
+            pool = worker_pool(options, statistics)
+            mode = UserspaceMode(tables, pool, taken, statistics)
+        services = Informer(client.resource(core_v1.Service))
+        endpoints = FromApi(client, node=options.hostname_override)
+        recorder = EventRecorder(client, component="kube-proxy", host=options.hostname_override)
+        proxier = Proxier(services, endpoints, mode, taken, recorder, settings_of(proxy))
+        statistics.on_failing = proxier.tell_failing
+        daemon.freeze()
+        async with asyncio.TaskGroup() as tasks:
+            if pool:
+                tasks.create_task(pool.run(), name="workers")
+            tasks.create_task(proxier.run(), name="proxier")
+            tasks.create_task(services.run(), name="services")
+            tasks.create_task(endpoints.run(), name="endpoints")
+            tasks.create_task(recorder.run(), name="events")
+            tasks.create_task(Server(health_app(proxier), [serving.healthz_bind_address]).run(), name="healthz")
+            about = metrics_app(proxier, proxy.proxy_mode)
+            tasks.create_task(Server(about, [serving.metrics_bind_address]).run(), name="metrics")
+
+
+def worker_pool(options: KubeProxyOptions, statistics: Statistics) -> WorkerPool:
+    def worker_gone(worker: int) -> None:
+        metrics.worker_restarts.inc()
+        statistics.worker_gone(worker)
+
     pool = WorkerPool(
-        proxy.workers,
+        options.proxy.workers,
         on_counters=metrics.add,
-        on_restart=metrics.worker_restarts.inc,
+        on_stats=statistics.report,
+        on_restart=worker_gone,
         log_flags=(f"--logging-format={options.logging_format}", f"--v={options.v}"),
     )
     metrics.show_open_connections(lambda: pool.open_connections)
-    config = load_config(options.kubeconfig)
-    async with Client(config, user_agent="kube-proxy") as client:
-        services = Informer(client.resource(core_v1.Service))
-        endpoints = Informer(client.resource(core_v1.Endpoints))
-        recorder = EventRecorder(client, component="kube-proxy", host=options.hostname_override)
-        with Tables() as tables:
-            settings = Settings(
-                service_range=proxy.service_cluster_ip_range,
-                node_port_addresses=tuple(n for n in proxy.nodeport_addresses if isinstance(n, IPv4Network)),
-                sync_period=proxy.iptables_sync_period,
-            )
-            taken = ports.Ports(str(proxy.bind_address), proxy_ports)
-            proxier = Proxier(services, endpoints, tables, pool, taken, recorder, settings)
-            daemon.freeze()
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(pool.run(), name="workers")
-                tasks.create_task(proxier.run(), name="proxier")
-                tasks.create_task(services.run(), name="services")
-                tasks.create_task(endpoints.run(), name="endpoints")
-                tasks.create_task(recorder.run(), name="events")
-                tasks.create_task(Server(health_app(proxier), [serving.healthz_bind_address]).run(), name="healthz")
-                tasks.create_task(Server(metrics_app(), [serving.metrics_bind_address]).run(), name="metrics")
+    return pool
+
+
+def settings_of(proxy: ProxyOptions) -> Settings:
+    return Settings(
+        service_range=proxy.service_cluster_ip_range,
+        node_port_addresses=tuple(n for n in proxy.nodeport_addresses if isinstance(n, IPv4Network)),
+        sync_period=proxy.iptables_sync_period,
+        cluster_cidr=proxy.cluster_cidr if isinstance(proxy.cluster_cidr, IPv4Network) else None,
+    )
 
 
 async def cleanup() -> int:
     """Remove all that kube-proxy leaves in the kernel; the process's exit status."""
     try:
-        with Tables() as tables:
-            await tables.cleanup()
+        await clean_up_everywhere()
         await service_range.remove()
     except (TablesError, RouteError) as exc:
         print(f"kube-proxy: {exc}", file=sys.stderr)

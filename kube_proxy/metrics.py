@@ -19,6 +19,7 @@ endpoint_changes = Counter("kubeproxy_sync_proxy_rules_endpoint_changes", "Chang
 service_changes = Counter("kubeproxy_sync_proxy_rules_service_changes", "Changes of Services seen.")
 rule_steps = Counter("kubeproxy_sync_proxy_rules_iptables_steps", "Rules and chains added or removed.")
 rule_failures = Counter("kubeproxy_sync_proxy_rules_iptables_restore_failures", "Commits of rules that failed.")
+stale_flows = Counter("kubeproxy_conntrack_reconciler_deleted_entries", "UDP entries removed from conntrack.")
 service_ports = Gauge("kubeproxy_service_ports", "Service ports that are served.")
 
 connections = Counter("kubeproxy_connections", "Connections of clients, by what became of them.", ("result",))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from component_base.flags import Options, group, option
 from component_base.values import Duration, HostPort, IPNetwork, PortRange
+from kube_proxy.iptables import BACKENDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,12 @@ class ServingOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ProxyOptions:
-    proxy_mode: str = option("userspace", "How traffic reaches a service's endpoints.", choices=["userspace"])
+    proxy_mode: str = option("userspace", "How traffic reaches a service's endpoints.", choices=["userspace", "iptables"])
+    iptables_backend: str = option(
+        "auto",
+        "Where rules are written: legacy, nft (by the iptables command), or auto: legacy where the kernel has it.",
+        choices=BACKENDS,
+    )
     bind_address: IPv4Address = option("0.0.0.0", "Address on which proxy ports listen; userspace mode needs all.")
     proxy_port_range: PortRange | None = option(
         None, "Ports to use for service ports (default: a range outside of ip_local_port_range and the node ports)."
@@ -30,7 +36,9 @@ class ProxyOptions:
     nodeport_addresses: tuple[IPNetwork, ...] = option(
         (), "Ranges of this node's addresses on which node ports answer; all addresses by default."
     )
-    cluster_cidr: IPNetwork | None = option(None, "The range of pod addresses; for information, not needed here.")
+    cluster_cidr: IPNetwork | None = option(
+        None, "Where pods have their addresses; iptables mode hides all others from endpoints."
+    )
     service_cluster_ip_range: IPv4Network = option(
         "10.0.0.0/16", "The range of cluster IPs; what no service of it catches is refused."
     )

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from component_base.values import PortRange
+from kube_proxy.dataplane.admission import BACKLOG
 from kube_proxy.dataplane.tcp import set_keepalive
 
 log = logging.getLogger(__name__)
@@ -19,7 +20,6 @@ log = logging.getLogger(__name__)
 PREFERRED = PortRange(20000, 29999)
 NODE_PORTS = PortRange(30000, 32767)
 """Where the apiserver takes node ports from by default."""
-BACKLOG = 4096
 LOCAL_PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 RESERVED_PORTS = Path("/proc/sys/net/ipv4/ip_local_reserved_ports")
 

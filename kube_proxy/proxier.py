@@ -1,95 +1,60 @@
 """The level-triggered heart: compares what Services and Endpoints want with what this node offers, and closes the gap.
 
 Owns the order of things: nothing is changed before both are known; a port listens before a rule leads to it, and
-its rule is gone before it stops listening. Events only name a service; ``sync`` looks at everything of it again. Many
-events make one sync, which touches only what differs.
+its rule is gone before it stops listening. How traffic gets to endpoints is the ``Mode``'s. Events only name a
+service; ``sync`` looks at everything of it again. Many events make one sync, which touches only what differs.
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 import socket
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from ipaddress import IPv4Network
-from typing import Protocol, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from apimachinery import meta
 from apimachinery.meta import Key
 from apimachinery.types import core_v1
 from apimachinery.types.objects import KubeObject
 from kube_proxy import metrics, service_range
+from kube_proxy.conntrack import UdpFlows
 from kube_proxy.dataplane.messages import Backend
-from kube_proxy.dataplane.pool import WorkerPool
-from kube_proxy.iptables import RuleSet, Tables, TablesError
-from kube_proxy.iptables.rules import Portal, RuleSetBuilder, redirects
+from kube_proxy.endpoints import NOBODY, ByPort
+from kube_proxy.iptables import TablesError
 from kube_proxy.ports import Ports, PortsExhausted, PortTaken
 from kube_proxy.service_range import RouteError
-from kube_proxy.services import ServicePort, backends, service_ports
+from kube_proxy.services import ServicePort, service_ports
+from kube_proxy.serving import Mode, Serving, Settings
+from kube_proxy.sources import EndpointsSource, Source
+from kube_proxy.table import Row
 
 log = logging.getLogger(__name__)
-
-T_co = TypeVar("T_co", bound=KubeObject, covariant=True)
 
 MIN_SYNC_PERIOD = 0.02
 """Seconds in which events gather before a sync."""
 RETRY_DELAYS = (0.1, 0.5, 1.0, 5.0)
-
-
-class Source(Protocol[T_co]):
-    """What the proxier needs of an informer."""
-
-    synced: asyncio.Event
-
-    def get(self, key: Key) -> T_co | None: ...
-    def list(self) -> Iterable[T_co]: ...
-    def on_change(self, handler: Callable[[T_co | None, T_co | None], object]) -> None: ...
+FLOW_SWEEP_PERIOD = 30.0
+"""Seconds between two looks at the kernel's UDP flows without any news."""
 
 
 class Recorder(Protocol):
     def event(self, obj: KubeObject, type: str, reason: str, message: str) -> None: ...
 
 
-@dataclass(frozen=True)
-class Settings:
-    service_range: IPv4Network
-    node_port_addresses: tuple[IPv4Network, ...] = ()
-    sync_period: float = 5.0
-    """Seconds between two looks at whether the node's rules are still as they should be."""
-
-
-@dataclass
-class Serving:
-    """A service port that is offered now."""
-
-    spec: ServicePort
-    number: int
-    """The data plane's number of it."""
-    proxy_port: int
-    node_port: socket.socket | None = None
-    backends: tuple[Backend, ...] = ()
-
-    @property
-    def portal(self) -> Portal:
-        node_port = self.spec.node_port if self.node_port else None
-        spec = self.spec
-        return Portal(spec.name, spec.protocol, spec.addresses, spec.port, node_port, self.proxy_port)
-
-
 class Proxier:
     def __init__(
         self,
         services: Source[core_v1.Service],
-        endpoints: Source[core_v1.Endpoints],
-        tables: Tables,
-        pool: WorkerPool,
+        endpoints: EndpointsSource,
+        mode: Mode,
         ports: Ports,
         recorder: Recorder,
         settings: Settings,
     ) -> None:
         self._services, self._endpoints = services, endpoints
-        self._tables, self._pool, self._ports = tables, pool, ports
+        self._mode, self._ports = mode, ports
         self._recorder = recorder
         self._settings = settings
         self._serving: dict[Key, dict[tuple[str, str], Serving]] = {}
@@ -99,6 +64,8 @@ class Proxier:
         self._wake = asyncio.Event()
         self._rules_dirty = True
         self._clashes: set[tuple[str, str]] = set()
+        self._flows = UdpFlows()
+        self._flows_swept = 0.0
         self._waiting_since: float | None = None
         self.last_synced: float | None = None
         """Unix time of the last sync that succeeded."""
@@ -118,6 +85,17 @@ class Proxier:
         """Whether something has changed that is not in effect yet."""
         return self._waiting_since is not None
 
+    def rows(self) -> Iterator[Row]:
+        """What is served now, for those who want to see it."""
+        return map(self._mode.row, self._all())
+
+    def tell_failing(self, number: int, message: str) -> None:
+        """No connection to a port's endpoints has come about for a while, though clients try."""
+        for key, ports in self._serving.items():
+            if any(serving.number == number for serving in ports.values()) and (service := self._services.get(key)):
+                log.warning("%s", message)
+                self._recorder.event(service, "Warning", "EndpointsUnreachable", message)
+
     async def run(self) -> None:
         """Serve until cancelled; what the kernel knows then, stays."""
         try:
@@ -133,30 +111,32 @@ class Proxier:
 
     async def _adopt(self) -> None:
         try:
-            self._ports.adopt(redirects(await self._tables.found()))
+            self._flows.expect(await self._mode.adopt())  # so that flows of services gone meanwhile are known
         except TablesError as exc:
-            log.info("%s; starting without the proxy ports of the last run", exc)
+            log.info("%s; starting without what the last run left", exc)
 
     async def _loop(self) -> None:
         self._dirty.update(meta.key_of(service) for service in self._services.list())
         failures = 0
+        next_look = self._next_look()
         while True:
             await asyncio.sleep(MIN_SYNC_PERIOD)
+            if time.monotonic() >= next_look:  # however many events keep us busy
+                self._look_again()
+                next_look = self._next_look()
             try:
                 await self.sync()
                 failures = 0
-                timeout = self._settings.sync_period * random.uniform(0.8, 1.2)
+                timeout = max(0.0, next_look - time.monotonic())
             except (TablesError, RouteError, PortsExhausted) as exc:
                 log.warning("sync: %s; will retry", exc)
                 metrics.rule_failures.inc()
                 timeout = RETRY_DELAYS[min(failures, len(RETRY_DELAYS) - 1)]
                 failures += 1
                 self._rules_dirty = True
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout):
                     await self._wake.wait()
-            except TimeoutError:
-                self._look_again()
 
     async def sync(self) -> None:
         """Offer what is wanted now. Safe to call at any time, any number of times.
@@ -193,7 +173,7 @@ class Proxier:
         leaving, self._leaving = self._leaving, []
         try:
             await service_range.ensure(self._settings.service_range)
-            steps = await self._tables.apply(self._rules())
+            steps = await self._mode.tables.apply(self._mode.rules(self._all(), self._settings))
         except BaseException:
             self._leaving += leaving
             raise
@@ -201,15 +181,17 @@ class Proxier:
             log.info("iptables: %d steps; %d service ports served", steps, sum(map(len, self._serving.values())))
             metrics.rule_steps.inc(by=steps)
         for serving in leaving:
-            self._pool.stop(serving.number)
-        self._ports.release_unclaimed()
+            self._mode.close(serving)
+        self._mode.settled()
+        await self._sync_flows()
 
-    def _rules(self) -> RuleSet:
-        builder = RuleSetBuilder(self._settings.node_port_addresses)
-        builder.refuse(self._settings.service_range)
-        for serving in self._all():
-            builder.add_portal(serving.portal)
-        return builder.rules
+    async def _sync_flows(self) -> None:
+        """The kernel must forget what it learnt from other rules than those that are in place now."""
+        self._flows.expect(self._mode.claims(self._all()))
+        now = time.monotonic()
+        if self._flows.is_due or now - self._flows_swept >= FLOW_SWEEP_PERIOD:
+            self._flows_swept = now
+            metrics.stale_flows.inc(by=await self._flows.sweep())
 
     def _wanted(self, key: Key) -> dict[tuple[str, str], ServicePort]:
         service = self._services.get(key)
@@ -229,37 +211,35 @@ class Proxier:
 
     def _offer(self, key: Key) -> None:
         """Open a service's new ports, bring the others up to date; note whether rules have to follow."""
-        service, endpoints = self._services.get(key), self._endpoints.get(key)
+        service = self._services.get(key)
         if service is None:
             return
-        ready = backends(endpoints) if endpoints else {}
+        reachable = self._endpoints.of(key)
         for id, spec in self._wanted(key).items():
+            ready = backends_of(spec, reachable)
             serving = self._serving.get(key, {}).get(id)
             if serving is None:
-                serving = self._open(spec, ready.get(id, ()))
+                serving = self._open(spec, ready)
                 self._serving.setdefault(key, {})[id] = serving
-            elif serving.backends != ready.get(id, ()):
-                serving.backends = ready.get(id, ())
-                self._pool.set_backends(serving.number, serving.backends)
-            self._update(serving, spec, service)
+            else:
+                self._update(serving, spec, ready)
+            if spec.node_port and not serving.node_port:
+                serving.node_port = self._hold_node_port(spec, service)
+                self._rules_dirty |= serving.node_port is not None
 
     def _open(self, spec: ServicePort, ready: tuple[Backend, ...]) -> Serving:
-        sock = self._ports.open_proxy_port(spec.name, spec.protocol)
-        port = sock.getsockname()[1]
-        number = self._pool.serve(spec.name, spec.protocol, sock, spec.affinity_seconds)
-        self._pool.set_backends(number, ready)
-        log.info("%s: %s %s on proxy port %d", spec.name, spec.protocol, ",".join(spec.addresses), port)
+        serving = Serving(spec, ready)
+        self._mode.open(serving)
+        log.info("%s: %s %s on port %d", spec.name, spec.protocol, ",".join(spec.addresses), spec.port)
         self._rules_dirty = True
-        return Serving(spec, number, port, backends=ready)
+        return serving
 
-    def _update(self, serving: Serving, spec: ServicePort, service: core_v1.Service) -> None:
+    def _update(self, serving: Serving, spec: ServicePort, ready: tuple[Backend, ...]) -> None:
         before, serving.spec = serving.spec, spec
-        if before.affinity_seconds != spec.affinity_seconds:
-            self._pool.set_affinity(serving.number, spec.affinity_seconds)
-        if spec.node_port and not serving.node_port:
-            serving.node_port = self._hold_node_port(spec, service)
-            self._rules_dirty |= serving.node_port is not None
-        self._rules_dirty |= before != spec
+        moved, serving.backends = serving.backends != ready, ready
+        if before != spec or moved:
+            self._mode.update(serving, before)
+        self._rules_dirty |= before != spec or (moved and self._mode.backends_are_rules)
 
     def _hold_node_port(self, spec: ServicePort, service: core_v1.Service) -> socket.socket | None:
         assert spec.node_port
@@ -280,11 +260,16 @@ class Proxier:
         if serving.node_port:
             # At once: another service may be waiting for it in this very sync.
             serving.node_port.close()
+        self._mode.leave(serving)
         self._leaving.append(serving)
         self._rules_dirty = True
 
     def _all(self) -> Iterable[Serving]:
         return (serving for ports in self._serving.values() for serving in ports.values())
+
+    def _next_look(self) -> float:
+        # A little at random, and never later than promised.
+        return time.monotonic() + self._settings.sync_period * random.uniform(0.7, 0.95)
 
     def _look_again(self) -> None:
         """Verify the rules, and try again for node ports that others held."""
@@ -293,17 +278,21 @@ class Proxier:
 
     def _on_service(self, old: core_v1.Service | None, new: core_v1.Service | None) -> None:
         metrics.service_changes.inc()
-        self._enqueue(old, new)
+        if changed := new or old:
+            self._enqueue(meta.key_of(changed))
 
-    def _on_endpoints(self, old: core_v1.Endpoints | None, new: core_v1.Endpoints | None) -> None:
+    def _on_endpoints(self, service: Key) -> None:
         metrics.endpoint_changes.inc()
-        self._enqueue(old, new)
+        self._enqueue(service)
 
-    def _enqueue(self, old: KubeObject | None, new: KubeObject | None) -> None:
-        changed = new or old
-        assert changed is not None
-        self._dirty.add(meta.key_of(changed))
+    def _enqueue(self, service: Key) -> None:
+        self._dirty.add(service)
         if self._waiting_since is None:
             self._waiting_since = time.time()
         metrics.queued()
         self._wake.set()
+
+
+def backends_of(spec: ServicePort, reachable: ByPort) -> tuple[Backend, ...]:
+    found = reachable.get(spec.endpoints_id, NOBODY)
+    return found.here if spec.local_only else found.everywhere

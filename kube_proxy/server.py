@@ -1,8 +1,10 @@
-"""What the proxy tells about itself: health on one port, metrics and its mode on another."""
+"""What the proxy tells about itself: health on one port; metrics, its mode and its current table on another."""
 
 import json
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Protocol
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -11,12 +13,19 @@ from starlette.routing import Route
 
 from apimachinery import meta
 from component_base import metrics
-from kube_proxy.proxier import Proxier
-
-MODE = "userspace"
+from kube_proxy.table import Row, table
 
 
-def health_app(proxier: Proxier) -> Starlette:
+class Told(Protocol):
+    """What is told, whichever way traffic is led."""
+
+    last_synced: float | None
+
+    def is_healthy(self) -> bool: ...
+    def rows(self) -> Iterable[Row]: ...
+
+
+def health_app(proxier: Told) -> Starlette:
     """/healthz says whether the node's rules follow the services, /livez whether the process answers at all."""
 
     async def healthz(request: Request) -> Response:
@@ -28,17 +37,23 @@ def health_app(proxier: Proxier) -> Starlette:
     return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", healthz), Route("/livez", livez)])
 
 
-def metrics_app() -> Starlette:
-    async def mode(request: Request) -> Response:
-        return PlainTextResponse(MODE)
+def metrics_app(proxier: Told, mode: str) -> Starlette:
+    async def proxy_mode(request: Request) -> Response:
+        return PlainTextResponse(mode)
+
+    async def current(request: Request) -> Response:
+        rows = proxier.rows()
+        if wanted := request.query_params.get("service"):
+            rows = (row for row in rows if f"{row.spec.name}/".startswith((f"{wanted}/", f"{wanted}:")))
+        return Response(json.dumps(table(mode, rows), indent=1), headers={"content-type": "application/json"})
 
     async def ok(request: Request) -> Response:
         return PlainTextResponse("ok")
 
-    return Starlette(routes=[*metrics.routes(), Route("/proxyMode", mode), Route("/healthz", ok)])
+    return Starlette(routes=[*metrics.routes(), Route("/proxyMode", proxy_mode), Route("/table", current), Route("/healthz", ok)])
 
 
-def _report(proxier: Proxier, *, healthy: bool) -> Response:
+def _report(proxier: Told, *, healthy: bool) -> Response:
     body = {
         "lastUpdated": _time(proxier.last_synced) if proxier.last_synced else None,
         "currentTime": _time(time.time()),

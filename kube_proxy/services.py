@@ -1,20 +1,30 @@
-"""What Services and Endpoints ask of this node's proxy. Pure.
+"""What Services ask of this node's proxy. Pure.
 
 A service port is known as ``namespace/name:port``, without the colon where the port has no name: so the same name is
-found in a Service, in its Endpoints and in the comments of the node's rules.
+found in a Service, in its endpoints and in the comments of the node's rules. Where the service's two traffic policies
+differ, one port of it is served twice: under its name for clients of the cluster IP, and with ``/external`` after it
+for those that come by an address or port from outside.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from ipaddress import IPv4Address
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
 
 from apimachinery import meta
 from apimachinery.types import core_v1
-from kube_proxy.dataplane.messages import Backend
+from apimachinery.types.objects import KubeObject
+from kube_proxy.dataplane.messages import PortSettings
 
 PROTOCOLS = ("TCP", "UDP")
 AFFINITY_SECONDS = 10_800
 """Kubernetes' default for ``sessionAffinityConfig.clientIP.timeoutSeconds``."""
+
+
+EXTERNAL = "/external"
+PROXY_PROTOCOL = "peapod.io/proxy-protocol"
+"""Annotation of a Service: v1 or v2 has its backends learn the client's address from a PROXY header (TCP only)."""
+_VERSIONS = {"v1": 1, "v2": 2}
 
 
 @dataclass(frozen=True)
@@ -27,11 +37,26 @@ class ServicePort:
     """Where it answers on ``port``: cluster IP, external IPs, load balancer addresses."""
     port: int
     node_port: int | None
-    affinity_seconds: int | None
+    affinity_seconds: int | None = None
+    local_only: bool = False
+    """Served by endpoints on this node alone."""
+    proxy_protocol: int = 0
+    guarded: tuple[str, ...] = ()
+    """Addresses at which only clients of ``source_ranges`` are served, the others refused."""
+    source_ranges: tuple[IPv4Network, ...] = ()
 
     @property
     def id(self) -> tuple[str, str]:
         return self.name, self.protocol
+
+    @property
+    def endpoints_id(self) -> tuple[str, str]:
+        """Under which its endpoints are found."""
+        return self.name.removesuffix(EXTERNAL), self.protocol
+
+    @property
+    def settings(self) -> PortSettings:
+        return PortSettings(self.affinity_seconds, self.proxy_protocol if self.protocol == "TCP" else 0)
 
 
 def service_ports(service: core_v1.Service) -> list[ServicePort]:
@@ -39,28 +64,37 @@ def service_ports(service: core_v1.Service) -> list[ServicePort]:
     spec = service.spec
     if spec.type == "ExternalName" or not spec.cluster_ip or spec.cluster_ip == "None":
         return []
-    addresses = _addresses(service)
-    affinity = _affinity_seconds(spec)
-    ports = []
+    found: list[ServicePort] = []
     for port in spec.ports or ():
         protocol = port.protocol or "TCP"
         if protocol in PROTOCOLS and 0 < port.port < 65536:
-            name = port_name(service, port.name)
-            ports.append(ServicePort(name, protocol, addresses, port.port, port.node_port or None, affinity))
-    return ports
+            whole = ServicePort(
+                name=port_name(service, port.name),
+                protocol=protocol,
+                addresses=_addresses(service),
+                port=port.port,
+                node_port=port.node_port or None,
+                affinity_seconds=_affinity_seconds(spec),
+                proxy_protocol=_VERSIONS.get(meta.annotations_of(service).get(PROXY_PROTOCOL, ""), 0),
+                **_guard(service),
+            )
+            found += _by_policy(whole, spec)
+    return found
 
 
-def backends(endpoints: core_v1.Endpoints) -> dict[tuple[str, str], tuple[Backend, ...]]:
-    """The ready endpoints of each service port, as (name, protocol) -> addresses in order."""
-    found: dict[tuple[str, str], set[Backend]] = {}
-    for subset in endpoints.subsets or ():
-        for port in subset.ports or ():
-            these = found.setdefault((port_name(endpoints, port.name), port.protocol or "TCP"), set())
-            these.update((address.ip, port.port) for address in subset.addresses or () if _is_ipv4(address.ip))
-    return {name: tuple(sorted(these)) for name, these in found.items()}
+def _by_policy(whole: ServicePort, spec: core_v1.ServiceSpec) -> Iterator[ServicePort]:
+    """The port as it is served inside and outside: one if that makes no difference."""
+    inside, outside = spec.internal_traffic_policy == "Local", spec.external_traffic_policy == "Local"
+    external = tuple(address for address in whole.addresses if address != spec.cluster_ip)
+    if inside == outside or not (external or whole.guarded or whole.node_port):
+        yield replace(whole, local_only=inside)
+        return
+    own = tuple(address for address in whole.addresses if address == spec.cluster_ip)
+    yield replace(whole, addresses=own, node_port=None, guarded=(), source_ranges=(), local_only=inside)
+    yield replace(whole, name=whole.name + EXTERNAL, addresses=external, local_only=outside)
 
 
-def port_name(obj: core_v1.Service | core_v1.Endpoints, port: str | None) -> str:
+def port_name(obj: KubeObject, port: str | None) -> str:
     return f"{meta.key_of(obj)}:{port}" if port else str(meta.key_of(obj))
 
 
@@ -71,9 +105,23 @@ def _addresses(service: core_v1.Service) -> tuple[str, ...]:
         *(spec.external_ips or ()),
         *(spec.public_ips or ()),
         *(spec.deprecated_public_ips or ()),
-        *(ingress.ip for ingress in service.status.load_balancer.ingress or () if ingress.ip_mode != "Proxy"),
+        *(() if spec.load_balancer_source_ranges else _ingress(service)),
     ]
     return tuple(dict.fromkeys(_ipv4(wanted)))
+
+
+def _ingress(service: core_v1.Service) -> list[str | None]:
+    """What a load balancer was given for it."""
+    return [ingress.ip for ingress in service.status.load_balancer.ingress or () if ingress.ip_mode != "Proxy"]
+
+
+def _guard(service: core_v1.Service) -> dict[str, Any]:
+    if not service.spec.load_balancer_source_ranges:
+        return {}
+    open_to_all = _addresses(service)
+    guarded = (address for address in dict.fromkeys(_ipv4(_ingress(service))) if address not in open_to_all)
+    ranges = (_network(each) for each in service.spec.load_balancer_source_ranges)
+    return {"guarded": tuple(guarded), "source_ranges": tuple(each for each in ranges if each)}
 
 
 def _affinity_seconds(spec: core_v1.ServiceSpec) -> int | None:
@@ -85,10 +133,18 @@ def _affinity_seconds(spec: core_v1.ServiceSpec) -> int | None:
 
 
 def _ipv4(addresses: Iterable[str | None]) -> Iterable[str]:
-    return (address for address in addresses if address and _is_ipv4(address))
+    return (address for address in addresses if address and is_ipv4(address))
 
 
-def _is_ipv4(address: str) -> bool:
+def _network(text: str) -> IPv4Network | None:
+    """None for one that is not IPv4, whose clients do not come here."""
+    try:
+        return IPv4Network(text.strip(), strict=False)
+    except ValueError:
+        return None
+
+
+def is_ipv4(address: str) -> bool:
     try:
         IPv4Address(address)
     except ValueError:

@@ -2,13 +2,13 @@
 
 An affinity entry outlives its backend's absence (a service scaled to nothing and back keeps its clients where
 they were) but is replaced by the next choice, ends ``affinity_seconds`` after its last use, and is dropped when
-its backend could not be reached.
+its backend could not be reached. It outlives the process if what ``take_changes`` tells comes back by ``remember``.
 """
 
 import random
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
-from kube_proxy.dataplane.messages import Backend
+from kube_proxy.dataplane.messages import Backend, Choice
 
 
 class Balancer:
@@ -17,6 +17,7 @@ class Balancer:
         self._dice = dice
         self._backends: Sequence[Backend] = ()
         self._chosen: dict[str, tuple[Backend, float]] = {}
+        self._changed: set[str] = set()
 
     @property
     def backends(self) -> Sequence[Backend]:
@@ -39,6 +40,7 @@ class Balancer:
             backend = self._random(tried)
         if backend is not None:
             self._chosen[client] = (backend, now)
+            self._changed.add(client)
         return backend
 
     def failed(self, client: str, backend: Backend) -> None:
@@ -46,6 +48,22 @@ class Balancer:
         entry = self._chosen.get(client)
         if entry and entry[0] == backend:
             del self._chosen[client]
+            self._changed.add(client)
+
+    def remember(self, choices: Iterable[Choice]) -> None:
+        """Clients come back to the backends they had."""
+        for client, backend, last_asked in choices:
+            if backend is not None:
+                self._chosen[client] = (backend, last_asked)
+
+    @property
+    def has_changes(self) -> bool:
+        return bool(self._changed)
+
+    def take_changes(self) -> tuple[Choice, ...]:
+        """What is new since the last call."""
+        changed, self._changed = self._changed, set()
+        return tuple((client, *self._chosen.get(client, (None, 0.0))) for client in changed)
 
     def forget_expired(self, now: float) -> None:
         if self.affinity_seconds is not None:

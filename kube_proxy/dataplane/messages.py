@@ -7,6 +7,7 @@ messages are level, not edge: saying the same again is harmless, and a new worke
 import array
 import socket
 import struct
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator
 
@@ -22,6 +23,15 @@ MAX_DESCRIPTORS = 200
 _READ = 256 * 1024
 
 
+class PortSettings(msgspec.Struct, frozen=True):
+    """How a service port is to be served."""
+
+    affinity_seconds: int | None = None
+    """A client stays at its backend until it was away for so long; None for no affinity."""
+    proxy_protocol: int = 0
+    """Version of the PROXY header that backends get before the client's first byte; 0 for none."""
+
+
 class Serve(msgspec.Struct, tag=True, frozen=True):
     """Take connections (TCP) or datagrams (UDP) from the socket that comes along."""
 
@@ -29,7 +39,19 @@ class Serve(msgspec.Struct, tag=True, frozen=True):
     """The parent's number for this service port."""
     name: str
     protocol: str
-    affinity_seconds: int | None
+    settings: PortSettings
+
+
+Choice = tuple[str, Backend | None, float]
+"""A client, the backend it was given (None: it lost it), and when it last asked, in monotonic seconds. The clock is
+the kernel's, the same in all processes."""
+
+
+class Remember(msgspec.Struct, tag=True, frozen=True):
+    """What clients were given by an earlier worker."""
+
+    port: int
+    choices: tuple[Choice, ...]
 
 
 class Backends(msgspec.Struct, tag=True, frozen=True):
@@ -72,11 +94,93 @@ class Counters(msgspec.Struct, tag=True):
     open: int = 0
 
     def any(self) -> bool:
-        return any((self.accepted, self.bytes_to_backends, self.bytes_to_clients, self.datagrams_to_backends))
+        return any((
+            self.accepted, self.refused, self.failed, self.bytes_to_backends, self.bytes_to_clients,
+            self.datagrams_to_backends, self.datagrams_to_clients,
+        ))  # fmt: skip
 
 
-Order = Serve | Backends | Stop | Mark
-Report = Applied | Counters
+class Choices(msgspec.Struct, tag=True, frozen=True):
+    """What clients of a port with affinity were given since the worker last told."""
+
+    port: int
+    choices: tuple[Choice, ...]
+
+
+CONNECT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
+
+
+class BackendStats(msgspec.Struct):
+    """What happened between a service port and one backend since the worker last told."""
+
+    connections: int = 0
+    """Connections made, or UDP flows begun."""
+    errors: int = 0
+    timeouts: int = 0
+    bytes_to_backend: int = 0
+    bytes_to_client: int = 0
+    connect_seconds: float = 0.0
+    connect_latency: list[int] = msgspec.field(default_factory=lambda: [0] * (len(CONNECT_BUCKETS) + 1))
+    open: int = 0
+    """Connections or flows open now: a level, not a difference."""
+    told_open: int = 0
+    """The level that the parent knows."""
+
+    @property
+    def is_news(self) -> bool:
+        return self.open != self.told_open or any(
+            (self.connections, self.errors, self.timeouts, self.bytes_to_backend, self.bytes_to_client)
+        )
+
+    def told(self) -> None:
+        """The parent has it all: start again."""
+        self.connections = self.errors = self.timeouts = self.bytes_to_backend = self.bytes_to_client = 0
+        self.connect_seconds = 0.0
+        self.connect_latency = [0] * (len(CONNECT_BUCKETS) + 1)
+        self.told_open = self.open
+
+    def connected(self, seconds: float) -> None:
+        self.connections += 1
+        self.connect_seconds += seconds
+        self.connect_latency[bisect_left(CONNECT_BUCKETS, seconds)] += 1
+
+
+class PortStats(msgspec.Struct, tag=True):
+    """What happened at one service port since the worker last told."""
+
+    port: int
+    refused: int = 0
+    """Clients who came when there was no endpoint."""
+    unreachable: int = 0
+    """Clients who were given up because no backend could be reached."""
+    retries: int = 0
+    """Backends tried after the first one."""
+    backends: dict[str, BackendStats] = msgspec.field(default_factory=dict)
+    """By ``address:port``."""
+
+    @property
+    def is_news(self) -> bool:
+        return bool(self.refused or self.unreachable or self.retries) or any(
+            backend.is_news for backend in self.backends.values()
+        )
+
+    def told(self) -> None:
+        """The parent has it all: start again, and forget backends with which nothing is open."""
+        self.refused = self.unreachable = self.retries = 0
+        for backend in self.backends.values():
+            backend.told()
+        self.backends = {name: backend for name, backend in self.backends.items() if backend.open}
+
+    def of(self, backend: Backend) -> BackendStats:
+        name = f"{backend[0]}:{backend[1]}"
+        found = self.backends.get(name)
+        if found is None:
+            found = self.backends[name] = BackendStats()
+        return found
+
+
+Order = Serve | Remember | Backends | Stop | Mark
+Report = Applied | Counters | Choices | PortStats
 
 _encoder = msgspec.msgpack.Encoder()
 

@@ -19,14 +19,20 @@ from pathlib import Path
 
 import msgspec
 
+from kube_proxy.dataplane.admission import admit, refuse
+from kube_proxy.dataplane.affinity import AffinityMemory
 from kube_proxy.dataplane.messages import (
     Applied,
     Backend,
     Backends,
+    Choices,
     Counters,
     Frames,
     Mark,
     Order,
+    PortSettings,
+    PortStats,
+    Remember,
     Report,
     Serve,
     Stop,
@@ -51,17 +57,33 @@ class ServedPort:
     name: str
     protocol: str
     sock: socket.socket
-    affinity_seconds: int | None
+    settings: PortSettings
     backends: tuple[Backend, ...] = ()
+    opened: bool = True
+    """Whether the kernel takes clients; where there is no backend it refuses them."""
+    affinity: AffinityMemory = field(default_factory=AffinityMemory)
 
     @property
     def exclusive(self) -> bool:
         """Served by one worker only, so that affinity and flows need no sharing."""
-        return self.protocol == "UDP" or self.affinity_seconds is not None
+        return self.protocol == "UDP" or self.settings.affinity_seconds is not None
 
-    @property
-    def serve(self) -> Serve:
-        return Serve(self.number, self.name, self.protocol, self.affinity_seconds)
+    def introduction(self) -> Iterator[tuple[Order, socket.socket | None]]:
+        """All that a worker must be told of the port."""
+        yield Serve(self.number, self.name, self.protocol, self.settings), self.sock
+        seconds = self.settings.affinity_seconds
+        if seconds is not None and (choices := self.affinity.choices(seconds)):
+            yield Remember(self.number, choices), None
+        yield Backends(self.number, self.backends), None
+
+    def follow_backends(self) -> None:
+        """Have the kernel refuse clients while there is no backend, and take them again before the workers know."""
+        if self.opened != bool(self.backends):
+            self.opened = bool(self.backends)
+            (admit if self.opened else refuse)(self.sock)
+
+
+OnStats = Callable[[int, PortStats], None]
 
 
 class WorkerPool:
@@ -70,11 +92,13 @@ class WorkerPool:
         size: int,
         *,
         on_counters: Callable[[Counters], None] = lambda counters: None,
-        on_restart: Callable[[], None] = lambda: None,
+        on_stats: OnStats = lambda worker, stats: None,
+        on_restart: Callable[[int], None] = lambda worker: None,
         log_flags: Sequence[str] = (),
     ) -> None:
         self._slots = [_Slot(index, tuple(log_flags)) for index in range(size)]
         self._on_counters = on_counters
+        self._on_stats = on_stats
         self._on_restart = on_restart
         self._ports: dict[int, ServedPort] = {}
         self._next_number = 0
@@ -89,32 +113,41 @@ class WorkerPool:
     def open_connections(self) -> int:
         return sum(slot.open for slot in self._slots)
 
-    def serve(self, name: str, protocol: str, sock: socket.socket, affinity_seconds: int | None) -> int:
-        """Serve a listening socket, which is ours from now on. Returns the port's number for the other calls."""
+    def serve(self, name: str, protocol: str, sock: socket.socket, settings: PortSettings) -> int:
+        """Serve a listening socket, which is ours from now on. Returns the port's number for the other calls.
+
+        Its clients wait until ``set_backends`` says where they go.
+        """
         sock.setblocking(False)
         number, self._next_number = self._next_number, self._next_number + 1
-        port = self._ports[number] = ServedPort(number, name, protocol, sock, affinity_seconds)
+        port = self._ports[number] = ServedPort(number, name, protocol, sock, settings)
         for slot in self._slots_of(port):
-            slot.tell(port.serve, sock)
+            slot.tell(Serve(number, name, protocol, settings), sock)
         return number
 
-    def set_affinity(self, number: int, affinity_seconds: int | None) -> None:
+    def change(self, number: int, settings: PortSettings) -> None:
+        """Serve a port in another way from now on; open connections go on as they are."""
         port = self._ports[number]
         before = list(self._slots_of(port))
-        port.affinity_seconds = affinity_seconds
+        port.settings = settings
         after = list(self._slots_of(port))
         for slot in before:
             if slot not in after:
                 slot.tell(Stop(number))
         for slot in after:
-            slot.tell(port.serve, port.sock)
-            slot.tell(Backends(number, port.backends))
+            for order, sock in port.introduction():
+                slot.tell(order, sock)
 
     def set_backends(self, number: int, backends: tuple[Backend, ...]) -> None:
         port = self._ports[number]
         port.backends = backends
+        port.follow_backends()
         for slot in self._slots_of(port):
             slot.tell(Backends(number, backends))
+
+    def clients_remembered(self, number: int) -> int:
+        """How many clients of a port with affinity have a backend of theirs."""
+        return len(self._ports[number].affinity)
 
     def stop(self, number: int) -> None:
         """Take no new connections on the port, and free it."""
@@ -150,19 +183,28 @@ class WorkerPool:
         short_lived = 0
         while True:
             started = time.monotonic()
-            code = await slot.run(self._everything_for(slot), self._on_counters)
+            code = await slot.run(self._everything_for(slot), self._on_report)
             short_lived = 0 if time.monotonic() - started > STEADY else min(short_lived + 1, len(RESTART_DELAYS) - 1)
             delay = RESTART_DELAYS[short_lived - 1] if short_lived else 0.0
-            self._on_restart()
+            self._on_restart(slot.index)
             log.error("worker %d: ended with status %s; starting another in %.1f s", slot.index, code, delay)
             await asyncio.sleep(delay)
 
     def _everything_for(self, slot: "_Slot") -> Iterator[tuple[Order, socket.socket | None]]:
         for port in self._ports.values():
             if slot in self._slots_of(port):
-                yield port.serve, port.sock
-                yield Backends(port.number, port.backends), None
+                yield from port.introduction()
         yield Mark(self._version), None
+
+    def _on_report(self, slot: "_Slot", report: Counters | Choices | PortStats) -> None:
+        match report:
+            case Counters():
+                self._on_counters(report)
+            case PortStats():
+                self._on_stats(slot.index, report)
+            case Choices(number, choices):
+                if port := self._ports.get(number):
+                    port.affinity.learn(choices, port.settings.affinity_seconds or 0)
 
 
 class _Slot:
@@ -187,7 +229,7 @@ class _Slot:
     async def run(
         self,
         orders: Iterator[tuple[Order, socket.socket | None]],
-        on_counters: Callable[[Counters], None],
+        on_report: "Callable[[_Slot, Counters | Choices | PortStats], None]",
     ) -> int | None:
         """Start a worker, tell it ``orders``, pass on its reports until it ends; its exit status."""
         ours, theirs = socket.socketpair()
@@ -198,7 +240,7 @@ class _Slot:
             for order, sock in orders:
                 channel.send(order, sock)
             try:
-                await channel.read(lambda report: self._on_report(report, on_counters))
+                await channel.read(lambda report: self._on_report(report, on_report))
                 return await _end(process)
             finally:
                 self.channel = None
@@ -206,7 +248,9 @@ class _Slot:
                 channel.close()
                 await asyncio.shield(_end(process))
 
-    def _on_report(self, report: Report, on_counters: Callable[[Counters], None]) -> None:
+    def _on_report(
+        self, report: Report, pass_on: "Callable[[_Slot, Counters | Choices | PortStats], None]"
+    ) -> None:
         match report:
             case Applied(version):
                 self._applied = max(self._applied, version)
@@ -214,7 +258,9 @@ class _Slot:
                 self._changed = asyncio.Event()
             case Counters():
                 self.open = report.open
-                on_counters(report)
+                pass_on(self, report)
+            case _:
+                pass_on(self, report)
 
 
 async def _start(channel: socket.socket, log_flags: Sequence[str]) -> asyncio.subprocess.Process:

@@ -15,6 +15,7 @@ from socket import MSG_DONTWAIT, MSG_NOSIGNAL, SHUT_WR, SO_LINGER, SOL_SOCKET
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from kube_proxy.dataplane.messages import BackendStats
     from kube_proxy.dataplane.tcp import Forwarder
 
 BUFFER = 256 * 1024
@@ -38,7 +39,7 @@ class End:
 
     __slots__ = (
         "_recv_into", "_send", "backlog", "eof", "fd", "forwarder",
-        "interest", "moved", "peer", "quiet", "sock", "told",
+        "interest", "moved", "peer", "quiet", "sock", "stats", "told",
     )  # fmt: skip
 
     def __init__(self, forwarder: Forwarder, sock: Socket) -> None:
@@ -55,6 +56,8 @@ class End:
         self.moved = 0
         """Bytes read from it; also shows that it lives."""
         self.told = 0
+        self.stats: BackendStats | None = None
+        """At the client's end: the backend's book."""
         self.quiet = 0
         """Sweeps in a row that saw nothing move."""
 

@@ -19,7 +19,7 @@ from socket import AF_INET, IPPROTO_IP, MSG_DONTWAIT, SOCK_CLOEXEC, SOCK_DGRAM, 
 
 from kube_proxy.dataplane.balancer import Balancer
 from kube_proxy.dataplane.loop import Loop
-from kube_proxy.dataplane.messages import Backend, Counters
+from kube_proxy.dataplane.messages import Backend, BackendStats, Counters, PortSettings, PortStats
 
 log = logging.getLogger(__name__)
 
@@ -48,12 +48,14 @@ class DatagramForwarder:
         self.flows: OrderedDict[FlowKey, Flow] = OrderedDict()
         self._next_sweep = 0.0
 
-    def serve(self, port: int, name: str, affinity_seconds: int | None, fd: int) -> None:
+    def serve(self, name: str, settings: PortSettings, fd: int, stats: PortStats) -> Balancer:
         """Prepare a port; its first table of backends opens it."""
-        self.stop(port)
+        self.stop(stats.port)
         sock = Socket(AF_INET, SOCK_DGRAM, 0, fd)
         sock.setsockopt(IPPROTO_IP, IP_PKTINFO, 1)
-        self.ports[port] = DatagramPort(self, port, name, sock, Balancer(affinity_seconds))
+        served = DatagramPort(self, name, sock, Balancer(settings.affinity_seconds), stats)
+        self.ports[stats.port] = served
+        return served.balancer
 
     def set_backends(self, port: int, backends: Sequence[Backend]) -> None:
         if served := self.ports.get(port):
@@ -80,15 +82,20 @@ class DatagramForwarder:
         backend = port.balancer.pick(key[1], time.monotonic())
         if backend is None:
             self.counters.refused += 1
+            port.stats.refused += 1
             return None
+        stats = port.stats.of(backend)
         try:
             sock = Socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
             sock.connect(backend)
         except OSError as exc:
             log.debug("%s: %s:%d: %s", port.name, *backend, exc)
             self.counters.failed += 1
+            port.stats.unreachable += 1
             return None
-        flow = self.flows[key] = Flow(self, key, port, backend, sock)
+        stats.connections += 1
+        stats.open += 1
+        flow = self.flows[key] = Flow(self, key, port, backend, sock, stats)
         self.loop.register(sock.fileno(), EPOLLIN, flow.on_ready)
         return flow
 
@@ -109,11 +116,13 @@ class DatagramForwarder:
 
 
 class DatagramPort:
-    def __init__(self, forwarder: DatagramForwarder, number: int, name: str, sock: Socket, balancer: Balancer) -> None:
+    def __init__(
+        self, forwarder: DatagramForwarder, name: str, sock: Socket, balancer: Balancer, stats: PortStats
+    ) -> None:
         self.forwarder = forwarder
         self.name = name
         self.balancer = balancer
-        self._number = number
+        self.stats = stats
         self._sock = sock
         self._informed = False
 
@@ -147,21 +156,28 @@ class DatagramPort:
             local = next(
                 (body[4:8] for level, kind, body in ancillary if (level, kind) == (IPPROTO_IP, IP_PKTINFO)), None
             )
-            if local is not None and (flow := self.forwarder.flow((self._number, address, port, local), self)):
+            if local is not None and (flow := self.forwarder.flow((self.stats.port, address, port, local), self)):
                 flow.send(data)
 
 
 class Flow:
-    __slots__ = ("_forwarder", "_sock", "backend", "key", "last_used", "port")
+    __slots__ = ("_forwarder", "_sock", "backend", "key", "last_used", "port", "stats")
 
     def __init__(
-        self, forwarder: DatagramForwarder, key: FlowKey, port: DatagramPort, backend: Backend, sock: Socket
+        self,
+        forwarder: DatagramForwarder,
+        key: FlowKey,
+        port: DatagramPort,
+        backend: Backend,
+        sock: Socket,
+        stats: BackendStats,
     ) -> None:
         self._forwarder = forwarder
         self._sock = sock
         self.key = key
         self.port = port
         self.backend = backend
+        self.stats = stats
         self.last_used = time.monotonic()
 
     def send(self, data: bytes) -> None:
@@ -173,6 +189,7 @@ class Flow:
             self._refused(exc)
             return
         self._forwarder.counters.datagrams_to_backends += 1
+        self.stats.bytes_to_backend += len(data)
 
     def on_ready(self, events: int) -> None:
         for _ in range(BATCH):
@@ -185,16 +202,19 @@ class Flow:
                 return
             self.last_used = time.monotonic()
             self._forwarder.flows.move_to_end(self.key)
+            self.stats.bytes_to_client += len(data)
             self.port.answer(data, self)
 
     def close(self) -> None:
         if self._forwarder.flows.pop(self.key, None) is not None:
             self._forwarder.loop.handlers.pop(self._sock.fileno(), None)
             self._sock.close()
+            self.stats.open -= 1
 
     def _refused(self, exc: OSError) -> None:
         """The client's next datagram goes to a backend chosen anew."""
         log.debug("%s: %s:%d: %s", self.port.name, *self.backend, errno.errorcode.get(exc.errno or 0, exc))
         self._forwarder.counters.dial_errors += 1
+        self.stats.errors += 1
         self.port.balancer.failed(self.key[1], self.backend)
         self.close()

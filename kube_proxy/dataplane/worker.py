@@ -15,14 +15,18 @@ import time
 from select import EPOLLIN, EPOLLOUT
 
 from component_base import logs
+from kube_proxy.dataplane.balancer import Balancer
 from kube_proxy.dataplane.loop import Loop
 from kube_proxy.dataplane.messages import (
     Applied,
     Backends,
+    Choices,
     Counters,
     Mark,
     Order,
     OrderReader,
+    PortStats,
+    Remember,
     Report,
     Serve,
     Stop,
@@ -34,6 +38,7 @@ from kube_proxy.dataplane.udp import DatagramForwarder
 log = logging.getLogger(__name__)
 
 REPORT_EVERY = 1.0
+CHOICES_EVERY = 0.05
 _PR_SET_PDEATHSIG = 1
 
 
@@ -46,6 +51,9 @@ class Worker:
         self._counters = Counters()
         self._tcp = Forwarder(self._loop, self._counters)
         self._udp = DatagramForwarder(self._loop, self._counters)
+        self._stats: dict[int, PortStats] = {}
+        self._affine: dict[int, Balancer] = {}
+        """Of the ports with affinity."""
         self._next_report = 0.0
 
     def run(self) -> None:
@@ -69,10 +77,16 @@ class Worker:
 
     def _obey(self, order: Order, fd: int | None) -> None:
         match order:
-            case Serve(port, name, protocol, affinity_seconds):
+            case Serve(port, name, protocol, settings):
                 assert fd is not None
                 forwarder = self._udp if protocol == "UDP" else self._tcp
-                forwarder.serve(port, name, affinity_seconds, fd)
+                stats = self._stats.setdefault(port, PortStats(port))
+                balancer = forwarder.serve(name, settings, fd, stats)
+                self._affine.pop(port, None)
+                if settings.affinity_seconds is not None:
+                    self._affine[port] = balancer
+            case Remember(port, choices):
+                self._affine[port].remember(choices)
             case Backends(port, backends):
                 # Port numbers are the parent's, never used twice: the forwarder that has it takes it.
                 self._tcp.set_backends(port, backends)
@@ -80,6 +94,7 @@ class Worker:
             case Stop(port):
                 self._tcp.stop(port)
                 self._udp.stop(port)
+                self._affine.pop(port, None)
             case Mark(version):
                 self._send(Applied(version))
 
@@ -101,20 +116,40 @@ class Worker:
     def _tick(self, now: float) -> None:
         self._tcp.tick(now)
         self._udp.tick(now)
-        counters = self._counters
-        changed = counters.any() or counters.open != len(self._tcp.clients)
-        if changed and now >= self._next_report and not self._unsent:
+        if self._unsent:
+            return
+        self._tell_choices()
+        if now >= self._next_report and self._has_news():
             self._next_report = now + REPORT_EVERY
-            counters.open = len(self._tcp.clients)
-            self._send(counters)
-            for name in counters.__struct_fields__:
-                if name != "open":
-                    setattr(counters, name, 0)
+            self._tell_statistics()
+
+    def _has_news(self) -> bool:
+        return self._counters.any() or self._counters.open != len(self._tcp.clients)
+
+    def _tell_choices(self) -> None:
+        """At once: what the parent does not know is lost with this process."""
+        for port, balancer in self._affine.items():
+            if balancer.has_changes:
+                self._send(Choices(port, balancer.take_changes()))
+
+    def _tell_statistics(self) -> None:
+        counters = self._counters
+        counters.open = len(self._tcp.clients)
+        self._send(counters)
+        for name in counters.__struct_fields__:
+            if name != "open":
+                setattr(counters, name, 0)
+        for port, stats in [*self._stats.items()]:
+            if stats.is_news:
+                self._send(stats)
+                stats.told()
+            elif not stats.backends and port not in self._tcp.listeners and port not in self._udp.ports:
+                del self._stats[port]  # no longer served, and its last connection has ended
 
     def _wake_within(self) -> float:
         waits = [self._tcp.wake_within(), self._udp.wake_within()]
-        if self._counters.any() or self._counters.open != len(self._tcp.clients):
-            waits.append(REPORT_EVERY)
+        if self._has_news():
+            waits.append(CHOICES_EVERY if self._affine else REPORT_EVERY)
         return min((wait for wait in waits if wait >= 0), default=-1.0)
 
 

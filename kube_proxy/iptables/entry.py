@@ -35,9 +35,9 @@ def encode(rule: Rule) -> bytes:
     target = encode_target(rule.target)
     target_offset = _ENTRY.size + len(matches)
     head = _ENTRY.pack(
-        b"\0\0\0\0",
+        rule.source.network_address.packed,
         rule.destination.network_address.packed,
-        b"\0\0\0\0",
+        rule.source.netmask.packed,
         rule.destination.netmask.packed,
         _PROTOCOLS[rule.protocol] if rule.protocol else 0,
         0,
@@ -59,6 +59,8 @@ def encode_target(target: Target) -> bytes:
             return _module("REJECT", 0, _INT.pack(how.value))
         case Jump(chain):
             return _module(chain, 0, _INT.pack(0))
+        case _:
+            raise ValueError(f"{target} is kernel mode's, which writes through the iptables command")
 
 
 def decode(entry: bytes, target_name: str) -> Rule | None:
@@ -67,7 +69,7 @@ def decode(entry: bytes, target_name: str) -> Rule | None:
     ``target_name`` is libiptc's answer for the entry: a jump's bytes hold an offset only.
     """
     source, address, source_mask, mask, protocol, flags, inverse, _, target_offset, _, _ = _ENTRY.unpack_from(entry)
-    if any(source) or any(source_mask) or flags or inverse or any(entry[_INTERFACES]):
+    if flags or inverse or any(entry[_INTERFACES]):
         return None
     if protocol and protocol not in _PROTOCOL_NAMES:
         return None
@@ -78,9 +80,10 @@ def decode(entry: bytes, target_name: str) -> Rule | None:
     comment, port, local = matches
     try:
         destination = IPv4Network((address, str(IPv4Address(mask))))
+        origin = IPv4Network((source, str(IPv4Address(source_mask))))
     except ValueError:  # host bits, or a mask with holes
         return None
-    return Rule(target, comment, _PROTOCOL_NAMES.get(protocol), destination, port, local)
+    return Rule(target, comment, _PROTOCOL_NAMES.get(protocol), destination, port, local, origin)
 
 
 def _module(name: str, revision: int, data: bytes) -> bytes:

@@ -8,7 +8,7 @@ written together). In a built-in chain our jumps stand in the declared order, wh
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from kube_proxy.iptables.rules import CHAINS, Chain, Jump, Rule, RuleSet
+from kube_proxy.iptables.rules import CHAINS, KERNEL_CHAINS, PREFIXES, Chain, Jump, Rule, RuleSet, is_ours
 
 
 @dataclass(frozen=True)
@@ -61,32 +61,56 @@ class Delete:
 Step = CreateChain | FlushChain | DeleteChain | Append | Insert | Delete
 
 
-def plan(table: str, wanted: RuleSet, found: FoundChains) -> list[Step]:
-    """Steps that leave ``table`` with our chains, the wanted rules and the jumps; empty when all is as it should be."""
-    ours = [chain for chain in CHAINS if chain.table == table]
+def plan(
+    table: str, wanted: RuleSet, found: FoundChains, declared: Sequence[Chain] = CHAINS
+) -> list[Step]:
+    """Steps that leave ``table`` with our chains, the wanted rules and the jumps; empty when all is as it should be.
+
+    ``declared`` are the chains of our mode, which are there even when they are empty.
+    """
+    ours = [chain for chain in dict.fromkeys((*declared, *wanted)) if chain.table == table]
     steps: list[Step] = [CreateChain(chain.name) for chain in ours if chain.name not in found]
     for chain in ours:
-        steps += _fill(chain.name, found.get(chain.name, ()), wanted.get(chain, ()))
+        fill = _fill_in_order if chain.ordered else _fill
+        steps += fill(chain.name, found.get(chain.name, ()), wanted.get(chain, ()))
     for name in entrances(table):
         steps += _enter(name, found.get(name, ()), [chain for chain in ours if name in chain.entered_from])
-    return steps
+    return steps + _drop_leftovers(found, ours)
 
 
 def plan_cleanup(table: str, found: FoundChains) -> list[Step]:
     """Steps that leave nothing of ours in ``table``."""
-    names = {chain.name for chain in CHAINS if chain.table == table}
+    names = {name for name in found if is_ours(name)}
     steps: list[Step] = []
     for name in entrances(table):
         steps += [Delete(name, there) for there in _jumps(found.get(name, ()), names)]
-    present = [name for name in sorted(names) if name in found]
-    steps += [FlushChain(name) for name in present if found[name]]
-    steps += [DeleteChain(name) for name in present]
+    steps += [FlushChain(name) for name in sorted(names) if found[name]]
+    steps += [DeleteChain(name) for name in sorted(names)]
     return steps
 
 
 def entrances(table: str) -> list[str]:
     """The built-in chains from which ours are entered."""
-    return list(dict.fromkeys(name for chain in CHAINS if chain.table == table for name in chain.entered_from))
+    chains = (chain for chain in (*CHAINS, *KERNEL_CHAINS) if chain.table == table)
+    return list(dict.fromkeys(name for chain in chains for name in chain.entered_from))
+
+
+def _drop_leftovers(found: FoundChains, ours: Sequence[Chain]) -> list[Step]:
+    """Chains of services and endpoints that are gone. What led to them has been filled anew."""
+    if not any(chain.ordered for chain in ours):
+        return []  # they belong to the other mode
+    names = {chain.name for chain in ours}
+    leftovers = [name for name in found if name.startswith(PREFIXES) and name not in names]
+    return [*map(FlushChain, leftovers), *map(DeleteChain, leftovers)]
+
+
+def _fill_in_order(name: str, found: Sequence[Found], wanted: Sequence[Rule]) -> Iterator[Step]:
+    if [there.rule for there in found] == list(wanted):
+        return
+    if found:
+        yield FlushChain(name)
+    for rule in wanted:
+        yield Append(name, rule)
 
 
 def _fill(name: str, found: Sequence[Found], wanted: Sequence[Rule]) -> Iterator[Step]:

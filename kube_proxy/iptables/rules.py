@@ -38,7 +38,37 @@ class Jump:
     chain: str
 
 
-Target = Redirect | Reject | Jump
+@dataclass(frozen=True)
+class Dnat:
+    """To an endpoint."""
+
+    address: str
+    port: int
+
+
+@dataclass(frozen=True)
+class Mark:
+    """So that the packet leaves with the node's own address."""
+
+
+@dataclass(frozen=True)
+class Masquerade:
+    """The node's own address instead of the sender's."""
+
+
+Target = Redirect | Reject | Jump | Dnat | Mark | Masquerade
+
+MARK = 0x4000
+MARK_TEXT = "0x4000/0x4000"
+
+
+@dataclass(frozen=True)
+class Recent:
+    """The kernel's list of clients that were sent to one endpoint."""
+
+    name: str
+    seconds: int | None = None
+    """Only clients that came within so long; None to note the client."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +83,12 @@ class Rule:
     destination_port: int | None = None
     to_local_address: bool = False
     """Only packets to an address of this node (``addrtype --dst-type LOCAL``)."""
+    source: IPv4Network = ANY
+    not_source: IPv4Network | None = None
+    marked: bool = False
+    one_in: int = 1
+    """At random one packet out of so many."""
+    recent: Recent | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +102,8 @@ class Chain:
     to_local_address: bool = False
     last: bool = False
     """Entered after all other rules of the built-in chain that are there when the jump is made, else before."""
+    ordered: bool = False
+    """The order of its rules counts."""
 
     @property
     def jump(self) -> Rule:
@@ -83,6 +121,26 @@ NODEPORT_HOST = Chain(
 PORTALS_REJECT = Chain(FILTER, "KUBE-PORTALS-REJECT", ("FORWARD", "OUTPUT"), "refuse what no service catches")
 
 CHAINS = (PORTALS_CONTAINER, PORTALS_HOST, NODEPORT_CONTAINER, NODEPORT_HOST, PORTALS_REJECT)
+"""Of userspace mode."""
+
+SERVICES = Chain(NAT, "KUBE-SERVICES", ("PREROUTING", "OUTPUT"), "kubernetes service portals", ordered=True)
+NODE_PORTS = Chain(NAT, "KUBE-NODEPORTS", (), "", ordered=True)
+MARK_MASQ = Chain(NAT, "KUBE-MARK-MASQ", (), "", ordered=True)
+POSTROUTING = Chain(NAT, "KUBE-POSTROUTING", ("POSTROUTING",), "kubernetes postrouting rules", ordered=True)
+SERVICES_REJECT = Chain(
+    FILTER, "KUBE-SERVICES-REJECT", ("INPUT", "FORWARD", "OUTPUT"), "refuse what no endpoint serves", ordered=True
+)
+KERNEL_CHAINS = (SERVICES, NODE_PORTS, MARK_MASQ, POSTROUTING, SERVICES_REJECT)
+"""Of kernel mode, which has more of them for each service port and each endpoint."""
+_NAMES = frozenset(chain.name for chain in (*CHAINS, *KERNEL_CHAINS))
+
+PREFIXES = ("KUBE-SVC-", "KUBE-SEP-")
+"""Of chains that kernel mode has for each service port and each endpoint."""
+
+
+def is_ours(chain: str) -> bool:
+    return chain in _NAMES or chain.startswith(PREFIXES)
+
 
 RuleSet = Mapping[Chain, Sequence[Rule]]
 """All rules of our chains; a chain that is not named is empty."""
@@ -98,6 +156,9 @@ class Portal:
     port: int
     node_port: int | None
     proxy_port: int
+    guarded: tuple[str, ...] = ()
+    """Addresses that answer clients from ``source_ranges`` only."""
+    source_ranges: tuple[IPv4Network, ...] = ()
 
 
 @dataclass
@@ -113,10 +174,25 @@ class RuleSetBuilder:
         for address in portal.addresses:
             rule = Rule(target, portal.name, protocol, IPv4Network(address), portal.port)
             self._add(rule, PORTALS_CONTAINER, PORTALS_HOST)
+        for address in portal.guarded:
+            self._guard(portal, IPv4Network(address))
         if portal.node_port:
             for network in self.node_port_addresses or (ANY,):
                 rule = Rule(target, portal.name, protocol, network, portal.node_port)
                 self._add(rule, NODEPORT_CONTAINER, NODEPORT_HOST)
+
+    def _guard(self, portal: Portal, address: IPv4Network) -> None:
+        """Clients of the ranges are redirected; what comes from elsewhere goes on to where it is refused."""
+        protocol = portal.protocol.lower()
+        for source in portal.source_ranges:
+            target = Redirect(portal.proxy_port)
+            self._add(
+                Rule(target, portal.name, protocol, address, portal.port, source=source),
+                PORTALS_CONTAINER,
+                PORTALS_HOST,
+            )
+        how = RejectWith.TCP_RESET if protocol == "tcp" else RejectWith.PORT_UNREACHABLE
+        self._add(Rule(Reject(how), portal.name, protocol, address, portal.port), PORTALS_REJECT)
 
     def refuse(self, service_range: IPv4Network) -> None:
         """Whatever goes to the range and was not redirected is refused at once, and never leaves the node."""

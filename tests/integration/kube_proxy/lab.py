@@ -22,9 +22,14 @@ from apimachinery.types.objects import KubeObject
 from component_base.values import PortRange
 from kube_proxy.dataplane.messages import Counters
 from kube_proxy.dataplane.pool import WorkerPool
-from kube_proxy.iptables import Tables
+from kube_proxy.iptables import RuleTables, kernel_mode_tables, open_tables
+from kube_proxy.kernel import KernelMode
 from kube_proxy.ports import Ports
-from kube_proxy.proxier import Proxier, Settings
+from kube_proxy.proxier import Proxier
+from kube_proxy.serving import Mode, Settings
+from kube_proxy.sources import FromEndpoints
+from kube_proxy.statistics import Statistics
+from kube_proxy.userspace import UserspaceMode
 from tests.support import eventually
 
 T = TypeVar("T", bound=KubeObject)
@@ -34,7 +39,9 @@ NODE_ADDRESS = "100.64.250.1"
 BACKENDS = "100.64.250.1"
 """With one more digit the address of a backend; all of the network is the node's own, as on any loopback."""
 POD_GATEWAY, POD_ADDRESS = "10.244.250.1", "10.244.250.2"
+CLUSTER_CIDR = IPv4Network("10.244.0.0/16")
 CLUSTER_IP = "10.0.0.11"
+NODE_NAME = "node-1"
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -43,12 +50,12 @@ def ip(*arguments: str) -> str:
     return subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True).stdout
 
 
-def iptables_save() -> str:
-    return subprocess.run(["iptables-legacy-save"], check=True, capture_output=True, text=True).stdout
+def iptables_save(backend: str = "legacy") -> str:
+    return subprocess.run([f"iptables-{backend}-save"], check=True, capture_output=True, text=True).stdout
 
 
-def iptables(*arguments: str) -> None:
-    subprocess.run(["iptables-legacy", *arguments], check=True, capture_output=True)
+def iptables(*arguments: str, backend: str = "legacy") -> None:
+    subprocess.run([f"iptables-{backend}", *arguments], check=True, capture_output=True)
 
 
 @contextlib.contextmanager
@@ -171,14 +178,18 @@ def service(name: str = "web", cluster_ip: str = CLUSTER_IP, **spec: object) -> 
 
 
 def endpoints(
-    *addresses: tuple[str, int], name: str = "web", port: str | None = None, protocol: str = "TCP"
+    *addresses: tuple[str, int],
+    name: str = "web",
+    port: str | None = None,
+    protocol: str = "TCP",
+    node: str | None = None,
 ) -> core_v1.Endpoints:
     """An Endpoints object with a subset for each address."""
     return core_v1.Endpoints(
         metadata=meta_v1.ObjectMeta(name=name, namespace="default"),
         subsets=[
             core_v1.EndpointSubset(
-                addresses=[core_v1.EndpointAddress(ip=address)],
+                addresses=[core_v1.EndpointAddress(ip=address, node_name=node)],
                 ports=[core_v1.EndpointPort(name=port, port=number, protocol=protocol)],
             )
             for address, number in addresses
@@ -220,10 +231,11 @@ class Proxy:
     services: Objects[core_v1.Service]
     endpoints: Objects[core_v1.Endpoints]
     events: Events
-    tables: Tables
+    tables: RuleTables
     pool: WorkerPool
     proxier: Proxier
     counters: Counters
+    statistics: Statistics
 
     async def settled(self) -> None:
         """Wait until what was put in so far is in effect."""
@@ -241,6 +253,8 @@ async def running_proxy(
     sync_period: float = 60.0,
     node_port_addresses: tuple[IPv4Network, ...] = (),
     synced: bool = True,
+    backend: str = "legacy",
+    mode: str = "userspace",
 ) -> AsyncIterator[Proxy]:
     """A proxier in this namespace until the block ends; its rules stay, as a killed one's would."""
     counters = Counters()
@@ -249,18 +263,28 @@ async def running_proxy(
         for name in some.__struct_fields__:
             setattr(counters, name, getattr(counters, name) + getattr(some, name))
 
-    pool = WorkerPool(workers, on_counters=count)
-    with Tables() as tables:
+    statistics = Statistics()
+    pool = WorkerPool(
+        workers, on_counters=count, on_stats=statistics.report, on_restart=statistics.worker_gone
+    )
+    if mode == "iptables":
+        workers = 0
+    async with open_tables(backend) as tables:
         wanted, ready, events = Objects[core_v1.Service](), Objects[core_v1.Endpoints](), Events()
         for one in services:
             wanted.put(one)
         for each in endpoints:
             ready.put(each)
         ports = Ports("0.0.0.0", PortRange(20000, 29999))
-        settings = Settings(SERVICE_RANGE, node_port_addresses, sync_period)
-        proxier = Proxier(wanted, ready, tables, pool, ports, events, settings)
+        settings = Settings(SERVICE_RANGE, node_port_addresses, sync_period, CLUSTER_CIDR)
+        source = FromEndpoints(ready, NODE_NAME)
+        how: Mode = UserspaceMode(tables, pool, ports, statistics)
+        if mode == "iptables":
+            how = KernelMode(kernel_mode_tables(backend))
+        proxier = Proxier(wanted, source, how, ports, events, settings)
+        statistics.on_failing = proxier.tell_failing
         tasks = [asyncio.create_task(pool.run()), asyncio.create_task(proxier.run())]
-        proxy = Proxy(wanted, ready, events, tables, pool, proxier, counters)
+        proxy = Proxy(wanted, ready, events, tables, pool, proxier, counters, statistics)
         try:
             if synced:
                 wanted.synced.set()

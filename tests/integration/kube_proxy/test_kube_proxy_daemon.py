@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from apimachinery.types import core_v1
+from apimachinery.types import core_v1, discovery_v1, meta_v1
 from kube_client import Client
 from tests.integration.apiserver_process import ApiserverProcess
 from tests.integration.kube_proxy.lab import CLUSTER_IP, Backend, Lab, endpoints, iptables_save, service
@@ -24,8 +24,8 @@ from tests.support import eventually
 class ProxyProcess:
     """Starts, kills and stops one kube-proxy."""
 
-    def __init__(self, kubeconfig: Path, log: Path) -> None:
-        self._arguments = [f"--kubeconfig={kubeconfig}", "--hostname-override=node-1"]
+    def __init__(self, kubeconfig: Path, log: Path, *flags: str) -> None:
+        self._arguments = [f"--kubeconfig={kubeconfig}", "--hostname-override=node-1", *flags]
         self.log = log
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -144,6 +144,54 @@ async def test_a_new_proxy_keeps_its_hands_off_while_it_knows_nothing(
     await eventually(lambda: answer(lab), timeout=20)
 
 
+async def test_it_shows_its_current_table_and_what_each_backend_did(
+    lab: Lab, kube_proxy: ProxyProcess, backends: list[Backend]
+) -> None:
+    address, port = backends[0].endpoint
+    async with httpx.AsyncClient() as http:
+
+        async def told() -> bool:
+            await answer(lab)
+            seen = (await http.get("http://127.0.0.1:10249/table", params={"service": "default/web"})).json()
+            assert seen["mode"] == "userspace"
+            (row,) = seen["services"]
+            assert (row["name"], row["addresses"], row["port"]) == ("default/web", [CLUSTER_IP], 1234)
+            assert str(row["proxyPort"]) == redirects()["default/web"]
+            (endpoint,) = row["endpoints"]
+            assert endpoint["address"] == f"{address}:{port}"
+            assert endpoint["connections"] >= 1
+            assert endpoint["bytesToClient"] >= 1
+            metrics = (await http.get("http://127.0.0.1:10249/metrics")).text
+            labels = f'backend="{address}:{port}",protocol="TCP",service="default/web"'
+            assert f"kubeproxy_backend_connections_total{{{labels}}}" in metrics
+            assert f"kubeproxy_backend_connect_duration_seconds_count{{{labels}}}" in metrics
+            return True
+
+        await eventually(told)
+        everything = (await http.get("http://127.0.0.1:10249/table")).json()
+        assert {row["name"] for row in everything["services"]} == {"default/web", "default/kubernetes:https"}
+
+
+async def test_kernel_mode_is_a_flag(
+    lab: Lab, apiserver: ApiserverProcess, client: Client, backends: list[Backend], tmp_path: Path
+) -> None:
+    await client.resource(core_v1.Service).create(service())
+    await client.resource(core_v1.Endpoints).create(endpoints(backends[0].endpoint))
+    flags = ("--proxy-mode=iptables", "--iptables-backend=legacy", "--cluster-cidr=10.244.0.0/16")
+    process = ProxyProcess(apiserver.kubeconfig, tmp_path / "kube-proxy.log", *flags)
+    process.start()
+    try:
+        await eventually(lambda: answer(lab))
+        async with httpx.AsyncClient() as http:
+            assert (await http.get("http://127.0.0.1:10249/proxyMode")).text == "iptables"
+            table = (await http.get("http://127.0.0.1:10249/table")).json()
+        assert {row["name"] for row in table["services"]} >= {"default/web"}
+        assert "REDIRECT" not in iptables_save()
+    finally:
+        assert process.end(signal.SIGTERM) == 0, process.log.read_text()
+    assert await answer(lab) == b"a", "the kernel goes on without us"
+
+
 async def test_it_tells_about_itself(lab: Lab, kube_proxy: ProxyProcess) -> None:
     async with httpx.AsyncClient() as http:
         health = await http.get("http://127.0.0.1:10256/healthz")
@@ -167,3 +215,42 @@ def redirects() -> dict[str, str]:
     return dict(
         re.findall(r'-A KUBE-PORTALS-CONTAINER .*--comment "?([^" ]+)"? -j REDIRECT --to-ports (\d+)', iptables_save())
     )
+
+
+async def test_slices_come_before_endpoints_and_tell_of_endpoints_on_their_way_out(
+    lab: Lab, client: Client, kube_proxy: ProxyProcess, backends: list[Backend]
+) -> None:
+    def slice_of(backend: Backend, **conditions: bool) -> discovery_v1.EndpointSlice:
+        address, number = backend.endpoint
+        return discovery_v1.EndpointSlice(
+            metadata=meta_v1.ObjectMeta(
+                name=f"web-{backend.name}", namespace="default", labels={"kubernetes.io/service-name": "web"}
+            ),
+            address_type="IPv4",
+            endpoints=[
+                discovery_v1.Endpoint(
+                    addresses=[address], conditions=discovery_v1.EndpointConditions(**conditions)
+                )
+            ],
+            ports=[discovery_v1.EndpointPort(name="", port=number, protocol="TCP")],
+        )
+
+    async def served_by(*names: bytes) -> None:
+        async def same() -> bool:
+            return {await answer(lab) for _ in range(20)} == {*names}
+
+        await eventually(same)
+
+    api = client.resource(discovery_v1.EndpointSlice)
+    await served_by(b"a")  # as its Endpoints say
+    await api.create(slice_of(backends[1], ready=True))
+    await served_by(b"b")
+    last = await api.create(slice_of(backends[2], ready=True))
+    await served_by(b"b", b"c")
+    last.endpoints = slice_of(backends[2], ready=False, serving=True, terminating=True).endpoints
+    await api.update(last)
+    await served_by(b"b")
+    await api.delete("web-b", namespace="default")
+    await served_by(b"c")
+    await api.delete("web-c", namespace="default")
+    await served_by(b"a")

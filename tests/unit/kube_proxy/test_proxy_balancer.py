@@ -1,5 +1,8 @@
 """The choice of a backend."""
 
+import time
+
+from kube_proxy.dataplane.affinity import AffinityMemory
 from kube_proxy.dataplane.balancer import Balancer
 
 A, B, C = ("10.1.0.1", 80), ("10.1.0.2", 80), ("10.1.0.3", 80)
@@ -60,3 +63,25 @@ def test_expired_entries_are_forgotten() -> None:
     one.pick("d", 8)
     one.forget_expired(11)
     assert set(one._chosen) == {"d"}
+
+
+def test_what_is_told_and_remembered_makes_another_process_choose_alike() -> None:
+    first = balancer(10, dice=0.5)
+    first.pick("c", 100)
+    first.pick("d", 101)
+    first.failed("d", B)
+    memory = AffinityMemory()
+    memory.learn(first.take_changes(), 10**9)
+    assert not first.has_changes
+    second = balancer(10, dice=0.0)
+    second.remember(memory.choices(10**9))
+    assert second.pick("c", 105) == B
+    assert second.pick("d", 105) == A
+
+
+def test_the_memory_of_choices_is_bounded_by_their_time() -> None:
+    memory, now = AffinityMemory(), time.monotonic()
+    for n in range(10_000):
+        memory.learn([(f"c{n}", A, now - 100 + n / 100)], 10)
+    assert len(memory) <= 2 * 1024
+    assert {client for client, _, _ in memory.choices(10)} <= {f"c{n}" for n in range(8_900, 10_000)}

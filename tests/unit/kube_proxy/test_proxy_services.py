@@ -1,9 +1,11 @@
 """What Services and Endpoints ask of the proxy, as tables."""
 
+from ipaddress import IPv4Network
+
 import pytest
 
 from apimachinery.types import core_v1, meta_v1
-from kube_proxy.services import ServicePort, backends, service_ports
+from kube_proxy.services import ServicePort, service_ports
 
 
 def service(**spec: object) -> core_v1.Service:
@@ -18,7 +20,7 @@ def service(**spec: object) -> core_v1.Service:
 def port(**changes: object) -> ServicePort:
     values: dict[str, object] = {
         "name": "ns/a", "protocol": "TCP", "addresses": ("10.0.0.1",), "port": 80, "node_port": None,
-        "affinity_seconds": None,
+        "affinity_seconds": None, "local_only": False,
     }  # fmt: skip
     return ServicePort(**(values | changes))  # type: ignore[arg-type]
 
@@ -64,34 +66,48 @@ def test_service_ports(wanted: core_v1.Service, expected: list[ServicePort]) -> 
     assert service_ports(wanted) == expected
 
 
-def subset(ready: list[str], not_ready: list[str], **ports: int) -> core_v1.EndpointSubset:
-    return core_v1.EndpointSubset(
-        addresses=[core_v1.EndpointAddress(ip=ip) for ip in ready],
-        not_ready_addresses=[core_v1.EndpointAddress(ip=ip) for ip in not_ready],
-        ports=[core_v1.EndpointPort(name=name.strip("_") or None, port=port) for name, port in ports.items()],
-    )
+OUTSIDE = {"external_ips": ["192.0.2.1"], "ports": [core_v1.ServicePort(port=80, node_port=30080)]}
+
+
+def test_where_the_policies_differ_a_port_is_served_twice() -> None:
+    wanted = service(external_traffic_policy="Local", **OUTSIDE)
+    inside, outside = service_ports(wanted)
+    assert inside == port()
+    assert outside == port(name="ns/a/external", addresses=("192.0.2.1",), node_port=30080, local_only=True)
+    assert inside.endpoints_id == outside.endpoints_id == ("ns/a", "TCP")
 
 
 @pytest.mark.parametrize(
-    ("subsets", "expected"),
+    ("policies", "expected"),
     [
-        pytest.param(None, {}, id="none"),
-        pytest.param(
-            [subset(["10.1.0.2", "10.1.0.1"], ["10.1.0.3"], _=8080)],
-            {("ns/a", "TCP"): (("10.1.0.1", 8080), ("10.1.0.2", 8080))},
-            id="ready ones only",
-        ),
-        pytest.param(
-            [subset(["10.1.0.1"], [], http=80, admin=81), subset(["10.1.0.2"], [], http=8080)],
-            {
-                ("ns/a:http", "TCP"): (("10.1.0.1", 80), ("10.1.0.2", 8080)),
-                ("ns/a:admin", "TCP"): (("10.1.0.1", 81),),
-            },
-            id="subsets are joined by the port's name",
-        ),
-        pytest.param([subset([], ["10.1.0.1"], _=80)], {("ns/a", "TCP"): ()}, id="nobody ready"),
+        pytest.param({"internal_traffic_policy": "Local", "external_traffic_policy": "Local"}, [True], id="both"),
+        pytest.param({"internal_traffic_policy": "Cluster", "external_traffic_policy": "Cluster"}, [False], id="none"),
+        pytest.param({"internal_traffic_policy": "Local"}, [True, False], id="inside"),
     ],
 )
-def test_backends(subsets: list[core_v1.EndpointSubset] | None, expected: object) -> None:
-    endpoints = core_v1.Endpoints(metadata=meta_v1.ObjectMeta(name="a", namespace="ns"), subsets=subsets)
-    assert backends(endpoints) == expected
+def test_traffic_policies(policies: dict[str, str], expected: list[bool]) -> None:
+    assert [one.local_only for one in service_ports(service(**policies, **OUTSIDE))] == expected
+
+
+def test_a_policy_for_traffic_that_cannot_come_makes_no_difference() -> None:
+    assert service_ports(service(external_traffic_policy="Local")) == [port()]
+
+
+def test_source_ranges_guard_what_a_load_balancer_was_given_and_nothing_else() -> None:
+    wanted = service(load_balancer_source_ranges=["198.51.100.0/24", "fd00::/8"], external_ips=["192.0.2.1"])
+    wanted.status.load_balancer.ingress = [core_v1.LoadBalancerIngress(ip="192.0.2.9")]
+    assert service_ports(wanted) == [
+        port(
+            addresses=("10.0.0.1", "192.0.2.1"),
+            guarded=("192.0.2.9",),
+            source_ranges=(IPv4Network("198.51.100.0/24"),),
+        )
+    ]
+
+
+@pytest.mark.parametrize(("value", "expected"), [("v1", 1), ("v2", 2), ("v3", 0)])
+def test_the_annotation_for_the_proxy_protocol(value: str, expected: int) -> None:
+    ports = [core_v1.ServicePort(port=80), core_v1.ServicePort(name="u", port=80, protocol="UDP")]
+    wanted = service(ports=ports)
+    wanted.metadata.annotations = {"peapod.io/proxy-protocol": value}
+    assert [one.settings.proxy_protocol for one in service_ports(wanted)] == [expected, 0]

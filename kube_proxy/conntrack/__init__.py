@@ -1,0 +1,7 @@
+"""The kernel's memory of UDP flows: which of its entries lead nowhere now, and their removal."""
+
+from kube_proxy.conntrack.flows import UdpFlows
+from kube_proxy.conntrack.stale import Claim, Claims, Target
+from kube_proxy.conntrack.table import ConntrackError
+
+__all__ = ["Claim", "Claims", "ConntrackError", "Target", "UdpFlows"]

@@ -1,0 +1,216 @@
+"""A rule as the iptables commands spell it, for ``iptables-restore`` and from ``iptables-save``. Pure."""
+
+import shlex
+from collections.abc import Iterator
+from functools import lru_cache
+from ipaddress import IPv4Network
+
+from kube_proxy.iptables.plan import (
+    Append,
+    CreateChain,
+    Delete,
+    DeleteChain,
+    FlushChain,
+    Found,
+    FoundChains,
+    Insert,
+    Step,
+)
+from kube_proxy.iptables.rules import (
+    ANY,
+    MARK,
+    MARK_TEXT,
+    Dnat,
+    Jump,
+    Mark,
+    Masquerade,
+    Recent,
+    Redirect,
+    Reject,
+    RejectWith,
+    Rule,
+    Target,
+)
+
+_REJECTS = {RejectWith.PORT_UNREACHABLE: "icmp-port-unreachable", RejectWith.TCP_RESET: "tcp-reset"}
+_REJECT_NAMES = {name: how for how, name in _REJECTS.items()}
+
+
+def restore_input(table: str, steps: list[Step]) -> str:
+    """What ``iptables-restore --noflush`` makes one commit of."""
+    return "\n".join([f"*{table}", *map(_line, steps), "COMMIT", ""])
+
+
+def parse_save(text: str) -> FoundChains:
+    """The chains in what ``iptables-save`` says of one table."""
+    chains: dict[str, list[Found]] = {}
+    for line in text.splitlines():
+        if line.startswith(":"):
+            chains[line[1:].split(" ", 1)[0]] = []
+        elif line.startswith("-A "):
+            _, chain, rule = line.split(" ", 2)
+            chains[chain].append(Found(parse(rule), rule.encode()))
+    return chains
+
+
+def spell(rule: Rule) -> str:
+    """The rule's matches and its target."""
+    return " ".join(_words(rule))
+
+
+@lru_cache(maxsize=1 << 16)  # most rules are there again at the next look
+def parse(text: str) -> Rule | None:
+    """The rule that the command shows so; None if it is of a form that we never write."""
+    plain = '"' not in text and "\\" not in text and "'" not in text
+    try:
+        return _parse(iter(text.split() if plain else shlex.split(text)))
+    except (ValueError, KeyError, StopIteration):
+        return None
+
+
+def _line(step: Step) -> str:
+    match step:
+        case CreateChain(chain):
+            return f"-N {chain}"
+        case FlushChain(chain):
+            return f"-F {chain}"
+        case DeleteChain(chain):
+            return f"-X {chain}"
+        case Append(chain, rule):
+            return f"-A {chain} {spell(rule)}"
+        case Insert(chain, rule):
+            return f"-I {chain} {spell(rule)}"
+        case Delete(chain, found):
+            assert found.rule is not None
+            return f"-D {chain} {spell(found.rule)}"
+
+
+def _words(rule: Rule) -> Iterator[str]:
+    if rule.not_source is not None:
+        yield f"! -s {rule.not_source}"
+    if rule.source != ANY:
+        yield f"-s {rule.source}"
+    if rule.destination != ANY:
+        yield f"-d {rule.destination}"
+    if rule.protocol:
+        yield f"-p {rule.protocol}"
+    if rule.destination_port is not None:
+        yield f"-m {rule.protocol} --dport {rule.destination_port}"
+    if rule.comment:
+        yield f"-m comment --comment {_quoted(rule.comment)}"
+    if rule.to_local_address:
+        yield "-m addrtype --dst-type LOCAL"
+    if rule.marked:
+        yield f"-m mark --mark {MARK_TEXT}"
+    if rule.one_in > 1:
+        yield f"-m statistic --mode random --probability {1 / rule.one_in:.11f}"
+    if rule.recent is not None:
+        yield from _recent_words(rule.recent)
+    yield _target(rule.target)
+
+
+def _recent_words(recent: Recent) -> Iterator[str]:
+    if recent.seconds is None:
+        yield f"-m recent --set --name {recent.name} --mask 255.255.255.255 --rsource"
+    else:
+        yield f"-m recent --rcheck --seconds {recent.seconds} --reap --name {recent.name}"
+        yield "--mask 255.255.255.255 --rsource"
+
+
+def _target(target: Target) -> str:
+    match target:
+        case Redirect(port):
+            return f"-j REDIRECT --to-ports {port}"
+        case Reject(how):
+            return f"-j REJECT --reject-with {_REJECTS[how]}"
+        case Dnat(address, port):
+            return f"-j DNAT --to-destination {address}:{port}"
+        case Masquerade():
+            return "-j MASQUERADE"
+        case Mark():
+            return f"-j MARK --set-xmark {MARK_TEXT}"
+        case Jump(chain):
+            return f"-j {chain}"
+
+
+def _quoted(comment: str) -> str:
+    escaped = comment.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+_network = lru_cache(maxsize=1 << 16)(IPv4Network)
+
+
+def _parse(words: Iterator[str]) -> Rule | None:
+    found: dict[str, object] = {}
+    seconds: int | None = None
+    for word in words:
+        match word:
+            case "!":
+                if next(words) != "-s":
+                    return None
+                found["not_source"] = _network(next(words))
+            case "-s":
+                found["source"] = _network(next(words))
+            case "-d":
+                found["destination"] = _network(next(words))
+            case "-p":
+                found["protocol"] = next(words)
+            case "-m":
+                if next(words) not in ("tcp", "udp", "comment", "addrtype", "mark", "statistic", "recent"):
+                    return None
+            case "--dport":
+                found["destination_port"] = int(next(words))
+            case "--comment":
+                found["comment"] = next(words)
+            case "--dst-type":
+                if next(words) != "LOCAL":
+                    return None
+                found["to_local_address"] = True
+            case "--mark":
+                if int(next(words).split("/")[0], 16) != MARK:
+                    return None
+                found["marked"] = True
+            case "--mode":
+                if next(words) != "random":
+                    return None
+            case "--probability":
+                found["one_in"] = round(1 / float(next(words)))
+            case "--set" | "--rcheck" | "--reap" | "--rsource":
+                pass
+            case "--seconds":
+                seconds = int(next(words))
+            case "--name":
+                found["recent"] = next(words)
+            case "--mask":
+                if next(words) != "255.255.255.255":
+                    return None
+            case "-j":
+                target = _parse_target(next(words), words)
+                if target is None or next(words, None) is not None:
+                    return None
+                found["target"] = target
+            case _:
+                return None
+    if "recent" in found:
+        found["recent"] = Recent(str(found["recent"]), seconds)
+    return Rule(**({"comment": ""} | found))  # type: ignore[arg-type]
+
+
+def _parse_target(name: str, words: Iterator[str]) -> Target | None:
+    match name:
+        case "REDIRECT":
+            return Redirect(int(next(words))) if next(words) == "--to-ports" else None
+        case "REJECT":
+            return Reject(_REJECT_NAMES[next(words)]) if next(words) == "--reject-with" else None
+        case "DNAT":
+            if next(words) != "--to-destination":
+                return None
+            address, _, port = next(words).partition(":")
+            return Dnat(address, int(port))
+        case "MASQUERADE":
+            return Masquerade()
+        case "MARK":
+            return Mark() if next(words) == "--set-xmark" and next(words) == MARK_TEXT else None
+        case _:
+            return Jump(name)

@@ -1,0 +1,124 @@
+"""The same rules through both ways of writing them, into the same kernel's two kinds of tables."""
+
+import asyncio
+import contextlib
+from ipaddress import IPv4Network
+
+import pytest
+
+from kube_proxy.iptables import choice
+from kube_proxy.iptables.choice import clean_up_everywhere, open_tables
+from kube_proxy.iptables.command import CommandTables
+from kube_proxy.iptables.rules import CHAINS, Portal, RuleSet, RuleSetBuilder
+from kube_proxy.iptables.tables import Tables, TablesError
+from tests.integration.kube_proxy.lab import (
+    CLUSTER_IP,
+    NODE_ADDRESS,
+    SERVICE_RANGE,
+    Backend,
+    Lab,
+    endpoints,
+    iptables,
+    iptables_save,
+    running_proxy,
+    service,
+)
+from tests.support import eventually
+
+BACKENDS = ("legacy", "nft")
+
+
+def rules(count: int = 3) -> RuleSet:
+    builder = RuleSetBuilder()
+    builder.refuse(SERVICE_RANGE)
+    for n in range(count):
+        guard = (("192.0.2.9",), (IPv4Network("198.51.100.0/24"),)) if n == 0 else ()
+        builder.add_portal(Portal(f"ns/s{n}", "TCP", (f"10.0.0.{n + 5}",), 80, 30000 + n, 20000 + n, *guard))
+        builder.add_portal(Portal(f"ns/s{n}:u", "UDP", (f"10.0.0.{n + 5}",), 80, None, 21000 + n))
+    return builder.rules
+
+
+def standing(backend: str) -> list[str]:
+    return [line for line in iptables_save(backend).splitlines() if line.startswith("-A")]
+
+
+@pytest.mark.parametrize(("backend", "syncs"), [("legacy", 1000), ("nft", 20), ("nft", 1)])
+async def test_many_syncs_leave_no_duplicate(lab: Lab, backend: str, syncs: int) -> None:
+    async with open_tables(backend) as tables:
+        assert await tables.apply(rules())
+        before = standing(backend)
+        assert len(before) == len(set(before)) > 20
+        for n in range(syncs):
+            assert await tables.apply(rules()) == 0
+            if n % 50 == 0:  # and with a change between
+                await tables.apply(rules(4))
+                await tables.apply(rules())
+        assert standing(backend) == before
+
+
+async def test_both_write_the_same(lab: Lab) -> None:
+    for backend in BACKENDS:
+        async with open_tables(backend) as tables:
+            await tables.apply(rules())
+    assert sorted(standing("legacy")) == sorted(standing("nft"))
+    await clean_up_everywhere()
+    assert standing("legacy") == standing("nft") == []
+    assert "KUBE" not in iptables_save("legacy") + iptables_save("nft")
+
+
+async def test_the_back_end_is_chosen_by_looking_at_the_host(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with open_tables() as tables:
+        assert isinstance(tables, Tables)
+
+    async def no_legacy_tables(tables: Tables) -> None:
+        raise TablesError("can't initialize iptables table `nat': Table does not exist")
+
+    monkeypatch.setattr(choice.Tables, "found", no_legacy_tables)
+    async with open_tables() as tables:
+        assert isinstance(tables, CommandTables)
+        await tables.apply(rules())
+    assert len(standing("nft")) > 20
+    with pytest.raises(TablesError):
+        async with open_tables("legacy"):
+            pass
+
+
+async def test_what_others_write_stays_and_what_they_flush_comes_back(lab: Lab) -> None:
+    async with open_tables("nft") as tables:
+        await tables.apply(rules())
+        before = standing("nft")
+        iptables("-t", "nat", "-I", "OUTPUT", "-p", "icmp", "-j", "ACCEPT", backend="nft")
+        iptables("-t", "nat", "-F", CHAINS[0].name, backend="nft")
+        iptables("-t", "nat", "-A", CHAINS[1].name, "-p", "icmp", "-j", "ACCEPT", backend="nft")
+        iptables("-D", "FORWARD", "1", backend="nft")
+        assert await tables.apply(rules())
+        theirs = "-A OUTPUT -p icmp -j ACCEPT"
+        assert sorted(standing("nft")) == sorted([*before, theirs])
+
+
+async def test_a_service_is_served_through_nft_alone(lab: Lab, backends: list[Backend]) -> None:
+    """With its node port, after foreign flushes, and by a restarted proxy on the same ports."""
+    wanted = service(type="NodePort")
+    assert wanted.spec.ports
+    wanted.spec.ports[0].node_port = 30080
+    arguments = ([wanted], [endpoints(backends[0].endpoint)])
+    async with running_proxy(*arguments, backend="nft", sync_period=0.3):
+        for client in (lab.pod, lab.node):
+            assert await client.ask(CLUSTER_IP, 1234) == b"a"
+            assert await client.ask(NODE_ADDRESS, 30080) == b"a"
+        with pytest.raises(ConnectionRefusedError):
+            await lab.pod.ask("10.0.0.77", 1234)
+        for table in ("nat", "filter"):
+            iptables("-t", table, "-F", backend="nft")
+
+        async def answers() -> bool:
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(0.3):
+                    return await lab.pod.ask(CLUSTER_IP, 1234) == b"a"
+            return False
+
+        await eventually(answers, timeout=5)
+        redirects = [line for line in standing("nft") if "REDIRECT" in line]
+    async with running_proxy(*arguments, backend="nft"):
+        assert [line for line in standing("nft") if "REDIRECT" in line] == redirects
+        assert await lab.pod.ask(CLUSTER_IP, 1234) == b"a"
