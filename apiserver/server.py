@@ -10,13 +10,15 @@ from typing import Any, Final
 from apimachinery.meta import Key
 from apimachinery.types.core_v1 import Namespace
 from apiserver.admission import Chain, Plugin
+from apiserver.admission.certificates import SigningRequestor
 from apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from apiserver.admission.pods import DefaultTolerationSeconds, Priority
 from apiserver.app import Application
 from apiserver.authentication import Authenticator, Union
+from apiserver.authentication.service_accounts import ServiceAccountTokens, TokenIssuer
 from apiserver.authentication.tokens import TokenFile
 from apiserver.authentication.x509 import X509
-from apiserver.authorization import AlwaysAllow
+from apiserver.authorization import AlwaysAllow, Authorizer
 from apiserver.bootstrap import Bootstrap
 from apiserver.handlers.discovery import Discovery
 from apiserver.handlers.endpoint import ApiEndpoint
@@ -24,8 +26,8 @@ from apiserver.handlers.node_proxy import NodeProxy
 from apiserver.handlers.openapi import OpenAPI
 from apiserver.handlers.table import ResourceTable
 from apiserver.options import ApiserverOptions, EtcdOptions, IdentityOptions, KubeletOptions
-from apiserver.registry.builtin import builtin
-from apiserver.registry.repair import ClaimsRepair
+from apiserver.registry.builtin import builtin, reviewing
+from apiserver.registry.core.repair import ClaimsRepair
 from apiserver.registry.virtual import store_for
 from apiserver.storage import Etcd, EtcdConfig, Storage
 from component_base.daemon import freeze
@@ -43,13 +45,15 @@ async def serve(options: ApiserverOptions) -> None:
     storage = Storage(etcd, options.etcd.etcd_compaction_interval)
     table, admission = ResourceTable(), Chain()
     ports = range(options.services.service_node_port_range.first, options.services.service_node_port_range.last + 1)
-    for info in builtin(options.services.service_cluster_ip_range, ports):
+    authenticator, authorizer = Union(_authenticators(options.identity, table)), AlwaysAllow()
+    rows = builtin(options.services.service_cluster_ip_range, ports, _issuer(options.identity))
+    for info in (*rows, *reviewing(authenticator, authorizer)):
         table.add(store_for(info, storage, admission))
     admission.use(_plugins(table))  # they look at what the stores hold
     advertised = str(options.serving.advertise_address or _own_address())
     port = options.serving.secure_port
     bootstrap = Bootstrap(table, options.services.service_cluster_ip_range, advertised, port)
-    app = _application(options, table, storage, f"{advertised}:{port}")
+    app = _application(options, table, storage, f"{advertised}:{port}", authenticator, authorizer)
     tls = TLS(options.serving.tls_cert_file, options.serving.tls_private_key_file, options.identity.client_ca_file)
     server = Server(app, [(str(options.serving.bind_address), port)], tls=tls)
     try:
@@ -87,23 +91,41 @@ def _plugins(table: ResourceTable) -> list[Plugin]:
             stored = await namespaces.storage.get(key, Namespace)
         return stored.object if stored else None
 
-    return [NamespaceLifecycle(find), DefaultTolerationSeconds(), Priority()]
+    return [NamespaceLifecycle(find), DefaultTolerationSeconds(), Priority(), SigningRequestor()]
 
 
-def _application(options: ApiserverOptions, table: ResourceTable, storage: Storage, address: str) -> Application:
-    authorizer = AlwaysAllow()
+def _application(
+    options: ApiserverOptions,
+    table: ResourceTable,
+    storage: Storage,
+    address: str,
+    authenticator: Union,
+    authorizer: Authorizer,
+) -> Application:
     nodes: Any = table.find("", "v1", "nodes")
     endpoint = ApiEndpoint(
         table, Discovery(table, address), authorizer, NodeProxy(nodes, _kubelet_tls(options.kubelets))
     )
-    authenticator = Union(_authenticators(options.identity))
     return Application(endpoint, OpenAPI(table), _health(table, storage), authenticator, authorizer)
 
 
-def _authenticators(options: IdentityOptions) -> list[Authenticator]:
+def _issuer(options: IdentityOptions) -> TokenIssuer | None:
+    key = options.service_account_signing_key_file
+    return TokenIssuer(options.service_account_issuer, key) if key is not None else None
+
+
+def _authenticators(options: IdentityOptions, table: ResourceTable) -> list[Authenticator]:
     found: list[Authenticator] = []
     if options.client_ca_file is not None:
         found.append(X509())
+    if (key := options.service_account_key_file) is not None:
+
+        def living(namespace: str, name: str, uid: str) -> bool:
+            accounts = table.find("", "v1", "serviceaccounts")
+            stored = accounts.cache.get(accounts.info.storage_key(Key(namespace, name))) if accounts else None
+            return stored is not None and stored.object.metadata.uid == uid
+
+        found.append(ServiceAccountTokens(options.service_account_issuer, key, living))
     if options.token_auth_file is not None:
         found.append(TokenFile(options.token_auth_file))
     return found

@@ -7,6 +7,7 @@ not where a policy keeps them to endpoints of this node. Node ports do not answe
 
 import base64
 import hashlib
+import logging
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Network
@@ -28,10 +29,13 @@ from kube_proxy.iptables.rules import (
     Masquerade,
     Recent,
     RejectWith,
+    userspace_mode_stands,
 )
 from kube_proxy.services import ServicePort
 from kube_proxy.serving import Serving, Settings
 from kube_proxy.table import Row
+
+log = logging.getLogger(__name__)
 
 _HIDE = Jump(MARK_MASQ.name)
 _network = lru_cache(maxsize=1 << 16)(IPv4Network)
@@ -45,13 +49,18 @@ class KernelMode:
 
     async def adopt(self) -> Claims:
         found = await self.tables.found()
+        if userspace_mode_stands(found):
+            log.warning("rules of userspace mode stand here too; kube-proxy --cleanup removes them")
         return {
             (str(rule.destination.network_address), rule.destination_port): Claim(frozenset())
             for rule in found
             if rule.protocol == "udp" and rule.destination_port and rule.destination.prefixlen == 32
         }
 
-    def open(self, serving: Serving) -> None: ...
+    def open(self, serving: Serving) -> None:
+        if serving.spec.proxy_protocol:
+            log.warning("%s: iptables mode has no PROXY protocol; its annotation is not heeded", serving.spec.name)
+
     def update(self, serving: Serving, before: ServicePort) -> None: ...
     def leave(self, serving: Serving) -> None: ...
     def close(self, serving: Serving) -> None: ...

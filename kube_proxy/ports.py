@@ -55,10 +55,25 @@ def default_proxy_ports(local: PortRange) -> PortRange:
     return max(gaps, key=lambda gap: gap.last - gap.first)
 
 
+def reserved_ports(text: str) -> list[PortRange]:
+    """What ``ip_local_reserved_ports`` says, as in ``8080,30000-32767``."""
+    pairs = (part.strip().partition("-") for part in text.split(",") if part.strip())
+    return [PortRange(int(first), int(last or first)) for first, _, last in pairs]
+
+
+def at_risk(ports: PortRange, local: PortRange, reserved: Iterable[PortRange]) -> bool:
+    """Whether the kernel may take one of ``ports`` as a source port."""
+    first, last = max(ports.first, local.first), min(ports.last, local.last)
+    for one in sorted(reserved):
+        if one.first <= first <= one.last:
+            first = one.last + 1
+    return first <= last
+
+
 def warn_of_overlaps(proxy_ports: PortRange, local: PortRange) -> None:
-    reserved = RESERVED_PORTS.read_text().strip() if RESERVED_PORTS.exists() else ""
+    reserved = reserved_ports(RESERVED_PORTS.read_text() if RESERVED_PORTS.exists() else "")
     for what, ports in (("node ports", NODE_PORTS), ("proxy ports", proxy_ports)):
-        if overlap(ports, local) and str(ports) not in reserved.split(","):
+        if at_risk(ports, local, reserved):
             log.warning(
                 "%s %s overlap ip_local_port_range %s: an outgoing connection may take one; "
                 "add them to net.ipv4.ip_local_reserved_ports",

@@ -1,16 +1,19 @@
 """Userspace mode: REDIRECT rules lead to proxy ports, where the data plane takes over."""
 
+import logging
 from collections.abc import Iterable
 
 from kube_proxy.conntrack import Claim, Claims, Target
 from kube_proxy.dataplane.pool import WorkerPool
 from kube_proxy.iptables import Redirect, Rule, RuleSet, RuleTables
-from kube_proxy.iptables.rules import Portal, RuleSetBuilder, redirects
+from kube_proxy.iptables.rules import Portal, RuleSetBuilder, kernel_mode_stands, redirects
 from kube_proxy.ports import Ports
 from kube_proxy.services import ServicePort
 from kube_proxy.serving import Serving, Settings
 from kube_proxy.statistics import Statistics
 from kube_proxy.table import Row
+
+log = logging.getLogger(__name__)
 
 
 class UserspaceMode:
@@ -22,6 +25,8 @@ class UserspaceMode:
 
     async def adopt(self) -> Claims:
         found = await self.tables.found()
+        if kernel_mode_stands(found):
+            log.warning("rules of iptables mode stand here too, and come first; kube-proxy --cleanup removes them")
         self._ports.adopt(redirects(found))
         return _claims_of_rules(found)
 

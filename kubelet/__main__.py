@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections.abc import Callable
 from ipaddress import IPv4Network
 from typing import NoReturn
 
@@ -30,6 +31,7 @@ from kubelet.probes import Checks
 from kubelet.routes import NodeRoutes
 from kubelet.runtime import Defaults, Engine, Runtime, security
 from kubelet.server import Backend, kubelet_app
+from kubelet.static_pods import StaticPods
 from kubelet.stats import Stats
 from kubelet.status_manager import StatusManager
 from kubelet.volumes import Volumes
@@ -57,7 +59,9 @@ async def kubelet(options: KubeletOptions) -> None:
         runtime = Runtime(engine, defaults(options))
         mtu = options.network.network_plugin_mtu or iproute.mtu_of(address.device)
         pod_network = network.PodNetwork(engine, [cidr for _, cidr in inside], mtu)
-        statuses, objects = StatusManager(client), ApiObjects(client)
+        static = static_pods(options, client, pods, identity.name, lambda: keeper.node)
+        statuses = StatusManager(client, lambda pod: static.in_api(pod) if static else pod)
+        objects = ApiObjects(client)
         parts = Parts(
             runtime=runtime,
             starter=ContainerStarter(runtime, recorder, services, objects, node),
@@ -83,7 +87,7 @@ async def kubelet(options: KubeletOptions) -> None:
             register=options.node.register_node,
             before_first_report=(runtime.containers.synced, pod_network.looked),
         )
-        workers = PodWorkers(pods, services, parts, lambda: keeper.node)
+        workers = PodWorkers(pods, services, parts, lambda: keeper.node, static)
         stats = Stats(identity.name, identity.machine.memory, options.runtime.root_dir, runtime.containers)
         collector = image_collector(options, runtime, workers, recorder, keeper)
         evictor = Evictor(limits, workers, stats, collector, options.runtime.root_dir)
@@ -157,6 +161,17 @@ def defaults(options: KubeletOptions) -> Defaults:
     return Defaults(
         network.NAME, runtime.pod_infra_container_image, runtime.container_log_max_size, runtime.container_log_max_files
     )
+
+
+def static_pods(
+    options: KubeletOptions,
+    client: Client,
+    pods: Informer[core_v1.Pod],
+    name: str,
+    node: Callable[[], core_v1.Node | None],
+) -> StaticPods | None:
+    folder = options.node.pod_manifest_path
+    return StaticPods(folder, options.node.file_check_frequency, client, pods, name, node) if folder else None
 
 
 def image_collector(

@@ -16,6 +16,8 @@ class NodeOptions:
     node_labels: dict[str, str] = option({}, "Labels of the node.")
     node_status_update_frequency: Duration = option("10s", "How often the node's status is looked at.")
     sync_frequency: Duration = option("1m", "How often config maps and secrets in running pods are looked at.")
+    pod_manifest_path: Path | None = option(None, "Folder of static pods, a file each.")
+    file_check_frequency: Duration = option("20s", "How often that folder is looked at.")
     max_pods: int = option(110, "Pods that the node takes at most.")
 
 

@@ -1,8 +1,8 @@
 """All pods of this node: a worker for each, whether the API has it or only the engine or the disk does.
 
 Nothing is decided before the sources are complete: the pods bound to this node, the services that their environment
-tells of, and the containers that are here already. Then running containers are adopted, and what belongs to no pod
-is removed, containers and directories alike.
+tells of, and the containers that are here already. Only static pods begin without an apiserver. Then running
+containers are adopted, and what belongs to no pod is removed, containers and directories alike.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from apimachinery.types import core_v1
 from kube_client import Informer, wait_for_sync
 from kubelet import admission, pod_spec
 from kubelet.pod_worker import Parts, PodWorker
+from kubelet.static_pods import MIRROR, StaticPods, is_mirror
 from kubelet.status import End
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ class PodWorkers:
         services: Informer[core_v1.Service],
         parts: Parts,
         node: Callable[[], core_v1.Node | None],
+        static: StaticPods | None = None,
     ) -> None:
         """``node`` is this node's object as last seen."""
         self._pods = pods
@@ -38,6 +40,7 @@ class PodWorkers:
         self._parts = parts
         self._under_pressure: Callable[[core_v1.Pod], End | None] = lambda pod: None
         self._node = node
+        self._static = static
         self._workers: dict[str, PodWorker] = {}
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -50,7 +53,12 @@ class PodWorkers:
         return self._pods.list()
 
     def find(self, namespace: str, name: str) -> core_v1.Pod | None:
-        return self._pods.get(meta.Key(namespace, name))
+        """The pod that runs here under that name; for a mirror pod the static one that it shows."""
+        found = self._pods.get(meta.Key(namespace, name))
+        if self._static is not None and (found is None or is_mirror(found)):
+            static = [one for one in self._static.pods.values() if meta.key_of(one) == (namespace, name)]
+            return static[0] if static else None
+        return found
 
     def images(self) -> set[str]:
         """What the containers of all pods here are made from, those included that are about to be created."""
@@ -68,22 +76,34 @@ class PodWorkers:
 
     async def run(self) -> None:
         """Until cancelled. Containers are left as they are then."""
-        await wait_for_sync(self._pods)
-        await wait_for_sync(self._services)
         await self._parts.runtime.containers.synced.wait()
         self._parts.dirs.prepare()
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            self._pods.on_change(self._on_pod)
             self._parts.runtime.containers.on_change(self._on_container)
             self._parts.runtime.images.on_change(self._on_container)
+            if self._static is not None:  # these do not wait for an apiserver: it may be one of them
+                self._static.on_change(self._on_static)
+                await self._static.look()
+                tasks.create_task(self._static.run(), name="static-pods")
+            await wait_for_sync(self._pods)
+            await wait_for_sync(self._services)
+            self._pods.on_change(self._on_pod)
             log.info("%d pods bound to this node, %d found", len(self._pods), len(self._known_here()))
             while True:
                 self._adopt_unknown()
                 await asyncio.sleep(HOUSEKEEPING)
 
+    def _on_static(self, old: core_v1.Pod | None, new: core_v1.Pod | None) -> None:
+        if new is not None and meta.uid_of(new) not in self._workers:
+            self._begin(meta.uid_of(new), new)
+        elif old is not None and (worker := self._workers.get(meta.uid_of(old))):
+            worker.gone()
+
     def _on_pod(self, old: core_v1.Pod | None, new: core_v1.Pod | None) -> None:
-        if new is not None:
+        if (subject := new or old) is not None and is_mirror(subject):
+            self._on_container(meta.annotations_of(subject)[MIRROR])  # its worker has a status to show
+        elif new is not None:
             uid = meta.uid_of(new)
             worker = self._workers.get(uid)
             if worker is None:
@@ -112,7 +132,7 @@ class PodWorkers:
     def _begin(self, uid: str, pod: core_v1.Pod | None) -> None:
         assert self._tasks is not None, "workers are made in run()"
         worker = PodWorker(uid, pod, self._parts, self._tasks)
-        if pod is not None and self._is_new(pod):
+        if pod is not None and self._is_new(pod) and (self._static is None or uid not in self._static.pods):
             self._admit(pod, worker)
         self._workers[uid] = worker
         self._tasks.create_task(self._work(worker), name=f"pod {worker.name}")

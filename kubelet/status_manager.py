@@ -6,7 +6,7 @@ the pod's UID, so that a pod deleted and created again under the same name is ne
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,8 +37,10 @@ class _Entry:
 class StatusManager:
     """Belongs to the event loop; start ``run`` in the daemon's task group."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, in_api: Callable[[core_v1.Pod], core_v1.Pod | None] = lambda pod: pod) -> None:
+        """``in_api`` is the object that shows a pod: itself, or the mirror of a static pod as long as there is one."""
         self._pods = client.resource(core_v1.Pod)
+        self._in_api = in_api
         self._entries: dict[str, _Entry] = {}
         self._queue = WorkQueue[str]("pod-status")
 
@@ -57,12 +59,14 @@ class StatusManager:
 
     def set(self, pod: core_v1.Pod, status: core_v1.PodStatus) -> None:
         """Have ``status`` written if it differs from what the API has."""
-        uid = meta.uid_of(pod)
+        uid, shown = meta.uid_of(pod), self._in_api(pod)
+        if shown is None:
+            return
         entry = self._entries.get(uid)
-        if entry is None:
-            entry = self._entries[uid] = _Entry(pod, pod.status, pod.status)
+        if entry is None or meta.uid_of(entry.pod) != meta.uid_of(shown):
+            entry = self._entries[uid] = _Entry(shown, shown.status, shown.status)
             entry.settled.set()
-        entry.pod = pod
+        entry.pod = shown
         if status != entry.wanted or self._is_overwritten(entry):
             entry.wanted = status
             entry.settled.clear()
@@ -100,7 +104,7 @@ class StatusManager:
             try:
                 patched = await self._pods.patch(
                     meta.name_of(entry.pod),
-                    {"metadata": {"uid": uid}, "status": patch},
+                    {"metadata": {"uid": meta.uid_of(entry.pod)}, "status": patch},
                     namespace=meta.namespace_of(entry.pod),
                     kind="strategic",
                     subresource="status",

@@ -12,10 +12,13 @@ TOLERATION_SECONDS: Final = 300
 
 
 class DefaultTolerationSeconds(Plugin):
-    """A pod stays five minutes on a node that is not ready or unreachable, unless it says otherwise."""
+    """A pod stays five minutes on a node that is not ready or unreachable, unless it says otherwise.
+
+    Updates are given the same: whoever applies a manifest again writes the whole list without these two.
+    """
 
     async def admit(self, attributes: Attributes, obj: Any | None, old: Any | None) -> None:
-        if attributes.verb != "create" or not isinstance(obj, Pod):
+        if attributes.subresource or not isinstance(obj, Pod):
             return
         tolerations = obj.spec.tolerations or []
         for key in (NOT_READY, UNREACHABLE):
@@ -39,7 +42,12 @@ class Priority(Plugin):
     """Every pod has a priority; it is 0 without one of the two built-in classes, and may push out those below it."""
 
     async def admit(self, attributes: Attributes, obj: Any | None, old: Any | None) -> None:
-        if attributes.verb != "create" or not isinstance(obj, Pod):
+        if attributes.subresource or not isinstance(obj, Pod):
+            return
+        if isinstance(old, Pod):  # a manifest that replaces a pod does not name what was filled in
+            if obj.spec.priority is None:
+                obj.spec.priority = old.spec.priority
+            obj.spec.preemption_policy = obj.spec.preemption_policy or old.spec.preemption_policy
             return
         if obj.spec.priority is None:
             obj.spec.priority = SYSTEM_PRIORITIES.get(obj.spec.priority_class_name or "", 0)

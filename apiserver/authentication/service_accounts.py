@@ -13,8 +13,6 @@ from apiserver.request import User
 
 _ALGORITHM: Final = "RS256"
 _CLAIM: Final = "kubernetes.io"
-SHORTEST_SECONDS: Final = 600
-LONGEST_SECONDS: Final = 2**32
 
 Living = Callable[[str, str, str], bool]
 """Whether the service account (namespace, name) still exists with this uid."""

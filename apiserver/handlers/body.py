@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 FIELD_VALIDATION: Final = ("Ignore", "Warn", "Strict")
 _THREAD_FROM: Final = 64 * 1024  # bytes of YAML above which the parser must not hold up the loop
+_SAME_AS: Final = {("policy/v1beta1", "Eviction"): "policy/v1"}
+"""What old clients, such as kubectl 1.20 when it drains, still send in a version that is not served any more."""
 _YAML_TYPES: Final = (YAML, "application/x-yaml", "text/yaml")
 
 
@@ -91,6 +93,7 @@ def check_kind(obj: KubeObject, api_version: str, kind: str) -> None:
 
     The types preset both, so a wrong one shows in the decoded object. Raises BadRequest.
     """
+    obj.api_version = _SAME_AS.get((obj.api_version or "", obj.kind or ""), obj.api_version)
     if obj.kind != kind or obj.api_version != api_version:
         if obj.api_version == api_version:
             raise errors.BadRequest(

@@ -1,1 +1,1 @@
-"""What is special to each resource (one module each), and the one path that every write takes (store)."""
+"""What is special to each resource (a package per API group), and the one path that every write takes (store)."""

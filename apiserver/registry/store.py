@@ -288,7 +288,9 @@ class Store(Generic[T]):
         resource = self.info.resource
         faults = list(metadata.validate(obj, namespaced=resource.namespaced, name_rule=self.info.strategy.name_rule))
         faults += strategy.validate(obj)
-        if old is not None:
+        if old is None:
+            faults += strategy.validate_create(obj)
+        else:
             faults += metadata.validate_update(obj, old)
             faults += strategy.validate_update(obj, old)
         if faults:

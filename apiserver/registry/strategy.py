@@ -45,6 +45,10 @@ class Strategy(Generic[T]):
         """Every fault of the object."""
         yield from ()
 
+    def validate_create(self, obj: T) -> Iterator[FieldError]:
+        """Every fault that only a new object can have."""
+        yield from ()
+
     def validate_update(self, obj: T, old: T) -> Iterator[FieldError]:
         """Every fault of the change; what holds for any object of the kind is ``validate``'s."""
         yield from ()

@@ -43,6 +43,9 @@ class OtherVersion(Strategy[Any]):
     def validate(self, obj: Any) -> Iterator[FieldError]:
         yield from self._main.validate(self._to(obj))
 
+    def validate_create(self, obj: Any) -> Iterator[FieldError]:
+        yield from self._main.validate_create(self._to(obj))
+
     def validate_update(self, obj: Any, old: Any) -> Iterator[FieldError]:
         yield from self._main.validate_update(self._to(obj), self._to(old))
 

@@ -10,7 +10,7 @@ from apimachinery.types.meta_v1 import LabelSelector, ObjectMeta
 from apimachinery.types.objects import KubeObject
 from apiserver.registry import columns, field_rules, names
 from apiserver.registry.columns import Column, wide
-from apiserver.registry.pod_validation import validate_spec
+from apiserver.registry.core.pod_validation import validate_spec
 from apiserver.registry.resource import Subresource, View
 from apiserver.registry.strategy import StatusStrategy, Strategy
 

@@ -27,6 +27,7 @@ class CommandTables:
     def __init__(self, prefix: str, declared: Sequence[Chain] = CHAINS) -> None:
         self._prefix = prefix
         self._declared = declared
+        self._read_back: set[str] = set()
 
     async def found(self) -> list[Rule]:
         """Every rule that stands in our chains now."""
@@ -65,8 +66,17 @@ class CommandTables:
                 failure = exc
                 await asyncio.sleep(0.02 * 2**attempt)
             else:
+                await self._look_once(table, make_plan)
                 return len(steps)
         raise failure
+
+    async def _look_once(self, table: str, make_plan: Callable[[FoundChains], Iterable[Step]]) -> None:
+        """After the first commit: does this host's command show rules as we understand them? Also, what is understood
+        once is known from then on, so that the next look is quick."""
+        if table not in self._read_back:
+            self._read_back.add(table)
+            if left := len(list(make_plan(await self._read(table)))):
+                log.warning("%s %s: %d steps seem to be left right after a commit", self._prefix, table, left)
 
     async def _read(self, table: str) -> FoundChains:
         return parse_save(await self._run(f"{self._prefix}-save", "-t", table))
@@ -75,13 +85,14 @@ class CommandTables:
         try:
             process = await asyncio.create_subprocess_exec(
                 *command,
-                stdin=asyncio.subprocess.PIPE,
+                # uvloop's communicate never ends when it has nothing to send.
+                stdin=asyncio.subprocess.PIPE if text else asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
             )
         except OSError as exc:
             raise TablesError(f"{command[0]}: {exc}") from exc
-        output, complaint = await process.communicate(text.encode())
+        output, complaint = await process.communicate(text.encode() or None)
         if process.returncode:
             raise TablesError(f"{' '.join(command)}: {complaint.decode(errors='replace').strip()}")
         return output.decode(errors="replace")

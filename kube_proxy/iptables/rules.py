@@ -213,3 +213,14 @@ def redirects(rules: Iterable[Rule]) -> dict[tuple[str, str], int]:
         for rule in rules
         if isinstance(rule.target, Redirect) and rule.protocol
     }
+
+
+def kernel_mode_stands(rules: Iterable[Rule]) -> bool:
+    """Whether rules that were found are kernel mode's."""
+    names = {chain.name for chain in KERNEL_CHAINS}
+    targets = (rule.target.chain for rule in rules if isinstance(rule.target, Jump))
+    return any(name in names or name.startswith(PREFIXES) for name in targets)
+
+
+def userspace_mode_stands(rules: Iterable[Rule]) -> bool:
+    return any(isinstance(rule.target, Redirect) for rule in rules)

@@ -37,7 +37,7 @@ from kube_proxy.iptables.plan import (
     plan,
     plan_cleanup,
 )
-from kube_proxy.iptables.rules import CHAINS, FILTER, NAT, Jump, Rule, RuleSet
+from kube_proxy.iptables.rules import CHAINS, FILTER, KERNEL_CHAINS, NAT, Jump, Rule, RuleSet
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,8 @@ def _found_rules() -> list[Rule]:
     found = []
     for name in (NAT, FILTER):
         chains = _read(_table(name), name)
-        found += [there.rule for chain in CHAINS for there in chains.get(chain.name, ()) if there.rule]
+        ours = (*CHAINS, *KERNEL_CHAINS)
+        found += [there.rule for chain in ours for there in chains.get(chain.name, ()) if there.rule]
     return found
 
 
@@ -134,7 +135,7 @@ def _table(name: str) -> Any:
 
 
 def _read(table: Any, name: str) -> FoundChains:
-    relevant = [*entrances(name), *(chain.name for chain in CHAINS if chain.table == name)]
+    relevant = [*entrances(name), *(chain.name for chain in (*CHAINS, *KERNEL_CHAINS) if chain.table == name)]
     return {chain: list(_read_chain(table, chain)) for chain in relevant if table.is_chain(chain)}
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from apimachinery.fields import FieldError
 from apimachinery.types.apps_v1 import Deployment, DeploymentStatus, DeploymentStrategy, RollingUpdateDeployment
 from apiserver.registry import columns, field_rules, workloads
+from apiserver.registry.core.pod_defaults import default_spec
 from apiserver.registry.field_rules import at_most_all, is_zero, not_negative, number_or_percent
-from apiserver.registry.pod_defaults import default_spec
 from apiserver.registry.resource import ResourceInfo
 from apiserver.registry.strategy import Strategy
 from apiserver.registry.workloads import HISTORY_LIMIT, SPEC

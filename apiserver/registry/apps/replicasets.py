@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from apimachinery.fields import FieldError
 from apimachinery.types.apps_v1 import ReplicaSet, ReplicaSetStatus
 from apiserver.registry import columns, field_rules, workloads
+from apiserver.registry.core.pod_defaults import default_spec
 from apiserver.registry.field_rules import not_negative
-from apiserver.registry.pod_defaults import default_spec
 from apiserver.registry.resource import ResourceInfo
 from apiserver.registry.strategy import Strategy
 from apiserver.registry.workloads import SPEC

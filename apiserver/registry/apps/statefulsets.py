@@ -15,8 +15,8 @@ from apimachinery.types.apps_v1 import (
 from apimachinery.types.core_v1 import PodTemplateSpec, Volume
 from apiserver.registry import columns, field_rules, names, workloads
 from apiserver.registry.core.persistentvolumeclaims import default_claim
+from apiserver.registry.core.pod_defaults import default_spec
 from apiserver.registry.field_rules import not_negative
-from apiserver.registry.pod_defaults import default_spec
 from apiserver.registry.resource import ResourceInfo
 from apiserver.registry.strategy import Strategy
 from apiserver.registry.workloads import HISTORY_LIMIT, SPEC

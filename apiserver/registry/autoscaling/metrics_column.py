@@ -37,7 +37,10 @@ def _named(source: str) -> Callable[[MetricSpec, Any], str]:
     """A metric that has a name, of all pods together or of each."""
 
     def text(metric: MetricSpec, status: Any) -> str:
-        target, current = getattr(metric, source).target, _current(status, source)
+        wanted, current = getattr(metric, source), _current(status, source)
+        if wanted is None:
+            return _UNKNOWN
+        target = wanted.target
         if target.average_value is not None:
             mark = "" if source == "pods" else " (avg)"
             return f"{_value(current, 'average_value')}/{target.average_value}{mark}"
@@ -49,6 +52,8 @@ def _named(source: str) -> Callable[[MetricSpec, Any], str]:
 def _resource(source: str) -> Callable[[MetricSpec, Any], str]:
     def text(metric: MetricSpec, status: Any) -> str:
         wanted, current = getattr(metric, source), _current(status, source)
+        if wanted is None:
+            return _UNKNOWN
         if wanted.target.average_value is not None:
             return f"{wanted.name}: {_value(current, 'average_value')}/{wanted.target.average_value}"
         used = _value(current, "average_utilization")

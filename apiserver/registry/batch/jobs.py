@@ -9,8 +9,8 @@ from apimachinery.types.batch_v1 import Job, JobSpec, JobStatus, PodFailurePolic
 from apimachinery.types.core_v1 import PodTemplateSpec
 from apimachinery.types.meta_v1 import LabelSelector
 from apiserver.registry import columns, field_rules, names, workloads
+from apiserver.registry.core.pod_defaults import default_spec
 from apiserver.registry.field_rules import not_negative
-from apiserver.registry.pod_defaults import default_spec
 from apiserver.registry.resource import ResourceInfo, Subresource
 from apiserver.registry.strategy import Strategy
 from apiserver.registry.workloads import SPEC, STATUS_VERBS

@@ -7,7 +7,7 @@ from apimachinery.meta import Key
 from apimachinery.types.core_v1 import Binding
 from apimachinery.types.meta_v1 import Status
 from apiserver.registry import columns
-from apiserver.registry.pods import PODS
+from apiserver.registry.core.pods import PODS
 from apiserver.registry.resource import ResourceInfo
 from apiserver.registry.store import Store
 from apiserver.registry.strategy import PostedStrategy, Strategy

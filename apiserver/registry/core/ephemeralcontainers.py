@@ -7,8 +7,8 @@ from apimachinery import codec
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import EphemeralContainer, Pod, PodSpec
 from apiserver.registry import names
-from apiserver.registry.pod_validation import PULL_POLICIES, one_of
-from apiserver.registry.pods import PodStrategy
+from apiserver.registry.core.pod_validation import PULL_POLICIES, one_of
+from apiserver.registry.core.pods import PodStrategy
 from apiserver.registry.resource import Subresource
 from apiserver.registry.workloads import STATUS_VERBS
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 from apimachinery.fields import FieldError, Path
 from apimachinery.types import core_v1, events_v1
 from apiserver.registry import field_rules
-from apiserver.registry.events import EVENTS
+from apiserver.registry.core.events import EVENTS
 from apiserver.registry.versions import OtherVersion, other_version
 
 _RENAMED: Final = (  # in events.k8s.io, in core

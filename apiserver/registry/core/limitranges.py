@@ -8,9 +8,9 @@ from apimachinery.fields import FieldError, Path
 from apimachinery.types.base import Quantity
 from apimachinery.types.core_v1 import LimitRange, LimitRangeItem
 from apiserver.registry.core.quotas_validation import resource_name
+from apiserver.registry.core.resources_validation import canonical, validate_quantity
 from apiserver.registry.default_columns import DEFAULT_COLUMNS
 from apiserver.registry.resource import ResourceInfo
-from apiserver.registry.resources_validation import canonical, validate_quantity
 from apiserver.registry.strategy import Strategy
 
 _AMOUNTS: Final = ("default", "default_request", "max", "min", "max_limit_request_ratio")

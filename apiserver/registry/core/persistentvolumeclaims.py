@@ -16,9 +16,9 @@ from apimachinery.types.core_v1 import (
 from apiserver.registry import columns, field_rules, names
 from apiserver.registry.columns import Column, wide
 from apiserver.registry.core.persistentvolumes import VOLUME_MODES, access_modes
+from apiserver.registry.core.resources_validation import canonical, validate_quantity
 from apiserver.registry.core.volume_columns import access_text, class_name
 from apiserver.registry.resource import ResourceInfo, Subresource
-from apiserver.registry.resources_validation import canonical, validate_quantity
 from apiserver.registry.strategy import StatusStrategy, Strategy
 from apiserver.registry.workloads import STATUS_VERBS
 

@@ -7,9 +7,9 @@ from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import PersistentVolume, PersistentVolumeSpec, PersistentVolumeStatus
 from apiserver.registry import columns, field_rules
 from apiserver.registry.columns import Column, wide
+from apiserver.registry.core.resources_validation import canonical, validate_quantity
 from apiserver.registry.core.volume_columns import ACCESS_MODES, access_text, class_name
 from apiserver.registry.resource import ResourceInfo, Subresource
-from apiserver.registry.resources_validation import canonical, validate_quantity
 from apiserver.registry.strategy import StatusStrategy, Strategy
 from apiserver.registry.workloads import STATUS_VERBS
 

@@ -6,7 +6,7 @@ from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import PodTemplate
 from apiserver.registry import columns
 from apiserver.registry.columns import Column, labels_text
-from apiserver.registry.pod_defaults import default_spec
+from apiserver.registry.core.pod_defaults import default_spec
 from apiserver.registry.resource import ResourceInfo
 from apiserver.registry.strategy import Strategy
 from apiserver.registry.workloads import validate_template

@@ -3,15 +3,14 @@
 from collections.abc import Iterator
 from typing import Final
 
-from apimachinery import quantity
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.base import Quantity
 from apimachinery.types.core_v1 import ResourceQuota, ResourceQuotaSpec, ResourceQuotaStatus
 from apiserver.registry import columns, field_rules
 from apiserver.registry.columns import Column
 from apiserver.registry.core.quotas_validation import resource_name
+from apiserver.registry.core.resources_validation import canonical, validate_quantity
 from apiserver.registry.resource import ResourceInfo, Subresource
-from apiserver.registry.resources_validation import canonical, validate_quantity
 from apiserver.registry.strategy import StatusStrategy, Strategy
 from apiserver.registry.workloads import STATUS_VERBS
 
@@ -81,7 +80,7 @@ def _used(quota: ResourceQuota, *, limits: bool) -> str:
     """``cpu: 1/2, pods: 3/10``: what is used of what there is."""
     hard, used = quota.status.hard or {}, quota.status.used or {}
     names = sorted(name for name in hard if name.startswith("limits.") == limits)
-    return ", ".join(f"{name}: {quantity.canonical(used.get(name, 0))}/{hard[name]}" for name in names)
+    return ", ".join(f"{name}: {used.get(name, 0)}/{hard[name]}" for name in names)
 
 
 _KIND = ResourceQuotaKind()

@@ -8,7 +8,7 @@ from apimachinery.fields import FieldError, Path
 from apimachinery.types.discovery_v1 import Endpoint, EndpointPort, EndpointSlice
 from apiserver.registry import columns, field_rules, names
 from apiserver.registry.columns import Column
-from apiserver.registry.pod_validation import PROTOCOLS, port_number
+from apiserver.registry.core.pod_validation import PROTOCOLS, port_number
 from apiserver.registry.resource import ResourceInfo
 from apiserver.registry.strategy import Strategy
 

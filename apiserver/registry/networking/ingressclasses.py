@@ -28,9 +28,7 @@ class IngressClassKind(Strategy[IngressClass]):
         elif len(controller) > _LONGEST:
             yield (SPEC / "controller").too_long(_LONGEST)
         elif "/" not in controller:
-            yield (SPEC / "controller").invalid(
-                controller, "must be a domain-prefixed path (such as \"acme.io/foo\")"
-            )
+            yield (SPEC / "controller").invalid(controller, 'must be a domain-prefixed path (such as "acme.io/foo")')
         if parameters is None:
             return
         path = SPEC / "parameters"

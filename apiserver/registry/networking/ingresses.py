@@ -14,8 +14,8 @@ from apimachinery.types.networking_v1 import (
 )
 from apiserver.registry import columns, names
 from apiserver.registry.columns import Column
+from apiserver.registry.core.pod_validation import port_number
 from apiserver.registry.field_rules import required
-from apiserver.registry.pod_validation import port_number
 from apiserver.registry.resource import ResourceInfo, Subresource
 from apiserver.registry.strategy import StatusStrategy, Strategy
 from apiserver.registry.workloads import SPEC, STATUS_VERBS
@@ -49,8 +49,13 @@ class IngressKind(Strategy[Ingress]):
         if spec.ingress_class_name is not None:
             yield from names.check(SPEC / "ingressClassName", spec.ingress_class_name, names.dns_subdomain)
             if _CLASS_ANNOTATION in (obj.metadata.annotations or {}):
-                yield Path("metadata", "annotations").key(_CLASS_ANNOTATION).invalid(
-                    (obj.metadata.annotations or {})[_CLASS_ANNOTATION], "can not be set when the class field is also set"
+                yield (
+                    Path("metadata", "annotations")
+                    .key(_CLASS_ANNOTATION)
+                    .invalid(
+                        (obj.metadata.annotations or {})[_CLASS_ANNOTATION],
+                        "can not be set when the class field is also set",
+                    )
                 )
 
 

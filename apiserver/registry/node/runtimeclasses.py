@@ -6,8 +6,8 @@ from apimachinery.fields import FieldError, Path
 from apimachinery.types.node_v1 import RuntimeClass
 from apiserver.registry import columns, field_rules, names
 from apiserver.registry.columns import Column
+from apiserver.registry.core.resources_validation import canonical, validate_amounts
 from apiserver.registry.resource import ResourceInfo
-from apiserver.registry.resources_validation import canonical, validate_amounts
 from apiserver.registry.strategy import Strategy
 
 
@@ -15,8 +15,6 @@ class RuntimeClassKind(Strategy[RuntimeClass]):
     def default(self, obj: RuntimeClass) -> None:
         if obj.overhead is not None:
             canonical(obj.overhead.pod_fixed)
-        for toleration in (obj.scheduling.tolerations if obj.scheduling else None) or ():
-            toleration.operator = toleration.operator or "Equal"
 
     def validate(self, obj: RuntimeClass) -> Iterator[FieldError]:
         yield from names.check(Path("handler"), obj.handler, names.dns_label)

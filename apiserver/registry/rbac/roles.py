@@ -45,7 +45,10 @@ class ClusterRoleKind(Strategy[ClusterRole]):
     def validate(self, obj: ClusterRole) -> Iterator[FieldError]:
         yield from _rules(obj.rules or (), namespaced=False)
         if obj.aggregation_rule is not None:
-            path, selectors = Path("aggregationRule", "clusterRoleSelectors"), obj.aggregation_rule.cluster_role_selectors
+            path, selectors = (
+                Path("aggregationRule", "clusterRoleSelectors"),
+                obj.aggregation_rule.cluster_role_selectors,
+            )
             if not selectors:
                 yield path.required("at least one clusterRoleSelector required if aggregationRule is non-nil")
             for i, selector in enumerate(selectors or ()):

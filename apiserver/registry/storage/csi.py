@@ -8,8 +8,8 @@ from apimachinery.types.base import Quantity
 from apimachinery.types.storage_v1 import CSIDriver, CSINode, CSIStorageCapacity
 from apiserver.registry import columns, field_rules, names
 from apiserver.registry.columns import Column
+from apiserver.registry.core.resources_validation import validate_quantity
 from apiserver.registry.resource import ResourceInfo
-from apiserver.registry.resources_validation import validate_quantity
 from apiserver.registry.strategy import Strategy
 from apiserver.registry.workloads import SPEC
 

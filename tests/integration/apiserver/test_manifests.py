@@ -3,6 +3,7 @@
 import base64
 import shutil
 import subprocess
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,16 @@ import httpx
 import pytest
 import yaml
 
-from apimachinery import quantity, yaml_loader
+from apimachinery import quantity, scheme, yaml_loader
 from tests.integration.apiserver.objects import name_of, ok
 from tests.integration.apiserver_process import ApiserverProcess
 
 FOLDER = Path(__file__).parents[2] / "manifests"
 FILES = sorted(FOLDER.rglob("*.yaml"))
-_PLURALS = {"Endpoints": "endpoints"}
+
+
+def label(file: Path) -> str:
+    return str(file.relative_to(FOLDER).with_suffix(""))
 
 
 def documents(text: str) -> list[dict[str, Any]]:
@@ -36,7 +40,7 @@ def lost(sent: Any, shown: Any, path: str = "") -> list[str]:
         if not isinstance(shown, list) or len(shown) < len(sent):
             return [path]
         return [place for i, one in enumerate(sent) for place in lost(one, shown[i], f"{path}[{i}]")]
-    if ".limits." in path or ".requests." in path or path.endswith((".sizeLimit", ".divisor")):
+    if any(one in path for one in (".limits.", ".requests.", ".hard.")) or path.endswith((".sizeLimit", ".divisor")):
         return [] if shown is not None and quantity.parse(shown) == quantity.parse(sent) else [path]
     if sent == "" and shown is None:
         return []
@@ -68,37 +72,73 @@ def test_a_difference_is_seen() -> None:
     assert quantity.parse("500m") == Decimal("0.5")
 
 
+class Homes:
+    """The namespaces that documents name; what a test put there is gone when it ends, as others use them too."""
+
+    def __init__(self, api: httpx.AsyncClient, own: str) -> None:
+        self._api, self._own = api, own
+        self._elsewhere: list[str] = []
+
+    async def make(self, sent: list[dict[str, Any]]) -> bool:
+        """Whether a document lives outside the test's own namespace."""
+        named = {one["metadata"]["namespace"] for one in sent if "namespace" in one["metadata"]}
+        for name in sorted(named):
+            reply = await self._api.post("/api/v1/namespaces", json={"metadata": {"name": name}})
+            assert reply.status_code in (201, 409), reply.text
+        self._elsewhere += [place(one, "default") for one in sent] if named else []
+        return bool(named)
+
+    def place(self, document: dict[str, Any]) -> str:
+        return place(document, self._own)
+
+    async def empty(self) -> None:
+        for path in self._elsewhere:
+            reply = await self._api.delete(path, params={"gracePeriodSeconds": "0"})
+            assert reply.status_code in (200, 202, 404), reply.text
+
+
+@pytest.fixture
+async def homes(api: httpx.AsyncClient, ns: str) -> AsyncIterator[Homes]:
+    made = Homes(api, name_of(ns))
+    yield made
+    await made.empty()
+
+
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", FILES, ids=label)
 async def test_a_manifest_is_accepted_and_kept(
-    shared: ApiserverProcess, api: httpx.AsyncClient, ns: str, file: Path
+    shared: ApiserverProcess, api: httpx.AsyncClient, ns: str, homes: Homes, file: Path
 ) -> None:
     text = read(file, ns)
+    sent = documents(text)
+    # kubectl refuses documents that name another namespace than its flag does
+    where = [] if await homes.make(sent) else ["-n", name_of(ns)]
 
     def apply() -> list[str]:
         done = subprocess.run(
-            ["kubectl", "-n", name_of(ns), "apply", "-f", "-"],
+            ["kubectl", *where, "apply", "-f", "-"],
             env=shared.environment(), input=text, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return done.stdout.splitlines()
 
-    sent = documents(text)
     first = apply()
     assert [line.rpartition(" ")[2] for line in first] == ["created"] * len(sent)
     for document in sent:
-        shown = ok(await api.get(place(document, ns)))
+        shown = ok(await api.get(homes.place(document)))
         assert lost(as_stored(document), shown) == []
-    versions = [ok(await api.get(place(one, ns)))["metadata"]["resourceVersion"] for one in sent]
+    versions = [ok(await api.get(homes.place(one)))["metadata"]["resourceVersion"] for one in sent]
     # kubectl sends what it takes for a change (0.5 is stored as 500m); the server sees that it is none
     assert {line.rpartition(" ")[2] for line in apply()} <= {"unchanged", "configured"}
-    assert [ok(await api.get(place(one, ns)))["metadata"]["resourceVersion"] for one in sent] == versions
+    assert [ok(await api.get(homes.place(one)))["metadata"]["resourceVersion"] for one in sent] == versions
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-async def test_a_manifest_can_be_posted_as_yaml(api: httpx.AsyncClient, ns: str, file: Path) -> None:
-    for document in documents(read(file, ns)):
-        collection = place(document, ns).rpartition("/")[0]
+@pytest.mark.parametrize("file", FILES, ids=label)
+async def test_a_manifest_can_be_posted_as_yaml(api: httpx.AsyncClient, ns: str, homes: Homes, file: Path) -> None:
+    sent = documents(read(file, ns))
+    await homes.make(sent)
+    for document in sent:
+        collection = homes.place(document).rpartition("/")[0]
         if document["kind"] == "Service":  # the port that it names is held by the one that was applied
             for port in document["spec"].get("ports", ()):
                 port.pop("nodePort", None)
@@ -112,9 +152,7 @@ async def test_a_manifest_can_be_posted_as_yaml(api: httpx.AsyncClient, ns: str,
 
 
 def place(document: dict[str, Any], ns: str) -> str:
-    kind, name = document["kind"], document["metadata"]["name"]
-    plural = _PLURALS.get(kind, f"{kind.lower()}s")
-    if kind in ("Namespace", "Node"):
-        return f"/api/v1/{plural}/{name}"
-    root = ns.replace("/api/v1", "/apis/coordination.k8s.io/v1") if kind == "Lease" else ns
-    return f"{root}/{plural}/{name}"
+    """Where an object is served; in ``ns`` unless it names a namespace."""
+    cls = scheme.type_of(document["apiVersion"], document["kind"])
+    assert cls is not None, document["kind"]
+    return scheme.resource_of(cls).path(document["metadata"].get("namespace", ns), document["metadata"]["name"])

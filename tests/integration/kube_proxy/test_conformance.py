@@ -258,3 +258,16 @@ async def test_kernel_mode_moves_udp_clients_with_a_fixed_port(lab: Lab, backend
                 proxy.endpoints.put(ready())
                 await proxy.settled()
                 assert not await answered()
+
+
+@pytest.mark.parametrize(("first", "second"), [("userspace", "iptables"), ("iptables", "userspace")])
+async def test_what_the_other_mode_left_is_told_and_left(
+    lab: Lab, backends: list[Backend], caplog: pytest.LogCaptureFixture, first: str, second: str
+) -> None:
+    arguments = ([web()], [ready(backends[0].endpoint)])
+    async with running_proxy(*arguments, mode=first):
+        assert "stand here too" not in caplog.text
+    left = {line for line in iptables_save().splitlines() if line.startswith("-A")}
+    async with running_proxy(*arguments, mode=second):
+        assert "stand here too" in caplog.text
+        assert left <= {line for line in iptables_save().splitlines() if line.startswith("-A")}

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -34,6 +35,14 @@ class ProxyProcess:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "kube_proxy", *self._arguments], stdout=log, stderr=log
             )
+
+    def memory(self) -> int:
+        """Resident bytes of the daemon and its workers."""
+        assert self._process
+        pid = self._process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        pages = [int(Path(f"/proc/{each}/statm").read_text().split()[1]) for each in (pid, *children)]
+        return sum(pages) * resource.getpagesize()
 
     def end(self, number: int = signal.SIGKILL) -> int:
         process, self._process = self._process, None
@@ -254,3 +263,32 @@ async def test_slices_come_before_endpoints_and_tell_of_endpoints_on_their_way_o
     await served_by(b"c")
     await api.delete("web-c", namespace="default")
     await served_by(b"a")
+
+
+async def test_a_thousand_services_take_less_than_150_megabytes(
+    lab: Lab, client: Client, kube_proxy: ProxyProcess
+) -> None:
+    """Of the daemon and its workers together; a change is live within a second, and so it is after a restart."""
+    names = iter(range(1000))
+
+    async def create() -> None:
+        for n in names:
+            network = f"100.65.{n // 50}.{n % 50 * 5}"
+            ready = endpoints(*((f"{network[: network.rindex('.')]}.{n % 50 * 5 + i + 1}", 80) for i in range(5)))
+            ready.metadata.name = f"s{n}"
+            await client.resource(core_v1.Service).create(service(f"s{n}", f"10.0.{4 + n // 250}.{n % 250}"))
+            await client.resource(core_v1.Endpoints).create(ready)
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(8):
+            tasks.create_task(create())
+    await eventually(lambda: len(redirects()) > 1000, timeout=60)
+    used = kube_proxy.memory()
+    print(f"{used / 1e6:.0f} MB")
+    assert used < 150_000_000
+    kube_proxy.end()
+    started = time.monotonic()
+    kube_proxy.start()
+    await eventually(lambda: answer(lab))
+    print(f"back after {time.monotonic() - started:.1f} s")
+    assert time.monotonic() - started < 10

@@ -63,6 +63,20 @@ class Pods:
         await self.create(name, *containers, **spec)
         return await self.until(name, is_ready)
 
+    async def appears(self, name: str, other_than: str = "") -> core_v1.Pod:
+        """A pod of that name, made by somebody else; of another UID."""
+
+        async def there() -> core_v1.Pod | None:
+            try:
+                found = await self.get(name)
+            except (errors.NotFound, errors.ServiceUnavailable):
+                return None
+            return found if meta.uid_of(found) != other_than else None
+
+        found = await eventually(there, 20)
+        assert found is not None
+        return found
+
     async def until_gone(self, name: str, timeout: float = 15.0) -> None:
         async def gone() -> bool:
             try:

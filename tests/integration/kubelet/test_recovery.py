@@ -29,14 +29,14 @@ def pods(client: Client, namespace: str, node: core_v1.Node) -> Pods:
     return Pods(client, namespace)
 
 
-def engine_has(name: str, state: str) -> Point:
-    """The engine shows a container of that name in that state."""
+def engine_has(name: str, *states: str) -> Point:
+    """The engine shows a container of that name in one of the states; ``gone`` is to have none (any more)."""
 
     def seen(cluster: Cluster, uid: str) -> bool:
         labels = [f"io.kubernetes.pod.uid={uid}", f"io.kubernetes.container.name={name}"]
         with cluster.docker() as engine:
             found = engine.containers(all=True, filters={"label": labels})
-        return not found if state == "gone" else any(one["State"] == state for one in found)
+        return any(one["State"] in states for one in found) if found else "gone" in states
 
     return seen
 
@@ -49,22 +49,22 @@ STARTS: dict[str, Point] = {
     "bound": lambda cluster, uid: True,
     "directory": directory(True),
     "volume": directory(True, "volumes"),
-    "sandbox created": engine_has("POD", "created"),
-    "sandbox running": engine_has("POD", "running"),
-    "init created": engine_has("init", "created"),
-    "init running": engine_has("init", "running"),
-    "init ended": engine_has("init", "exited"),
-    "main created": engine_has("main", "created"),
-    "main running": engine_has("main", "running"),
-    "second running": engine_has("second", "running"),
+    "sandbox-created": engine_has("POD", "created"),
+    "sandbox-running": engine_has("POD", "running"),
+    "init-created": engine_has("init", "created"),
+    "init-running": engine_has("init", "running"),
+    "init-ended": engine_has("init", "exited"),
+    "main-created": engine_has("main", "created"),
+    "main-running": engine_has("main", "running"),
+    "second-running": engine_has("second", "running"),
 }
 ENDS: dict[str, Point] = {
     "deleted": lambda cluster, uid: True,
-    "main stopped": engine_has("main", "exited"),
-    "second stopped": engine_has("second", "exited"),
-    "main removed": engine_has("main", "gone"),
-    "sandbox removed": engine_has("POD", "gone"),
-    "directory removed": directory(False),
+    "main-stopped": engine_has("main", "exited", "gone"),
+    "second-stopped": engine_has("second", "exited", "gone"),
+    "main-removed": engine_has("main", "gone"),
+    "sandbox-removed": engine_has("POD", "gone"),
+    "directory-removed": directory(False),
 }
 
 

@@ -4,7 +4,8 @@ import pytest
 
 from apimachinery.types import core_v1 as v1
 from apimachinery.types.meta_v1 import ObjectMeta
-from apiserver.registry import columns, metadata, names, pod_columns
+from apiserver.registry import columns, metadata, names
+from apiserver.registry.core import pod_columns
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 

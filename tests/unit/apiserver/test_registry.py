@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from apimachinery import errors
 from apimachinery.types import core_v1 as v1
 from apimachinery.types.meta_v1 import ObjectMeta
-from apiserver.registry.allocators import IPS, NODE_PORTS, ServiceAllocator, held_by, keep_node_ports
 from apiserver.registry.builtin import builtin
-from apiserver.registry.pod_defaults import default_pod
-from apiserver.registry.pods import PodStrategy
-from apiserver.registry.quality import qos_class
+from apiserver.registry.core.allocators import IPS, NODE_PORTS, ServiceAllocator, held_by, keep_node_ports
+from apiserver.registry.core.pod_defaults import default_pod
+from apiserver.registry.core.pods import PodStrategy
+from apiserver.registry.core.quality import qos_class
 
 RANGE = ipaddress.IPv4Network("10.0.0.0/28")
 PORTS = range(30000, 30008)

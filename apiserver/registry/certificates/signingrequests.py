@@ -1,0 +1,170 @@
+"""Certificate signing requests: somebody asks for a certificate, somebody approves, a signer signs.
+
+Who asks is the server's to say, not the client's: ``apiserver.admission.certificates`` writes it into the spec.
+"""
+
+import base64
+import binascii
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from cryptography import x509
+
+from apimachinery import meta
+from apimachinery.fields import FieldError, Path
+from apimachinery.types.certificates_v1 import (
+    CertificateSigningRequest,
+    CertificateSigningRequestCondition,
+    CertificateSigningRequestStatus,
+)
+from apiserver.registry import columns, field_rules, names
+from apiserver.registry.columns import Column
+from apiserver.registry.names import NameRule
+from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.strategy import Strategy
+from apiserver.registry.workloads import SPEC, STATUS_VERBS
+
+USAGES: Final = (
+    "any", "cert sign", "client auth", "code signing", "content commitment", "crl sign", "data encipherment",
+    "decipher only", "digital signature", "email protection", "encipher only", "ipsec end system", "ipsec tunnel",
+    "ipsec user", "key agreement", "key encipherment", "microsoft sgc", "netscape sgc", "ocsp signing", "s/mime",
+    "server auth", "signing", "timestamping",
+)  # fmt: skip
+_DECISIONS: Final = ("Approved", "Denied")
+_SHORTEST: Final = 600
+_CONDITIONS: Final = Path("status", "conditions")
+
+
+class SigningRequestKind(Strategy[CertificateSigningRequest]):
+    name_rule: NameRule = staticmethod(names.path_segment)
+
+    def prepare_for_create(self, obj: CertificateSigningRequest) -> None:
+        obj.status = CertificateSigningRequestStatus()
+
+    def prepare_for_update(self, obj: CertificateSigningRequest, old: CertificateSigningRequest) -> None:
+        obj.spec, obj.status = old.spec, old.status
+
+    def validate(self, obj: CertificateSigningRequest) -> Iterator[FieldError]:
+        spec = obj.spec
+        if (wrong := _not_a_request(spec.request)) is not None:
+            yield (SPEC / "request").invalid(spec.request, wrong)
+        if not spec.usages:
+            yield (SPEC / "usages").required()
+        seen: set[str] = set()
+        for i, usage in enumerate(spec.usages or ()):
+            if usage not in USAGES:
+                yield (SPEC / "usages")[i].not_supported(usage, USAGES)
+            elif usage in seen:
+                yield (SPEC / "usages")[i].duplicate(usage)
+            seen.add(usage)
+        yield from _signer(SPEC / "signerName", spec.signer_name)
+        if spec.expiration_seconds is not None and spec.expiration_seconds < _SHORTEST:
+            yield (SPEC / "expirationSeconds").invalid(
+                spec.expiration_seconds, "may not specify a duration less than 600 seconds (10 minutes)"
+            )
+
+
+def _not_a_request(text: str) -> str | None:
+    try:
+        x509.load_pem_x509_csr(base64.b64decode(text, validate=True))
+    except (binascii.Error, ValueError):
+        return "PEM block type must be CERTIFICATE REQUEST"
+    return None
+
+
+def _signer(path: Path, name: str) -> Iterator[FieldError]:
+    """``example.com/signer``."""
+    if not name:
+        yield path.required()
+        return
+    domain, slash, rest = name.partition("/")
+    if not slash or "/" in rest:
+        yield path.invalid(name, "must be a fully qualified domain and path of the form 'example.com/signer-name'")
+        return
+    yield from names.check(path, domain, names.dns_subdomain)
+    if "." not in domain:
+        yield path.invalid(domain, "should be a domain with at least two segments separated by dots")
+    yield from names.check(path, rest, names.dns_subdomain)
+
+
+class DecisionStrategy(Strategy[CertificateSigningRequest]):
+    """``/approval`` and ``/status``: both write conditions, the one decisions, the other all but decisions."""
+
+    def __init__(self, *, decides: bool) -> None:
+        self._decides = decides
+
+    def prepare_for_update(self, obj: CertificateSigningRequest, old: CertificateSigningRequest) -> None:
+        obj.spec = old.spec
+        obj.metadata.owner_references = old.metadata.owner_references
+        if self._decides:
+            obj.status.certificate = old.status.certificate
+        for condition in obj.status.conditions or ():
+            condition.status = condition.status or "True"
+            condition.last_update_time = condition.last_update_time or meta.now()
+            condition.last_transition_time = condition.last_transition_time or meta.now()
+
+    def validate_update(self, obj: CertificateSigningRequest, old: CertificateSigningRequest) -> Iterator[FieldError]:
+        after, before = obj.status.conditions or [], old.status.conditions or []
+        yield from _conditions(after)
+        removed = [one for one in before if one.type in _DECISIONS and one.type not in {new.type for new in after}]
+        for one in removed:
+            yield _CONDITIONS.forbidden(f"updates may not remove a condition of type {one.type!r}")
+        if not self._decides and _decisions(after) - _decisions(before):
+            yield _CONDITIONS.forbidden("updates may not add a condition of type 'Approved' or 'Denied' here")
+        if not self._decides and old.status.certificate:
+            yield from field_rules.immutable(Path("status"), obj.status, old.status, "certificate")
+
+
+def _decisions(conditions: Sequence[CertificateSigningRequestCondition]) -> set[str]:
+    return {one.type for one in conditions if one.type in _DECISIONS}
+
+
+def _conditions(conditions: Sequence[CertificateSigningRequestCondition]) -> Iterator[FieldError]:
+    seen: set[str] = set()
+    for i, one in enumerate(conditions):
+        path = _CONDITIONS[i]
+        if not one.type:
+            yield (path / "type").required()
+        elif one.type in seen:
+            yield (path / "type").duplicate(one.type)
+        seen.add(one.type)
+        if one.type in (*_DECISIONS, "Failed"):
+            yield from field_rules.required(path / "status", one.status, ("True",))
+    if set(_DECISIONS) <= seen:
+        yield _CONDITIONS.invalid(sorted(seen), "Approved and Denied conditions are mutually exclusive")
+
+
+def _condition(obj: CertificateSigningRequest) -> str:
+    types = {one.type for one in obj.status.conditions or ()}
+    words = [next((word for word in ("Denied", "Approved") if word in types), "Pending")]
+    if "Failed" in types:
+        words.append("Failed")
+    if obj.status.certificate:
+        words.append("Issued")
+    return ",".join(words)
+
+
+def _duration(obj: CertificateSigningRequest) -> str:
+    seconds = obj.spec.expiration_seconds
+    return "<none>" if seconds is None else columns.duration(seconds)
+
+
+CERTIFICATE_SIGNING_REQUESTS = ResourceInfo(
+    CertificateSigningRequest,
+    SigningRequestKind(),
+    singular="certificatesigningrequest",
+    short_names=("csr",),
+    columns=(
+        columns.name(),
+        columns.age(),
+        Column("SignerName", lambda obj: obj.spec.signer_name or "<none>"),
+        Column("Requestor", lambda obj: obj.spec.username or ""),
+        Column("RequestedDuration", _duration),
+        Column("Condition", _condition),
+    ),
+    fields={"spec.signerName": lambda obj: obj.spec.signer_name},
+    subresources={
+        "approval": Subresource(STATUS_VERBS, strategy=DecisionStrategy(decides=True)),
+        "status": Subresource(STATUS_VERBS, strategy=DecisionStrategy(decides=False)),
+    },
+)

@@ -1,0 +1,82 @@
+"""Endpoints: the addresses behind a service."""
+
+import ipaddress
+from collections.abc import Iterator
+from typing import Final
+
+from apimachinery.fields import FieldError, Path
+from apimachinery.types.core_v1 import EndpointAddress, EndpointPort, Endpoints
+from apiserver.registry import columns, names
+from apiserver.registry.core.pod_settings_validation import address as valid_address
+from apiserver.registry.core.pod_validation import PROTOCOLS, one_of, port_number
+from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.strategy import Strategy
+
+_SHOWN: Final = 3
+
+
+class EndpointsStrategy(Strategy[Endpoints]):
+    def default(self, obj: Endpoints) -> None:
+        for subset in obj.subsets or ():
+            for port in subset.ports or ():
+                port.protocol = port.protocol or "TCP"
+
+    def validate(self, obj: Endpoints) -> Iterator[FieldError]:
+        for i, subset in enumerate(obj.subsets or ()):
+            path = Path("subsets")[i]
+            if not subset.addresses and not subset.not_ready_addresses:
+                yield path.required("must specify `addresses` or `notReadyAddresses`")
+            for field, addresses in (
+                ("addresses", subset.addresses),
+                ("notReadyAddresses", subset.not_ready_addresses),
+            ):
+                for j, address in enumerate(addresses or ()):
+                    yield from _address((path / field)[j], address)
+            for j, port in enumerate(subset.ports or ()):
+                yield from _port((path / "ports")[j], port, needs_name=len(subset.ports or ()) > 1)
+
+
+def _address(path: Path, address: EndpointAddress) -> Iterator[FieldError]:
+    faults = list(valid_address(path / "ip", address.ip))
+    yield from faults
+    if faults:
+        return
+    ip = ipaddress.ip_address(address.ip)
+    for forbidden, what in (
+        (ip.is_unspecified, "may not be unspecified (0.0.0.0 or ::)"),
+        (ip.is_loopback, "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
+        (ip.is_link_local, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
+        (ip.is_multicast, "may not be in the multicast range (224.0.0.0/4, ff00::/8)"),
+    ):
+        if forbidden:
+            yield (path / "ip").invalid(address.ip, what)
+    if address.hostname:
+        yield from names.check(path / "hostname", address.hostname, names.dns_label)
+
+
+def _port(path: Path, port: EndpointPort, *, needs_name: bool) -> Iterator[FieldError]:
+    if needs_name and not port.name:
+        yield (path / "name").required()
+    elif port.name:
+        yield from names.check(path / "name", port.name, names.dns_label)
+    yield from port_number(path / "port", port.port)
+    yield from one_of(path / "protocol", port.protocol, PROTOCOLS)
+
+
+def _text(endpoints: Endpoints) -> str:
+    places = [
+        f"{address.ip}:{port.port}" if port else address.ip
+        for subset in endpoints.subsets or ()
+        for port in (*(subset.ports or ()), *(() if subset.ports else (None,)))
+        for address in subset.addresses or ()
+    ]
+    return columns.first_few(places, _SHOWN)
+
+
+ENDPOINTS = ResourceInfo(
+    Endpoints,
+    EndpointsStrategy(),
+    singular="endpoints",
+    short_names=("ep",),
+    columns=(columns.name(), columns.Column("Endpoints", _text), columns.age()),
+)

@@ -1,0 +1,94 @@
+"""Nodes: machines with a kubelet."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from apimachinery import meta
+from apimachinery.fields import FieldError, Path
+from apimachinery.types.core_v1 import Node
+from apiserver.registry import columns, names
+from apiserver.registry.core.pod_validation import EFFECTS
+from apiserver.registry.core.resources_validation import canonical, validate_amounts
+from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.strategy import StatusStrategy, Strategy
+
+_ROLE: Final = "node-role.kubernetes.io/"
+
+
+class NodeStrategy(Strategy[Node]):
+    def default(self, obj: Node) -> None:
+        for amounts in (obj.status.capacity, obj.status.allocatable):
+            canonical(amounts)
+        if obj.status.allocatable is None and obj.status.capacity is not None:
+            obj.status.allocatable = dict(obj.status.capacity)
+
+    def prepare_for_update(self, obj: Node, old: Node) -> None:
+        obj.status = old.status
+
+    def validate(self, obj: Node) -> Iterator[FieldError]:
+        yield from validate_amounts(Path("status", "capacity"), obj.status.capacity)
+        yield from validate_amounts(Path("status", "allocatable"), obj.status.allocatable)
+        for i, taint in enumerate(obj.spec.taints or ()):
+            path = Path("spec", "taints")[i]
+            yield from names.check(path / "key", taint.key, names.qualified_name)
+            if taint.effect not in EFFECTS:
+                yield (path / "effect").not_supported(taint.effect, EFFECTS)
+
+    def validate_update(self, obj: Node, old: Node) -> Iterator[FieldError]:
+        """An address range or provider ID once given stays."""
+        for field, after, before in (
+            ("podCIDR", obj.spec.pod_cidr, old.spec.pod_cidr),
+            ("podCIDRs", obj.spec.pod_cidrs, old.spec.pod_cidrs),
+            ("providerID", obj.spec.provider_id, old.spec.provider_id),
+        ):
+            if before and after != before:
+                yield Path("spec", field).forbidden(f"node updates may not change {field} except from empty to valid")
+
+
+class NodeStatusStrategy(StatusStrategy[Node]):
+    def validate_update(self, obj: Node, old: Node) -> Iterator[FieldError]:
+        yield from validate_amounts(Path("status", "capacity"), obj.status.capacity)
+        yield from validate_amounts(Path("status", "allocatable"), obj.status.allocatable)
+
+
+def _status(node: Node) -> str:
+    words = []
+    for condition in node.status.conditions or ():
+        if condition.type == "Ready":
+            words.append("Ready" if condition.status == "True" else "NotReady")
+    if not words:
+        words.append("Unknown")
+    if node.spec.unschedulable:
+        words.append("SchedulingDisabled")
+    return ",".join(words)
+
+
+def _roles(node: Node) -> str:
+    roles = {label.removeprefix(_ROLE) for label in meta.labels_of(node) if label.startswith(_ROLE)}
+    return columns.joined(sorted(roles))
+
+
+def _address(node: Node, kind: str) -> str:
+    return next((one.address for one in node.status.addresses or () if one.type == kind), "<none>")
+
+
+NODES = ResourceInfo(
+    Node,
+    NodeStrategy(),
+    singular="node",
+    short_names=("no",),
+    columns=(
+        columns.name(),
+        columns.Column("Status", _status),
+        columns.Column("Roles", _roles),
+        columns.age(),
+        columns.Column("Version", lambda node: node.status.node_info.kubelet_version),
+        columns.wide("Internal-IP", lambda node: _address(node, "InternalIP")),
+        columns.wide("External-IP", lambda node: _address(node, "ExternalIP")),
+        columns.wide("OS-Image", lambda node: node.status.node_info.os_image or "<unknown>"),
+        columns.wide("Kernel-Version", lambda node: node.status.node_info.kernel_version or "<unknown>"),
+        columns.wide("Container-Runtime", lambda node: node.status.node_info.container_runtime_version or "<unknown>"),
+    ),
+    fields={"spec.unschedulable": lambda node: "true" if node.spec.unschedulable else "false"},
+    subresources={"status": Subresource(("get", "patch", "update"), strategy=NodeStatusStrategy(NodeStrategy()))},
+)

@@ -1,0 +1,281 @@
+"""What a pod's spec must look like (core/validation): containers, ports, volumes, and how they fit together."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from apimachinery.fields import FieldError, Path
+from apimachinery.types import core_v1 as v1
+from apiserver.registry import names
+from apiserver.registry.core.pod_settings_validation import validate_container_settings, validate_settings
+from apiserver.registry.core.resources_validation import validate_requirements
+
+RESTART_POLICIES: Final = ("Always", "OnFailure", "Never")
+DNS_POLICIES: Final = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
+PULL_POLICIES: Final = ("Always", "IfNotPresent", "Never")
+PROTOCOLS: Final = ("TCP", "UDP", "SCTP")
+HOST_PATH_TYPES: Final = (
+    "", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket",
+)  # fmt: skip
+OPERATORS: Final = ("Equal", "Exists")
+EFFECTS: Final = ("NoExecute", "NoSchedule", "PreferNoSchedule")
+
+
+def validate_spec(path: Path, spec: v1.PodSpec) -> Iterator[FieldError]:
+    """Every fault of a pod's spec, or of a template's."""
+    volumes = list(spec.volumes or ())
+    yield from _volumes(path / "volumes", volumes)
+    volume_names = {volume.name for volume in volumes}
+    if not spec.containers:
+        yield (path / "containers").required()
+    seen: set[str] = set()
+    for field, containers in (("containers", spec.containers), ("initContainers", spec.init_containers or ())):
+        for i, container in enumerate(containers):
+            yield from _container((path / field)[i], container, volume_names, seen)
+    yield from _host_ports(path / "containers", spec)
+    yield from one_of(path / "restartPolicy", spec.restart_policy, RESTART_POLICIES)
+    yield from one_of(path / "dnsPolicy", spec.dns_policy, DNS_POLICIES)
+    if (spec.termination_grace_period_seconds or 0) < 0:
+        yield not_negative(path / "terminationGracePeriodSeconds", spec.termination_grace_period_seconds)
+    if (deadline := spec.active_deadline_seconds) is not None and not 1 <= deadline < 2**31:
+        yield (path / "activeDeadlineSeconds").invalid(deadline, "must be between 1 and 2147483647, inclusive")
+    yield from names.validate_labels(path / "nodeSelector", spec.node_selector)
+    if spec.node_name:
+        yield from names.check(path / "nodeName", spec.node_name, names.dns_subdomain)
+    if spec.hostname:
+        yield from names.check(path / "hostname", spec.hostname, names.dns_label)
+    if spec.subdomain:
+        yield from names.check(path / "subdomain", spec.subdomain, names.dns_label)
+    if spec.service_account_name:
+        yield from names.check(path / "serviceAccountName", spec.service_account_name, names.dns_subdomain)
+    yield from _tolerations(path / "tolerations", spec.tolerations or ())
+    yield from validate_settings(path, spec)
+    if spec.share_process_namespace and spec.host_pid:
+        yield (path / "shareProcessNamespace").invalid(True, "ShareProcessNamespace and HostPID cannot both be enabled")
+
+
+def one_of(path: Path, value: str | None, allowed: Iterable[str]) -> Iterator[FieldError]:
+    if not value:
+        yield path.required()
+    elif value not in allowed:
+        yield path.not_supported(value, sorted(allowed))
+
+
+def not_negative(path: Path, value: Any) -> FieldError:
+    return path.invalid(value, "must be greater than or equal to 0")
+
+
+def port_number(path: Path, port: int) -> Iterator[FieldError]:
+    if not 1 <= port <= 65535:
+        yield path.invalid(port, "must be between 1 and 65535, inclusive")
+
+
+def port_reference(path: Path, port: int | str) -> Iterator[FieldError]:
+    """A port by its number or by its name."""
+    if isinstance(port, int):
+        yield from port_number(path, port)
+    else:
+        yield from names.check(path, port, names.port_name)
+
+
+def _container(path: Path, container: v1.Container, volumes: set[str], seen: set[str]) -> Iterator[FieldError]:
+    if not container.name:
+        yield (path / "name").required()
+    else:
+        yield from names.check(path / "name", container.name, names.dns_label)
+        if container.name in seen:
+            yield (path / "name").duplicate(container.name)
+        seen.add(container.name)
+    if not container.image:
+        yield (path / "image").required()
+    elif container.image != container.image.strip():
+        yield (path / "image").invalid(container.image, "must not have leading or trailing whitespace")
+    yield from one_of(path / "imagePullPolicy", container.image_pull_policy, PULL_POLICIES)
+    yield from _ports(path / "ports", container.ports or ())
+    yield from _environment(path / "env", container.env or ())
+    yield from _environment_sources(path / "envFrom", container.env_from or ())
+    yield from _mounts(path / "volumeMounts", container.volume_mounts or (), volumes)
+    yield from validate_requirements(path / "resources", container.resources)
+    yield from validate_container_settings(path, container)
+    for field, probe in (
+        ("livenessProbe", container.liveness_probe),
+        ("readinessProbe", container.readiness_probe),
+        ("startupProbe", container.startup_probe),
+    ):
+        if probe is not None:
+            yield from _probe(path / field, probe, must_succeed_once=field != "readinessProbe")
+    yield from one_of(
+        path / "terminationMessagePolicy", container.termination_message_policy, ("File", "FallbackToLogsOnError")
+    )
+
+
+def _ports(path: Path, ports: Iterable[v1.ContainerPort]) -> Iterator[FieldError]:
+    seen: set[str] = set()
+    for i, port in enumerate(ports):
+        if port.name:
+            yield from names.check(path[i] / "name", port.name, names.port_name)
+            if port.name in seen:
+                yield (path[i] / "name").duplicate(port.name)
+            seen.add(port.name)
+        if not port.container_port:
+            yield (path[i] / "containerPort").required()
+        else:
+            yield from port_number(path[i] / "containerPort", port.container_port)
+        if port.host_port:
+            yield from port_number(path[i] / "hostPort", port.host_port)
+        yield from one_of(path[i] / "protocol", port.protocol, PROTOCOLS)
+
+
+def _host_ports(path: Path, spec: v1.PodSpec) -> Iterator[FieldError]:
+    """Two containers of one pod cannot hold the same port of the host; host-network pods must name their own."""
+    taken: set[tuple[int, str | None, str]] = set()
+    for i, container in enumerate(spec.containers):
+        for j, port in enumerate(container.ports or ()):
+            place = (path[i] / "ports")[j]
+            if not port.host_port:
+                continue
+            if spec.host_network and port.host_port != port.container_port:
+                yield (place / "containerPort").invalid(
+                    port.container_port, "must match `hostPort` when `hostNetwork` is true"
+                )
+            claim = (port.host_port, port.protocol, port.host_ip or "")
+            if claim in taken:
+                yield (place / "hostPort").duplicate(port.host_port)
+            taken.add(claim)
+
+
+def _environment(path: Path, variables: Iterable[v1.EnvVar]) -> Iterator[FieldError]:
+    for i, variable in enumerate(variables):
+        if not variable.name:
+            yield (path[i] / "name").required()
+        else:
+            yield from names.check(path[i] / "name", variable.name, names.env_name)
+        source = variable.value_from
+        if source is None:
+            continue
+        if variable.value:
+            yield (path[i] / "valueFrom").invalid("", "may not be specified when `value` is not empty")
+        given = _given(source)
+        if not given:
+            yield (path[i] / "valueFrom").invalid("", "must specify one of: `fieldRef`, `resourceFieldRef`, "
+                                                      "`configMapKeyRef` or `secretKeyRef`")  # fmt: skip
+        elif len(given) > 1:
+            yield (path[i] / "valueFrom").invalid("", "may not have more than one field specified at a time")
+        for field, ref in (("configMapKeyRef", source.config_map_key_ref), ("secretKeyRef", source.secret_key_ref)):
+            if ref is not None and not ref.key:
+                yield (path[i] / "valueFrom" / field / "key").required()
+        if source.field_ref is not None and not source.field_ref.field_path:
+            yield (path[i] / "valueFrom" / "fieldRef" / "fieldPath").required()
+
+
+def _environment_sources(path: Path, sources: Iterable[v1.EnvFromSource]) -> Iterator[FieldError]:
+    for i, source in enumerate(sources):
+        count = (source.config_map_ref is not None) + (source.secret_ref is not None)
+        if count == 0:
+            yield path[i].invalid("", "must specify one of: `configMapRef` or `secretRef`")
+        elif count > 1:
+            yield path[i].invalid("", "may not have more than one field specified at a time")
+
+
+def _mounts(path: Path, mounts: Iterable[v1.VolumeMount], volumes: set[str]) -> Iterator[FieldError]:
+    places: set[str] = set()
+    for i, mount in enumerate(mounts):
+        if not mount.name:
+            yield (path[i] / "name").required()
+        elif mount.name not in volumes:
+            yield (path[i] / "name").not_found(mount.name)
+        if not mount.mount_path:
+            yield (path[i] / "mountPath").required()
+        elif mount.mount_path in places:
+            yield (path[i] / "mountPath").invalid(mount.mount_path, "must be unique")
+        places.add(mount.mount_path)
+        for field, part in (("subPath", mount.sub_path), ("subPathExpr", mount.sub_path_expr)):
+            if part and (part.startswith("/") or ".." in part.split("/")):
+                yield (path[i] / field).invalid(part, "must be a relative path that does not contain '..'")
+
+
+def _volumes(path: Path, volumes: Iterable[v1.Volume]) -> Iterator[FieldError]:
+    seen: set[str] = set()
+    for i, volume in enumerate(volumes):
+        if not volume.name:
+            yield (path[i] / "name").required()
+        else:
+            yield from names.check(path[i] / "name", volume.name, names.dns_label)
+            if volume.name in seen:
+                yield (path[i] / "name").duplicate(volume.name)
+            seen.add(volume.name)
+        if len(_given(volume, but="name")) > 1:
+            yield path[i].forbidden("may not specify more than 1 volume type")
+        yield from _volume_source(path[i], volume)
+
+
+def _volume_source(path: Path, volume: v1.Volume) -> Iterator[FieldError]:
+    if (host := volume.host_path) is not None:
+        if not host.path:
+            yield (path / "hostPath" / "path").required()
+        elif ".." in host.path.split("/"):
+            yield (path / "hostPath" / "path").invalid(host.path, "must not contain '..'")
+        if (host.type or "") not in HOST_PATH_TYPES:
+            yield (path / "hostPath" / "type").not_supported(host.type, HOST_PATH_TYPES)
+    if volume.secret is not None and not volume.secret.secret_name:
+        yield (path / "secret" / "secretName").required()
+    if volume.config_map is not None and not volume.config_map.name:
+        yield (path / "configMap" / "name").required()
+    if (claim := volume.persistent_volume_claim) is not None and not claim.claim_name:
+        yield (path / "persistentVolumeClaim" / "claimName").required()
+    medium = (volume.empty_dir.medium if volume.empty_dir else None) or ""
+    if medium not in ("", "Memory") and not medium.startswith("HugePages"):
+        yield (path / "emptyDir" / "medium").not_supported(medium, ("", "Memory", "HugePages"))
+
+
+def _probe(path: Path, probe: v1.Probe, *, must_succeed_once: bool) -> Iterator[FieldError]:
+    handlers = {
+        "exec": probe.exec, "httpGet": probe.http_get, "tcpSocket": probe.tcp_socket, "grpc": probe.grpc,
+    }  # fmt: skip
+    given = [name for name, handler in handlers.items() if handler is not None]
+    if not given:
+        yield path.required("must specify a handler type")
+    for extra in given[1:]:
+        yield (path / extra).forbidden("may not specify more than 1 handler type")
+    if probe.exec is not None and not probe.exec.command:
+        yield (path / "exec" / "command").required()
+    for field, action in (("httpGet", probe.http_get), ("tcpSocket", probe.tcp_socket)):
+        if action is not None:
+            yield from port_reference(path / field / "port", action.port if action.port is not None else 0)
+    for field, number in (
+        ("initialDelaySeconds", probe.initial_delay_seconds),
+        ("timeoutSeconds", probe.timeout_seconds),
+        ("periodSeconds", probe.period_seconds),
+        ("successThreshold", probe.success_threshold),
+        ("failureThreshold", probe.failure_threshold),
+    ):
+        if (number or 0) < 0:
+            yield not_negative(path / field, number)
+    if must_succeed_once and probe.success_threshold not in (None, 1):
+        yield (path / "successThreshold").invalid(probe.success_threshold, "must be 1")
+
+
+def _tolerations(path: Path, tolerations: Iterable[v1.Toleration]) -> Iterator[FieldError]:
+    for i, toleration in enumerate(tolerations):
+        operator = toleration.operator or "Equal"
+        if toleration.key:
+            yield from names.check(path[i] / "key", toleration.key, names.qualified_name)
+        elif operator != "Exists":
+            yield (path[i] / "operator").invalid(
+                toleration.operator, "operator must be Exists when `key` is empty, which means \"match all values and "
+                                     "all keys\""
+            )  # fmt: skip
+        if operator not in OPERATORS:
+            yield (path[i] / "operator").not_supported(operator, OPERATORS)
+        if operator == "Exists" and toleration.value:
+            yield (path[i] / "operator").invalid(toleration.operator, "value must be empty when `operator` is 'Exists'")
+        if toleration.effect and toleration.effect not in EFFECTS:
+            yield (path[i] / "effect").not_supported(toleration.effect, EFFECTS)
+        if toleration.toleration_seconds is not None and toleration.effect != "NoExecute":
+            yield (path[i] / "effect").invalid(
+                toleration.effect, "effect must be 'NoExecute' when `tolerationSeconds` is set"
+            )
+
+
+def _given(union: Any, but: str = "") -> list[str]:
+    """The fields of a union of sources that are set."""
+    return [field for field in union.__struct_fields__ if field != but and getattr(union, field) is not None]

@@ -1,0 +1,170 @@
+"""Pods: containers that share a context, bound to a node once."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from msgspec import structs
+
+from apimachinery import codec, errors, meta
+from apimachinery.fields import FieldError, Path
+from apimachinery.types.core_v1 import Binding, Pod, PodCondition, PodSpec, PodStatus, Toleration
+from apiserver.registry import names
+from apiserver.registry.core.pod_columns import COLUMNS
+from apiserver.registry.core.pod_defaults import default_pod
+from apiserver.registry.core.pod_validation import validate_spec
+from apiserver.registry.core.quality import qos_class
+from apiserver.registry.resource import PostedChange, ResourceInfo, Subresource
+from apiserver.registry.strategy import Deletion, StatusStrategy, Strategy
+
+_SPEC: Final = Path("spec")
+_FINAL_PHASES: Final = ("Succeeded", "Failed")
+
+
+class PodStrategy(Strategy[Pod]):
+    returns_deleted = True
+    counts_generations = True
+
+    def default(self, obj: Pod) -> None:
+        default_pod(obj.spec)
+
+    def prepare_for_create(self, obj: Pod) -> None:
+        # a quantity that cannot be read leaves the class open; validation refuses the pod
+        try:
+            obj.status = PodStatus(phase="Pending", qos_class=qos_class(obj.spec))
+        except ValueError:
+            obj.status = PodStatus(phase="Pending")
+
+    def prepare_for_update(self, obj: Pod, old: Pod) -> None:
+        obj.status = old.status
+
+    def validate(self, obj: Pod) -> Iterator[FieldError]:
+        # ephemeral containers come by a path of their own, which checks them, and stay
+        yield from validate_spec(_SPEC, structs.replace(obj.spec, ephemeral_containers=None))
+
+    def validate_create(self, obj: Pod) -> Iterator[FieldError]:
+        if obj.spec.ephemeral_containers:
+            yield (_SPEC / "ephemeralContainers").forbidden("cannot be set on create")
+
+    def validate_update(self, obj: Pod, old: Pod) -> Iterator[FieldError]:
+        if obj.spec != old.spec:
+            yield from _validate_spec_update(obj.spec, old.spec)
+
+    def delete(self, obj: Pod, grace_seconds: int | None) -> Deletion:
+        """A pod that runs nowhere (any more) goes at once; the others when their kubelet says so."""
+        grace = grace_seconds
+        if grace is None:
+            grace = obj.spec.termination_grace_period_seconds
+        if grace is None or grace < 0:
+            grace = 30 if grace is None else 1
+        if not obj.spec.node_name or obj.status.phase in _FINAL_PHASES:
+            grace = 0
+        return Deletion(grace_seconds=grace, graceful=True)
+
+
+_UPDATABLE = (
+    "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
+    "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
+    "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
+)
+
+
+def _validate_spec_update(new: PodSpec, old: PodSpec) -> Iterator[FieldError]:
+    for field, after, before in (
+        ("containers", new.containers, old.containers),
+        ("initContainers", new.init_containers or [], old.init_containers or []),
+    ):
+        if len(after) != len(before):
+            yield (_SPEC / field).forbidden("pod updates may not add or remove containers")
+            return
+    if old.active_deadline_seconds is not None and (
+        new.active_deadline_seconds is None or new.active_deadline_seconds > old.active_deadline_seconds
+    ):
+        yield (_SPEC / "activeDeadlineSeconds").invalid(
+            new.active_deadline_seconds, "must be less than or equal to previous value"
+        )
+    kept = [_untimed(toleration) for toleration in new.tolerations or []]
+    if any(_untimed(toleration) not in kept for toleration in old.tolerations or []):
+        yield (_SPEC / "tolerations").forbidden("existing toleration can not be modified except its tolerationSeconds")
+    if any(gate not in (old.scheduling_gates or ()) for gate in new.scheduling_gates or ()):
+        yield (_SPEC / "schedulingGates").forbidden("only deletion is allowed, but found new scheduling gates")
+    if _without_updatable(new, old) != old:
+        yield _SPEC.forbidden(_UPDATABLE)
+
+
+def _untimed(toleration: Toleration) -> Toleration:
+    return structs.replace(toleration, toleration_seconds=None)
+
+
+def _without_updatable(new: PodSpec, old: PodSpec) -> PodSpec:
+    """The new spec with all that may change put back to what it was."""
+    spec = codec.copy(new)
+    for after, before in zip(spec.containers, old.containers, strict=True):
+        after.image = before.image
+    for after, before in zip(spec.init_containers or (), old.init_containers or (), strict=True):
+        after.image = before.image
+    spec.active_deadline_seconds = old.active_deadline_seconds
+    spec.tolerations = old.tolerations
+    spec.scheduling_gates = old.scheduling_gates
+    if (old.termination_grace_period_seconds or 0) < 0 and spec.termination_grace_period_seconds == 1:
+        spec.termination_grace_period_seconds = old.termination_grace_period_seconds
+    return spec
+
+
+class PodStatusStrategy(StatusStrategy[Pod]):
+    def prepare_for_update(self, obj: Pod, old: Pod) -> None:
+        super().prepare_for_update(obj, old)
+        obj.status.qos_class = old.status.qos_class  # it follows from the spec; no kubelet decides it
+
+
+def _bind(pod: Pod, binding: Binding) -> None:
+    """Put a pod on the node that a scheduler chose, once."""
+    name = meta.name_of(pod)
+    node = binding.target.name or ""
+    if (binding.target.kind or "Node") != "Node":
+        raise errors.invalid(
+            "Binding", "", name, [Path("target", "kind").not_supported(binding.target.kind, ("Node", "<empty>"))]
+        )
+    if not node:
+        raise errors.invalid("Binding", "", name, [Path("target", "name").required()])
+    if (wrong := names.dns_subdomain(node)) is not None:
+        raise errors.invalid("Binding", "", name, [Path("target", "name").invalid(node, wrong)])
+    if pod.metadata.deletion_timestamp:
+        raise errors.conflict("pods/binding", "", name, f"pod {name} is being deleted, cannot be assigned to a host")
+    if pod.spec.node_name:
+        raise errors.conflict(
+            "pods/binding", "", name, f'pod {name} is already assigned to node "{pod.spec.node_name}"'
+        )
+    pod.spec.node_name = node
+    pod.metadata.annotations = {**(pod.metadata.annotations or {}), **(binding.metadata.annotations or {})} or None
+    conditions = [one for one in pod.status.conditions or () if one.type != "PodScheduled"]
+    scheduled = PodCondition(type="PodScheduled", status="True", last_transition_time=meta.now())
+    pod.status.conditions = [*conditions, scheduled]
+
+
+PODS = ResourceInfo(
+    Pod,
+    PodStrategy(),
+    singular="pod",
+    short_names=("po",),
+    categories=("all",),
+    columns=COLUMNS,
+    fields={
+        "spec.nodeName": lambda pod: pod.spec.node_name or "",
+        "spec.restartPolicy": lambda pod: pod.spec.restart_policy or "",
+        "spec.schedulerName": lambda pod: pod.spec.scheduler_name or "",
+        "spec.serviceAccountName": lambda pod: pod.spec.service_account_name or "",
+        "spec.hostNetwork": lambda pod: "true" if pod.spec.host_network else "false",
+        "status.phase": lambda pod: pod.status.phase or "",
+        "status.podIP": lambda pod: pod.status.pod_ip or "",
+        "status.podIPs": lambda pod: pod.status.pod_ip or "",
+        "status.nominatedNodeName": lambda pod: pod.status.nominated_node_name or "",
+    },
+    subresources={
+        "status": Subresource(("get", "patch", "update"), strategy=PodStatusStrategy(PodStrategy())),
+        "binding": Subresource(("create",), create=PostedChange(Binding, _bind), kind="Binding"),
+        "log": Subresource(("get",), connect=True),
+        "exec": Subresource(("create", "get"), connect=True, kind="PodExecOptions"),
+        "attach": Subresource(("create", "get"), connect=True, kind="PodAttachOptions"),
+        "portforward": Subresource(("create", "get"), connect=True, kind="PodPortForwardOptions"),
+    },
+)

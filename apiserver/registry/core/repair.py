@@ -1,0 +1,62 @@
+"""Compares what services hold with what is claimed for them, and tells of what does not fit.
+
+Claims are written in the services' own transactions, so a difference means that somebody wrote to etcd by
+hand, or a fault of ours. It is reported, not mended: freeing an address that is in use would be worse.
+"""
+
+import asyncio
+import logging
+from typing import Any, Final
+
+from apimachinery import errors
+from apimachinery.types.core_v1 import Service
+from apiserver.registry.core.allocators import IPS, NODE_PORTS, held_by
+from apiserver.registry.store import Store
+from component_base.metrics import Gauge
+
+log = logging.getLogger(__name__)
+
+INTERVAL: Final = 180.0  # s
+_faults: Final = Gauge(
+    "apiserver_service_claims_inconsistent",
+    "Claims that no service holds, and services without their claim.",
+    ("kind",),
+)
+
+
+class ClaimsRepair:
+    """The loop; ``check`` is one turn of it."""
+
+    def __init__(self, services: Store[Service]) -> None:
+        self._services = services
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(INTERVAL)
+            try:
+                await self.check()
+            except errors.ApiError as fault:
+                log.info("claims: %s; will look again", fault)
+
+    async def check(self) -> tuple[set[str], set[str]]:
+        """Claims that nobody holds, and claims that are missing. What changes meanwhile is looked at again."""
+        leaked, missing = await self._differences()
+        if leaked or missing:
+            again_leaked, again_missing = await self._differences()
+            leaked, missing = leaked & again_leaked, missing & again_missing
+        for claim in sorted(leaked):
+            log.error("%s: claimed, but no service holds it", claim)
+        for claim in sorted(missing):
+            log.error("%s: held by a service, but not claimed", claim)
+        _faults.set(len(leaked), "leaked")
+        _faults.set(len(missing), "missing")
+        return leaked, missing
+
+    async def _differences(self) -> tuple[set[str], set[str]]:
+        storage, info = self._services.storage, self._services.info
+        claimed: set[str] = set()
+        for prefix in (IPS, NODE_PORTS):
+            claimed |= set(await storage.meta.list(prefix))
+        page: Any = await storage.list_at(info.prefix, info.type)
+        held = {claim for stored in page.items for claim in held_by(stored.object)}
+        return claimed - held, held - claimed

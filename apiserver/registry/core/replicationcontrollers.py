@@ -1,0 +1,118 @@
+"""Replication controllers: so many pods of one template, whatever happens to them."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from apimachinery import selectors
+from apimachinery.fields import FieldError, Path
+from apimachinery.types.autoscaling_v1 import Scale, ScaleSpec, ScaleStatus
+from apimachinery.types.core_v1 import Container, ReplicationController, ReplicationControllerStatus
+from apimachinery.types.meta_v1 import ObjectMeta
+from apiserver.registry import columns, names
+from apiserver.registry.core.pod_defaults import default_spec
+from apiserver.registry.core.pod_validation import not_negative, validate_spec
+from apiserver.registry.resource import ResourceInfo, Subresource, View
+from apiserver.registry.strategy import StatusStrategy, Strategy
+
+_SPEC: Final = Path("spec")
+
+
+class ReplicationControllerStrategy(Strategy[ReplicationController]):
+    counts_generations = True
+
+    def default(self, obj: ReplicationController) -> None:
+        """Selector and labels left out are those of the template."""
+        spec = obj.spec
+        if spec.replicas is None:
+            spec.replicas = 1
+        if spec.template is None:
+            return
+        default_spec(spec.template.spec)
+        labels = spec.template.metadata.labels
+        if labels:
+            spec.selector = spec.selector or dict(labels)
+            obj.metadata.labels = obj.metadata.labels or dict(labels)
+
+    def prepare_for_create(self, obj: ReplicationController) -> None:
+        obj.status = ReplicationControllerStatus()
+
+    def prepare_for_update(self, obj: ReplicationController, old: ReplicationController) -> None:
+        obj.status = old.status
+
+    def validate(self, obj: ReplicationController) -> Iterator[FieldError]:
+        spec, template = obj.spec, _SPEC / "template"
+        if (spec.replicas or 0) < 0:
+            yield not_negative(_SPEC / "replicas", spec.replicas)
+        if (spec.min_ready_seconds or 0) < 0:
+            yield not_negative(_SPEC / "minReadySeconds", spec.min_ready_seconds)
+        if not spec.selector:
+            yield (_SPEC / "selector").required()
+        if spec.template is None:
+            yield template.required()
+            return
+        labels = spec.template.metadata.labels or {}
+        if spec.selector and not selectors.from_map(spec.selector).matches(labels):
+            yield (template / "metadata" / "labels").invalid(labels, "`selector` does not match template `labels`")
+        yield from names.validate_labels(template / "metadata" / "labels", labels)
+        yield from names.validate_annotations(template / "metadata" / "annotations", spec.template.metadata.annotations)
+        yield from validate_spec(template / "spec", spec.template.spec)
+        policy = spec.template.spec.restart_policy
+        if policy != "Always":
+            yield (template / "spec" / "restartPolicy").not_supported(policy, ("Always",))
+        if spec.template.spec.active_deadline_seconds is not None:
+            yield (template / "spec" / "activeDeadlineSeconds").forbidden(
+                "activeDeadlineSeconds in ReplicationController is not Supported"
+            )
+
+
+def _scale(controller: ReplicationController) -> Scale:
+    metadata = controller.metadata
+    return Scale(
+        metadata=ObjectMeta(
+            name=metadata.name,
+            namespace=metadata.namespace,
+            uid=metadata.uid,
+            resource_version=metadata.resource_version,
+            creation_timestamp=metadata.creation_timestamp,
+        ),
+        spec=ScaleSpec(replicas=controller.spec.replicas),
+        status=ScaleStatus(
+            replicas=controller.status.replicas, selector=str(selectors.from_map(controller.spec.selector))
+        ),
+    )
+
+
+def _set_scale(controller: ReplicationController, scale: Scale) -> None:
+    controller.spec.replicas = scale.spec.replicas or 0
+
+
+SCALE: Final = View(Scale, "autoscaling", "v1", "Scale", _scale, _set_scale)
+
+_STRATEGY: Final = ReplicationControllerStrategy()
+
+REPLICATION_CONTROLLERS = ResourceInfo(
+    ReplicationController,
+    _STRATEGY,
+    singular="replicationcontroller",
+    short_names=("rc",),
+    categories=("all",),
+    columns=(
+        columns.name(),
+        columns.Column("Desired", lambda rc: rc.spec.replicas or 0, type="integer"),
+        columns.Column("Current", lambda rc: rc.status.replicas, type="integer"),
+        columns.Column("Ready", lambda rc: rc.status.ready_replicas or 0, type="integer"),
+        columns.age(),
+        columns.wide("Containers", lambda rc: columns.joined(one.name for one in _containers(rc))),
+        columns.wide("Images", lambda rc: columns.joined(one.image or "" for one in _containers(rc))),
+        columns.wide("Selector", lambda rc: columns.labels_text(rc.spec.selector)),
+    ),
+    fields={"status.replicas": lambda rc: str(rc.status.replicas)},
+    subresources={
+        "status": Subresource(("get", "patch", "update"), strategy=StatusStrategy(_STRATEGY)),
+        "scale": Subresource(("get", "patch", "update"), strategy=_STRATEGY, view=SCALE, kind="Scale"),
+    },
+)
+
+
+def _containers(controller: ReplicationController) -> list[Container]:
+    return controller.spec.template.spec.containers if controller.spec.template else []

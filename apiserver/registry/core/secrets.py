@@ -1,0 +1,72 @@
+"""Secrets: data that should be shown to few."""
+
+import base64
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from apimachinery.fields import FieldError, Path
+from apimachinery.types.core_v1 import Secret
+from apiserver.registry import columns, names
+from apiserver.registry.core.configmaps import DATA_LIMIT, decoded_size, unwrapped
+from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.strategy import Strategy
+
+_NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
+    "kubernetes.io/dockercfg": (".dockercfg",),
+    "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
+    "kubernetes.io/ssh-auth": ("ssh-privatekey",),
+    "kubernetes.io/tls": ("tls.crt", "tls.key"),
+}
+_SERVICE_ACCOUNT: Final = "kubernetes.io/service-account-token"
+
+
+class SecretStrategy(Strategy[Secret]):
+    def default(self, obj: Secret) -> None:
+        obj.type = obj.type or "Opaque"
+        if obj.string_data:  # write only: it is kept as data
+            written = {key: base64.b64encode(text.encode()).decode() for key, text in obj.string_data.items()}
+            obj.data = {**(obj.data or {}), **written}
+        obj.string_data = None
+        unwrapped(obj.data)
+
+    def validate(self, obj: Secret) -> Iterator[FieldError]:
+        total, data = 0, obj.data or {}
+        for key, text in data.items():
+            yield from names.check(Path("data").key(key), key, names.config_key)
+            size, faults = decoded_size(Path("data").key(key), text)
+            yield from faults
+            total += size
+        if total > DATA_LIMIT:
+            yield Path("data").too_long(DATA_LIMIT)
+        for key in _NEEDED.get(obj.type or "", ()):
+            if key not in data:
+                yield Path("data").key(key).required()
+        if obj.type == "kubernetes.io/basic-auth" and not {"username", "password"} & set(data):
+            yield Path("data").key("username").required()
+            yield Path("data").key("password").required()
+        if obj.type == _SERVICE_ACCOUNT and not (obj.metadata.annotations or {}).get(
+            "kubernetes.io/service-account.name"
+        ):
+            yield Path("metadata", "annotations").key("kubernetes.io/service-account.name").required()
+
+    def validate_update(self, obj: Secret, old: Secret) -> Iterator[FieldError]:
+        if obj.type != old.type:
+            yield Path("type").invalid(obj.type, "field is immutable")
+        if old.immutable:
+            for field, after, before in (("immutable", obj.immutable, old.immutable), ("data", obj.data, old.data)):
+                if after != before:
+                    yield Path(field).forbidden("field is immutable when `immutable` is set")
+
+
+SECRETS = ResourceInfo(
+    Secret,
+    SecretStrategy(),
+    singular="secret",
+    columns=(
+        columns.name(),
+        columns.Column("Type", lambda obj: obj.type),
+        columns.Column("Data", lambda obj: len(obj.data or ()), type="integer"),
+        columns.age(),
+    ),
+    fields={"type": lambda obj: obj.type or ""},
+)

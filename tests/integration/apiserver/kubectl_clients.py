@@ -1,0 +1,128 @@
+"""The two kubectls that are meant to work, and one document of each kind that they are tried with."""
+
+import json
+import os
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+from tests import old_kubectl
+from tests.integration.apiserver.objects import CONTAINER, controller
+from tests.integration.apiserver_process import ApiserverProcess
+
+NEW, OLD = "1.32", "1.20"
+
+
+class Kubectl:
+    """One kubectl with a home, and so a discovery cache, of its own; in a namespace."""
+
+    def __init__(self, version: str, server: ApiserverProcess, home: Path, namespace: str) -> None:
+        self.version, self.namespace, self.is_old = version, namespace, version == OLD
+        self._program = str(old_kubectl.path()) if self.is_old else "kubectl"
+        self._environment = {**server.environment(), "HOME": str(home)}
+
+    def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [self._program, "-n", self.namespace, *arguments], env={**self._environment, **environment}, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def run(self, *arguments: str, stdin: str = "", code: int = 0, **environment: str) -> str:
+        """What it prints; both streams if it is to fail."""
+        process = self.start(*arguments, **environment)
+        try:
+            out, err = process.communicate(stdin, timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+            raise AssertionError(f"kubectl {' '.join(arguments)} does not end: {out}{err}") from None
+        assert process.returncode == code, f"kubectl {' '.join(arguments)}: {process.returncode}: {out}{err}"
+        return out + err if code else out
+
+    def follow(self, *arguments: str) -> "Followed":
+        return Followed(self.start(*arguments))
+
+    def json(self, *arguments: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.run(*arguments, "-o", "json"))
+        return found
+
+
+class Followed:
+    """A kubectl that goes on printing, for as long as the block lasts; it ends by itself after 20 seconds."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+        self._guard = threading.Timer(20, process.kill)
+
+    def __enter__(self) -> Self:
+        self._guard.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._guard.cancel()
+        self._process.kill()
+        self._process.communicate()
+
+    def line(self) -> str:
+        """The next line; empty when there will be none."""
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+    def asked(self, part: str) -> None:
+        """Return once it has made a request with ``part`` in its URL; to be started with ``-v=6``."""
+        assert self._process.stderr is not None
+        while part not in (line := self._process.stderr.readline()):
+            assert line, f"it ended without asking for {part}"
+
+    def end(self) -> int:
+        self._process.communicate()
+        return self._process.returncode
+
+
+def documents(namespace: str) -> list[dict[str, Any]]:
+    """One object of each kind; the names of what has no namespace begin with the namespace's."""
+    web = controller("web")["spec"]
+    subset = {"addresses": [{"ip": "10.1.2.3"}], "ports": [{"port": 80, "protocol": "TCP"}]}
+    task = {"restartPolicy": "Never", "containers": [CONTAINER]}
+    bodies: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
+        ("v1", "Namespace", f"{namespace}-more", {}),
+        ("v1", "Node", f"{namespace}-node", {"spec": {"podCIDR": "10.9.9.0/24"}}),
+        ("v1", "ConfigMap", "web", {"data": {"a": "1"}}),
+        ("v1", "Secret", "web", {"data": {"a": "MQ=="}}),
+        ("v1", "Pod", "web", {"spec": {"containers": [CONTAINER]}}),
+        ("v1", "ReplicationController", "web", {"spec": web}),
+        ("v1", "Service", "web", {"spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}}),
+        ("v1", "Endpoints", "web", {"subsets": [subset]}),
+        ("apps/v1", "Deployment", "web", {"spec": {**web, "selector": {"matchLabels": {"app": "web"}}}}),
+        ("batch/v1", "Job", "web", {"spec": {"template": {"spec": task}}}),
+    )  # fmt: skip
+    return [
+        {"apiVersion": version, "kind": kind, "metadata": {"name": name, "labels": {"tier": "back"}}, **body}
+        for version, kind, name, body in bodies
+    ]
+
+
+def shown(document: dict[str, Any]) -> str:
+    """How kubectl names an object: ``deployment.apps/web``."""
+    group, _, version = document["apiVersion"].rpartition("/")
+    kind = document["kind"].lower() + (f".{group}" if group else "")
+    assert version
+    return f"{kind}/{document['metadata']['name']}"
+
+
+def text(sent: list[dict[str, Any]], **labels: str) -> str:
+    """All documents as YAML, with these labels beside their own."""
+    changed = [
+        {**one, "metadata": {**one["metadata"], "labels": {**one["metadata"]["labels"], **labels}}} for one in sent
+    ]
+    return str(yaml.safe_dump_all(changed))
+
+
+def editor(path: Path, program: str) -> dict[str, str]:
+    """The environment in which kubectl edits with this sed program."""
+    path.write_text(f'#!/bin/sh\nexec sed -i "{program}" "$1"\n')
+    os.chmod(path, 0o755)
+    return {"KUBE_EDITOR": str(path)}

@@ -1,0 +1,86 @@
+"""A row of the resource table by its name, and what it makes of an object that a client sends."""
+
+from collections.abc import Callable
+from ipaddress import IPv4Network
+from typing import Any
+
+from apimachinery import codec
+from apiserver.authentication import Union
+from apiserver.authorization import AlwaysAllow
+from apiserver.registry import metadata
+from apiserver.registry.builtin import builtin, reviewing
+from apiserver.registry.resource import ResourceInfo
+from tests.kinds import KINDS, kind
+
+ROWS = [*builtin(IPv4Network("10.0.0.0/24"), range(30000, 32768)), *reviewing(Union([]), AlwaysAllow())]
+
+
+def row(plural: str, version: str = "") -> ResourceInfo[Any]:
+    """The row that the sample of this name is of; other resources are told by their plural alone."""
+    for sample in KINDS:
+        if sample.plural == plural and version in ("", sample.version):
+            place = (sample.group, sample.version, plural)
+            return next(one for one in ROWS if (one.resource.group, one.resource.version, one.resource.plural) == place)
+    return next(one for one in ROWS if one.resource.plural == plural)
+
+
+def read(plural: str, document: dict[str, Any], version: str = "") -> Any:
+    return codec.from_builtins(document, row(plural, version).type)
+
+
+def prepared(plural: str, version: str = "", **body: Any) -> Any:
+    """The object of a kind with this body (none: the smallest), as far as it comes before it is validated."""
+    info, sample = row(plural, version), kind(plural, version)
+    obj = read(plural, {"metadata": {"name": sample.name}, **(body or sample.body)}, version)
+    metadata.fill_for_create(obj.metadata, "default" if sample.namespaced else "")
+    info.strategy.default(obj)
+    info.strategy.prepare_for_create(obj)
+    return obj
+
+
+def defaulted(plural: str, version: str = "", **body: Any) -> dict[str, Any]:
+    """What would be stored of it."""
+    found: dict[str, Any] = codec.to_builtins(prepared(plural, version, **body))
+    return found
+
+
+def faults(plural: str, version: str = "", **body: Any) -> set[tuple[str, str]]:
+    """Field and reason of all that is wrong with it."""
+    info, obj = row(plural, version), prepared(plural, version, **body)
+    found = list(metadata.validate(obj, namespaced=info.resource.namespaced, name_rule=info.strategy.name_rule))
+    found += info.strategy.validate(obj)
+    return {(one.field, one.reason.removeprefix("FieldValue")) for one in found}
+
+
+def update_faults(plural: str, change: Callable[[Any], None], version: str = "", **body: Any) -> set[tuple[str, str]]:
+    """Field and reason of all that is wrong with a change of it."""
+    info, old = row(plural, version), prepared(plural, version, **body)
+    new = codec.copy(old)
+    change(new)
+    info.strategy.default(new)
+    info.strategy.prepare_for_update(new, old)
+    found = [*info.strategy.validate(new), *info.strategy.validate_update(new, old)]
+    return {(one.field, one.reason.removeprefix("FieldValue")) for one in found}
+
+
+def cells(plural: str, obj: Any, version: str = "") -> dict[str, Any]:
+    """The table's row, by column."""
+    return {column.name: column.cell(obj) for column in row(plural, version).columns}
+
+
+def overlaid(document: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """A document with another laid over it, key by key; None takes a key away."""
+    merged = dict(document)
+    for key, value in change.items():
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = overlaid(merged[key], value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def body(plural: str, version: str = "", **change: Any) -> dict[str, Any]:
+    """The smallest object's body with ``change`` laid over it."""
+    return overlaid(kind(plural, version).body, change)
