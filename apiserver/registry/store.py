@@ -10,6 +10,7 @@ does not name a revision is made again on what is there now.
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Generic, TypeVar
 
+from msgspec import structs
 from msgspec.structs import replace
 
 from apimachinery import codec, errors, meta
@@ -253,7 +254,7 @@ class Store(Generic[T]):
         obj.metadata.resource_version = str(current.revision)
         if attributes.dry_run:
             return await self._rehearse(obj, current, current.key)
-        if obj == current.object:
+        if _is_unchanged(obj, current.object):
             fresh = await self.storage.get(current.key, self.info.type)
             if fresh is None or fresh.revision != current.revision:
                 raise StorageConflict(current.key, fresh)
@@ -313,3 +314,14 @@ class Store(Generic[T]):
             )
             or None
         )
+
+
+def _is_unchanged(new: KubeObject, old: KubeObject) -> bool:
+    """Whether a write would change nothing but the times at which its managers are said to have written."""
+    before = old.metadata.managed_fields
+    if len(new.metadata.managed_fields or ()) != len(before or ()):
+        return False
+    pairs = zip(new.metadata.managed_fields or (), before or (), strict=True)
+    if any(structs.replace(mine, time=theirs.time) != theirs for mine, theirs in pairs):
+        return False
+    return structs.replace(new, metadata=structs.replace(new.metadata, managed_fields=before)) == old

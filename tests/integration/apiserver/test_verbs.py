@@ -1,10 +1,13 @@
 """The verbs over HTTP, against a real apiserver and etcd."""
 
+import json
 import subprocess
+import time
 
 from apimachinery.types import core_v1 as v1
 from apimachinery.types.meta_v1 import ObjectMeta
 from tests.integration.apiserver_process import ApiserverProcess
+from tests.support import eventually
 
 
 async def test_kubectl_applies_reads_and_deletes(apiserver: ApiserverProcess) -> None:
@@ -31,3 +34,30 @@ async def test_what_is_created_is_read_back_with_its_defaults(apiserver: Apiserv
     assert read == created
     assert read.spec.restart_policy == "Always"
     assert read.spec.containers[0].image_pull_policy == "IfNotPresent"
+
+
+async def test_an_apply_that_changes_nothing_spends_no_revision(apiserver: ApiserverProcess) -> None:
+    """Also when time has passed, which managedFields would otherwise tell, and when defaults fill a list."""
+    job = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "sum"},
+        "spec": {
+            "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "x", "args": ["1"]}]}}
+        },
+    }
+    async with apiserver.http() as client:
+
+        async def apply() -> str:
+            reply = await client.patch(
+                "/apis/batch/v1/namespaces/default/jobs/sum?fieldManager=me",
+                content=json.dumps(job),
+                headers={"Content-Type": "application/apply-patch+yaml"},
+            )
+            assert reply.is_success, reply.text
+            version: str = reply.json()["metadata"]["resourceVersion"]
+            return version
+
+        first, second = await apply(), int(time.time())
+        await eventually(lambda: int(time.time()) > second)
+        assert await apply() == first
