@@ -11,8 +11,8 @@ from apimachinery import meta
 from apimachinery.meta import Key
 from apimachinery.types.core_v1 import Pod, Service
 from apimachinery.types.discovery_v1 import EndpointSlice
-from controller_manager.endpoints_plan import same_to_services
-from controller_manager.endpointslice_plan import LAST_CHANGE, MANAGED_BY, Owner, Wanted, of_pods, plan, service_labels
+from controller_manager.endpoints_plan import labels, same_to_services
+from controller_manager.endpointslice_plan import LAST_CHANGE, MANAGED_BY, Owner, Wanted, of_pods, plan
 from controller_manager.endpointslice_writer import SliceWriter, service_key
 from controller_manager.informers import BY_NAMESPACE, BY_SERVICE, Informers
 from kube_client import Client, EventRecorder, WorkQueue, process
@@ -56,7 +56,7 @@ class EndpointSliceController:
             namespace=key.namespace,
             name=key.name,
             manager=MANAGER,
-            labels=service_labels(service),
+            labels=labels(service) or {},
             reference=meta.owner_reference(service),
             annotations={LAST_CHANGE: triggered} if triggered else {},
         )

@@ -15,7 +15,7 @@ from apimachinery import codec, meta
 from apimachinery.types.core_v1 import Endpoints, ObjectReference, Pod, Service
 from apimachinery.types.discovery_v1 import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
 from apimachinery.types.meta_v1 import ObjectMeta, OwnerReference
-from controller_manager.endpoints_plan import PodPort, labels, ports_of
+from controller_manager.endpoints_plan import PodPort, ports_of
 from controller_manager.pods import is_ready, is_terminal
 
 MOST: Final = 100
@@ -205,7 +205,3 @@ def _identity(reference: ObjectReference | None, address: str) -> str:
 
 def _family(address: str) -> str:
     return "IPv6" if ":" in address else "IPv4"
-
-
-def service_labels(service: Service) -> dict[str, str]:
-    return labels(service) or {}

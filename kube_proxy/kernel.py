@@ -1,8 +1,8 @@
 """Kernel mode: DNAT rules lead to endpoints at random, and no process of ours touches a byte.
 
 For hosts where speed matters more than what userspace can do: no retry at another endpoint, no statistics, no PROXY
-header. Clients that are no pods, or come by a node port or an external address, are hidden behind the node's address, but
-not where a policy keeps them to endpoints of this node. Node ports do not answer on 127.0.0.1.
+header. Clients that are no pods, or come by a node port or an external address, are hidden behind the node's
+address, but not where a policy keeps them to endpoints of this node. Node ports do not answer on 127.0.0.1.
 """
 
 import base64

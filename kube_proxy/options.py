@@ -23,7 +23,9 @@ class ServingOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ProxyOptions:
-    proxy_mode: str = option("userspace", "How traffic reaches a service's endpoints.", choices=["userspace", "iptables"])
+    proxy_mode: str = option(
+        "userspace", "How traffic reaches a service's endpoints.", choices=["userspace", "iptables"]
+    )
     iptables_backend: str = option(
         "auto",
         "Where rules are written: legacy, nft (by the iptables command), or auto: legacy where the kernel has it.",

@@ -50,7 +50,8 @@ def metrics_app(proxier: Told, mode: str) -> Starlette:
     async def ok(request: Request) -> Response:
         return PlainTextResponse("ok")
 
-    return Starlette(routes=[*metrics.routes(), Route("/proxyMode", proxy_mode), Route("/table", current), Route("/healthz", ok)])
+    routes = [Route("/proxyMode", proxy_mode), Route("/table", current), Route("/healthz", ok)]
+    return Starlette(routes=[*metrics.routes(), *routes])
 
 
 def _report(proxier: Told, *, healthy: bool) -> Response:

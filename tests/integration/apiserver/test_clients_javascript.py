@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not 
 
 SCRIPT = Path(__file__).parent / "js" / "client.mjs"
 PACKAGE = "@kubernetes/client-node"
-VERSION = "2.0.1"
+VERSION = "1.4.0"  # the newest that runs on Node 20
 CACHE = Path(f"/var/tmp/peapod-client-node-{VERSION}")
 
 

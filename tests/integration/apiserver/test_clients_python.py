@@ -65,7 +65,8 @@ def test_the_official_client_writes_and_reads(shared: ApiserverProcess, ns: str)
         pages.append([one.metadata.name for one in page.items])
         following = page.metadata._continue or ""
     assert pages == [["a", "b"], ["c"]]
-    gone = api.delete_namespaced_config_map("a", namespace, propagation_policy="Foreground")
+    gone = api.delete_namespaced_config_map("a", namespace)
+    print("GONE", gone)
     assert gone.status == "Success"
     api.delete_collection_namespaced_config_map(namespace)
     assert api.list_namespaced_config_map(namespace).items == []

@@ -38,20 +38,22 @@ async def test_what_is_created_is_read_back_with_its_defaults(apiserver: Apiserv
 
 async def test_an_apply_that_changes_nothing_spends_no_revision(apiserver: ApiserverProcess) -> None:
     """Also when time has passed, which managedFields would otherwise tell, and when defaults fill a list."""
-    job = {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
+    template = {
+        "metadata": {"labels": {"app": "sum"}},
+        "spec": {"containers": [{"name": "c", "image": "x", "args": ["1"]}], "tolerations": [{"operator": "Exists"}]},
+    }
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
         "metadata": {"name": "sum"},
-        "spec": {
-            "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "x", "args": ["1"]}]}}
-        },
+        "spec": {"selector": {"matchLabels": {"app": "sum"}}, "template": template},
     }
     async with apiserver.http() as client:
 
         async def apply() -> str:
             reply = await client.patch(
-                "/apis/batch/v1/namespaces/default/jobs/sum?fieldManager=me",
-                content=json.dumps(job),
+                "/apis/apps/v1/namespaces/default/deployments/sum?fieldManager=me",
+                content=json.dumps(deployment),
                 headers={"Content-Type": "application/apply-patch+yaml"},
             )
             assert reply.is_success, reply.text

@@ -1,4 +1,4 @@
-"""A table of service behaviours: every kind of client, every kind of address, both protocols, both modes, both tables."""
+"""A table of service behaviours: every kind of client and address, both protocols, both modes, both kinds of tables."""
 
 import asyncio
 import contextlib
@@ -76,7 +76,8 @@ async def udp_server() -> AsyncIterator[tuple[str, int]]:
 
 
 def web(**changes: object) -> core_v1.Service:
-    return service(**({"type": "NodePort", "ports": PORTS, "external_ips": [EXTERNAL_IP]} | changes))  # type: ignore[arg-type]
+    usual: dict[str, object] = {"type": "NodePort", "ports": PORTS, "external_ips": [EXTERNAL_IP]}
+    return service(**(usual | changes))  # type: ignore[arg-type]
 
 
 def ready(*addresses: tuple[str, int], udp: tuple[str, int] | None = None, node: str = NODE_NAME) -> core_v1.Endpoints:

@@ -21,6 +21,7 @@ async function watch(resourceVersion, enough) {
   let request;
   const ended = new Promise((resolve, reject) => {
     new k8s.Watch(config).watch(path, { resourceVersion, timeoutSeconds: 10 }, (type, object) => {
+      if (events.length >= enough) return; // what came in the same chunk, after the request was given up
       events.push([type, object.metadata?.name ?? object.code, object.metadata?.resourceVersion ?? '']);
       if (events.length >= enough) request.then((controller) => controller.abort(), reject);
     }, (error) => resolve(error ? (error.statusCode ?? error.code ?? error.name) : null))
