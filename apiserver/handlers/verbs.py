@@ -17,12 +17,14 @@ from apiserver.handlers.negotiation import Form
 from apiserver.handlers.rendering import Renderer, encoded
 from apiserver.handlers.selection import selection
 from apiserver.handlers.watches import Watch
+from apiserver.handlers.websocket_watches import WebSocketWatch
 from apiserver.registry import deletion
 from apiserver.registry.resource import PostedAction, PostedChange, Subresource, View
 from apiserver.registry.store import Change, Store
 from apiserver.registry.strategy import PostedStrategy, Strategy
 from apiserver.request import Attributes
 from apiserver.storage import Stored
+from component_base.websocket import is_websocket
 
 _AT_ONCE: Final = 16  # deletes of a collection that are under way together
 
@@ -73,7 +75,8 @@ async def list_(call: Call) -> None:
 
 async def watch(call: Call) -> None:
     chosen = selection(call.request, call.store.info)
-    await Watch(call.request, call.store, call.attributes.namespace, chosen, call.out).run()
+    kind = WebSocketWatch if is_websocket(call.request.scope) else Watch
+    await kind(call.request, call.store, call.attributes.namespace, chosen, call.out).run()
 
 
 async def create(call: Call) -> None:

@@ -50,19 +50,38 @@ class Watch:
         try:
             subscription, initial = await self._open()
         except errors.Expired as fault:  # told in the stream, where every client looks for it
-            await self._request.start(200, [(b"content-type", JSON.encode())])
-            await self._request.chunk(_line("ERROR", codec.encode(fault.status())), more=False)
+            await self._begin()
+            await self._write(_line("ERROR", codec.encode(fault.status())))
+            await self._finish()
             return
         with subscription, metrics.watching(self._store.info.resource):
+            await self._begin()
             ending = self._end_with(subscription)
             try:
-                await self._request.start(200, [(b"content-type", JSON.encode())])
-                await self._request.chunk(b"".join(self._initial(initial, subscription)))
+                await self._write(b"".join(self._initial(initial, subscription)))
                 await self._stream(subscription)
-                await self._request.chunk(b"", more=False)
+                await self._finish()
             finally:
                 for task in ending:
                     task.cancel()
+
+    # -- how it goes over the wire
+
+    async def _begin(self) -> None:
+        await self._request.start(200, [(b"content-type", JSON.encode())])
+
+    async def _write(self, data: bytes) -> None:
+        """Send whole lines, each of them one event."""
+        await self._request.chunk(data)
+
+    async def _finish(self) -> None:
+        await self._request.chunk(b"", more=False)
+
+    async def _until_client_leaves(self) -> None:
+        while (await self._request.receive())["type"] != "http.disconnect":
+            pass
+
+    # -- what goes over it
 
     async def _open(self) -> tuple[Subscription[Any], list[Stored[Any]] | None]:
         """The subscription, and the objects that the client must be shown first (None: none)."""
@@ -103,8 +122,7 @@ class Watch:
         """Let the stream end when the client goes, or the server does."""
 
         async def client_leaves() -> None:
-            while (await self._request.receive())["type"] != "http.disconnect":
-                pass
+            await self._until_client_leaves()
             subscription.end(_Left("the client left"))
 
         async def server_stops() -> None:
@@ -129,7 +147,7 @@ class Watch:
             if not await self._deliver(subscription, pause):
                 return
             if self._bookmarks:
-                await self._request.chunk(self._bookmark(subscription.revision))
+                await self._write(self._bookmark(subscription.revision))
 
     async def _deliver(self, subscription: Subscription[Any], seconds: float) -> bool:
         """Pass events on for some time; False if the stream is over before that."""
@@ -147,11 +165,11 @@ class Watch:
                 subscription.hand_to(self._hand_over)
                 events = await subscription.next()
                 if data := b"".join(self._lines(events)):
-                    await self._request.chunk(data)
+                    await self._write(data)
         except (_Left, Lagged):
             return False  # after Lagged, too: a plain end lets the client resume from what it has
         except errors.ApiError as fault:
-            await self._request.chunk(_line("ERROR", codec.encode(fault.status())))
+            await self._write(_line("ERROR", codec.encode(fault.status())))
             return False
         finally:
             timer.cancel()
