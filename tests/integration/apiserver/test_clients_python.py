@@ -1,6 +1,8 @@
 """Client libraries for Python as people use them: the official one, kr8s and lightkube."""
 
+import gc
 from collections.abc import Iterator
+from contextlib import aclosing
 from typing import Any
 
 import kr8s.asyncio
@@ -21,8 +23,14 @@ from tests.integration.apiserver.aged import LONG_AGO, aged_apiserver
 from tests.integration.apiserver.objects import CONTAINER, name_of
 from tests.integration.apiserver_process import ApiserverProcess
 
-# these libraries leave open connections to the garbage collector
+# These libraries leave open connections to the garbage collector; ``collected`` has it come while that is tolerated.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="module")
@@ -130,14 +138,15 @@ async def test_kr8s_writes_reads_and_watches(shared: ApiserverProcess, ns: str) 
     await first.refresh()
     assert (first.raw["data"], first.labels["x"]) == ({"k": "1", "l": "2"}, "y")
     seen = []
-    async for kind, one in api.watch("configmaps", namespace=namespace):
-        seen.append((kind, one.name))
-        if len(seen) == 1:  # what is there comes first, as no version was named
-            await of(Kr8sConfigMap, "b").create()
-        elif len(seen) == 2:
-            await first.delete()
-        else:
-            break
+    async with aclosing(api.watch("configmaps", namespace=namespace)) as events:
+        async for kind, one in events:
+            seen.append((kind, one.name))
+            if len(seen) == 1:  # what is there comes first, as no version was named
+                await of(Kr8sConfigMap, "b").create()
+            elif len(seen) == 2:
+                await first.delete()
+            else:
+                break
     assert seen == [("ADDED", "a"), ("ADDED", "b"), ("DELETED", "a")]
     await pod.delete()
     await pod.wait("delete", timeout=10)

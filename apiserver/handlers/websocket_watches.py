@@ -1,0 +1,53 @@
+"""Watches over WebSocket, as web pages have them: each event is one text frame of what a stream has as a line."""
+
+from contextlib import suppress
+from typing import Any, Final
+
+from apimachinery import errors
+from apiserver.handlers.watches import Watch
+from apiserver.storage import Event
+from component_base.websocket import HandshakeError, WebSocket
+
+_BEARER: Final = "base64url.bearer.authorization.k8s.io."
+"""A token in the guise of a subprotocol: browsers can send no other header."""
+
+
+class WebSocketWatch(Watch):
+    """One client's stream on an upgraded connection."""
+
+    _socket: WebSocket | None = None
+
+    async def run(self) -> None:
+        """Stream until the client leaves, the time is up or the server stops."""
+        try:
+            with suppress(ConnectionResetError):  # a client that is gone is no fault
+                await super().run()
+        finally:
+            if self._socket is not None:
+                await self._socket.close()
+
+    async def _begin(self) -> None:
+        offered = [one.strip() for one in self._request.headers.get("sec-websocket-protocol", "").split(",")]
+        try:
+            known = [one for one in offered if not one.startswith(_BEARER)]
+            self._socket = await WebSocket.accept(self._request.scope, known)
+        except HandshakeError as fault:
+            raise errors.BadRequest(str(fault)) from fault
+        self._request.code = 101
+
+    async def _write(self, data: bytes) -> None:
+        assert self._socket is not None
+        for line in data.splitlines():
+            await self._socket.send(line.decode())
+
+    async def _finish(self) -> None:
+        assert self._socket is not None
+        await self._socket.close()
+
+    async def _until_client_leaves(self) -> None:
+        assert self._socket is not None
+        while await self._socket.receive() is not None:
+            pass  # nothing that a client says means anything here
+
+    def _hand_over(self, event: Event[Any]) -> bool:
+        return False  # frames are made where they are written
