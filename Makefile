@@ -31,7 +31,8 @@ status: | $(VENV) ## show what runs: daemons, nodes, pods
 	@$(LABCLI) status || test $$? -eq 3
 
 test: install ## all tests; the end-to-end ones bring up labs of their own
-	@$(VENV) -m pytest tests/unit tests/integration tests/e2e
+	@$(VENV) -m pytest tests/unit
+	@$(VENV) -m pytest --reruns 2 tests/integration tests/e2e
 
 check: environment ## lint, types, direction of imports, unit tests
 	@$(VENV) -m ruff check .
