@@ -155,8 +155,13 @@ async def test_two_managers_make_each_pod_once_and_the_second_takes_over(
         await asyncio.to_thread(controller_manager.stop)
         await controllers.patch("rc", {"spec": {"replicas": 10}}, namespace="default")
         await owned(client, 10)
-        made = [one for one in (await client.resource(Event).list()).items if one.reason == "SuccessfulCreate"]
-        assert len(made) == 10
+
+        async def told() -> bool:  # events are written a moment after what they tell of
+            events = (await client.resource(Event).list()).items
+            return len([one for one in events if one.reason == "SuccessfulCreate"]) == 10
+
+        await eventually(told)
+        assert len(await owned(client, 10)) == 10
     finally:
         second.stop()
 
