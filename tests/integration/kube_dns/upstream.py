@@ -31,10 +31,15 @@ class Upstream:
 
     async def __aenter__(self) -> "Upstream":
         loop = asyncio.get_running_loop()
-        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        sock.bind(("127.0.0.1", 0))
+        while True:
+            sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            sock.bind(("127.0.0.1", 0))
+            try:
+                self._tcp = await asyncio.start_server(self._connected, *sock.getsockname())
+                break
+            except OSError:  # somebody has that port of TCP: another pair, then
+                sock.close()
         self._udp, _ = await loop.create_datagram_endpoint(lambda: _Protocol(self), sock=sock)
-        self._tcp = await asyncio.start_server(self._connected, *self.server)
         return self
 
     async def __aexit__(self, *_: object) -> None:
