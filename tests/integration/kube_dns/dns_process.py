@@ -17,7 +17,7 @@ class DnsProcess:
     """Starts, kills and restarts one server, always on the same ports."""
 
     def __init__(self, directory: Path, kubeconfig: Path, *arguments: str) -> None:
-        self.port, self._health = _free_ports(2)
+        self.port, self._health = free_ports(2)
         self.dns = DnsClient(self.port)
         self.log = directory / f"kube-dns-{self.port}.log"
         self._arguments = [
@@ -66,7 +66,7 @@ class DnsProcess:
             return answer.status_code, answer.text
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that are free for TCP and UDP."""
     found: list[int] = []
     while len(found) < count:

@@ -20,6 +20,7 @@ from kube_dns.udp import UdpServer
 from kube_dns.upstreams import Server, Upstreams
 from kube_dns.zone import Zone
 from tests.integration.kube_dns.client import DnsClient, read_message, request
+from tests.integration.kube_dns.dns_process import free_ports
 from tests.integration.kube_dns.upstream import Upstream
 from tests.support import eventually
 
@@ -48,7 +49,8 @@ async def serve(upstreams: Upstreams, host: str = "127.0.0.1", idle: float = 10.
     async with asyncio.TaskGroup() as tasks:
         forwarder = Forwarder(upstreams, tasks, cache_size=100)
         resolver = Resolver(zone, Encoder(zone.domain, 5, serial=1), forwarder, synced=lambda: True)
-        async with UdpServer(host, 0, resolver) as udp, TcpServer(host, udp.port, resolver, idle):
+        [port] = free_ports(1)
+        async with UdpServer(host, port, resolver) as udp, TcpServer(host, port, resolver, idle):
             yield DnsClient(udp.port)
 
 
@@ -127,9 +129,7 @@ async def test_an_external_name_without_such_data_says_so(client: DnsClient, ups
 
 
 async def test_stub_domains_have_servers_of_their_own(upstream: Upstream, spare: Upstream) -> None:
-    upstreams = Upstreams(
-        [upstream.server], stub_domains=dict.fromkeys(("corp", "prod", "local"), (spare.server,))
-    )
+    upstreams = Upstreams([upstream.server], stub_domains=dict.fromkeys(("corp", "prod", "local"), (spare.server,)))
     spare.records["a.corp.", "A"] = "a.corp. 60 A 192.0.2.9"
     async with serve(upstreams) as client:
         assert await client.addresses("a.corp") == ["192.0.2.9"]
@@ -139,9 +139,7 @@ async def test_stub_domains_have_servers_of_their_own(upstream: Upstream, spare:
     assert [name for name, *_ in spare.asked] == ["a.corp.", "web.prod."]
 
 
-async def test_a_silent_server_is_passed_over_and_asked_last_from_then_on(
-    upstream: Upstream, spare: Upstream
-) -> None:
+async def test_a_silent_server_is_passed_over_and_asked_last_from_then_on(upstream: Upstream, spare: Upstream) -> None:
     upstream.silent = True
     spare.records["b.example.com.", "A"] = "b.example.com. 60 A 192.0.2.3"
     async with serve(Upstreams([upstream.server, spare.server])) as client:
