@@ -7,7 +7,7 @@ from apimachinery import meta
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import Node
 from apiserver.registry import columns, names
-from apiserver.registry.core.pod_validation import EFFECTS
+from apiserver.registry.core.affinity_validation import EFFECTS
 from apiserver.registry.core.resources_validation import canonical, validate_amounts
 from apiserver.registry.resource import ResourceInfo, Subresource
 from apiserver.registry.strategy import StatusStrategy, Strategy

@@ -7,8 +7,10 @@ from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import PersistentVolume, PersistentVolumeSpec, PersistentVolumeStatus
 from apiserver.registry import columns, field_rules
 from apiserver.registry.columns import Column, wide
+from apiserver.registry.core.affinity_validation import validate_node_selector
 from apiserver.registry.core.resources_validation import canonical, validate_quantity
 from apiserver.registry.core.volume_columns import ACCESS_MODES, access_text, class_name
+from apiserver.registry.core.volume_validation import validate_source
 from apiserver.registry.resource import ResourceInfo, Subresource
 from apiserver.registry.strategy import StatusStrategy, Strategy
 from apiserver.registry.workloads import STATUS_VERBS
@@ -76,33 +78,24 @@ def validate_spec(path: Path, spec: PersistentVolumeSpec) -> Iterator[FieldError
 
 
 def _places(path: Path, spec: PersistentVolumeSpec) -> Iterator[FieldError]:
-    """The sources that a node of ours can mount."""
-    if spec.host_path is not None:
-        if not spec.host_path.path:
-            yield (path / "hostPath" / "path").required()
-        elif ".." in spec.host_path.path.split("/"):
-            yield (path / "hostPath" / "path").invalid(spec.host_path.path, "must not contain '..'")
-        elif spec.host_path.path == "/" and spec.persistent_volume_reclaim_policy == "Recycle":
-            yield (path / "persistentVolumeReclaimPolicy").forbidden("may not be 'recycle' for a hostPath mount of '/'")
-    if spec.local is not None:
-        if not spec.local.path:
-            yield (path / "local" / "path").required()
-        if spec.node_affinity is None:
-            yield (path / "nodeAffinity").required("Local volume requires node affinity")
-    if spec.nfs is not None:
-        if not spec.nfs.server:
-            yield (path / "nfs" / "server").required()
-        if not spec.nfs.path:
-            yield (path / "nfs" / "path").required()
-        elif not spec.nfs.path.startswith("/"):
-            yield (path / "nfs" / "path").invalid(spec.nfs.path, "must be an absolute path")
-    if spec.csi is not None:
-        for field, value in (("driver", spec.csi.driver), ("volumeHandle", spec.csi.volume_handle)):
-            if not value:
-                yield (path / "csi" / field).required()
+    """The source, and the nodes from which it can be reached."""
+    for field in (one for one in spec.__struct_fields__ if one not in _NOT_SOURCES and getattr(spec, one) is not None):
+        yield from validate_source(path, spec, field)
+        break
+    if spec.host_path is not None and spec.host_path.path == "/" and (
+        spec.persistent_volume_reclaim_policy == "Recycle"
+    ):
+        yield (path / "persistentVolumeReclaimPolicy").forbidden("may not be 'recycle' for a hostPath mount of '/'")
+    if spec.local is not None and spec.node_affinity is None:
+        yield (path / "nodeAffinity").required("Local volume requires node affinity")
+    if spec.csi is not None and not spec.csi.volume_handle:
+        yield (path / "csi" / "volumeHandle").required()
     affinity = spec.node_affinity
-    if affinity is not None and (affinity.required is None or not affinity.required.node_selector_terms):
-        yield (path / "nodeAffinity" / "required").required("must specify required node constraints")
+    if affinity is not None:
+        if affinity.required is None:
+            yield (path / "nodeAffinity" / "required").required("must specify required node constraints")
+        else:
+            yield from validate_node_selector(path / "nodeAffinity" / "required", affinity.required)
 
 
 def access_modes(path: Path, modes: list[str] | None) -> Iterator[FieldError]:
