@@ -41,7 +41,8 @@ class CustomResourceDefinitionKind(Strategy[CustomResourceDefinition]):
 
     def prepare_for_create(self, obj: CustomResourceDefinition) -> None:
         stored = [version.name for version in obj.spec.versions if version.storage]
-        obj.status = CustomResourceDefinitionStatus(stored_versions=stored)
+        accepted = CustomResourceDefinitionNames()  # written even before the names are accepted
+        obj.status = CustomResourceDefinitionStatus(accepted_names=accepted, stored_versions=stored)
 
     def prepare_for_update(self, obj: CustomResourceDefinition, old: CustomResourceDefinition) -> None:
         obj.status = old.status

@@ -57,7 +57,7 @@ class StatefulSetKind(Strategy[StatefulSet]):
         default_spec(spec.template.spec)
 
     def prepare_for_create(self, obj: StatefulSet) -> None:
-        obj.status = StatefulSetStatus()
+        obj.status = StatefulSetStatus(available_replicas=0)
 
     def prepare_for_update(self, obj: StatefulSet, old: StatefulSet) -> None:
         obj.status = old.status

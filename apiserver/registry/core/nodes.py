@@ -5,7 +5,7 @@ from typing import Final
 
 from apimachinery import meta
 from apimachinery.fields import FieldError, Path
-from apimachinery.types.core_v1 import Node
+from apimachinery.types.core_v1 import DaemonEndpoint, Node, NodeDaemonEndpoints
 from apiserver.registry import columns, names
 from apiserver.registry.core.affinity_validation import EFFECTS
 from apiserver.registry.core.resources_validation import canonical, validate_amounts
@@ -21,6 +21,8 @@ class NodeStrategy(Strategy[Node]):
             canonical(amounts)
         if obj.status.allocatable is None and obj.status.capacity is not None:
             obj.status.allocatable = dict(obj.status.capacity)
+        endpoints = obj.status.daemon_endpoints = obj.status.daemon_endpoints or NodeDaemonEndpoints()
+        endpoints.kubelet_endpoint = endpoints.kubelet_endpoint or DaemonEndpoint()  # Go always writes both
 
     def prepare_for_update(self, obj: Node, old: Node) -> None:
         obj.status = old.status

@@ -10,6 +10,7 @@ from apiserver.registry.columns import Column, wide
 from apiserver.registry.core.affinity_validation import validate_node_selector
 from apiserver.registry.core.resources_validation import canonical, validate_quantity
 from apiserver.registry.core.volume_columns import ACCESS_MODES, access_text, class_name
+from apiserver.registry.core.volume_defaults import default_sources
 from apiserver.registry.core.volume_validation import validate_source
 from apiserver.registry.resource import ResourceInfo, Subresource
 from apiserver.registry.strategy import StatusStrategy, Strategy
@@ -31,10 +32,7 @@ class PersistentVolumeKind(Strategy[PersistentVolume]):
         spec.persistent_volume_reclaim_policy = spec.persistent_volume_reclaim_policy or "Retain"
         spec.volume_mode = spec.volume_mode or "Filesystem"
         canonical(spec.capacity)
-        if spec.host_path is not None and spec.host_path.type is None:
-            spec.host_path.type = ""
-        if spec.iscsi is not None:
-            spec.iscsi.iscsi_interface = spec.iscsi.iscsi_interface or "default"
+        default_sources(spec)
 
     def prepare_for_create(self, obj: PersistentVolume) -> None:
         obj.status = PersistentVolumeStatus(phase="Pending")

@@ -1,13 +1,10 @@
 """What Kubernetes fills into a pod's spec when a client leaves it out (core/v1 defaults.go)."""
 
 from collections.abc import Iterator
-from typing import Final
 
 from apimachinery.types import core_v1 as v1
 from apiserver.registry.core.resources_validation import canonical
-
-DEFAULT_MODE: Final = 0o644
-TOKEN_SECONDS: Final = 3600
+from apiserver.registry.core.volume_defaults import default_volume, pull_policy
 
 
 def default_spec(spec: v1.PodSpec) -> None:
@@ -26,7 +23,7 @@ def default_spec(spec: v1.PodSpec) -> None:
     for container in containers(spec):
         _container(container, host_network=bool(spec.host_network))
     for volume in spec.volumes or ():
-        _volume(volume)
+        default_volume(volume)
 
 
 def default_pod(spec: v1.PodSpec) -> None:
@@ -47,7 +44,7 @@ def containers(spec: v1.PodSpec) -> Iterator[v1.Container]:
 
 def _container(container: v1.Container, *, host_network: bool) -> None:
     if not container.image_pull_policy:
-        container.image_pull_policy = _pull_policy(container.image or "")
+        container.image_pull_policy = pull_policy(container.image or "")
     canonical(container.resources.limits)
     canonical(container.resources.requests)
     container.termination_message_path = container.termination_message_path or "/dev/termination-log"
@@ -69,15 +66,6 @@ def _container(container: v1.Container, *, host_network: bool) -> None:
             source.field_ref.api_version = source.field_ref.api_version or "v1"
 
 
-def _pull_policy(image: str) -> str:
-    """An image that may move (no tag, or ``latest``) is asked for again at each start."""
-    name = image.rsplit("/", 1)[-1]
-    if "@" in name:
-        return "IfNotPresent"
-    tag = name.partition(":")[2]
-    return "Always" if tag in ("", "latest") else "IfNotPresent"
-
-
 def _probe(probe: v1.Probe) -> None:
     probe.timeout_seconds = probe.timeout_seconds or 1
     probe.period_seconds = probe.period_seconds or 10
@@ -92,31 +80,3 @@ def _probe(probe: v1.Probe) -> None:
 def _http_get(action: v1.HTTPGetAction) -> None:
     action.path = action.path or "/"
     action.scheme = action.scheme or "HTTP"
-
-
-_SOURCES: Final = tuple(field for field in v1.Volume.__struct_fields__ if field != "name")
-
-
-def _volume(volume: v1.Volume) -> None:
-    if all(getattr(volume, source) is None for source in _SOURCES):
-        volume.empty_dir = v1.EmptyDirVolumeSource()
-    if volume.host_path is not None and volume.host_path.type is None:
-        volume.host_path.type = ""
-    for source in (volume.secret, volume.config_map, volume.downward_api, volume.projected):
-        if source is not None and source.default_mode is None:
-            source.default_mode = DEFAULT_MODE
-    if volume.downward_api is not None:
-        _downward(volume.downward_api.items)
-    if volume.projected is not None:
-        for projection in volume.projected.sources or ():
-            token = projection.service_account_token
-            if token is not None and token.expiration_seconds is None:
-                token.expiration_seconds = TOKEN_SECONDS
-            if projection.downward_api is not None:
-                _downward(projection.downward_api.items)
-
-
-def _downward(items: list[v1.DownwardAPIVolumeFile] | None) -> None:
-    for item in items or ():
-        if item.field_ref is not None:
-            item.field_ref.api_version = item.field_ref.api_version or "v1"

@@ -41,7 +41,12 @@ def validate_quantity(path: Path, amount: Quantity) -> Iterator[FieldError]:
 def canonical(amounts: dict[str, Quantity] | None) -> None:
     """Put amounts into the spelling that is stored; what is no quantity is left for validation to name."""
     for name, amount in (amounts or {}).items():
-        try:
-            amounts[name] = quantity.canonical(amount)  # type: ignore[index]
-        except ValueError:
-            continue
+        amounts[name] = canonical_amount(amount)  # type: ignore[index]
+
+
+def canonical_amount(amount: Quantity) -> Quantity:
+    """One amount in that spelling."""
+    try:
+        return quantity.canonical(amount)
+    except ValueError:
+        return amount
