@@ -47,7 +47,7 @@ class DaemonSetKind(Strategy[DaemonSet]):
 
     def validate(self, obj: DaemonSet) -> Iterator[FieldError]:
         spec = obj.spec
-        yield from workloads.validate_selection(spec.selector, spec.template, "daemonset")
+        yield from workloads.validate_selection(spec.selector, spec.template)
         yield from workloads.validate_lasting("DaemonSet", spec.template)
         yield from not_negative(SPEC / "minReadySeconds", spec.min_ready_seconds)
         yield from not_negative(SPEC / "revisionHistoryLimit", spec.revision_history_limit)

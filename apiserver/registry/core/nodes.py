@@ -1,9 +1,10 @@
 """Nodes: machines with a kubelet."""
 
+import ipaddress
 from collections.abc import Iterator
 from typing import Final
 
-from apimachinery import meta
+from apimachinery import codec, meta
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import DaemonEndpoint, Node, NodeDaemonEndpoints
 from apiserver.registry import columns, names
@@ -35,6 +36,9 @@ class NodeStrategy(Strategy[Node]):
             yield from names.check(path / "key", taint.key, names.qualified_name)
             if taint.effect not in EFFECTS:
                 yield (path / "effect").not_supported(taint.effect, EFFECTS)
+            if any((one.key, one.effect) == (taint.key, taint.effect) for one in (obj.spec.taints or ())[:i]):
+                yield path.duplicate(codec.to_builtins(taint))
+        yield from _ranges(obj)
 
     def validate_update(self, obj: Node, old: Node) -> Iterator[FieldError]:
         """An address range or provider ID once given stays."""
@@ -45,6 +49,18 @@ class NodeStrategy(Strategy[Node]):
         ):
             if before and after != before:
                 yield Path("spec", field).forbidden(f"node updates may not change {field} except from empty to valid")
+
+
+def _ranges(node: Node) -> Iterator[FieldError]:
+    """The node's own pod addresses: at most one range of each family."""
+    families, path = [], Path("spec", "podCIDRs")
+    for i, text in enumerate(node.spec.pod_cidrs or ()):
+        try:
+            families.append(ipaddress.ip_network(text, strict=False).version)
+        except ValueError:
+            yield path[i].invalid(text, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)")
+    if len(families) != len(set(families)):
+        yield path.invalid(node.spec.pod_cidrs, "may specify no more than one CIDR for each IP family")
 
 
 class NodeStatusStrategy(StatusStrategy[Node]):

@@ -8,8 +8,9 @@ from apimachinery.types.core_v1 import PersistentVolume, PersistentVolumeSpec, P
 from apiserver.registry import columns, field_rules
 from apiserver.registry.columns import Column, wide
 from apiserver.registry.core.affinity_validation import validate_node_selector
+from apiserver.registry.core.claim_validation import VOLUME_MODES, access_modes
 from apiserver.registry.core.resources_validation import canonical, validate_quantity
-from apiserver.registry.core.volume_columns import ACCESS_MODES, access_text, class_name
+from apiserver.registry.core.volume_columns import access_text, class_name
 from apiserver.registry.core.volume_defaults import default_sources
 from apiserver.registry.core.volume_validation import validate_source
 from apiserver.registry.resource import ResourceInfo, Subresource
@@ -17,7 +18,6 @@ from apiserver.registry.strategy import StatusStrategy, Strategy
 from apiserver.registry.workloads import STATUS_VERBS
 
 RECLAIM_POLICIES: Final = ("Delete", "Recycle", "Retain")
-VOLUME_MODES: Final = ("Block", "Filesystem")
 _SPEC: Final = Path("spec")
 _NOT_SOURCES: Final = (
     "access_modes", "capacity", "claim_ref", "mount_options", "node_affinity", "persistent_volume_reclaim_policy",
@@ -94,16 +94,6 @@ def _places(path: Path, spec: PersistentVolumeSpec) -> Iterator[FieldError]:
             yield (path / "nodeAffinity" / "required").required("must specify required node constraints")
         else:
             yield from validate_node_selector(path / "nodeAffinity" / "required", affinity.required)
-
-
-def access_modes(path: Path, modes: list[str] | None) -> Iterator[FieldError]:
-    if not modes:
-        yield path.required()
-    for mode in modes or ():
-        if mode not in ACCESS_MODES:
-            yield path.not_supported(mode, sorted(ACCESS_MODES))
-    if "ReadWriteOncePod" in (modes or ()) and len(set(modes or ())) > 1:
-        yield path.forbidden("may not use ReadWriteOncePod with other access modes")
 
 
 def _claim(obj: PersistentVolume) -> str:

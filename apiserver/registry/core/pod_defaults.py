@@ -21,7 +21,7 @@ def default_spec(spec: v1.PodSpec) -> None:
     elif spec.service_account:
         spec.service_account_name = spec.service_account
     for container in containers(spec):
-        _container(container, host_network=bool(spec.host_network))
+        _container(container)
     for volume in spec.volumes or ():
         default_volume(volume)
 
@@ -34,6 +34,8 @@ def default_pod(spec: v1.PodSpec) -> None:
     for container in containers(spec):
         if limits := container.resources.limits:
             container.resources.requests = {**limits, **(container.resources.requests or {})}
+        for port in (container.ports or ()) if spec.host_network else ():
+            port.host_port = port.host_port or port.container_port
 
 
 def containers(spec: v1.PodSpec) -> Iterator[v1.Container]:
@@ -42,7 +44,7 @@ def containers(spec: v1.PodSpec) -> Iterator[v1.Container]:
     yield from spec.containers
 
 
-def _container(container: v1.Container, *, host_network: bool) -> None:
+def _container(container: v1.Container) -> None:
     if not container.image_pull_policy:
         container.image_pull_policy = pull_policy(container.image or "")
     canonical(container.resources.limits)
@@ -51,8 +53,6 @@ def _container(container: v1.Container, *, host_network: bool) -> None:
     container.termination_message_policy = container.termination_message_policy or "File"
     for port in container.ports or ():
         port.protocol = port.protocol or "TCP"
-        if host_network and not port.host_port:
-            port.host_port = port.container_port
     for probe in (container.liveness_probe, container.readiness_probe, container.startup_probe):
         if probe is not None:
             _probe(probe)

@@ -10,6 +10,7 @@ from apimachinery import quantity
 from apimachinery.fields import FieldError, Path
 from apimachinery.types import core_v1 as v1
 from apiserver.registry import field_rules, names
+from apiserver.registry.core.claim_validation import validate_claim
 
 HOST_PATH_TYPES: Final = (
     "", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket",
@@ -18,6 +19,14 @@ _MODE: Final = "must be a number between 0 and 0777 (octal), both inclusive"
 _BYTE: Final = "must be between 0 and 255, inclusive"
 _ONE: Final = "may not specify more than 1 volume type"
 _SHORTEST_TOKEN: Final = 600  # s
+
+# which of several sources counts and which are too many: the first of these
+_ORDER: Final = (
+    "empty_dir", "host_path", "git_repo", "gce_persistent_disk", "aws_elastic_block_store", "secret", "nfs", "iscsi",
+    "glusterfs", "flocker", "persistent_volume_claim", "rbd", "cinder", "cephfs", "quobyte", "downward_api", "fc",
+    "flex_volume", "config_map", "azure_file", "vsphere_volume", "photon_persistent_disk", "portworx_volume",
+    "azure_disk", "storageos", "projected", "scale_io", "csi", "ephemeral", "image",
+)  # fmt: skip
 
 # source -> its fields that must not be empty: (attribute, name on the wire)
 _NEEDED: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
@@ -60,7 +69,7 @@ def validate_volumes(path: Path, volumes: Iterable[v1.Volume]) -> Iterator[Field
             if volume.name in seen:
                 yield (path[i] / "name").duplicate(volume.name)
             seen.add(volume.name)
-        sources = [field for field in volume.__struct_fields__ if field != "name" and getattr(volume, field) is not None]
+        sources = [field for field in _ORDER if getattr(volume, field) is not None]
         for extra in sources[1:]:
             yield (path[i] / field_rules.wire_name(v1.Volume, extra)).forbidden(_ONE)
         for source in sources[:1]:
@@ -148,6 +157,11 @@ def _csi(path: Path, source: Any) -> Iterator[FieldError]:
         if len(source.driver) > 63:
             yield (path / "driver").too_long(63)
         yield from names.check(path / "driver", source.driver.lower(), names.dns_subdomain)
+
+
+def _ephemeral(path: Path, source: v1.EphemeralVolumeSource) -> Iterator[FieldError]:
+    if source.volume_claim_template is not None:
+        yield from validate_claim(path / "volumeClaimTemplate" / "spec", source.volume_claim_template.spec)
 
 
 def _image(path: Path, source: v1.ImageVolumeSource) -> Iterator[FieldError]:
@@ -239,6 +253,7 @@ _RULES: Final[Mapping[str, Callable[[Path, Any], Iterator[FieldError]]]] = {
     "csi": _csi,
     "downward_api": _downward,
     "empty_dir": _empty_dir,
+    "ephemeral": _ephemeral,
     "fc": _fc,
     "flocker": _flocker,
     "gce_persistent_disk": _disk,
