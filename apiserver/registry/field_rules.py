@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any, Final
 
 import msgspec
@@ -126,6 +127,7 @@ def counts(path: Path, status: Any) -> Iterator[FieldError]:
             yield (path / wire_name(type(status), field)).invalid(value, "must be greater than or equal to 0")
 
 
+@cache
 def wire_name(cls: type, field: str) -> str:
     return next(one.encode_name for one in msgspec.structs.fields(cls) if one.name == field)
 
@@ -133,9 +135,9 @@ def wire_name(cls: type, field: str) -> str:
 def given(union: Any, *but: str) -> list[str]:
     """The wire names of the fields of a union of sources that are set."""
     return [
-        one.encode_name
-        for one in msgspec.structs.fields(type(union))
-        if one.name not in but and getattr(union, one.name) is not None
+        wire_name(type(union), field)
+        for field in union.__struct_fields__
+        if field not in but and getattr(union, field) is not None
     ]
 
 
