@@ -27,6 +27,7 @@ from apiserver.handlers.openapi import OpenAPI
 from apiserver.handlers.table import ResourceTable
 from apiserver.options import ApiserverOptions, EtcdOptions, IdentityOptions, KubeletOptions
 from apiserver.registry.builtin import builtin, reviewing
+from apiserver.registry.core.component_health import ComponentHealth, checks
 from apiserver.registry.core.repair import ClaimsRepair
 from apiserver.registry.virtual import store_for
 from apiserver.storage import Etcd, EtcdConfig, Storage
@@ -49,6 +50,7 @@ async def serve(options: ApiserverOptions) -> None:
     rows = builtin(options.services.service_cluster_ip_range, ports, _issuer(options.identity))
     for info in (*rows, *reviewing(authenticator, authorizer)):
         table.add(store_for(info, storage, admission))
+    _serve_component_statuses(table, storage)
     admission.use(_plugins(table))  # they look at what the stores hold
     advertised = str(options.serving.advertise_address or _own_address())
     port = options.serving.secure_port
@@ -69,6 +71,12 @@ async def serve(options: ApiserverOptions) -> None:
     finally:
         await _leave(bootstrap)
         await etcd.close()
+
+
+def _serve_component_statuses(table: ResourceTable, storage: Storage) -> None:
+    """Nothing of them is stored; what takes the place of their cache asks the components."""
+    statuses: Any = table.find("", "v1", "componentstatuses")
+    statuses.cache = ComponentHealth(statuses.info.prefix, checks(storage.check))
 
 
 async def _leave(bootstrap: Bootstrap) -> None:

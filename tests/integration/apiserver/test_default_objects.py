@@ -112,3 +112,13 @@ REF = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole"}
 
 def binding(name: str) -> dict[str, Any]:
     return {"metadata": {"name": name}, "roleRef": {**REF, "name": name}}
+
+
+async def test_component_statuses_tell_of_the_control_plane(apiserver: ApiserverProcess) -> None:
+    async with apiserver.http() as client:
+        path = "/api/v1/componentstatuses"
+        assert await names(client, path) == {"controller-manager", "etcd-0", "scheduler"}
+        etcd = ok(await client.get(f"{path}/etcd-0"))
+        assert etcd["conditions"] == [{"type": "Healthy", "status": "True", "message": "ok"}]
+        assert (await client.get(f"{path}/etcd-9")).status_code == 404
+        assert (await client.delete(f"{path}/etcd-0")).status_code == 405
