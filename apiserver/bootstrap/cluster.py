@@ -13,6 +13,7 @@ from typing import Final
 from apimachinery import errors
 from apimachinery.types import core_v1 as v1
 from apimachinery.types.meta_v1 import ObjectMeta
+from apimachinery.types.networking_v1 import ServiceCIDR, ServiceCIDRSpec
 from apiserver.bootstrap import flowcontrol, priorityclasses, rbac
 from apiserver.bootstrap.apiservices import LocalServices
 from apiserver.bootstrap.endpoints import ServerEndpoints
@@ -29,7 +30,7 @@ class Bootstrap:
     """Keeps these objects there, whoever deletes them."""
 
     def __init__(self, table: ResourceTable, services: IPv4Network, address: str, port: int) -> None:
-        self._objects = Objects(table)
+        self._objects, self._services = Objects(table), services
         self._endpoints = ServerEndpoints(self._objects, services, address, port)
         self._local = LocalServices(self._objects)
         self._has_defaults = False
@@ -57,5 +58,12 @@ class Bootstrap:
             await priorityclasses.make(self._objects)
             await rbac.make(self._objects)
             await flowcontrol.make(self._objects)
+            await self._service_range()
             self._has_defaults = True
         await self._local.sync()  # groups may come at any time
+
+    async def _service_range(self) -> None:
+        """The range of service addresses, as an object that tells of it."""
+        spec = ServiceCIDRSpec(cidrs=[str(self._services)])
+        wanted = ServiceCIDR(metadata=ObjectMeta(name="kubernetes"), spec=spec)
+        await self._objects.ensure("networking.k8s.io", "servicecidrs", wanted)

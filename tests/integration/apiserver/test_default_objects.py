@@ -51,6 +51,8 @@ async def test_a_new_cluster_has_what_kubernetes_has(apiserver: ApiserverProcess
             "system-cluster-critical": 2_000_000_000,
             "system-node-critical": 2_000_001_000,
         }
+        ranges = ok(await client.get("/apis/networking.k8s.io/v1/servicecidrs/kubernetes"))
+        assert ranges["spec"] == {"cidrs": ["10.0.0.0/16"]}
         groups = {
             f"{version['version']}.{group['name']}"
             for group in ok(await client.get("/apis"))["groups"]
