@@ -5,11 +5,13 @@ runs elsewhere shows as unhealthy here.
 """
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
+from http import HTTPStatus
+from http.client import BadStatusLine, HTTPConnection, HTTPException, HTTPSConnection
 from itertools import count
 from typing import Final
-
-import httpx
 
 from apimachinery import codec, errors
 from apimachinery.types.core_v1 import ComponentCondition, ComponentStatus
@@ -18,9 +20,10 @@ from apiserver.storage import Stored
 
 DAEMONS: Final = (("scheduler", 10259), ("controller-manager", 10257))
 _SECONDS: Final = 2.0
+_MOST: Final = 4096  # bytes that an answer may have
 
 Check = Callable[[], Awaitable[str]]
-"""What a component says of itself; raises OSError, httpx.HTTPError or ApiError if it is not well."""
+"""What a component says of itself; raises OSError, HTTPException or ApiError if it is not well."""
 
 
 class ComponentHealth:
@@ -69,22 +72,40 @@ def checks(etcd: Callable[[], Awaitable[None]]) -> dict[str, Check]:
 
 def _healthz(port: int) -> Check:
     async def ask() -> str:
-        # what listens on loopback is this machine's own; Kubernetes does not verify it either
-        async with httpx.AsyncClient(verify=False, timeout=_SECONDS, trust_env=False) as client:
-            try:
-                reply = await client.get(f"https://127.0.0.1:{port}/healthz")
-            except (httpx.ConnectError, httpx.RemoteProtocolError):  # without a certificate they serve plain HTTP
-                reply = await client.get(f"http://127.0.0.1:{port}/healthz")
-            reply.raise_for_status()
-            return reply.text
+        return await asyncio.to_thread(_ask, port)
 
     return ask
+
+
+def _ask(port: int) -> str:
+    """What ``/healthz`` says; a daemon without a certificate serves plain HTTP."""
+    try:
+        return _get(HTTPSConnection("127.0.0.1", port, timeout=_SECONDS, context=_unverified()))
+    except (ssl.SSLError, ConnectionResetError, BadStatusLine):
+        return _get(HTTPConnection("127.0.0.1", port, timeout=_SECONDS))
+
+
+def _unverified() -> ssl.SSLContext:
+    """What listens on loopback is this machine's own; Kubernetes does not verify it either."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def _get(connection: HTTPConnection) -> str:
+    with closing(connection):
+        connection.request("GET", "/healthz")
+        reply = connection.getresponse()
+        text = reply.read(_MOST).decode(errors="replace")
+    if reply.status != HTTPStatus.OK:
+        raise HTTPException(f"GET /healthz of port {connection.port}: {reply.status} {reply.reason}: {text}")
+    return text
 
 
 async def _status(name: str, check: Check) -> ComponentStatus:
     try:
         status, message = "True", await check()
-    except (OSError, httpx.HTTPError, errors.ApiError) as fault:
+    except (OSError, HTTPException, errors.ApiError) as fault:
         status, message = "False", str(fault) or type(fault).__name__
     condition = ComponentCondition(type="Healthy", status=status, message=message)
     return ComponentStatus(metadata=ObjectMeta(name=name), conditions=[condition])
