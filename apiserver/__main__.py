@@ -9,7 +9,7 @@ from apiserver.server import serve
 from component_base import logs
 from component_base.daemon import run
 from component_base.flags import parse
-from component_base.serving import bind
+from component_base.serving import bind_several
 from component_base.workers import supervise
 
 _NAME = "kube-apiserver"
@@ -28,13 +28,17 @@ def main() -> None:
 
 def _side_by_side(options: ApiserverOptions) -> NoReturn:
     logs.setup(options.logging_format, options.v)  # type: ignore[arg-type]  # the flag allows these alone
+    address = (str(options.serving.bind_address), options.serving.secure_port)
     try:
-        listener = bind((str(options.serving.bind_address), options.serving.secure_port))
+        # held here as well, so that who is waiting in the queue of a worker that died is served by the next
+        listeners = bind_several(address, options.serving.workers)
     except OSError as fault:
         sys.exit(f"{_NAME}: {fault}")
-    supervise(
-        options.serving.workers, functools.partial(run, _NAME, functools.partial(serve, listener=listener), options)
-    )
+
+    def work(n: int) -> NoReturn:
+        run(_NAME, functools.partial(serve, listener=listeners[n]), options)
+
+    supervise(len(listeners), work)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from component_base.health import Health
 from component_base.http_protocol import ClientCertificate, HttpProtocol
 from component_base.streams import Stream, Upgrade
 
-__all__ = ["TLS", "ClientCertificate", "Server", "Stream", "Upgrade", "bind", "daemon_app", "ssl_context"]
+__all__ = ["TLS", "ClientCertificate", "Server", "Stream", "Upgrade", "bind_several", "daemon_app", "ssl_context"]
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Server:
     """Serves one application on one or more addresses.
 
     Use ``run`` as a task, or the instance as an async context manager. An address may also be a socket that
-    listens already, which several processes may share.
+    is bound already.
     """
 
     def __init__(
@@ -190,7 +190,19 @@ def _bind_all(addresses: Sequence[Address | socket.socket]) -> list[socket.socke
         return sockets
 
 
-def bind(address: Address) -> socket.socket:
+def bind_several(address: Address, count: int) -> list[socket.socket]:
+    """As many sockets on one address, among which the kernel shares out connections evenly.
+
+    Raises OSError, with the address in its text, if it is not to be had.
+    """
+    bind(address).close()  # another server that shares out its connections would let us in
+    with ExitStack() as undo:
+        sockets = [undo.enter_context(bind(address, shared=True)) for _ in range(count)]
+        undo.pop_all()
+        return sockets
+
+
+def bind(address: Address, *, shared: bool = False) -> socket.socket:
     """A socket on an address. Raises OSError, with the address in its text, if that is not to be had."""
     host, port = address
     family, kind, protocol, _, where = socket.getaddrinfo(
@@ -199,6 +211,8 @@ def bind(address: Address) -> socket.socket:
     sock = socket.socket(family, kind, protocol)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if host in ("", "::") else 1)
         sock.bind(where)

@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final, NoReturn
 
@@ -25,11 +25,11 @@ _STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 _AWAITED: Final = (*_STOPS, signal.SIGCHLD)
 
 
-def supervise(count: int, work: Callable[[], NoReturn]) -> NoReturn:
-    """Run ``work`` in ``count`` processes until a signal ends them, then exit. Call it last."""
+def supervise(count: int, work: Callable[[int], NoReturn]) -> NoReturn:
+    """Run ``work(n)`` in a process for each n below ``count`` until a signal ends them, then exit. Call it last."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)  # none is lost between two looks at them
     signal.signal(signal.SIGCHLD, lambda *_: None)  # ignored ones would never be awaited
-    workers = {_start(work): time.monotonic() for _ in range(count)}
+    workers = {_start(work, n): (n, time.monotonic()) for n in range(count)}
     code, stopping = 0, False
     while workers:
         number = signal.sigwait(_AWAITED)
@@ -37,18 +37,17 @@ def supervise(count: int, work: Callable[[], NoReturn]) -> NoReturn:
             stopping = True
             _signal(workers, number)
         for pid, status in _ended():
-            lasted = time.monotonic() - workers.pop(pid, 0.0)
+            n, started = workers.pop(pid)
+            lasted = time.monotonic() - started
             if stopping:
                 code = code or status
             elif lasted < TRIAL:
-                log.critical(
-                    "worker %d: ended with status %d after %.1f s; the others end with it", pid, status, lasted
-                )
+                log.critical("worker %d: ended with status %d after %.1f s; the others end with it", n, status, lasted)
                 stopping, code = True, 1
                 _signal(workers, signal.SIGTERM)
             else:
-                log.error("worker %d: ended with status %d; another takes its place", pid, status)
-                workers[_start(work)] = time.monotonic()
+                log.error("worker %d: ended with status %d; another takes its place", n, status)
+                workers[_start(work, n)] = (n, time.monotonic())
     os._exit(code)
 
 
@@ -59,19 +58,19 @@ def end_with_parent(parent: int, number: signal.Signals = signal.SIGKILL) -> Non
         os._exit(0)
 
 
-def _start(work: Callable[[], NoReturn]) -> int:
+def _start(work: Callable[[int], NoReturn], n: int) -> int:
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
         end_with_parent(parent, signal.SIGTERM)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _AWAITED)
-        work()
+        work(n)
     return pid
 
 
-def _signal(workers: dict[int, float], number: int) -> None:
-    for pid in workers:
+def _signal(pids: Iterable[int], number: int) -> None:
+    for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, number)
 
