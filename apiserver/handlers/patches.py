@@ -35,6 +35,8 @@ async def _patch(call: Call, dialect: patch.Dialect, body: bytes) -> None:
         raise errors.BadRequest("force: Forbidden: may not be specified for non-apply patch")
 
     def change(current: Any) -> Any:
+        if current is None:  # only a full object can make one, even where an update may
+            raise call.store.not_found(call.key)
         document = patch.apply(dialect, codec.to_builtins(_shown(call, current)), body, _definition(call))
         return _read(call, document, current)
 
