@@ -7,17 +7,11 @@ import ssl
 from ipaddress import IPv4Address
 from typing import Any, Final
 
-from apimachinery.meta import Key
-from apimachinery.types.core_v1 import Namespace
-from apiserver.admission import Chain, Plugin
-from apiserver.admission.certificates import SigningRequestor
-from apiserver.admission.namespace_lifecycle import NamespaceLifecycle
-from apiserver.admission.pods import DefaultTolerationSeconds, Priority
+from apiserver import identity
+from apiserver.admission import Chain
+from apiserver.admission import builtin as admission_plugins
 from apiserver.app import Application
-from apiserver.authentication import Authenticator, Union
-from apiserver.authentication.service_accounts import ServiceAccountTokens, TokenIssuer
-from apiserver.authentication.tokens import TokenFile
-from apiserver.authentication.x509 import X509
+from apiserver.authentication import Union
 from apiserver.authorization import AlwaysAllow, Authorizer
 from apiserver.bootstrap import Bootstrap
 from apiserver.handlers.discovery import Discovery
@@ -25,7 +19,7 @@ from apiserver.handlers.endpoint import ApiEndpoint
 from apiserver.handlers.node_proxy import NodeProxy
 from apiserver.handlers.openapi import OpenAPI
 from apiserver.handlers.table import ResourceTable
-from apiserver.options import ApiserverOptions, EtcdOptions, IdentityOptions, KubeletOptions
+from apiserver.options import ApiserverOptions, EtcdOptions, KubeletOptions
 from apiserver.registry.builtin import builtin, reviewing
 from apiserver.registry.core.component_health import ComponentHealth, checks
 from apiserver.registry.core.repair import ClaimsRepair
@@ -50,12 +44,12 @@ async def serve(options: ApiserverOptions, listener: socket.socket | None = None
     storage = Storage(etcd, options.etcd.etcd_compaction_interval)
     table, admission = ResourceTable(), Chain()
     ports = range(options.services.service_node_port_range.first, options.services.service_node_port_range.last + 1)
-    authenticator, authorizer = Union(_authenticators(options.identity, table)), AlwaysAllow()
-    rows = builtin(options.services.service_cluster_ip_range, ports, _issuer(options.identity))
+    authenticator, authorizer = Union(identity.authenticators(options.identity, table)), AlwaysAllow()
+    rows = builtin(options.services.service_cluster_ip_range, ports, identity.token_issuer(options.identity))
     for info in (*rows, *reviewing(authenticator, authorizer)):
         table.add(store_for(info, storage, admission))
     _serve_component_statuses(table, storage)
-    admission.use(_plugins(table))  # they look at what the stores hold
+    admission.use(admission_plugins.plugins(options.admission, table))  # they look at what the stores hold
     advertised = str(options.serving.advertise_address or _own_address())
     port = options.serving.secure_port
     bootstrap = Bootstrap(table, options.services.service_cluster_ip_range, advertised, port)
@@ -92,20 +86,6 @@ async def _leave(bootstrap: Bootstrap) -> None:
         log.info("bootstrap: could not leave the endpoints: %s", fault)
 
 
-def _plugins(table: ResourceTable) -> list[Plugin]:
-    namespaces = table.find("", "v1", "namespaces")
-    assert namespaces is not None
-
-    async def find(name: str) -> Namespace | None:
-        key = namespaces.info.storage_key(Key("", name))
-        stored = namespaces.cache.get(key) if namespaces.cache.is_loaded else None
-        if stored is None:
-            stored = await namespaces.storage.get(key, Namespace)
-        return stored.object if stored else None
-
-    return [NamespaceLifecycle(find), DefaultTolerationSeconds(), Priority(), SigningRequestor()]
-
-
 def _application(
     options: ApiserverOptions,
     table: ResourceTable,
@@ -118,29 +98,9 @@ def _application(
     endpoint = ApiEndpoint(
         table, Discovery(table, address), authorizer, NodeProxy(nodes, _kubelet_tls(options.kubelets))
     )
-    return Application(endpoint, OpenAPI(table), _health(table, storage), authenticator, authorizer)
-
-
-def _issuer(options: IdentityOptions) -> TokenIssuer | None:
-    key = options.service_account_signing_key_file
-    return TokenIssuer(options.service_account_issuer, key) if key is not None else None
-
-
-def _authenticators(options: IdentityOptions, table: ResourceTable) -> list[Authenticator]:
-    found: list[Authenticator] = []
-    if options.client_ca_file is not None:
-        found.append(X509())
-    if (key := options.service_account_key_file) is not None:
-
-        def living(namespace: str, name: str, uid: str) -> bool:
-            accounts = table.find("", "v1", "serviceaccounts")
-            stored = accounts.cache.get(accounts.info.storage_key(Key(namespace, name))) if accounts else None
-            return stored is not None and stored.object.metadata.uid == uid
-
-        found.append(ServiceAccountTokens(options.service_account_issuer, key, living))
-    if options.token_auth_file is not None:
-        found.append(TokenFile(options.token_auth_file))
-    return found
+    published = identity.openid(options.identity, address)
+    more = published.routes() if published is not None else []
+    return Application(endpoint, OpenAPI(table), _health(table, storage), authenticator, authorizer, more)
 
 
 def _health(table: ResourceTable, storage: Storage) -> Health:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from apimachinery import errors, meta
 from apimachinery.types import core_v1
 from kube_client import Client
+from kubelet.tokens import Tokens
 
 
 class ApiObjects:
@@ -18,6 +19,8 @@ class ApiObjects:
     def __init__(self, client: Client) -> None:
         self._config_maps = client.resource(core_v1.ConfigMap)
         self._secrets = client.resource(core_v1.Secret)
+        self.tokens = Tokens(client)
+        """Of service accounts; these are kept while they hold."""
 
     async def config_map(self, pod: core_v1.Pod, name: str) -> core_v1.ConfigMap | None:
         try:

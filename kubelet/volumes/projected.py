@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from apimachinery import errors
 from apimachinery.types import core_v1
-from kubelet import downward
+from kubelet import downward, pod_spec
 from kubelet.volumes import payload
 from kubelet.volumes.payload import File
 from kubelet.volumes.plugin import Request, VolumeError
@@ -70,7 +71,20 @@ async def _projection(request: Request, source: core_v1.VolumeProjection, mode: 
         return await _secret(request, secret.name, secret.items, mode, bool(secret.optional))
     if downward_api := source.downward_api:
         return _downward(request, downward_api.items or (), mode)
+    if token := source.service_account_token:
+        return {payload.checked_path(token.path): await _token(request, token, mode)}
     raise VolumeError("this kind of projected source is not supported")
+
+
+async def _token(request: Request, source: core_v1.ServiceAccountTokenProjection, mode: int) -> File:
+    """For nobody but the containers' user, where they have one, and the pod's group."""
+    try:
+        text = await request.objects.tokens.of(request.pod, source)
+    except (errors.NotFound, errors.Forbidden, errors.BadRequest, errors.Conflict, errors.Invalid) as exc:
+        raise VolumeError(f"failed to fetch token: {exc}") from exc
+    security = request.pod.spec.security_context or core_v1.PodSecurityContext()
+    owner = pod_spec.common_user(request.pod)
+    return File(text.encode(), 0o600 if owner is not None or security.fs_group is not None else mode, owner)
 
 
 async def _config_map(
