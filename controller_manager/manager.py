@@ -8,24 +8,28 @@ from typing import Final, Protocol
 from controller_manager.endpoints import EndpointsController
 from controller_manager.endpointslice import EndpointSliceController
 from controller_manager.endpointslice_mirroring import EndpointSliceMirroringController
+from controller_manager.ephemeral_volume import EphemeralVolumeController
 from controller_manager.garbage_collector import GarbageCollector
 from controller_manager.informers import Informers
 from controller_manager.namespace import NamespaceController
 from controller_manager.node_ipam import NodeIpamController
 from controller_manager.node_lifecycle import Monitoring, NodeLifecycleController
 from controller_manager.options import ControllerManagerOptions
+from controller_manager.persistentvolume_binder import PersistentVolumeBinder
 from controller_manager.pod_gc import PodGarbageCollector
 from controller_manager.replication import ReplicationManager
 from controller_manager.root_ca_publisher import RootCACertPublisher
 from controller_manager.serviceaccount_tokens import TokensController
 from controller_manager.serviceaccounts import ServiceAccountController
 from controller_manager.taint_eviction import TaintEvictionController
+from controller_manager.volume_protection import PVCProtectionController, PVProtectionController
 from kube_client import Client, EventRecorder
 
 log = logging.getLogger(__name__)
 
 _NODE_WORKERS: Final = 8
 _ACCOUNT_WORKERS: Final = 5
+_VOLUME_WORKERS: Final = 2
 
 
 class Controller(Protocol):
@@ -79,6 +83,7 @@ def _rows(
         **_workload_rows(options, client, informers, recorder),
         **_node_rows(options, client, informers, recorder),
         **_account_rows(options, client, informers),
+        **_volume_rows(client, informers, recorder),
     }
 
 
@@ -153,4 +158,15 @@ def _account_rows(options: ControllerManagerOptions, client: Client, informers: 
         "serviceaccount": (lambda: ServiceAccountController(client, informers), _ACCOUNT_WORKERS),
         "serviceaccount-token": (tokens, _ACCOUNT_WORKERS),
         "root-ca-cert-publisher": (publisher, _ACCOUNT_WORKERS),
+    }
+
+
+def _volume_rows(client: Client, informers: Informers, recorder: EventRecorder) -> dict[str, Wanted]:
+    return {
+        "persistentvolume-binder": (lambda: PersistentVolumeBinder(client, informers, recorder), 1),
+        "pvc-protection": (
+            lambda: PVCProtectionController(client, informers), _VOLUME_WORKERS,
+        ),
+        "pv-protection": (lambda: PVProtectionController(client, informers), _VOLUME_WORKERS),
+        "ephemeral-volume": (lambda: EphemeralVolumeController(client, informers, recorder), _VOLUME_WORKERS),
     }
