@@ -34,6 +34,7 @@ from kubelet.server import Backend, kubelet_app
 from kubelet.static_pods import StaticPods
 from kubelet.stats import Stats
 from kubelet.status_manager import StatusManager
+from kubelet.volume_limits import VolumeLimits
 from kubelet.volumes import Volumes
 
 
@@ -96,6 +97,7 @@ async def kubelet(options: KubeletOptions) -> None:
         )
         keeper.watch_pressures(lambda: evictor.pressures)
         evictor.on_change(keeper.wake)
+        volume_limits = VolumeLimits(workers, parts.dirs, recorder)
         lease = NodeLease(client, identity.name, lambda: keeper.node)
         for listener in (keeper.wake, pod_network.check):
             runtime.on_health(listener)
@@ -109,7 +111,8 @@ async def kubelet(options: KubeletOptions) -> None:
                 tasks.create_task(server.run(), name="server")
             loops = (
                 recorder.run, nodes.run, services.run, pods.run, runtime.run, pod_network.run, statuses.run,
-                keeper.run, lease.run, workers.run, collector.run, stats.run, evictor.run, NodeRoutes(nodes, identity.name).run,
+                keeper.run, lease.run, workers.run, collector.run, stats.run, evictor.run, volume_limits.run,
+                NodeRoutes(nodes, identity.name).run,
             )  # fmt: skip
             for loop in loops:
                 tasks.create_task(loop(), name=loop.__qualname__)

@@ -73,6 +73,22 @@ def environment(pod: core_v1.Pod, container: core_v1.Container, sources: Sources
     return result
 
 
+def invalid_names(container: core_v1.Container, sources: Sources) -> Iterator[tuple[str, str, list[str]]]:
+    """Kind and name of each source of ``envFrom``, and those of its keys that cannot be variables' names."""
+    for source in container.env_from or ():
+        keys: Iterable[str] = ()
+        if ref := source.config_map_ref:
+            kind, name, found = "configMap", ref.name or "", sources.config_maps.get(ref.name or "")
+            keys = (found.data or {}) if found else ()
+        elif secret := source.secret_ref:
+            kind, name = "secret", secret.name or ""
+            keys = sources.secrets.get(name) or ()
+        else:
+            continue
+        if bad := sorted(key for key in keys if not _NAME.fullmatch(f"{source.prefix or ''}{key}")):
+            yield kind, name, bad
+
+
 def visible_services(pod: core_v1.Pod, services: Iterable[core_v1.Service]) -> list[core_v1.Service]:
     """The services that the pod's variables tell of.
 
