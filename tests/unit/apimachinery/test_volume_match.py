@@ -6,7 +6,7 @@ import pytest
 
 from apimachinery.types import core_v1 as v1
 from apimachinery.types.meta_v1 import LabelSelector, ObjectMeta
-from controller_manager.volume_match import best_match, mismatch
+from apimachinery.volume_match import best_match, mismatch
 
 HERE = v1.ObjectReference(namespace="ns", name="c")
 

@@ -54,20 +54,29 @@ def best_match(
     Args:
         reserved_only: leave free ones alone: the scheduler chooses among them.
     """
-    selector = selectors.from_label_selector(claim.spec.selector) if claim.spec.selector else None
     best: PersistentVolume | None = None
     for volume in volumes:
-        if meta.is_being_deleted(volume) or mismatch(volume, claim):
+        if not matches(volume, claim):
             continue
         if refers(volume.spec.claim_ref, claim):
             return volume
-        if reserved_only or volume.spec.claim_ref is not None or volume.status.phase != "Available":
-            continue
-        if selector is not None and not selector.matches(meta.labels_of(volume)):
+        if reserved_only:
             continue
         if best is None or (capacity(volume), meta.name_of(volume)) < (capacity(best), meta.name_of(best)):
             best = volume
     return best
+
+
+def matches(volume: PersistentVolume, claim: PersistentVolumeClaim) -> bool:
+    """Whether the claim could have the volume: it is reserved for it, or free and suitable."""
+    if meta.is_being_deleted(volume) or mismatch(volume, claim):
+        return False
+    if volume.spec.claim_ref is not None:
+        return refers(volume.spec.claim_ref, claim)
+    if volume.status.phase != "Available":
+        return False
+    selector = claim.spec.selector
+    return selector is None or selectors.from_label_selector(selector).matches(meta.labels_of(volume))
 
 
 def capacity(volume: PersistentVolume) -> int:
