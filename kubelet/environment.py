@@ -17,6 +17,8 @@ from kubelet.expansion import expand
 
 _NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
 
+_KINDS = {"configmap": "ConfigMap", "secret": "Secret"}
+
 
 class ConfigError(Exception):
     """The container cannot be configured as its spec says; Kubernetes' CreateContainerConfigError."""
@@ -172,16 +174,16 @@ def _value_from(
         raise ConfigError(str(exc)) from exc
     if key := ref.config_map_key_ref:
         found = sources.config_maps.get(key.name or "")
-        return _keyed("configmap", key, None if found is None else (found.data or {}))
+        return _keyed(meta.namespace_of(pod), "configmap", key, None if found is None else (found.data or {}))
     if secret := ref.secret_key_ref:
         data = sources.secrets.get(secret.name or "")
         texts = None if data is None else {name: _text(value) for name, value in data.items()}
-        return _keyed("secret", secret, texts)
+        return _keyed(meta.namespace_of(pod), "secret", secret, texts)
     return None
 
 
 def _keyed(
-    kind: str, ref: core_v1.ConfigMapKeySelector | core_v1.SecretKeySelector, data: Mapping[str, str] | None
+    namespace: str, kind: str, ref: core_v1.ConfigMapKeySelector | core_v1.SecretKeySelector, data: Mapping[str, str] | None
 ) -> str | None:
     if data is not None and ref.key in data:
         return data[ref.key]
@@ -189,7 +191,7 @@ def _keyed(
         return None
     if data is None:
         raise ConfigError(f'{kind} "{ref.name}" not found')
-    raise ConfigError(f"couldn't find key {ref.key} in {kind.capitalize()} {ref.name}")
+    raise ConfigError(f"couldn't find key {ref.key} in {_KINDS[kind]} {namespace}/{ref.name}")
 
 
 def _text(value: bytes) -> str:

@@ -25,7 +25,16 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def is_mount(path: Path) -> bool:
     """Also where a file is mounted over, or a directory of the same file system."""
-    return path in mounts_below(path, Path("/proc/self/mountinfo").read_text())
+    return _real(path) in _mounts_now(path)
+
+
+def _mounts_now(path: Path) -> list[Path]:
+    return mounts_below(_real(path), Path("/proc/self/mountinfo").read_text())
+
+
+def _real(path: Path) -> Path:
+    """As the kernel lists it: without the links on the way to it."""
+    return path.parent.resolve() / path.name
 
 
 def mounts_below(path: Path, mountinfo: str) -> list[Path]:
@@ -77,9 +86,9 @@ def remove_tree(path: Path) -> None:
 
     Nothing is removed while anything is still mounted: it might be the node's own data, or a server's.
     """
-    for point in mounts_below(path, Path("/proc/self/mountinfo").read_text()):
+    for point in _mounts_now(path):
         _unmount(point)
-    if left := mounts_below(path, Path("/proc/self/mountinfo").read_text()):
+    if left := _mounts_now(path):
         raise OSError(f"cannot unmount {left[0]}")
     if path.exists():
         shutil.rmtree(path)
@@ -91,5 +100,5 @@ def _unmount(point: Path) -> None:
     except subprocess.TimeoutExpired:  # its server does not answer
         detach(point)
         return
-    if done.returncode != 0 and str(point) in Path("/proc/self/mountinfo").read_text():
+    if done.returncode != 0 and is_mount(point):
         detach(point)

@@ -229,6 +229,47 @@ async def test_parts_of_volumes_are_mounted_made_and_do_not_follow(
     await until_nothing_is_left(cluster, uid_of(pod))
 
 
+async def test_files_of_many_sources_follow_the_api_in_a_running_pod(
+    pods: Pods, client: Client, namespace: str, cluster: Cluster
+) -> None:
+    """One projected volume: a key with a mode, a secret, labels, an amount, and a map that comes later."""
+    metadata = ObjectMeta(name="src", namespace=namespace)
+    await client.resource(v1.ConfigMap).create(v1.ConfigMap(metadata=metadata, data={"a": "1", "left-out": "x"}))
+    secret = v1.Secret(metadata=metadata, string_data={"s": "hush"}, immutable=True)
+    await client.resource(v1.Secret).create(secret)
+    items = [v1.KeyToPath(key="a", path="conf/a", mode=0o400)]
+    labels = v1.DownwardAPIVolumeFile(path="labels", field_ref=v1.ObjectFieldSelector(field_path="metadata.labels"))
+    cpu = v1.ResourceFieldSelector(container_name="main", resource="limits.cpu", divisor="1m")
+    sources = [
+        v1.VolumeProjection(config_map=v1.ConfigMapProjection(name="src", items=items)),
+        v1.VolumeProjection(secret=v1.SecretProjection(name="src")),
+        v1.VolumeProjection(
+            downward_api=v1.DownwardAPIProjection(
+                items=[labels, v1.DownwardAPIVolumeFile(path="cpu", resource_field_ref=cpu)]
+            )
+        ),
+        v1.VolumeProjection(config_map=v1.ConfigMapProjection(name="later", optional=True)),
+    ]
+    volume = v1.Volume(name="v", projected=v1.ProjectedVolumeSource(sources=sources, default_mode=0o440))
+    limited = mounting(resources=v1.ResourceRequirements(limits={"cpu": "500m"}))
+    pod = await pods.running("web", limited, volumes=[volume])
+    id = container_id(pod)
+    assert run_in(cluster, id, "sh", "-c", "cd /v; ls; cat conf/a s cpu labels").split() == [
+        "conf", "cpu", "labels", "s", "1hush500",
+    ]  # fmt: skip
+    modes = run_in(cluster, id, "stat", "-L", "-c", "%a", "/v/conf/a", "/v/s", "/v/labels").split()
+    assert modes == ["400", "440", "440"]
+    assert "Read-only" in run_in(cluster, id, "sh", "-c", "echo x > /v/new")
+    later = v1.ConfigMap(metadata=ObjectMeta(name="later", namespace=namespace), data={"b": "2"})
+    await client.resource(v1.ConfigMap).create(later)
+    pod = await pods.get("web")
+    pod.metadata.labels = {"app": "web"}
+    await client.resource(v1.Pod).update(pod)
+    await eventually(lambda: run_in(cluster, id, "cat", "/v/labels", "/v/b") == 'app="web"2', timeout=20)
+    assert run_in(cluster, id, "readlink", "/v/s") == "..data/s\n"
+    assert container_id(await pods.get("web")) == id
+
+
 async def test_a_link_in_a_volume_leads_no_container_out_of_it(
     pods: Pods, client: Client, namespace: str, cluster: Cluster
 ) -> None:
@@ -285,6 +326,13 @@ async def test_host_paths_are_of_the_type_they_say(
     security = v1.PodSecurityContext(fs_group=999)
     pod = await pods.running("right", mounting(), volumes=[v1.Volume(name="v", host_path=fresh)], security_context=security)
     assert run_in(cluster, container_id(pod), "stat", "-c", "%g %a", "/v") == "0 755\n", "a host path keeps its group"
+
+
+async def test_the_whole_of_the_node_can_be_looked_at(pods: Pods, cluster: Cluster) -> None:
+    volume = v1.Volume(name="v", host_path=v1.HostPathVolumeSource(path="/"))
+    pod = await pods.running("a", mounting(v1.VolumeMount(name="v", mount_path="/v", read_only=True)), volumes=[volume])
+    (cluster.directory / "seen").write_text("yes")
+    assert run_in(cluster, container_id(pod), "cat", f"/v{cluster.directory}/seen") == "yes"
 
 
 async def test_mounts_travel_as_far_as_they_may(pods: Pods, cluster: Cluster) -> None:
