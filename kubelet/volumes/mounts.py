@@ -4,6 +4,7 @@ Blocks: call it in a thread. No call waits for ever: a server that does not answ
 """
 
 import ctypes
+import logging
 import os
 import re
 import shutil
@@ -12,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kubelet.volumes.plugin import VolumeError
+
+log = logging.getLogger(__name__)
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _MS_BIND = 4096
@@ -39,16 +42,18 @@ def _real(path: Path) -> Path:
 
 def mounts_below(path: Path, mountinfo: str) -> list[Path]:
     """Mount points at or below a path, the latest first: the order in which they come off."""
-    points = [Path(_OCTAL.sub(lambda m: chr(int(m[1], 8)), line.split()[4])) for line in mountinfo.splitlines()]
+    points = [_point(line) for line in mountinfo.splitlines()]
     return [point for point in reversed(points) if point == path or path in point.parents]
+
+
+def _point(line: str) -> Path:
+    return Path(_OCTAL.sub(lambda match: chr(int(match[1], 8)), line.split()[4]))
 
 
 def mount_tmpfs(path: Path, options: str) -> None:
     """Raises ``VolumeError``."""
-    arguments = ["-o", options] if options else []
-    done = subprocess.run(["mount", "-t", "tmpfs", *arguments, "tmpfs", str(path)], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise VolumeError(f"cannot mount a tmpfs on {path}: {done.stderr.strip()}")
+    if _libc.mount(b"tmpfs", os.fsencode(path), b"tmpfs", ctypes.c_ulong(0), options.encode()):
+        raise VolumeError(f"cannot mount a tmpfs on {path}: {os.strerror(ctypes.get_errno())}")
 
 
 def mount_nfs(server: str, export: str, path: Path, options: Sequence[str] = ()) -> None:
@@ -95,10 +100,17 @@ def remove_tree(path: Path) -> None:
 
 
 def _unmount(point: Path) -> None:
-    try:
-        done = subprocess.run(["umount", str(point)], capture_output=True, text=True, timeout=_UMOUNT_SECONDS)
-    except subprocess.TimeoutExpired:  # its server does not answer
-        detach(point)
-        return
-    if done.returncode != 0 and is_mount(point):
-        detach(point)
+    """What is the node's own goes at once. A server is written to first, unless it does not answer."""
+    if _is_remote(point):
+        try:
+            subprocess.run(["umount", str(point)], capture_output=True, timeout=_UMOUNT_SECONDS)
+        except subprocess.TimeoutExpired:
+            log.warning("%s: its server does not answer; detached", point)
+        if not is_mount(point):
+            return
+    detach(point)
+
+
+def _is_remote(point: Path) -> bool:
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return any(_point(line) == point and line.partition(" - ")[2].startswith("nfs") for line in lines)

@@ -1,16 +1,20 @@
 """configMap, secret, downwardAPI and projected volumes: four spellings of files that come from the API."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from apimachinery import errors
 from apimachinery.types import core_v1
 from kubelet import downward, pod_spec
-from kubelet.volumes import payload
+from kubelet.volumes import mounts, payload
 from kubelet.volumes.payload import File
 from kubelet.volumes.plugin import Request, VolumeError
 
 DEFAULT_MODE = 0o644
+
+_MEMORY = 128 * 1024 * 1024
+"""Bytes that a volume's secrets may take, old and new ones together."""
 
 
 class ConfigMapVolume:
@@ -35,7 +39,7 @@ class SecretVolume:
         source = request.volume.secret or core_v1.SecretVolumeSource()
         mode = _mode(source.default_mode)
         files = await _secret(request, source.secret_name, source.items, mode, bool(source.optional))
-        return _write(request, files)
+        return _write(request, files, secret=True)
 
 
 class DownwardAPIVolume:
@@ -61,7 +65,8 @@ class ProjectedVolume:
         files: dict[str, File] = {}
         for source in projected.sources or ():
             files |= await _projection(request, source, mode)
-        return _write(request, files)
+        secret = any(one.secret or one.service_account_token for one in projected.sources or ())
+        return _write(request, files, secret=secret)
 
 
 async def _projection(request: Request, source: core_v1.VolumeProjection, mode: int) -> dict[str, File]:
@@ -136,7 +141,12 @@ def _mode(mode: int | None) -> int:
     return DEFAULT_MODE if mode is None else mode
 
 
-def _write(request: Request, files: dict[str, File]) -> Path:
-    security = request.pod.spec.security_context
-    payload.write(request.directory, files, security.fs_group if security else None)
-    return request.directory
+def _write(request: Request, files: dict[str, File], *, secret: bool = False) -> Path:
+    """Secrets and tokens lie in memory, never on the node's disk. Not those of a pod that has them there already."""
+    security, directory = request.pod.spec.security_context, request.directory
+    if secret and not (directory / payload.DATA).is_symlink():
+        directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if not os.path.ismount(directory):
+            mounts.mount_tmpfs(directory, f"mode=0755,size={_MEMORY}")
+    payload.write(directory, files, security.fs_group if security else None)
+    return directory

@@ -268,6 +268,7 @@ async def test_files_of_many_sources_follow_the_api_in_a_running_pod(
     await eventually(lambda: run_in(cluster, id, "cat", "/v/labels", "/v/b") == 'app="web"2', timeout=20)
     assert run_in(cluster, id, "readlink", "/v/s") == "..data/s\n"
     assert container_id(await pods.get("web")) == id
+    assert " tmpfs " in run_in(cluster, id, "grep", " /v ", "/proc/mounts"), "secrets are never on disk"
 
 
 async def test_a_link_in_a_volume_leads_no_container_out_of_it(
@@ -307,7 +308,7 @@ async def test_a_pod_that_went_unseen_leaves_no_mounts(
         v1.VolumeMount(name="m", mount_path="/m", sub_path="part"),
     ]
     pod = await pods.running("doomed", mounting(*mounts), volumes=volumes)
-    assert len(mounted_below(cluster.root / "pods" / uid_of(pod))) == 3
+    assert len(mounted_below(cluster.root / "pods" / uid_of(pod))) == 3  # a tmpfs and two parts
     cluster.kubelet.stop(number)
     await pods.delete("doomed", grace=0)
     cluster.kubelet.start()
