@@ -40,8 +40,12 @@ log = logging.getLogger(__name__)
 _LEAVE_SECONDS: Final = 1.0
 
 
-async def serve(options: ApiserverOptions) -> None:
-    """Run until cancelled."""
+async def serve(options: ApiserverOptions, listener: socket.socket | None = None) -> None:
+    """Run until cancelled.
+
+    Args:
+        listener: where to serve, if other processes do so too; otherwise the address in the options.
+    """
     etcd = Etcd(_etcd(options.etcd))
     storage = Storage(etcd, options.etcd.etcd_compaction_interval)
     table, admission = ResourceTable(), Chain()
@@ -57,7 +61,7 @@ async def serve(options: ApiserverOptions) -> None:
     bootstrap = Bootstrap(table, options.services.service_cluster_ip_range, advertised, port)
     app = _application(options, table, storage, f"{advertised}:{port}", authenticator, authorizer)
     tls = TLS(options.serving.tls_cert_file, options.serving.tls_private_key_file, options.identity.client_ca_file)
-    server = Server(app, [(str(options.serving.bind_address), port)], tls=tls)
+    server = Server(app, [listener or (str(options.serving.bind_address), port)], tls=tls)
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(storage.run(), name="storage")
