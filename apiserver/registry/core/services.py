@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from apimachinery.fields import FieldError, Path, immutable
+from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import (
     ClientIPConfig,
     Service,
@@ -174,8 +174,9 @@ class ServiceStrategy(Strategy[Service]):
 
     def validate_update(self, obj: Service, old: Service) -> Iterator[FieldError]:
         """An address stays with a service for as long as it needs one."""
-        if wants_cluster_ip(old) and obj.spec.type != "ExternalName" and old.spec.cluster_ip:
-            yield from immutable((_SPEC / "clusterIPs")[0], obj.spec.cluster_ip, old.spec.cluster_ip)
+        keeps = wants_cluster_ip(old) and obj.spec.type != "ExternalName" and old.spec.cluster_ip
+        if keeps and obj.spec.cluster_ip != old.spec.cluster_ip:
+            yield (_SPEC / "clusterIPs")[0].invalid([obj.spec.cluster_ip], "may not change once set")
 
     def warnings(self, obj: Service) -> Iterator[str]:
         for field, addresses in (
