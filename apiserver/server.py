@@ -5,7 +5,7 @@ import logging
 import socket
 import ssl
 from ipaddress import IPv4Address
-from typing import Any, Final
+from typing import Final
 
 from apimachinery.meta import Key
 from apimachinery.types.core_v1 import Namespace
@@ -22,8 +22,8 @@ from apiserver.authorization import AlwaysAllow, Authorizer
 from apiserver.bootstrap import Bootstrap
 from apiserver.handlers.discovery import Discovery
 from apiserver.handlers.endpoint import ApiEndpoint
-from apiserver.handlers.node_proxy import NodeProxy
 from apiserver.handlers.openapi import OpenAPI
+from apiserver.handlers.proxying import Connectors
 from apiserver.handlers.table import ResourceTable
 from apiserver.options import ApiserverOptions, EtcdOptions, IdentityOptions, KubeletOptions
 from apiserver.registry.builtin import builtin, reviewing
@@ -102,10 +102,8 @@ def _application(
     authenticator: Union,
     authorizer: Authorizer,
 ) -> Application:
-    nodes: Any = table.find("", "v1", "nodes")
-    endpoint = ApiEndpoint(
-        table, Discovery(table, address), authorizer, NodeProxy(nodes, _kubelet_tls(options.kubelets))
-    )
+    connectors = Connectors(table, _kubelet_tls(options.kubelets))
+    endpoint = ApiEndpoint(table, Discovery(table, address), authorizer, connectors)
     return Application(endpoint, OpenAPI(table), _health(table, storage), authenticator, authorizer)
 
 

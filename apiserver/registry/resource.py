@@ -38,7 +38,7 @@ class Subresource:
 
     One of these says how it is served: ``strategy`` writes the whole object under other rules, ``view`` shows it
     as another kind, ``create`` turns a posted object into a change, ``action`` does what a posted object asks for,
-    ``connect`` names a stream of the node.
+    ``connect`` leaves it to the node, or to the object itself.
     """
 
     verbs: Sequence[str]
@@ -60,6 +60,14 @@ class Subresource:
             group, _, version = (blank.api_version or "").rpartition("/")
             return group, version, blank.kind or ""
         return None
+
+
+PROXY_VERBS = ("create", "delete", "get", "patch", "update")
+
+
+def proxy(kind: str) -> Subresource:
+    """What an object serves itself; ``kind`` is that of the options in its paths."""
+    return Subresource(PROXY_VERBS, connect=True, kind=kind)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from apimachinery.types.core_v1 import Node
 from apiserver.registry import columns, names
 from apiserver.registry.core.pod_validation import EFFECTS
 from apiserver.registry.core.resources_validation import canonical, validate_amounts
-from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.resource import ResourceInfo, Subresource, proxy
 from apiserver.registry.strategy import StatusStrategy, Strategy
 
 _ROLE: Final = "node-role.kubernetes.io/"
@@ -90,5 +90,8 @@ NODES = ResourceInfo(
         columns.wide("Container-Runtime", lambda node: node.status.node_info.container_runtime_version or "<unknown>"),
     ),
     fields={"spec.unschedulable": lambda node: "true" if node.spec.unschedulable else "false"},
-    subresources={"status": Subresource(("get", "patch", "update"), strategy=NodeStatusStrategy(NodeStrategy()))},
+    subresources={
+        "status": Subresource(("get", "patch", "update"), strategy=NodeStatusStrategy(NodeStrategy())),
+        "proxy": proxy("NodeProxyOptions"),
+    },
 )
