@@ -28,7 +28,9 @@ from apiserver.handlers.table import ResourceTable
 from apiserver.options import ApiserverOptions, EtcdOptions, IdentityOptions, KubeletOptions
 from apiserver.registry.builtin import builtin, reviewing
 from apiserver.registry.core.repair import ClaimsRepair
+from apiserver.registry.metrics.usage import usage
 from apiserver.registry.virtual import store_for
+from apiserver.resource_metrics import ResourceMetrics
 from apiserver.storage import Etcd, EtcdConfig, Storage
 from component_base.daemon import freeze
 from component_base.health import Health, Unhealthy
@@ -49,11 +51,14 @@ async def serve(options: ApiserverOptions) -> None:
     rows = builtin(options.services.service_cluster_ip_range, ports, _issuer(options.identity))
     for info in (*rows, *reviewing(authenticator, authorizer)):
         table.add(store_for(info, storage, admission))
+    connectors = Connectors(table, _kubelet_tls(options.kubelets))
+    for info in usage(ResourceMetrics(table, connectors.kubelets)):
+        table.add(store_for(info, storage, admission))
     admission.use(_plugins(table))  # they look at what the stores hold
     advertised = str(options.serving.advertise_address or _own_address())
     port = options.serving.secure_port
     bootstrap = Bootstrap(table, options.services.service_cluster_ip_range, advertised, port)
-    app = _application(options, table, storage, f"{advertised}:{port}", authenticator, authorizer)
+    app = _application(table, storage, f"{advertised}:{port}", authenticator, authorizer, connectors)
     tls = TLS(options.serving.tls_cert_file, options.serving.tls_private_key_file, options.identity.client_ca_file)
     server = Server(app, [(str(options.serving.bind_address), port)], tls=tls)
     try:
@@ -95,14 +100,13 @@ def _plugins(table: ResourceTable) -> list[Plugin]:
 
 
 def _application(
-    options: ApiserverOptions,
     table: ResourceTable,
     storage: Storage,
     address: str,
     authenticator: Union,
     authorizer: Authorizer,
+    connectors: Connectors,
 ) -> Application:
-    connectors = Connectors(table, _kubelet_tls(options.kubelets))
     endpoint = ApiEndpoint(table, Discovery(table, address), authorizer, connectors)
     return Application(endpoint, OpenAPI(table), _health(table, storage), authenticator, authorizer)
 

@@ -132,7 +132,7 @@ def encoded(data: bytes, form: Form, api_version: str, kind: str) -> bytes:
     if form.media_type == PROTOBUF:
         group, _, version = api_version.rpartition("/")
         definition = definition_name(group, version, kind)
-        if definition is None:
+        if definition is None or not protobuf.has_message(definition):
             raise errors.NotAcceptable(f"{kind} has no protobuf form; JSON and YAML are served")
         return protobuf.encode(codec.parse(data), definition, api_version, kind)
     return data

@@ -142,6 +142,8 @@ class ResourceInfo(Generic[T]):
     """Where the objects lie, if they are stored in another version."""
     answer: Callable[[Any, Any, T], Awaitable[Any]] | None = None
     """(store, request attributes, what was posted): what is answered where nothing is stored, as for a review."""
+    read: Callable[[str], Awaitable[list[Any]]] | None = None
+    """Finds out all objects of a namespace, of all where it is empty, where they are made when asked for."""
 
     @cached_property
     def resource(self) -> scheme.Resource:
