@@ -18,15 +18,15 @@ class Kubectl:
 
     def __init__(self, cluster: Cluster, namespace: str, carrier: str) -> None:
         program = str(old_kubectl.path()) if carrier == "old" else "kubectl"
-        self._head = [program, f"--kubeconfig={cluster.kubeconfig}", f"--namespace={namespace}"]
+        self.head = [program, f"--kubeconfig={cluster.kubeconfig}", f"--namespace={namespace}"]
         choice = str(carrier == "websocket").lower()
         names = ("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "KUBECTL_PORT_FORWARD_WEBSOCKETS")
-        self._environment = {**os.environ, **dict.fromkeys(names, choice), "HOME": str(cluster.directory)}
+        self.environment = {**os.environ, **dict.fromkeys(names, choice), "HOME": str(cluster.directory)}
 
     async def start(self, *arguments: str, stdin: int = asyncio.subprocess.PIPE) -> asyncio.subprocess.Process:
         pipe = asyncio.subprocess.PIPE
         return await asyncio.create_subprocess_exec(
-            *self._head, *arguments, stdin=stdin, stdout=pipe, stderr=pipe, env=self._environment
+            *self.head, *arguments, stdin=stdin, stdout=pipe, stderr=pipe, env=self.environment
         )
 
     async def run(self, *arguments: str, stdin: bytes = b"", timeout: float = 60) -> tuple[int, bytes, str]:
