@@ -109,6 +109,7 @@ def _controller_manager(lab: Lab) -> Daemon:
         f"--kubeconfig={kubeconfig}",
         f"--cluster-cidr={lab.addresses.cluster_cidr}",
         "--allocate-node-cidrs=true",
+        "--configure-cloud-routes=true",
         f"--root-ca-file={lab.pki / 'ca.crt'}",
         f"--service-account-private-key-file={lab.pki / 'sa.key'}",
     )
