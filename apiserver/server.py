@@ -27,6 +27,7 @@ from apiserver.handlers.proxying import Connectors
 from apiserver.handlers.table import ResourceTable
 from apiserver.options import ApiserverOptions, EtcdOptions, IdentityOptions, KubeletOptions
 from apiserver.registry.builtin import builtin, reviewing
+from apiserver.registry.core.component_health import ComponentHealth, checks
 from apiserver.registry.core.repair import ClaimsRepair
 from apiserver.registry.metrics.usage import usage
 from apiserver.registry.virtual import store_for
@@ -41,8 +42,12 @@ log = logging.getLogger(__name__)
 _LEAVE_SECONDS: Final = 1.0
 
 
-async def serve(options: ApiserverOptions) -> None:
-    """Run until cancelled."""
+async def serve(options: ApiserverOptions, listener: socket.socket | None = None) -> None:
+    """Run until cancelled.
+
+    Args:
+        listener: where to serve, if other processes do so too; otherwise the address in the options.
+    """
     etcd = Etcd(_etcd(options.etcd))
     storage = Storage(etcd, options.etcd.etcd_compaction_interval)
     table, admission = ResourceTable(), Chain()
@@ -51,6 +56,7 @@ async def serve(options: ApiserverOptions) -> None:
     rows = builtin(options.services.service_cluster_ip_range, ports, _issuer(options.identity))
     for info in (*rows, *reviewing(authenticator, authorizer)):
         table.add(store_for(info, storage, admission))
+    _serve_component_statuses(table, storage)
     connectors = Connectors(table, _kubelet_tls(options.kubelets))
     for info in usage(ResourceMetrics(table, connectors.kubelets)):
         table.add(store_for(info, storage, admission))
@@ -60,7 +66,7 @@ async def serve(options: ApiserverOptions) -> None:
     bootstrap = Bootstrap(table, options.services.service_cluster_ip_range, advertised, port)
     app = _application(table, storage, f"{advertised}:{port}", authenticator, authorizer, connectors)
     tls = TLS(options.serving.tls_cert_file, options.serving.tls_private_key_file, options.identity.client_ca_file)
-    server = Server(app, [(str(options.serving.bind_address), port)], tls=tls)
+    server = Server(app, [listener or (str(options.serving.bind_address), port)], tls=tls)
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(storage.run(), name="storage")
@@ -74,6 +80,12 @@ async def serve(options: ApiserverOptions) -> None:
     finally:
         await _leave(bootstrap)
         await etcd.close()
+
+
+def _serve_component_statuses(table: ResourceTable, storage: Storage) -> None:
+    """Nothing of them is stored; what takes the place of their cache asks the components."""
+    statuses: Any = table.find("", "v1", "componentstatuses")
+    statuses.cache = ComponentHealth(statuses.info.prefix, checks(storage.check))
 
 
 async def _leave(bootstrap: Bootstrap) -> None:

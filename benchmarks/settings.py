@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-GROUPS = ("get", "list", "post", "fanout", "schedule", "pods", "services", "idle")
+GROUPS = ("get", "list", "post", "fanout", "cached", "schedule", "pods", "services", "idle")
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class Settings:
     watchers: int = 500
     changes_per_second: int = 20
     fanout_seconds: float = 4.0
+    cached_pods: int = 10_000
     nodes: int = 200
     pods: int = 1000
     starts: int = 20
@@ -32,6 +33,7 @@ QUICK = Settings(
     duration=1.5,
     warmup=0.5,
     fanout_seconds=3.0,
+    cached_pods=1000,
     nodes=50,
     pods=200,
     starts=5,
