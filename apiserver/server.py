@@ -5,7 +5,7 @@ import logging
 import socket
 import ssl
 from ipaddress import IPv4Address
-from typing import Final
+from typing import Any, Final
 
 from apimachinery.meta import Key
 from apimachinery.types.core_v1 import Namespace
