@@ -101,9 +101,13 @@ async def test_a_kubelet_that_does_not_answer_is_left_out(
     await nodes.create(_node("silent"))
     addresses = [{"type": "InternalIP", "address": "192.0.2.1"}]
     await nodes.patch("silent", {"status": {"addresses": addresses}}, kind="merge", subresource="status")
-    async with asyncio.timeout(10):
-        names = [one["metadata"]["name"] for one in (await get(http, f"{METRICS}/nodes"))["items"]]
-    assert names == [NODE]
+
+    async def names() -> list[str]:
+        """Empty until the kubelet that does answer has two samples."""
+        async with asyncio.timeout(10):
+            return [one["metadata"]["name"] for one in (await get(http, f"{METRICS}/nodes"))["items"]]
+
+    assert await eventually(names, timeout=30, interval=0.5) == [NODE]
     await nodes.delete("silent")
 
 
