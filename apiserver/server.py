@@ -22,14 +22,16 @@ from apiserver.authorization import AlwaysAllow, Authorizer
 from apiserver.bootstrap import Bootstrap
 from apiserver.handlers.discovery import Discovery
 from apiserver.handlers.endpoint import ApiEndpoint
-from apiserver.handlers.node_proxy import NodeProxy
 from apiserver.handlers.openapi import OpenAPI
+from apiserver.handlers.proxying import Connectors
 from apiserver.handlers.table import ResourceTable
 from apiserver.options import ApiserverOptions, EtcdOptions, IdentityOptions, KubeletOptions
 from apiserver.registry.builtin import builtin, reviewing
 from apiserver.registry.core.component_health import ComponentHealth, checks
 from apiserver.registry.core.repair import ClaimsRepair
+from apiserver.registry.metrics.usage import usage
 from apiserver.registry.virtual import store_for
+from apiserver.resource_metrics import ResourceMetrics
 from apiserver.storage import Etcd, EtcdConfig, Storage
 from component_base.daemon import freeze
 from component_base.health import Health, Unhealthy
@@ -55,11 +57,14 @@ async def serve(options: ApiserverOptions, listener: socket.socket | None = None
     for info in (*rows, *reviewing(authenticator, authorizer)):
         table.add(store_for(info, storage, admission))
     _serve_component_statuses(table, storage)
+    connectors = Connectors(table, _kubelet_tls(options.kubelets))
+    for info in usage(ResourceMetrics(table, connectors.kubelets)):
+        table.add(store_for(info, storage, admission))
     admission.use(_plugins(table))  # they look at what the stores hold
     advertised = str(options.serving.advertise_address or _own_address())
     port = options.serving.secure_port
     bootstrap = Bootstrap(table, options.services.service_cluster_ip_range, advertised, port)
-    app = _application(options, table, storage, f"{advertised}:{port}", authenticator, authorizer)
+    app = _application(table, storage, f"{advertised}:{port}", authenticator, authorizer, connectors)
     tls = TLS(options.serving.tls_cert_file, options.serving.tls_private_key_file, options.identity.client_ca_file)
     server = Server(app, [listener or (str(options.serving.bind_address), port)], tls=tls)
     try:
@@ -107,17 +112,14 @@ def _plugins(table: ResourceTable) -> list[Plugin]:
 
 
 def _application(
-    options: ApiserverOptions,
     table: ResourceTable,
     storage: Storage,
     address: str,
     authenticator: Union,
     authorizer: Authorizer,
+    connectors: Connectors,
 ) -> Application:
-    nodes: Any = table.find("", "v1", "nodes")
-    endpoint = ApiEndpoint(
-        table, Discovery(table, address), authorizer, NodeProxy(nodes, _kubelet_tls(options.kubelets))
-    )
+    endpoint = ApiEndpoint(table, Discovery(table, address), authorizer, connectors)
     return Application(endpoint, OpenAPI(table), _health(table, storage), authenticator, authorizer)
 
 

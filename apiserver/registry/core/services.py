@@ -25,7 +25,7 @@ from apiserver.registry.core.allocators import (
 )
 from apiserver.registry.core.pod_settings_validation import address as valid_address
 from apiserver.registry.core.pod_validation import PROTOCOLS, one_of, port_number, port_reference
-from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.resource import ResourceInfo, Subresource, proxy
 from apiserver.registry.strategy import StatusStrategy, Strategy
 
 TYPES: Final = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
@@ -271,6 +271,9 @@ def services(addresses: ServiceRange, ports: PortRange) -> ResourceInfo[Service]
             "spec.clusterIP": lambda service: service.spec.cluster_ip or "",
             "spec.type": lambda service: service.spec.type or "",
         },
-        subresources={"status": Subresource(("get", "patch", "update"), strategy=StatusStrategy(strategy))},
+        subresources={
+            "status": Subresource(("get", "patch", "update"), strategy=StatusStrategy(strategy)),
+            "proxy": proxy("ServiceProxyOptions"),
+        },
         allocator=ServiceAllocator(addresses, ports),
     )
