@@ -63,6 +63,8 @@ class Proxier:
         self._dirty: set[Key] = set()
         self._wake = asyncio.Event()
         self._rules_dirty = True
+        self._look = True
+        """Whether to see what has become of the rules, rather than to trust that they are as we left them."""
         self._clashes: set[tuple[str, str]] = set()
         self._flows = UdpFlows()
         self._flows_swept = 0.0
@@ -171,11 +173,13 @@ class Proxier:
     async def _sync_rules(self) -> None:
         self._rules_dirty = False
         leaving, self._leaving = self._leaving, []
+        look, self._look = self._look, False
         try:
             await service_range.ensure(self._settings.service_range)
-            steps = await self._mode.tables.apply(self._mode.rules(self._all(), self._settings))
+            steps = await self._mode.tables.apply(self._mode.rules(self._all(), self._settings), look=look)
         except BaseException:
             self._leaving += leaving
+            self._look = True
             raise
         if steps:
             log.info("iptables: %d steps; %d service ports served", steps, sum(map(len, self._serving.values())))
@@ -274,7 +278,7 @@ class Proxier:
     def _look_again(self) -> None:
         """Verify the rules, and try again for node ports that others held."""
         self._dirty.update(key for key, ports in self._serving.items() if not self._clashes.isdisjoint(ports))
-        self._rules_dirty = True
+        self._rules_dirty = self._look = True
 
     def _on_service(self, old: core_v1.Service | None, new: core_v1.Service | None) -> None:
         metrics.service_changes.inc()

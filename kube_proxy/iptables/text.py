@@ -53,6 +53,11 @@ def parse_save(text: str) -> FoundChains:
     return chains
 
 
+def rules_part(text: str) -> str:
+    """What of ``iptables-save``'s words for one table stays the same while its rules do: no counters, no times."""
+    return text[text.find("\n-A ") : text.rfind("\nCOMMIT")]
+
+
 def spell(rule: Rule) -> str:
     """The rule's matches and its target."""
     return " ".join(_words(rule))

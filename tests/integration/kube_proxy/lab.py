@@ -289,7 +289,7 @@ async def running_proxy(
             if synced:
                 wanted.synced.set()
                 ready.synced.set()
-                await eventually(lambda: proxier.syncs)
+                await eventually(lambda: proxier.syncs, timeout=60)
                 await pool.settled()
             yield proxy
         finally:

@@ -207,15 +207,24 @@ def many(count: int) -> tuple[list[core_v1.Service], list[core_v1.Endpoints]]:
 
 
 @pytest.mark.parametrize(
-    ("count", "mode", "first", "change"),
-    [(1000, "userspace", 10.0, 1.0), (5000, "userspace", 50.0, 5.0), (1000, "iptables", 10.0, 5.0)],
+    ("count", "mode", "backend", "first", "change"),
+    [
+        (1000, "userspace", "legacy", 10.0, 1.0),
+        (1000, "userspace", "nft", 10.0, 1.0),
+        (1000, "iptables", "legacy", 10.0, 1.0),
+        (1000, "iptables", "nft", 10.0, 1.0),
+        (5000, "userspace", "legacy", 50.0, 5.0),
+        (5000, "userspace", "nft", 50.0, 5.0),
+        (5000, "iptables", "legacy", 50.0, 5.0),
+        (5000, "iptables", "nft", 50.0, 5.0),
+    ],
 )
 async def test_many_services(
-    lab: Lab, backends: list[Backend], count: int, mode: str, first: float, change: float
+    lab: Lab, backends: list[Backend], count: int, mode: str, backend: str, first: float, change: float
 ) -> None:
     services, ready = many(count)
     started = time.monotonic()
-    async with running_proxy(services, ready, mode=mode) as proxy:
+    async with running_proxy(services, ready, mode=mode, backend=backend) as proxy:
         synced = time.monotonic() - started
         started = time.monotonic()
         proxy.services.put(service("new", "10.0.0.50"))
@@ -230,7 +239,7 @@ async def test_many_services(
         moved = time.monotonic() - started
         workers = workers_memory(proxy)
         print(
-            f"{count} services, {mode}: first sync {synced:.2f} s, new service {live:.2f} s, "
+            f"{count} services, {mode}, {backend}: first sync {synced:.2f} s, new service {live:.2f} s, "
             f"moved {moved:.2f} s, workers {workers / 1e6:.0f} MB"
         )
         assert synced < first
