@@ -8,6 +8,7 @@ address, but not where a policy keeps them to endpoints of this node. Node ports
 import logging
 from collections.abc import Iterable
 
+from kube_proxy import hairpin
 from kube_proxy.conntrack import Claim, Claims, Target
 from kube_proxy.iptables import RuleSet, RuleTables
 from kube_proxy.iptables.rules import userspace_mode_stands
@@ -36,6 +37,10 @@ class KernelMode:
             for rule in found
             if rule.protocol == "udp" and rule.destination_port and rule.destination.prefixlen == 32
         }
+
+    async def prepare(self, settings: Settings) -> None:
+        if settings.cluster_cidr:
+            await hairpin.ensure(settings.cluster_cidr)
 
     def open(self, serving: Serving) -> None:
         if serving.spec.proxy_protocol:

@@ -176,6 +176,7 @@ class Proxier:
         look, self._look = self._look, False
         try:
             await service_range.ensure(self._settings.service_range)
+            await self._mode.prepare(self._settings)
             steps = await self._mode.tables.apply(self._mode.rules(self._all(), self._settings), look=look)
         except BaseException:
             self._leaving += leaving

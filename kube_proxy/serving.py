@@ -55,6 +55,10 @@ class Mode(Protocol):
         """
         ...
 
+    async def prepare(self, settings: Settings) -> None:
+        """See to what rules need of the node besides. Raises RouteError."""
+        ...
+
     def open(self, serving: Serving) -> None:
         """Be ready for the traffic that rules will bring. Raises PortsExhausted."""
         ...

@@ -30,6 +30,8 @@ class UserspaceMode:
         self._ports.adopt(redirects(found))
         return _claims_of_rules(found)
 
+    async def prepare(self, settings: Settings) -> None: ...
+
     def open(self, serving: Serving) -> None:
         spec = serving.spec
         sock = self._ports.open_proxy_port(spec.name, spec.protocol)
