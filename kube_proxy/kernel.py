@@ -9,12 +9,12 @@ import logging
 from collections.abc import Iterable
 
 from kube_proxy import hairpin
-from kube_proxy.conntrack import Claim, Claims, Target
+from kube_proxy.conntrack import Claim, Claims
 from kube_proxy.iptables import RuleSet, RuleTables
 from kube_proxy.iptables.rules import userspace_mode_stands
 from kube_proxy.kernel_rules import Part, combined, part_of
 from kube_proxy.services import ServicePort
-from kube_proxy.serving import Serving, Settings
+from kube_proxy.serving import Serving, Settings, all_claims, led_in
 from kube_proxy.table import Row
 
 log = logging.getLogger(__name__)
@@ -52,26 +52,20 @@ class KernelMode:
     def settled(self) -> None: ...
 
     def rules(self, served: Iterable[Serving], settings: Settings) -> RuleSet:
-        parts = {serving.spec.id: self._part(serving, settings) for serving in served}
+        parts = {serving.spec.id: self._part(serving, number, settings) for serving, number in led_in(served)}
         self._parts = parts
-        return combined((part for _, part in parts.values()), settings)
+        return combined([part for _, part in parts.values()], settings)
 
-    def _part(self, serving: Serving, settings: Settings) -> tuple[object, Part]:
-        made_from = (settings, serving.spec, serving.backends, serving.held_node_port)
+    def _part(
+        self, serving: Serving, insider_node_port: int | None, settings: Settings
+    ) -> tuple[object, Part]:
+        made_from = (settings, serving.spec, serving.backends, serving.held_node_port, insider_node_port)
         known = self._parts.get(serving.spec.id)
-        return known if known and known[0] == made_from else (made_from, part_of(serving, settings))
+        return known if known and known[0] == made_from else (made_from, part_of(serving, insider_node_port, settings))
 
     def claims(self, served: Iterable[Serving]) -> Claims:
         """Datagrams lead to endpoints."""
-        claims: dict[Target, Claim] = {}
-        for serving in served:
-            spec = serving.spec
-            if spec.protocol == "UDP":
-                there = Claim(frozenset(serving.backends))
-                claims.update({(address, spec.port): there for address in (*spec.addresses, *spec.guarded)})
-                if serving.held_node_port:
-                    claims[None, serving.held_node_port] = there
-        return claims
+        return all_claims(served, lambda serving: Claim(frozenset(serving.backends)))
 
     def row(self, serving: Serving) -> Row:
         return Row(spec=serving.spec, backends=serving.backends, node_port_held=serving.node_port is not None)

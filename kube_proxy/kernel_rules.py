@@ -6,8 +6,8 @@ thousands of services most of a sync would go into making the same rules again.
 
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from ipaddress import IPv4Network
 
@@ -41,21 +41,27 @@ class Part:
     """What one service port adds to the chains of all of them, and the chains that are its own."""
 
     shared: dict[Chain, list[Rule]] = field(default_factory=lambda: {chain: [] for chain in _SHARED})
+    insiders: dict[Chain, list[Rule]] = field(default_factory=lambda: {SERVICES: [], NODE_PORTS: []})
+    """Those that come before the shared ones of all."""
     own: dict[Chain, list[Rule]] = field(default_factory=dict)
 
 
-def part_of(serving: Serving, settings: Settings) -> Part:
+def part_of(serving: Serving, insider_node_port: int | None, settings: Settings) -> Part:
     maker = PartMaker(settings)
     if serving.backends:
         maker.serve(serving, _service_chain(serving))
+        maker.lead_insiders(serving, insider_node_port, _service_chain(serving))
     else:
         maker.refuse(serving)
     return maker.part
 
 
-def combined(parts: Iterable[Part], settings: Settings) -> RuleSet:
+def combined(parts: Sequence[Part], settings: Settings) -> RuleSet:
     """All service ports' rules, and what comes after all services."""
     rules: dict[Chain, list[Rule]] = {chain: [] for chain in KERNEL_CHAINS}
+    for part in parts:
+        for chain, added in part.insiders.items():
+            rules[chain] += added
     for part in parts:
         for chain, added in part.shared.items():
             rules[chain] += added
@@ -93,6 +99,19 @@ class PartMaker:
                     self.part.shared[NODE_PORTS].append(
                         Rule(target, spec.name, protocol, network, serving.held_node_port)
                     )
+
+    def lead_insiders(self, serving: Serving, node_port: int | None, chain: Chain) -> None:
+        """They are hidden: a pod of another node would be answered by its neighbours directly, and not know them."""
+        spec, protocol = serving.spec, serving.spec.protocol.lower()
+        asked = [(SERVICES, _network(address), spec.port) for address in spec.insider_addresses]
+        if node_port:
+            asked += [(NODE_PORTS, network, node_port) for network in self._settings.node_port_addresses or (ANY,)]
+        for where, network, port in asked:
+            for target in (_HIDE, Jump(chain.name)):
+                rule = Rule(target, spec.name, protocol, network, port)
+                if pods := self._settings.cluster_cidr:
+                    self.part.insiders[where].append(replace(rule, source=pods))
+                self.part.insiders[where].append(replace(rule, from_local_address=True))
 
     def _hiding(self, spec: ServicePort, address: IPv4Network) -> list[Rule]:
         """Whose own address endpoints must not see, since their answers would take another way back."""

@@ -105,6 +105,8 @@ def _words(rule: Rule) -> Iterator[str]:
         yield f"-m comment --comment {_quoted(rule.comment)}"
     if rule.to_local_address:
         yield "-m addrtype --dst-type LOCAL"
+    if rule.from_local_address:
+        yield "-m addrtype --src-type LOCAL"
     if rule.marked:
         yield f"-m mark --mark {MARK_TEXT}"
     if rule.one_in > 1:
@@ -168,10 +170,10 @@ def _parse(words: Iterator[str]) -> Rule | None:
                 found["destination_port"] = int(next(words))
             case "--comment":
                 found["comment"] = next(words)
-            case "--dst-type":
+            case "--dst-type" | "--src-type":
                 if next(words) != "LOCAL":
                     return None
-                found["to_local_address"] = True
+                found["to_local_address" if word == "--dst-type" else "from_local_address"] = True
             case "--mark":
                 if int(next(words).split("/")[0], 16) != MARK:
                     return None

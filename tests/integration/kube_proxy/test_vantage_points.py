@@ -16,6 +16,7 @@ from tests.integration.kube_proxy.cluster import (
     NEAR,
     NODE_1,
     NODE_2,
+    OUTSIDE,
     OWN,
     SERVER_PORT,
     Cluster,
@@ -121,3 +122,58 @@ def test_without_endpoints_it_is_refused_at_once(bare: Cluster, vantage: str, ad
     with pytest.raises((ConnectionRefusedError, PermissionError)):
         bare.places[VANTAGES[vantage]].ask(*ADDRESSES[address], protocol)
     assert time.monotonic() - started < 0.5
+
+
+LOCAL = {"external_traffic_policy": "Local"}
+# Whom the policy is for: those from outside get the asked node's own endpoint, all others any of the two.
+OWN_ONLY, ANY, FAR_ONLY = {"own"}, {"own", "far"}, {"far"}
+ANSWERING = {
+    #                            cluster IP, external IP, node-1's port, node-2's port
+    "pod on the same node":      (ANY,        ANY,         ANY,           ANY),
+    "pod on another node":       (ANY,        ANY,         ANY,           ANY),
+    "the node itself":           (ANY,        ANY,         ANY,           FAR_ONLY),
+    "another node":              (ANY,        ANY,         OWN_ONLY,      ANY),
+    "host outside":              (ANY,        OWN_ONLY,    OWN_ONLY,      FAR_ONLY),
+}  # fmt: skip
+
+
+def answering(cluster: Cluster, vantage: str, address: str, protocol: str) -> set[str]:
+    client = cluster.places[VANTAGES[vantage]]
+    return {client.ask(*ADDRESSES[address], protocol).partition(" ")[0] for _ in range(25)}
+
+
+@pytest.fixture(scope="module")
+def local(cluster: Cluster) -> Cluster:
+    cluster.serve([web(**LOCAL)], [ready(node_1=OWN, node_2=FAR)])
+    return cluster
+
+
+@pytest.mark.parametrize(
+    ("vantage", "address", "protocol"), [cell for cell in CELLS if cell[0] in ANSWERING]
+)
+def test_a_local_policy_is_for_clients_outside(local: Cluster, vantage: str, address: str, protocol: str) -> None:
+    expected = ANSWERING[vantage][[*ADDRESSES].index(address)]
+    assert answering(local, vantage, address, protocol) == expected
+
+
+@pytest.fixture(scope="module")
+def one_sided(cluster: Cluster) -> Cluster:
+    """Node-2 has no endpoint of its own, and the policy inside is Local too."""
+    cluster.serve([web(internal_traffic_policy="Local", **LOCAL)], [ready(node_1=OWN)])
+    return cluster
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_node_without_endpoints_refuses_whom_the_policy_is_for(one_sided: Cluster, protocol: str) -> None:
+    places = one_sided.places
+    for name, address in (("outside", "node port of another node"), ("far", "cluster IP"), ("node-2", "cluster IP")):
+        with pytest.raises((ConnectionRefusedError, PermissionError)):
+            places[name].ask(*ADDRESSES[address], protocol, timeout=0.5)
+    for name in ("far", "node-2"):
+        for address in ("external IP", "node port of another node"):
+            assert places[name].ask(*ADDRESSES[address], protocol) == f"own {NODE_2}"
+
+
+def test_kernel_mode_shows_clients_from_outside_where_the_policy_is_local(local: Cluster) -> None:
+    seen = local.places["outside"].ask(NODE_1, NODE_PORT, "TCP")
+    assert seen == f"own {OUTSIDE if local.mode == 'iptables' else GATEWAY}"
