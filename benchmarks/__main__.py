@@ -31,7 +31,7 @@ rows:
   fanout            one object, {Settings.watchers} watchers, {Settings.changes_per_second} changes a second
   schedule          pods bound a second, on nodes that exist only in the API
   pods              API call to Running, beside docker run of the same two containers
-  services          new, keep-alive and bulk connections through a service's address, and directly
+  services          new, keep-alive and bulk connections through a service's address, and directly; added latency
   idle              memory and CPU of each daemon
 
 The first five start an apiserver, etcd (fsync on) and a scheduler of their own on loopback. The others bring up a
