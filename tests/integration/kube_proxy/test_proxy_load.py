@@ -130,18 +130,28 @@ async def test_killed_workers_under_load_cost_what_was_open_and_no_more(lab: Lab
     assert failures(results) <= 8
 
 
-async def test_rules_flushed_under_load_are_back_within_five_seconds(lab: Lab, backends: list[Backend]) -> None:
-    """With the period that is the default."""
+@pytest.mark.parametrize("mode", ["userspace", "iptables"])
+@pytest.mark.parametrize("how", ["nat flushed", "all removed"])
+async def test_rules_removed_under_load_are_back_within_five_seconds(
+    lab: Lab, backends: list[Backend], mode: str, how: str
+) -> None:
+    """With the period that is the default; as by an administrator, and as firewalld does when it starts."""
     services = [service(), service("other", "10.0.0.12")]
-    async with running_proxy(services, [endpoints(backends[0].endpoint)], sync_period=5.0) as proxy:
+    async with running_proxy(services, [endpoints(backends[0].endpoint)], sync_period=5.0, mode=mode) as proxy:
         async with under_load(lab) as results:
             iptables("-t", "nat", "-F")
+            if how == "all removed":
+                for table, action in (("filter", "-F"), ("nat", "-X"), ("filter", "-X")):
+                    iptables("-t", table, action)
             since = time.monotonic()
-            for n in range(40):  # other news, all the time, must not put it off; none that changes a rule
+            for n in range(40):  # other news, all the time, must not put it off
                 proxy.endpoints.put(endpoints((REFUSING, n + 1), name="other"))
                 await asyncio.sleep(0.125)
             await eventually(lambda: sum(when > since + 5 for when, _ in results) > 50)
         assert failures(results, since + 5) == 0
+        for address, port in ((CLUSTER_IP, 9), ("10.0.77.7", 80)):
+            with pytest.raises(ConnectionRefusedError):
+                await lab.pod.connect(address, port, timeout=0.5)
 
 
 async def test_a_resetting_client_leaves_nothing(lab: Lab, proxy: Proxy) -> None:
