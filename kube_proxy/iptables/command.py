@@ -108,8 +108,11 @@ class CommandTables:
         once is known from then on, so that the next look is quick."""
         if table not in self._read_back:
             self._read_back.add(table)
-            if left := len(list(make_plan(await self._read(table)))):
+            text = await self._run(f"{self._prefix}-save", "-t", table)
+            if left := len(list(make_plan(parse_save(text)))):
                 log.warning("%s %s: %d steps seem to be left right after a commit", self._prefix, table, left)
+            else:
+                self._well[table] = hash(rules_part(text))
 
     async def _write(self, table: str, steps: Sequence[Step]) -> None:
         if steps:

@@ -63,7 +63,7 @@ def spell(rule: Rule) -> str:
     return " ".join(_words(rule))
 
 
-@lru_cache(maxsize=1 << 16)  # most rules are there again at the next look
+@lru_cache(maxsize=1 << 18)  # most rules are there again at the next look
 def parse(text: str) -> Rule | None:
     """The rule that the command shows so; None if it is of a form that we never write."""
     plain = '"' not in text and "\\" not in text and "'" not in text

@@ -52,6 +52,8 @@ def _pair() -> tuple[socket.socket, Socket]:
 def bench() -> Iterator[Bench]:
     bench = Bench()
     yield bench
+    for end in [*bench.forwarder.clients]:
+        bench.forwarder.close(end)
     bench.client.close()
     bench.backend.close()
 
