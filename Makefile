@@ -9,7 +9,7 @@ VENV   := .venv/bin/python
 LABCLI := $(VENV) -m deploy.lab $(if $(LAB),--lab $(LAB))
 UPFLAGS := $(if $(NODES),--nodes $(NODES)) $(if $(filter 0,$(EGRESS)),--no-egress,$(if $(EGRESS),--egress))
 
-.PHONY: help up down stop clean status test check bench generate install environment
+.PHONY: help up down stop clean status test check fuzz bench generate install environment
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ check: environment ## lint, types, direction of imports, unit tests
 	@$(VENV) -m mypy
 	@.venv/bin/lint-imports
 	@$(VENV) -m pytest -q tests/unit
+
+fuzz: install ## send the API tens of thousands of made-up requests (FUZZ=n)
+	@FUZZ=$(or $(FUZZ),25000) $(VENV) -m pytest -q tests/integration/apiserver/test_fuzz.py
 
 bench: install ## measure speed and memory
 	@$(VENV) -m benchmarks

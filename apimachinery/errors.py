@@ -89,8 +89,22 @@ class Conflict(ApiError):
 
 
 class Expired(ApiError):
+    """A revision that is gone; ``continue_`` is where a list may still go on, at a newer one."""
+
     code = 410
     reason = "Expired"
+
+    def __init__(
+        self, message: str, *, details: StatusDetails | None = None, retry_after: int = 0, continue_: str = ""
+    ) -> None:
+        super().__init__(message, details=details, retry_after=retry_after)
+        self.continue_ = continue_
+
+    def status(self) -> Status:
+        status = super().status()
+        if self.continue_:
+            status.metadata = ListMeta(continue_=self.continue_)
+        return status
 
 
 class RequestEntityTooLarge(ApiError):

@@ -14,6 +14,9 @@ class ServingOptions:
 
     bind_address: IPAddress = option("0.0.0.0", "Address to listen on; all interfaces by default.")
     secure_port: int = option(6443, "Port of HTTPS.")
+    workers: int = option(
+        1, "Processes that serve side by side, each with a cache of its own; /metrics shows the one that answers."
+    )
     advertise_address: IPv4Address | None = option(
         None, "Address by which the cluster reaches this server; the one of the default route if not given."
     )
@@ -76,6 +79,8 @@ class ApiserverOptions(Options):
     services: ServiceOptions = group("Services", ServiceOptions)
 
     def __post_init__(self) -> None:
+        if self.serving.workers < 1:
+            raise ValueError("--workers must be at least 1")
         if self.services.service_cluster_ip_range.num_addresses < 8:
             raise ValueError("--service-cluster-ip-range must hold at least 8 addresses (a /29)")
         unknown = set(self.identity.authorization_mode) - {"AlwaysAllow"}

@@ -27,6 +27,7 @@ from apiserver.handlers.openapi import OpenAPI
 from apiserver.handlers.table import ResourceTable
 from apiserver.options import ApiserverOptions, EtcdOptions, IdentityOptions, KubeletOptions
 from apiserver.registry.builtin import builtin, reviewing
+from apiserver.registry.core.component_health import ComponentHealth, checks
 from apiserver.registry.core.repair import ClaimsRepair
 from apiserver.registry.virtual import store_for
 from apiserver.storage import Etcd, EtcdConfig, Storage
@@ -39,8 +40,12 @@ log = logging.getLogger(__name__)
 _LEAVE_SECONDS: Final = 1.0
 
 
-async def serve(options: ApiserverOptions) -> None:
-    """Run until cancelled."""
+async def serve(options: ApiserverOptions, listener: socket.socket | None = None) -> None:
+    """Run until cancelled.
+
+    Args:
+        listener: where to serve, if other processes do so too; otherwise the address in the options.
+    """
     etcd = Etcd(_etcd(options.etcd))
     storage = Storage(etcd, options.etcd.etcd_compaction_interval)
     table, admission = ResourceTable(), Chain()
@@ -49,13 +54,14 @@ async def serve(options: ApiserverOptions) -> None:
     rows = builtin(options.services.service_cluster_ip_range, ports, _issuer(options.identity))
     for info in (*rows, *reviewing(authenticator, authorizer)):
         table.add(store_for(info, storage, admission))
+    _serve_component_statuses(table, storage)
     admission.use(_plugins(table))  # they look at what the stores hold
     advertised = str(options.serving.advertise_address or _own_address())
     port = options.serving.secure_port
     bootstrap = Bootstrap(table, options.services.service_cluster_ip_range, advertised, port)
     app = _application(options, table, storage, f"{advertised}:{port}", authenticator, authorizer)
     tls = TLS(options.serving.tls_cert_file, options.serving.tls_private_key_file, options.identity.client_ca_file)
-    server = Server(app, [(str(options.serving.bind_address), port)], tls=tls)
+    server = Server(app, [listener or (str(options.serving.bind_address), port)], tls=tls)
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(storage.run(), name="storage")
@@ -69,6 +75,12 @@ async def serve(options: ApiserverOptions) -> None:
     finally:
         await _leave(bootstrap)
         await etcd.close()
+
+
+def _serve_component_statuses(table: ResourceTable, storage: Storage) -> None:
+    """Nothing of them is stored; what takes the place of their cache asks the components."""
+    statuses: Any = table.find("", "v1", "componentstatuses")
+    statuses.cache = ComponentHealth(statuses.info.prefix, checks(storage.check))
 
 
 async def _leave(bootstrap: Bootstrap) -> None:

@@ -28,7 +28,7 @@ from component_base.health import Health
 from component_base.http_protocol import ClientCertificate, HttpProtocol
 from component_base.streams import Stream, Upgrade
 
-__all__ = ["TLS", "ClientCertificate", "Server", "Stream", "Upgrade", "daemon_app", "ssl_context"]
+__all__ = ["TLS", "ClientCertificate", "Server", "Stream", "Upgrade", "bind_several", "daemon_app", "ssl_context"]
 
 log = logging.getLogger(__name__)
 
@@ -73,22 +73,20 @@ def ssl_context(tls: TLS) -> ssl.SSLContext:
 class Server:
     """Serves one application on one or more addresses.
 
-    Use ``run`` as a task, or the instance as an async context manager. With ``reuse_port`` several processes
-    may listen on the same addresses.
+    Use ``run`` as a task, or the instance as an async context manager. An address may also be a socket that
+    is bound already.
     """
 
     def __init__(
         self,
         app: Any,
-        addresses: Sequence[Address],
+        addresses: Sequence[Address | socket.socket],
         *,
         tls: TLS | ssl.SSLContext | None = None,
         state: dict[str, Any] | None = None,
-        reuse_port: bool = False,
     ) -> None:
         self.stopping = asyncio.Event()
         self._wanted = list(addresses)
-        self._reuse_port = reuse_port
         self._ssl = ssl_context(tls) if isinstance(tls, TLS) else tls
         self._app_state = {**(state or {}), "stopping": self.stopping}
         self._state = ServerState()
@@ -128,7 +126,7 @@ class Server:
         self._config.load()
         self._set_date()
         loop = asyncio.get_running_loop()
-        for sock in _bind_all(self._wanted, self._reuse_port):
+        for sock in _bind_all(self._wanted):
             listener = await loop.create_server(self._protocol, sock=sock, ssl=self._ssl, backlog=_BACKLOG)
             self._listeners.append(listener)
         self._upkeep = asyncio.create_task(self._tick(), name="serving-upkeep")
@@ -184,15 +182,28 @@ class Server:
         self._listeners.clear()
 
 
-def _bind_all(addresses: Sequence[Address], reuse_port: bool) -> list[socket.socket]:
+def _bind_all(addresses: Sequence[Address | socket.socket]) -> list[socket.socket]:
     """All or none: no socket stays open when one cannot be had."""
     with ExitStack() as undo:
-        sockets = [undo.enter_context(_bind(address, reuse_port)) for address in addresses]
+        sockets = [undo.enter_context(one if isinstance(one, socket.socket) else bind(one)) for one in addresses]
         undo.pop_all()
         return sockets
 
 
-def _bind(address: Address, reuse_port: bool) -> socket.socket:
+def bind_several(address: Address, count: int) -> list[socket.socket]:
+    """As many sockets on one address, among which the kernel shares out connections evenly.
+
+    Raises OSError, with the address in its text, if it is not to be had.
+    """
+    bind(address).close()  # another server that shares out its connections would let us in
+    with ExitStack() as undo:
+        sockets = [undo.enter_context(bind(address, shared=True)) for _ in range(count)]
+        undo.pop_all()
+        return sockets
+
+
+def bind(address: Address, *, shared: bool = False) -> socket.socket:
+    """A socket on an address. Raises OSError, with the address in its text, if that is not to be had."""
     host, port = address
     family, kind, protocol, _, where = socket.getaddrinfo(
         host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -200,7 +211,7 @@ def _bind(address: Address, reuse_port: bool) -> socket.socket:
     sock = socket.socket(family, kind, protocol)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse_port:
+        if shared:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if host in ("", "::") else 1)

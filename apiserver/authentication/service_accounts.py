@@ -9,6 +9,7 @@ import jwt
 
 from apimachinery import errors
 from apiserver.authentication import ALL_AUTHENTICATED, Credentials
+from apiserver.authentication.bearer import token_of
 from apiserver.request import User
 
 _ALGORITHM: Final = "RS256"
@@ -54,10 +55,10 @@ class ServiceAccountTokens:
         self._key = public_key.read_bytes()
 
     def authenticate(self, credentials: Credentials) -> User | None:
-        scheme, _, token = credentials.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or token.count(".") != 2:
+        token = token_of(credentials.headers)
+        if token.count(".") != 2:
             return None
-        return self.user_of(token.strip(), [self._issuer])
+        return self.user_of(token, [self._issuer])
 
     def user_of(self, token: str, audiences: Sequence[str]) -> User | None:
         """The user, or None if somebody else issued the token. Raises Unauthorized if it does not hold."""

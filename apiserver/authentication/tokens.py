@@ -6,6 +6,7 @@ from pathlib import Path
 
 from apimachinery import errors
 from apiserver.authentication import ALL_AUTHENTICATED, Credentials
+from apiserver.authentication.bearer import token_of
 from apiserver.request import User
 
 
@@ -25,10 +26,10 @@ class TokenFile:
                 self._users[_digest(row[0])] = User(row[1], uid=row[2], groups=(*groups, ALL_AUTHENTICATED))
 
     def authenticate(self, credentials: Credentials) -> User | None:
-        scheme, _, token = credentials.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
+        token = token_of(credentials.headers)
+        if not token:
             return None
-        user = self._users.get(_digest(token.strip()))
+        user = self._users.get(_digest(token))
         if user is None:
             raise errors.Unauthorized("Unauthorized")
         return user

@@ -24,6 +24,7 @@ from apiserver.registry.store import Store
 from apiserver.storage import Stored
 
 _TOKEN_VERSION: Final = "meta.k8s.io/v1"
+_AS_IT_IS_NOW: Final = -1  # the revision in a token that is handed out when the first pages' is gone
 _KEEP_SECONDS: Final = 10.0  # a prebuilt list is not served for longer: its revision must not grow too old
 _KEPT_BODIES: Final = 64  # namespaces whose lists are kept
 _PAGE: Final = 500
@@ -54,7 +55,14 @@ async def list_objects(request: Request, store: Store[Any], namespace: str, chos
         return
     revision = wanted.token.rv if wanted.token else wanted.revision or 0
     start = wanted.token.start if wanted.token else ""
-    items, next_key, remaining = await _from_etcd(store, namespace, chosen, revision, wanted.limit, start)
+    try:
+        items, next_key, remaining, revision = await _from_etcd(
+            store, namespace, chosen, max(revision, 0), wanted.limit, start
+        )
+    except errors.Expired as gone:
+        if wanted.token is None:
+            raise
+        raise _resumable(start) from gone
     prefix = store.info.storage_prefix(namespace)
     metadata = _metadata(revision, next_key.removeprefix(prefix), remaining if chosen.everything else None)
     await request.respond(200, out.many(items, metadata), out.media_type)
@@ -79,6 +87,16 @@ def _wanted(request: Request) -> _Wanted:
     # a limited list of an old revision has always meant exactly that revision
     exact = match == "Exact" or (bool(limit) and bool(revision) and not match)
     return _Wanted(limit, None, revision, exact)
+
+
+def _resumable(start: str) -> errors.Expired:
+    """What a client is told whose list was compacted between two pages, with a token that goes on all the same."""
+    return errors.Expired(
+        "The provided continue parameter is too old: the list that it belongs to can no longer be read as it was. Begin "
+        "again without it, or take the continue token of this answer for the rest as it is now, which may miss or repeat "
+        "what changed in between.",
+        continue_=_token(_AS_IT_IS_NOW, start),
+    )
 
 
 def parse_revision(version: str) -> int | None:
@@ -127,21 +145,22 @@ def _pick(
 
 async def _from_etcd(
     store: Store[Any], namespace: str, chosen: Selection, revision: int, limit: int, start: str
-) -> tuple[list[Stored[Any]], str, int]:
-    """As ``_pick``, at a revision of the past."""
+) -> tuple[list[Stored[Any]], str, int, int]:
+    """As ``_pick``, at a revision of the past or (0) at etcd's own, which comes last in the answer."""
     prefix, items = store.info.storage_prefix(namespace), []
     at = prefix + start
     while True:
         page = await store.storage.list_at(prefix, store.info.type, revision, limit or _PAGE, at)
+        revision = page.revision
         for i, one in enumerate(page.items):
             if not chosen.matches(one.object):
                 continue
             items.append(one)
             if limit and len(items) == limit:
                 left = page.remaining + len(page.items) - i - 1
-                return items, (one.key + "\0" if left else ""), left
+                return items, (one.key + "\0" if left else ""), left, revision
         if not page.next_key:
-            return items, "", 0
+            return items, "", 0, revision
         at = page.next_key
 
 
@@ -185,11 +204,14 @@ def _keep(bodies: dict[str, _Prebuilt], prefix: str, body: _Prebuilt) -> None:
 def _metadata(revision: int, next_key: str, remaining: int | None) -> dict[str, Any]:
     metadata: dict[str, Any] = {"resourceVersion": str(revision)}
     if next_key:
-        token = codec.encode(_Token(_TOKEN_VERSION, revision, next_key))
-        metadata["continue"] = base64.urlsafe_b64encode(token).decode().rstrip("=")
+        metadata["continue"] = _token(revision, next_key)
         if remaining:
             metadata["remainingItemCount"] = remaining
     return metadata
+
+
+def _token(revision: int, start: str) -> str:
+    return base64.urlsafe_b64encode(codec.encode(_Token(_TOKEN_VERSION, revision, start))).decode().rstrip("=")
 
 
 def _decoded(token: str) -> _Token:
@@ -198,6 +220,7 @@ def _decoded(token: str) -> _Token:
         decoded = msgspec.json.decode(raw, type=_Token)
     except (binascii.Error, ValueError, msgspec.DecodeError) as fault:
         raise errors.BadRequest(f"continue key is not valid: {fault}") from fault
-    if decoded.v != _TOKEN_VERSION or not 0 < decoded.rv < 2**63 or decoded.start.startswith("/"):
+    known = decoded.rv == _AS_IT_IS_NOW or 0 < decoded.rv < 2**63
+    if decoded.v != _TOKEN_VERSION or not known or decoded.start.startswith("/"):
         raise errors.BadRequest("continue key is not valid: it was not made by this server")
     return decoded

@@ -35,6 +35,8 @@ async def _patch(call: Call, dialect: patch.Dialect, body: bytes) -> None:
         raise errors.BadRequest("force: Forbidden: may not be specified for non-apply patch")
 
     def change(current: Any) -> Any:
+        if current is None:  # only a full object can make one, even where an update may
+            raise call.store.not_found(call.key)
         document = patch.apply(dialect, codec.to_builtins(_shown(call, current)), body, _definition(call))
         return _read(call, document, current)
 
@@ -78,7 +80,10 @@ def _check_identity(call: Call, config: dict[str, Any]) -> None:
     for field, wanted in (("apiVersion", _api_version(call)), ("kind", _kind(call))):
         if config.get(field) != wanted:
             raise errors.BadRequest(f"{field} in the patch must be {wanted!r}, it is {config.get(field)!r}")
-    name = (config.get("metadata") or {}).get("name")
+    metadata = config.get("metadata") or {}
+    if not isinstance(metadata, dict):
+        raise errors.BadRequest("metadata in the patch must be an object")
+    name = metadata.get("name")
     if name not in (None, "", call.key.name):
         raise errors.BadRequest(f"the name of the object ({name}) does not match the name on the URL ({call.key.name})")
 

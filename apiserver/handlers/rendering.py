@@ -118,9 +118,12 @@ class Renderer(msgspec.Struct, frozen=True):
 
 
 def renderer(request: Request, info: ResourceInfo[Any], form: Form) -> Renderer:
+    """Raises NotAcceptable before anything is done if the resource's objects cannot be written in this form."""
     include = request.query.get("includeObject") or "Metadata"
     if include not in INCLUDE_OBJECT:
         raise errors.BadRequest(f'unrecognized includeObject value: "{include}"')
+    if form.media_type == PROTOBUF and not form.shape:
+        _definition(info.resource.api_version, info.resource.kind)
     return Renderer(info, form, include)
 
 
@@ -130,12 +133,17 @@ def encoded(data: bytes, form: Form, api_version: str, kind: str) -> bytes:
         text: str = yaml.dump(codec.parse(data), Dumper=yaml.CSafeDumper, sort_keys=False)
         return text.encode()
     if form.media_type == PROTOBUF:
-        group, _, version = api_version.rpartition("/")
-        definition = definition_name(group, version, kind)
-        if definition is None:
-            raise errors.NotAcceptable(f"{kind} has no protobuf form; JSON and YAML are served")
-        return protobuf.encode(codec.parse(data), definition, api_version, kind)
+        return protobuf.encode(codec.parse(data), _definition(api_version, kind), api_version, kind)
     return data
+
+
+def _definition(api_version: str, kind: str) -> str:
+    """The definition that a kind's protobuf is made by. Raises NotAcceptable if there is no message for it."""
+    group, _, version = api_version.rpartition("/")
+    definition = definition_name(group, version, kind)
+    if definition is None or not protobuf.has_message(definition):
+        raise errors.NotAcceptable(f"{kind} has no protobuf form; JSON and YAML are served")
+    return definition
 
 
 def list_body(kind: str, api_version: str, metadata: dict[str, Any], items: Any) -> bytes:

@@ -1,15 +1,13 @@
 """Watches over WebSocket, as web pages have them: each event is one text frame of what a stream has as a line."""
 
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
 from apimachinery import errors
+from apiserver.authentication.bearer import protocols_of
 from apiserver.handlers.watches import Watch
 from apiserver.storage import Event
 from component_base.websocket import HandshakeError, WebSocket
-
-_BEARER: Final = "base64url.bearer.authorization.k8s.io."
-"""A token in the guise of a subprotocol: browsers can send no other header."""
 
 
 class WebSocketWatch(Watch):
@@ -27,10 +25,8 @@ class WebSocketWatch(Watch):
                 await self._socket.close()
 
     async def _begin(self) -> None:
-        offered = [one.strip() for one in self._request.headers.get("sec-websocket-protocol", "").split(",")]
         try:
-            known = [one for one in offered if not one.startswith(_BEARER)]
-            self._socket = await WebSocket.accept(self._request.scope, known)
+            self._socket = await WebSocket.accept(self._request.scope, protocols_of(self._request.headers))
         except HandshakeError as fault:
             raise errors.BadRequest(str(fault)) from fault
         self._request.code = 101

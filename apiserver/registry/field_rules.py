@@ -126,16 +126,27 @@ def counts(path: Path, status: Any) -> Iterator[FieldError]:
             yield (path / wire_name(type(status), field)).invalid(value, "must be greater than or equal to 0")
 
 
+class _WireNames(dict[type, dict[str, str]]):
+    """The names of a type's fields on the wire, by their Python names; put together when first asked for."""
+
+    def __missing__(self, cls: type) -> dict[str, str]:
+        names = self[cls] = {one.name: one.encode_name for one in msgspec.structs.fields(cls)}
+        return names
+
+
+_wire_names: Final = _WireNames()
+
+
 def wire_name(cls: type, field: str) -> str:
-    return next(one.encode_name for one in msgspec.structs.fields(cls) if one.name == field)
+    return _wire_names[cls][field]
 
 
 def given(union: Any, *but: str) -> list[str]:
     """The wire names of the fields of a union of sources that are set."""
     return [
-        one.encode_name
-        for one in msgspec.structs.fields(type(union))
-        if one.name not in but and getattr(union, one.name) is not None
+        wire_name(type(union), field)
+        for field in union.__struct_fields__
+        if field not in but and getattr(union, field) is not None
     ]
 
 

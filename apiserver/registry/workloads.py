@@ -40,11 +40,11 @@ def validate_lasting(kind: str, template: PodTemplateSpec, *, deadline: bool = F
         )
 
 
-def validate_selection(selector: LabelSelector, template: PodTemplateSpec, what: str) -> Iterator[FieldError]:
+def validate_selection(selector: LabelSelector, template: PodTemplateSpec) -> Iterator[FieldError]:
     """The selector is there, is well formed, and matches the pods that the template makes."""
     path = SPEC / "selector"
     if field_rules.is_empty(selector):
-        yield path.required(f"an empty selector is invalid for {what}")
+        yield path.required()
         selector_matches = False
     else:
         yield from field_rules.validate_selector(path, selector)

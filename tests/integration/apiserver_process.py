@@ -35,6 +35,21 @@ class ApiserverProcess:
         self.kubeconfig = self._write_kubeconfig()
         self.log = directory / "apiserver.log"
 
+    @property
+    def arguments(self) -> list[str]:
+        """Its command line."""
+        return [
+            "--bind-address=127.0.0.1",
+            f"--secure-port={self.port}",
+            "--advertise-address=127.0.0.1",
+            f"--etcd-servers={self._etcd_url}",
+            f"--tls-cert-file={self._serving.cert}",
+            f"--tls-private-key-file={self._serving.key}",
+            f"--client-ca-file={self.authority.cert}",
+            f"--token-auth-file={self.tokens}",
+            *self._arguments,
+        ]
+
     async def start(self) -> None:
         """Return once it is ready."""
         self.spawn()
@@ -43,20 +58,7 @@ class ApiserverProcess:
     def spawn(self) -> None:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "apiserver",
-                    "--bind-address=127.0.0.1",
-                    f"--secure-port={self.port}",
-                    "--advertise-address=127.0.0.1",
-                    f"--etcd-servers={self._etcd_url}",
-                    f"--tls-cert-file={self._serving.cert}",
-                    f"--tls-private-key-file={self._serving.key}",
-                    f"--client-ca-file={self.authority.cert}",
-                    f"--token-auth-file={self.tokens}",
-                    *self._arguments,
-                ],
+                [sys.executable, "-m", "apiserver", *self.arguments],
                 stdout=log,
                 stderr=log,
             )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from apimachinery import codec
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.apiextensions_v1 import (
     CustomResourceConversion,
@@ -13,6 +14,7 @@ from apimachinery.types.apiextensions_v1 import (
     CustomResourceDefinitionVersion,
 )
 from apiserver.registry import field_rules, names
+from apiserver.registry.apiextensions.structural import validate_schema
 from apiserver.registry.default_columns import DEFAULT_COLUMNS
 from apiserver.registry.resource import ResourceInfo, Subresource
 from apiserver.registry.strategy import StatusStrategy, Strategy
@@ -39,7 +41,8 @@ class CustomResourceDefinitionKind(Strategy[CustomResourceDefinition]):
 
     def prepare_for_create(self, obj: CustomResourceDefinition) -> None:
         stored = [version.name for version in obj.spec.versions if version.storage]
-        obj.status = CustomResourceDefinitionStatus(stored_versions=stored)
+        accepted = CustomResourceDefinitionNames()  # written even before the names are accepted
+        obj.status = CustomResourceDefinitionStatus(accepted_names=accepted, stored_versions=stored)
 
     def prepare_for_update(self, obj: CustomResourceDefinition, old: CustomResourceDefinition) -> None:
         obj.status = old.status
@@ -113,18 +116,26 @@ def _versions(spec: CustomResourceDefinitionSpec) -> Iterator[FieldError]:
         yield from _version(path[i], version)
     if sum(version.storage for version in spec.versions) != 1:
         yield path.invalid(sorted(seen), "must have exactly one version marked as storage version")
+    yield from _schemas(spec)
+
+
+def _schemas(spec: CustomResourceDefinitionSpec) -> Iterator[FieldError]:
+    """A schema that all versions share is named once, as if it stood beside them, as Kubernetes does."""
+    schemas = [version.schema.open_apiv3_schema if version.schema else None for version in spec.versions]
+    if all(one is not None and one == schemas[0] for one in schemas):
+        yield from validate_schema(SPEC / "validation" / "openAPIV3Schema", codec.to_builtins(schemas[0]))
+        return
+    for i, schema in enumerate(schemas):
+        if schema is not None:
+            place = (SPEC / "versions")[i] / "schema" / "openAPIV3Schema"
+            yield from validate_schema(place, codec.to_builtins(schema))
 
 
 def _version(path: Path, version: CustomResourceDefinitionVersion) -> Iterator[FieldError]:
     yield from names.check(path / "name", version.name, names.dns_label_1035)
     schema = version.schema.open_apiv3_schema if version.schema else None
-    place = path / "schema" / "openAPIV3Schema"
     if schema is None:
-        yield place.required("schemas are required")
-    elif not schema.type:
-        yield (place / "type").required("must not be empty at the root")
-    elif schema.type != "object":
-        yield (place / "type").invalid(schema.type, "must be object at the root")
+        yield (path / "schema" / "openAPIV3Schema").required("schemas are required")
     if not version.deprecated and version.deprecation_warning is not None:
         yield (path / "deprecationWarning").invalid(
             version.deprecation_warning, "can only be set for deprecated versions"

@@ -11,6 +11,13 @@ from apiserver.registry.resource import ResourceInfo
 from apiserver.registry.strategy import Strategy
 from apiserver.registry.workloads import HISTORY_LIMIT, SPEC
 
+_TEMPLATES = "deprecated.daemonset.template.generation"
+
+
+def _count_templates(obj: DaemonSet, number: int) -> None:
+    """The template's own generation, a field of older versions that apps/v1 shows as an annotation."""
+    obj.metadata.annotations = {**(obj.metadata.annotations or {}), _TEMPLATES: str(number)}
+
 
 class DaemonSetKind(Strategy[DaemonSet]):
     counts_generations = True
@@ -30,13 +37,17 @@ class DaemonSetKind(Strategy[DaemonSet]):
 
     def prepare_for_create(self, obj: DaemonSet) -> None:
         obj.status = DaemonSetStatus()
+        _count_templates(obj, 1)
 
     def prepare_for_update(self, obj: DaemonSet, old: DaemonSet) -> None:
         obj.status = old.status
+        before = (old.metadata.annotations or {}).get(_TEMPLATES, "")
+        known = int(before) if before.isdecimal() and len(before) < 19 else 0
+        _count_templates(obj, known + (obj.spec.template != old.spec.template))
 
     def validate(self, obj: DaemonSet) -> Iterator[FieldError]:
         spec = obj.spec
-        yield from workloads.validate_selection(spec.selector, spec.template, "daemonset")
+        yield from workloads.validate_selection(spec.selector, spec.template)
         yield from workloads.validate_lasting("DaemonSet", spec.template)
         yield from not_negative(SPEC / "minReadySeconds", spec.min_ready_seconds)
         yield from not_negative(SPEC / "revisionHistoryLimit", spec.revision_history_limit)

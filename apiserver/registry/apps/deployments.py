@@ -44,7 +44,7 @@ class DeploymentKind(Strategy[Deployment]):
     def validate(self, obj: Deployment) -> Iterator[FieldError]:
         spec = obj.spec
         yield from not_negative(SPEC / "replicas", spec.replicas)
-        yield from workloads.validate_selection(spec.selector, spec.template, "deployment")
+        yield from workloads.validate_selection(spec.selector, spec.template)
         yield from workloads.validate_lasting("ReplicaSet", spec.template)
         yield from _strategy(spec.strategy)
         yield from not_negative(SPEC / "minReadySeconds", spec.min_ready_seconds)

@@ -30,7 +30,7 @@ class ReplicaSetKind(Strategy[ReplicaSet]):
         spec = obj.spec
         yield from not_negative(SPEC / "replicas", spec.replicas)
         yield from not_negative(SPEC / "minReadySeconds", spec.min_ready_seconds)
-        yield from workloads.validate_selection(spec.selector, spec.template, "replicaset")
+        yield from workloads.validate_selection(spec.selector, spec.template)
         yield from workloads.validate_lasting("ReplicaSet", spec.template)
 
     def validate_update(self, obj: ReplicaSet, old: ReplicaSet) -> Iterator[FieldError]:

@@ -57,7 +57,7 @@ class StatefulSetKind(Strategy[StatefulSet]):
         default_spec(spec.template.spec)
 
     def prepare_for_create(self, obj: StatefulSet) -> None:
-        obj.status = StatefulSetStatus()
+        obj.status = StatefulSetStatus(available_replicas=0)
 
     def prepare_for_update(self, obj: StatefulSet, old: StatefulSet) -> None:
         obj.status = old.status
@@ -74,7 +74,7 @@ class StatefulSetKind(Strategy[StatefulSet]):
         yield from not_negative(SPEC / "minReadySeconds", spec.min_ready_seconds)
         if spec.ordinals is not None:
             yield from not_negative(SPEC / "ordinals" / "start", spec.ordinals.start)
-        yield from workloads.validate_selection(spec.selector, spec.template, "statefulset")
+        yield from workloads.validate_selection(spec.selector, spec.template)
         yield from workloads.validate_lasting("StatefulSet", _with_claims(spec))
 
     def validate_update(self, obj: StatefulSet, old: StatefulSet) -> Iterator[FieldError]:

@@ -1,6 +1,6 @@
 """Component statuses: a way to ask after the control plane that Kubernetes keeps for old clients. Read only.
 
-Each daemon tells of itself under ``/healthz`` and ``/readyz`` now; nobody writes these objects, so there are none.
+Nobody writes these objects: ``component_health`` asks the components when somebody reads them.
 """
 
 from apimachinery.types.core_v1 import ComponentStatus

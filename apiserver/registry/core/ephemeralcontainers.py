@@ -9,6 +9,7 @@ from apimachinery.types.core_v1 import EphemeralContainer, Pod, PodSpec
 from apiserver.registry import names
 from apiserver.registry.core.pod_validation import PULL_POLICIES, one_of
 from apiserver.registry.core.pods import PodStrategy
+from apiserver.registry.core.volume_defaults import pull_policy
 from apiserver.registry.resource import Subresource
 from apiserver.registry.workloads import STATUS_VERBS
 
@@ -47,9 +48,7 @@ class EphemeralContainersStrategy(PodStrategy):
 
 
 def _default(container: EphemeralContainer) -> None:
-    tag = (container.image or "").rsplit("/", 1)[-1].partition(":")[2]
-    moves = tag in ("", "latest") and "@" not in (container.image or "")
-    container.image_pull_policy = container.image_pull_policy or ("Always" if moves else "IfNotPresent")
+    container.image_pull_policy = container.image_pull_policy or pull_policy(container.image or "")
     container.termination_message_path = container.termination_message_path or "/dev/termination-log"
     container.termination_message_policy = container.termination_message_policy or "File"
 

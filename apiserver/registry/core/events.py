@@ -14,6 +14,11 @@ TTL_SECONDS = 3600
 class EventStrategy(Strategy[Event]):
     allow_create_on_update = True
 
+    def default(self, obj: Event) -> None:
+        """Go always writes these two."""
+        obj.reporting_component = obj.reporting_component or ""
+        obj.reporting_instance = obj.reporting_instance or ""
+
     def validate(self, obj: Event) -> Iterator[FieldError]:
         involved = obj.involved_object.namespace or ""
         # events about cluster-scoped objects live in default (or, by older clients' habit, in kube-system)

@@ -1,13 +1,14 @@
 """Nodes: machines with a kubelet."""
 
+import ipaddress
 from collections.abc import Iterator
 from typing import Final
 
-from apimachinery import meta
+from apimachinery import codec, meta
 from apimachinery.fields import FieldError, Path
-from apimachinery.types.core_v1 import Node
+from apimachinery.types.core_v1 import DaemonEndpoint, Node, NodeDaemonEndpoints
 from apiserver.registry import columns, names
-from apiserver.registry.core.pod_validation import EFFECTS
+from apiserver.registry.core.affinity_validation import EFFECTS
 from apiserver.registry.core.resources_validation import canonical, validate_amounts
 from apiserver.registry.resource import ResourceInfo, Subresource
 from apiserver.registry.strategy import StatusStrategy, Strategy
@@ -21,6 +22,8 @@ class NodeStrategy(Strategy[Node]):
             canonical(amounts)
         if obj.status.allocatable is None and obj.status.capacity is not None:
             obj.status.allocatable = dict(obj.status.capacity)
+        endpoints = obj.status.daemon_endpoints = obj.status.daemon_endpoints or NodeDaemonEndpoints()
+        endpoints.kubelet_endpoint = endpoints.kubelet_endpoint or DaemonEndpoint()  # Go always writes both
 
     def prepare_for_update(self, obj: Node, old: Node) -> None:
         obj.status = old.status
@@ -33,6 +36,9 @@ class NodeStrategy(Strategy[Node]):
             yield from names.check(path / "key", taint.key, names.qualified_name)
             if taint.effect not in EFFECTS:
                 yield (path / "effect").not_supported(taint.effect, EFFECTS)
+            if any((one.key, one.effect) == (taint.key, taint.effect) for one in (obj.spec.taints or ())[:i]):
+                yield path.duplicate(codec.to_builtins(taint))
+        yield from _ranges(obj)
 
     def validate_update(self, obj: Node, old: Node) -> Iterator[FieldError]:
         """An address range or provider ID once given stays."""
@@ -43,6 +49,18 @@ class NodeStrategy(Strategy[Node]):
         ):
             if before and after != before:
                 yield Path("spec", field).forbidden(f"node updates may not change {field} except from empty to valid")
+
+
+def _ranges(node: Node) -> Iterator[FieldError]:
+    """The node's own pod addresses: at most one range of each family."""
+    families, path = [], Path("spec", "podCIDRs")
+    for i, text in enumerate(node.spec.pod_cidrs or ()):
+        try:
+            families.append(ipaddress.ip_network(text, strict=False).version)
+        except ValueError:
+            yield path[i].invalid(text, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)")
+    if len(families) != len(set(families)):
+        yield path.invalid(node.spec.pod_cidrs, "may specify no more than one CIDR for each IP family")
 
 
 class NodeStatusStrategy(StatusStrategy[Node]):

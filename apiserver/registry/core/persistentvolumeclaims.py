@@ -13,10 +13,10 @@ from apimachinery.types.core_v1 import (
     TypedObjectReference,
     VolumeResourceRequirements,
 )
-from apiserver.registry import columns, field_rules, names
+from apiserver.registry import columns
 from apiserver.registry.columns import Column, wide
-from apiserver.registry.core.persistentvolumes import VOLUME_MODES, access_modes
-from apiserver.registry.core.resources_validation import canonical, validate_quantity
+from apiserver.registry.core.claim_validation import validate_claim
+from apiserver.registry.core.resources_validation import canonical
 from apiserver.registry.core.volume_columns import access_text, class_name
 from apiserver.registry.resource import ResourceInfo, Subresource
 from apiserver.registry.strategy import StatusStrategy, Strategy
@@ -51,7 +51,7 @@ class PersistentVolumeClaimKind(Strategy[PersistentVolumeClaim]):
         obj.status = old.status
 
     def validate(self, obj: PersistentVolumeClaim) -> Iterator[FieldError]:
-        yield from validate_spec(_SPEC, obj.spec)
+        yield from validate_claim(_SPEC, obj.spec)
 
     def validate_update(self, obj: PersistentVolumeClaim, old: PersistentVolumeClaim) -> Iterator[FieldError]:
         """A claim may be bound once; bound, it may grow."""
@@ -86,29 +86,6 @@ def _same_source(spec: PersistentVolumeClaimSpec) -> None:
         spec.data_source_ref = TypedObjectReference(api_group=source.api_group, kind=source.kind, name=source.name)
     elif ref is not None and source is None and not ref.namespace:
         spec.data_source = TypedLocalObjectReference(api_group=ref.api_group, kind=ref.kind, name=ref.name)
-
-
-def validate_spec(path: Path, spec: PersistentVolumeClaimSpec) -> Iterator[FieldError]:
-    """Every fault of a claim's spec, or of a template's."""
-    yield from access_modes(path / "accessModes", spec.access_modes)
-    yield from field_rules.validate_selector(path / "selector", spec.selector)
-    requests = (spec.resources.requests if spec.resources else None) or {}
-    storage = (path / "resources").key("storage")
-    if "storage" not in requests:
-        yield storage.required()
-    else:
-        faults = list(validate_quantity(storage, requests["storage"]))
-        yield from faults
-        if not faults and quantity.parse(requests["storage"]) <= 0:
-            yield storage.invalid(str(requests["storage"]), "must be greater than zero")
-    if spec.storage_class_name:
-        yield from names.check(path / "storageClassName", spec.storage_class_name, names.dns_subdomain)
-    yield from field_rules.one_of(path / "volumeMode", spec.volume_mode, VOLUME_MODES)
-    for field, source in (("dataSource", spec.data_source), ("dataSourceRef", spec.data_source_ref)):
-        if source is not None:
-            for part, value in (("name", source.name), ("kind", source.kind)):
-                if not value:
-                    yield (path / field / part).required()
 
 
 def _bound(obj: PersistentVolumeClaim, text: str) -> str:

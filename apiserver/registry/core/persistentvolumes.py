@@ -7,14 +7,17 @@ from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import PersistentVolume, PersistentVolumeSpec, PersistentVolumeStatus
 from apiserver.registry import columns, field_rules
 from apiserver.registry.columns import Column, wide
+from apiserver.registry.core.affinity_validation import validate_node_selector
+from apiserver.registry.core.claim_validation import VOLUME_MODES, access_modes
 from apiserver.registry.core.resources_validation import canonical, validate_quantity
-from apiserver.registry.core.volume_columns import ACCESS_MODES, access_text, class_name
+from apiserver.registry.core.volume_columns import access_text, class_name
+from apiserver.registry.core.volume_defaults import default_sources
+from apiserver.registry.core.volume_validation import validate_source
 from apiserver.registry.resource import ResourceInfo, Subresource
 from apiserver.registry.strategy import StatusStrategy, Strategy
 from apiserver.registry.workloads import STATUS_VERBS
 
 RECLAIM_POLICIES: Final = ("Delete", "Recycle", "Retain")
-VOLUME_MODES: Final = ("Block", "Filesystem")
 _SPEC: Final = Path("spec")
 _NOT_SOURCES: Final = (
     "access_modes", "capacity", "claim_ref", "mount_options", "node_affinity", "persistent_volume_reclaim_policy",
@@ -29,10 +32,7 @@ class PersistentVolumeKind(Strategy[PersistentVolume]):
         spec.persistent_volume_reclaim_policy = spec.persistent_volume_reclaim_policy or "Retain"
         spec.volume_mode = spec.volume_mode or "Filesystem"
         canonical(spec.capacity)
-        if spec.host_path is not None and spec.host_path.type is None:
-            spec.host_path.type = ""
-        if spec.iscsi is not None:
-            spec.iscsi.iscsi_interface = spec.iscsi.iscsi_interface or "default"
+        default_sources(spec)
 
     def prepare_for_create(self, obj: PersistentVolume) -> None:
         obj.status = PersistentVolumeStatus(phase="Pending")
@@ -76,43 +76,24 @@ def validate_spec(path: Path, spec: PersistentVolumeSpec) -> Iterator[FieldError
 
 
 def _places(path: Path, spec: PersistentVolumeSpec) -> Iterator[FieldError]:
-    """The sources that a node of ours can mount."""
-    if spec.host_path is not None:
-        if not spec.host_path.path:
-            yield (path / "hostPath" / "path").required()
-        elif ".." in spec.host_path.path.split("/"):
-            yield (path / "hostPath" / "path").invalid(spec.host_path.path, "must not contain '..'")
-        elif spec.host_path.path == "/" and spec.persistent_volume_reclaim_policy == "Recycle":
-            yield (path / "persistentVolumeReclaimPolicy").forbidden("may not be 'recycle' for a hostPath mount of '/'")
-    if spec.local is not None:
-        if not spec.local.path:
-            yield (path / "local" / "path").required()
-        if spec.node_affinity is None:
-            yield (path / "nodeAffinity").required("Local volume requires node affinity")
-    if spec.nfs is not None:
-        if not spec.nfs.server:
-            yield (path / "nfs" / "server").required()
-        if not spec.nfs.path:
-            yield (path / "nfs" / "path").required()
-        elif not spec.nfs.path.startswith("/"):
-            yield (path / "nfs" / "path").invalid(spec.nfs.path, "must be an absolute path")
-    if spec.csi is not None:
-        for field, value in (("driver", spec.csi.driver), ("volumeHandle", spec.csi.volume_handle)):
-            if not value:
-                yield (path / "csi" / field).required()
+    """The source, and the nodes from which it can be reached."""
+    for field in (one for one in spec.__struct_fields__ if one not in _NOT_SOURCES and getattr(spec, one) is not None):
+        yield from validate_source(path, spec, field)
+        break
+    if spec.host_path is not None and spec.host_path.path == "/" and (
+        spec.persistent_volume_reclaim_policy == "Recycle"
+    ):
+        yield (path / "persistentVolumeReclaimPolicy").forbidden("may not be 'recycle' for a hostPath mount of '/'")
+    if spec.local is not None and spec.node_affinity is None:
+        yield (path / "nodeAffinity").required("Local volume requires node affinity")
+    if spec.csi is not None and not spec.csi.volume_handle:
+        yield (path / "csi" / "volumeHandle").required()
     affinity = spec.node_affinity
-    if affinity is not None and (affinity.required is None or not affinity.required.node_selector_terms):
-        yield (path / "nodeAffinity" / "required").required("must specify required node constraints")
-
-
-def access_modes(path: Path, modes: list[str] | None) -> Iterator[FieldError]:
-    if not modes:
-        yield path.required()
-    for mode in modes or ():
-        if mode not in ACCESS_MODES:
-            yield path.not_supported(mode, sorted(ACCESS_MODES))
-    if "ReadWriteOncePod" in (modes or ()) and len(set(modes or ())) > 1:
-        yield path.forbidden("may not use ReadWriteOncePod with other access modes")
+    if affinity is not None:
+        if affinity.required is None:
+            yield (path / "nodeAffinity" / "required").required("must specify required node constraints")
+        else:
+            yield from validate_node_selector(path / "nodeAffinity" / "required", affinity.required)
 
 
 def _claim(obj: PersistentVolume) -> str:

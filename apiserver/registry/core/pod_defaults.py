@@ -1,13 +1,10 @@
 """What Kubernetes fills into a pod's spec when a client leaves it out (core/v1 defaults.go)."""
 
 from collections.abc import Iterator
-from typing import Final
 
 from apimachinery.types import core_v1 as v1
 from apiserver.registry.core.resources_validation import canonical
-
-DEFAULT_MODE: Final = 0o644
-TOKEN_SECONDS: Final = 3600
+from apiserver.registry.core.volume_defaults import default_volume, pull_policy
 
 
 def default_spec(spec: v1.PodSpec) -> None:
@@ -24,9 +21,9 @@ def default_spec(spec: v1.PodSpec) -> None:
     elif spec.service_account:
         spec.service_account_name = spec.service_account
     for container in containers(spec):
-        _container(container, host_network=bool(spec.host_network))
+        _container(container)
     for volume in spec.volumes or ():
-        _volume(volume)
+        default_volume(volume)
 
 
 def default_pod(spec: v1.PodSpec) -> None:
@@ -37,6 +34,8 @@ def default_pod(spec: v1.PodSpec) -> None:
     for container in containers(spec):
         if limits := container.resources.limits:
             container.resources.requests = {**limits, **(container.resources.requests or {})}
+        for port in (container.ports or ()) if spec.host_network else ():
+            port.host_port = port.host_port or port.container_port
 
 
 def containers(spec: v1.PodSpec) -> Iterator[v1.Container]:
@@ -45,17 +44,15 @@ def containers(spec: v1.PodSpec) -> Iterator[v1.Container]:
     yield from spec.containers
 
 
-def _container(container: v1.Container, *, host_network: bool) -> None:
+def _container(container: v1.Container) -> None:
     if not container.image_pull_policy:
-        container.image_pull_policy = _pull_policy(container.image or "")
+        container.image_pull_policy = pull_policy(container.image or "")
     canonical(container.resources.limits)
     canonical(container.resources.requests)
     container.termination_message_path = container.termination_message_path or "/dev/termination-log"
     container.termination_message_policy = container.termination_message_policy or "File"
     for port in container.ports or ():
         port.protocol = port.protocol or "TCP"
-        if host_network and not port.host_port:
-            port.host_port = port.container_port
     for probe in (container.liveness_probe, container.readiness_probe, container.startup_probe):
         if probe is not None:
             _probe(probe)
@@ -67,15 +64,6 @@ def _container(container: v1.Container, *, host_network: bool) -> None:
         source = variable.value_from
         if source is not None and source.field_ref is not None:
             source.field_ref.api_version = source.field_ref.api_version or "v1"
-
-
-def _pull_policy(image: str) -> str:
-    """An image that may move (no tag, or ``latest``) is asked for again at each start."""
-    name = image.rsplit("/", 1)[-1]
-    if "@" in name:
-        return "IfNotPresent"
-    tag = name.partition(":")[2]
-    return "Always" if tag in ("", "latest") else "IfNotPresent"
 
 
 def _probe(probe: v1.Probe) -> None:
@@ -92,31 +80,3 @@ def _probe(probe: v1.Probe) -> None:
 def _http_get(action: v1.HTTPGetAction) -> None:
     action.path = action.path or "/"
     action.scheme = action.scheme or "HTTP"
-
-
-_SOURCES: Final = tuple(field for field in v1.Volume.__struct_fields__ if field != "name")
-
-
-def _volume(volume: v1.Volume) -> None:
-    if all(getattr(volume, source) is None for source in _SOURCES):
-        volume.empty_dir = v1.EmptyDirVolumeSource()
-    if volume.host_path is not None and volume.host_path.type is None:
-        volume.host_path.type = ""
-    for source in (volume.secret, volume.config_map, volume.downward_api, volume.projected):
-        if source is not None and source.default_mode is None:
-            source.default_mode = DEFAULT_MODE
-    if volume.downward_api is not None:
-        _downward(volume.downward_api.items)
-    if volume.projected is not None:
-        for projection in volume.projected.sources or ():
-            token = projection.service_account_token
-            if token is not None and token.expiration_seconds is None:
-                token.expiration_seconds = TOKEN_SECONDS
-            if projection.downward_api is not None:
-                _downward(projection.downward_api.items)
-
-
-def _downward(items: list[v1.DownwardAPIVolumeFile] | None) -> None:
-    for item in items or ():
-        if item.field_ref is not None:
-            item.field_ref.api_version = item.field_ref.api_version or "v1"

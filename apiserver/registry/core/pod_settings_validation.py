@@ -6,9 +6,9 @@ from typing import Final
 
 from apimachinery.fields import FieldError, Path
 from apimachinery.types import core_v1 as v1
-from apiserver.registry import names
+from apiserver.registry import field_rules, names
+from apiserver.registry.core.pod_security_validation import validate_container_security, validate_pod_security
 
-_LARGEST_ID: Final = 2**31 - 1
 _NAMESERVERS: Final = 3
 _SEARCHES: Final = 32
 
@@ -28,15 +28,38 @@ def validate_settings(path: Path, spec: v1.PodSpec) -> Iterator[FieldError]:
     for i, gate in enumerate(spec.scheduling_gates or ()):
         yield from names.check((path / "schedulingGates")[i] / "name", gate.name, names.qualified_name)
     if spec.security_context is not None:
-        yield from _pod_security(path / "securityContext", spec.security_context)
+        yield from validate_pod_security(path / "securityContext", spec.security_context)
+    for field, of in (("priorityClassName", spec.priority_class_name), ("runtimeClassName", spec.runtime_class_name)):
+        if of:
+            yield from names.check(path / field, of, names.dns_subdomain)
+    for i, ready in enumerate(spec.readiness_gates or ()):
+        place = (path / "readinessGates")[i] / "conditionType"
+        yield from names.check(place, ready.condition_type, names.qualified_name)
+    yield from field_rules.one_of(
+        path / "preemptionPolicy", spec.preemption_policy, ("Never", "PreemptLowerPriority")
+    )
+    yield from _init_containers(path / "initContainers", spec.init_containers or ())
+
+
+def _init_containers(path: Path, containers: Iterable[v1.Container]) -> Iterator[FieldError]:
+    """One that runs on beside the others (restartPolicy Always) may be probed; one that must end may not."""
+    for i, container in enumerate(containers):
+        yield from field_rules.one_of(path[i] / "restartPolicy", container.restart_policy, ("Always",))
+        if container.restart_policy == "Always":
+            continue
+        for field, given in (
+            ("lifecycle", container.lifecycle), ("livenessProbe", container.liveness_probe),
+            ("readinessProbe", container.readiness_probe), ("startupProbe", container.startup_probe),
+        ):  # fmt: skip
+            if given is not None:
+                yield (path[i] / field).forbidden("may not be set for init containers without restartPolicy=Always")
 
 
 def validate_container_settings(path: Path, container: v1.Container) -> Iterator[FieldError]:
     """The same of one container."""
     context = container.security_context
     if context is not None:
-        ids = (("runAsUser", context.run_as_user), ("runAsGroup", context.run_as_group))
-        yield from _ids(path / "securityContext", ids)
+        yield from validate_container_security(path / "securityContext", context)
     if container.lifecycle is None:
         return
     for field, hook in (("postStart", container.lifecycle.post_start), ("preStop", container.lifecycle.pre_stop)):
@@ -73,21 +96,3 @@ def _dns(path: Path, spec: v1.PodSpec) -> Iterator[FieldError]:
     for i, option in enumerate(config.options or () if config else ()):
         if not option.name:
             yield ((path / "options")[i] / "name").required()
-
-
-def _pod_security(path: Path, context: v1.PodSecurityContext) -> Iterator[FieldError]:
-    yield from _ids(
-        path,
-        (
-            ("runAsUser", context.run_as_user),
-            ("runAsGroup", context.run_as_group),
-            ("fsGroup", context.fs_group),
-            *((f"supplementalGroups[{i}]", one) for i, one in enumerate(context.supplemental_groups or ())),
-        ),
-    )
-
-
-def _ids(path: Path, ids: Iterable[tuple[str, int | None]]) -> Iterator[FieldError]:
-    for field, number in ids:
-        if number is not None and not 0 <= number <= _LARGEST_ID:
-            yield (path / field).invalid(number, f"must be between 0 and {_LARGEST_ID}, inclusive")

@@ -6,24 +6,21 @@ from typing import Any, Final
 from apimachinery.fields import FieldError, Path
 from apimachinery.types import core_v1 as v1
 from apiserver.registry import names
+from apiserver.registry.core.affinity_validation import validate_placement
 from apiserver.registry.core.pod_settings_validation import validate_container_settings, validate_settings
 from apiserver.registry.core.resources_validation import validate_requirements
+from apiserver.registry.core.volume_validation import validate_volumes
 
 RESTART_POLICIES: Final = ("Always", "OnFailure", "Never")
 DNS_POLICIES: Final = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
 PULL_POLICIES: Final = ("Always", "IfNotPresent", "Never")
 PROTOCOLS: Final = ("TCP", "UDP", "SCTP")
-HOST_PATH_TYPES: Final = (
-    "", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket",
-)  # fmt: skip
-OPERATORS: Final = ("Equal", "Exists")
-EFFECTS: Final = ("NoExecute", "NoSchedule", "PreferNoSchedule")
 
 
 def validate_spec(path: Path, spec: v1.PodSpec) -> Iterator[FieldError]:
     """Every fault of a pod's spec, or of a template's."""
     volumes = list(spec.volumes or ())
-    yield from _volumes(path / "volumes", volumes)
+    yield from validate_volumes(path / "volumes", volumes)
     volume_names = {volume.name for volume in volumes}
     if not spec.containers:
         yield (path / "containers").required()
@@ -47,7 +44,7 @@ def validate_spec(path: Path, spec: v1.PodSpec) -> Iterator[FieldError]:
         yield from names.check(path / "subdomain", spec.subdomain, names.dns_label)
     if spec.service_account_name:
         yield from names.check(path / "serviceAccountName", spec.service_account_name, names.dns_subdomain)
-    yield from _tolerations(path / "tolerations", spec.tolerations or ())
+    yield from validate_placement(path, spec)
     yield from validate_settings(path, spec)
     if spec.share_process_namespace and spec.host_pid:
         yield (path / "shareProcessNamespace").invalid(True, "ShareProcessNamespace and HostPID cannot both be enabled")
@@ -193,40 +190,6 @@ def _mounts(path: Path, mounts: Iterable[v1.VolumeMount], volumes: set[str]) -> 
                 yield (path[i] / field).invalid(part, "must be a relative path that does not contain '..'")
 
 
-def _volumes(path: Path, volumes: Iterable[v1.Volume]) -> Iterator[FieldError]:
-    seen: set[str] = set()
-    for i, volume in enumerate(volumes):
-        if not volume.name:
-            yield (path[i] / "name").required()
-        else:
-            yield from names.check(path[i] / "name", volume.name, names.dns_label)
-            if volume.name in seen:
-                yield (path[i] / "name").duplicate(volume.name)
-            seen.add(volume.name)
-        if len(_given(volume, but="name")) > 1:
-            yield path[i].forbidden("may not specify more than 1 volume type")
-        yield from _volume_source(path[i], volume)
-
-
-def _volume_source(path: Path, volume: v1.Volume) -> Iterator[FieldError]:
-    if (host := volume.host_path) is not None:
-        if not host.path:
-            yield (path / "hostPath" / "path").required()
-        elif ".." in host.path.split("/"):
-            yield (path / "hostPath" / "path").invalid(host.path, "must not contain '..'")
-        if (host.type or "") not in HOST_PATH_TYPES:
-            yield (path / "hostPath" / "type").not_supported(host.type, HOST_PATH_TYPES)
-    if volume.secret is not None and not volume.secret.secret_name:
-        yield (path / "secret" / "secretName").required()
-    if volume.config_map is not None and not volume.config_map.name:
-        yield (path / "configMap" / "name").required()
-    if (claim := volume.persistent_volume_claim) is not None and not claim.claim_name:
-        yield (path / "persistentVolumeClaim" / "claimName").required()
-    medium = (volume.empty_dir.medium if volume.empty_dir else None) or ""
-    if medium not in ("", "Memory") and not medium.startswith("HugePages"):
-        yield (path / "emptyDir" / "medium").not_supported(medium, ("", "Memory", "HugePages"))
-
-
 def _probe(path: Path, probe: v1.Probe, *, must_succeed_once: bool) -> Iterator[FieldError]:
     handlers = {
         "exec": probe.exec, "httpGet": probe.http_get, "tcpSocket": probe.tcp_socket, "grpc": probe.grpc,
@@ -252,28 +215,6 @@ def _probe(path: Path, probe: v1.Probe, *, must_succeed_once: bool) -> Iterator[
             yield not_negative(path / field, number)
     if must_succeed_once and probe.success_threshold not in (None, 1):
         yield (path / "successThreshold").invalid(probe.success_threshold, "must be 1")
-
-
-def _tolerations(path: Path, tolerations: Iterable[v1.Toleration]) -> Iterator[FieldError]:
-    for i, toleration in enumerate(tolerations):
-        operator = toleration.operator or "Equal"
-        if toleration.key:
-            yield from names.check(path[i] / "key", toleration.key, names.qualified_name)
-        elif operator != "Exists":
-            yield (path[i] / "operator").invalid(
-                toleration.operator, "operator must be Exists when `key` is empty, which means \"match all values and "
-                                     "all keys\""
-            )  # fmt: skip
-        if operator not in OPERATORS:
-            yield (path[i] / "operator").not_supported(operator, OPERATORS)
-        if operator == "Exists" and toleration.value:
-            yield (path[i] / "operator").invalid(toleration.operator, "value must be empty when `operator` is 'Exists'")
-        if toleration.effect and toleration.effect not in EFFECTS:
-            yield (path[i] / "effect").not_supported(toleration.effect, EFFECTS)
-        if toleration.toleration_seconds is not None and toleration.effect != "NoExecute":
-            yield (path[i] / "effect").invalid(
-                toleration.effect, "effect must be 'NoExecute' when `tolerationSeconds` is set"
-            )
 
 
 def _given(union: Any, but: str = "") -> list[str]:

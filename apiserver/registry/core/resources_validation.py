@@ -11,12 +11,16 @@ from apiserver.registry import names
 
 def validate_requirements(path: Path, resources: v1.ResourceRequirements) -> Iterator[FieldError]:
     limits, requests = resources.limits or {}, resources.requests or {}
-    faults = [*validate_amounts(path / "limits", limits), *validate_amounts(path / "requests", requests)]
-    yield from faults
-    if faults:
-        return
+    yield from validate_amounts(path / "limits", limits)
+    yield from validate_amounts(path / "requests", requests)
     for name, amount in requests.items():
-        if name in limits and quantity.parse(amount) > quantity.parse(limits[name]):
+        if name not in limits:
+            continue
+        try:
+            exceeds = quantity.parse(amount) > quantity.parse(limits[name])
+        except ValueError:  # named above
+            continue
+        if exceeds:
             yield (path / "requests").invalid(
                 str(amount), f"must be less than or equal to {name} limit of {limits[name]}"
             )
@@ -41,7 +45,12 @@ def validate_quantity(path: Path, amount: Quantity) -> Iterator[FieldError]:
 def canonical(amounts: dict[str, Quantity] | None) -> None:
     """Put amounts into the spelling that is stored; what is no quantity is left for validation to name."""
     for name, amount in (amounts or {}).items():
-        try:
-            amounts[name] = quantity.canonical(amount)  # type: ignore[index]
-        except ValueError:
-            continue
+        amounts[name] = canonical_amount(amount)  # type: ignore[index]
+
+
+def canonical_amount(amount: Quantity) -> Quantity:
+    """One amount in that spelling."""
+    try:
+        return quantity.canonical(amount)
+    except ValueError:
+        return amount

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from apimachinery.fields import FieldError, Path
-from apimachinery.types.discovery_v1 import Endpoint, EndpointPort, EndpointSlice
+from apimachinery.types.discovery_v1 import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
 from apiserver.registry import columns, field_rules, names
 from apiserver.registry.columns import Column
 from apiserver.registry.core.pod_validation import PROTOCOLS, port_number
@@ -25,6 +25,8 @@ class EndpointSliceKind(Strategy[EndpointSlice]):
         for port in obj.ports or ():
             port.name = port.name or ""
             port.protocol = port.protocol or "TCP"
+        for endpoint in obj.endpoints or ():
+            endpoint.conditions = endpoint.conditions or EndpointConditions()  # Go always writes it
 
     def desired_state(self, obj: EndpointSlice) -> Any:
         return obj.address_type, obj.endpoints, obj.ports, obj.metadata.labels

@@ -25,7 +25,6 @@ def ip_name(name: str) -> str | None:
 
 class IPAddressKind(Strategy[IPAddress]):
     name_rule: NameRule = staticmethod(ip_name)
-    counts_generations = True
 
     def validate(self, obj: IPAddress) -> Iterator[FieldError]:
         parent = obj.spec.parent_ref
@@ -54,7 +53,6 @@ IP_ADDRESSES = ResourceInfo(
 
 
 class ServiceCIDRKind(Strategy[ServiceCIDR]):
-    counts_generations = True
 
     def prepare_for_create(self, obj: ServiceCIDR) -> None:
         obj.status = ServiceCIDRStatus()

@@ -9,6 +9,7 @@ from apimachinery.types.networking_v1 import (
     HTTPIngressPath,
     Ingress,
     IngressBackend,
+    IngressLoadBalancerStatus,
     IngressSpec,
     IngressStatus,
 )
@@ -29,7 +30,7 @@ class IngressKind(Strategy[Ingress]):
     counts_generations = True
 
     def prepare_for_create(self, obj: Ingress) -> None:
-        obj.status = IngressStatus()
+        obj.status = IngressStatus(load_balancer=IngressLoadBalancerStatus())
 
     def prepare_for_update(self, obj: Ingress, old: Ingress) -> None:
         obj.status = old.status

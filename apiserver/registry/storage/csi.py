@@ -8,7 +8,7 @@ from apimachinery.types.base import Quantity
 from apimachinery.types.storage_v1 import CSIDriver, CSINode, CSIStorageCapacity
 from apiserver.registry import columns, field_rules, names
 from apiserver.registry.columns import Column
-from apiserver.registry.core.resources_validation import validate_quantity
+from apiserver.registry.core.resources_validation import canonical_amount, validate_quantity
 from apiserver.registry.resource import ResourceInfo
 from apiserver.registry.strategy import Strategy
 from apiserver.registry.workloads import SPEC
@@ -113,6 +113,12 @@ CSI_NODES = ResourceInfo(
 
 
 class CSIStorageCapacityKind(Strategy[CSIStorageCapacity]):
+    def default(self, obj: CSIStorageCapacity) -> None:
+        for field in ("capacity", "maximum_volume_size"):
+            amount = getattr(obj, field)
+            if amount is not None:
+                setattr(obj, field, canonical_amount(amount))
+
     def validate(self, obj: CSIStorageCapacity) -> Iterator[FieldError]:
         if not obj.storage_class_name:
             yield Path("storageClassName").required()

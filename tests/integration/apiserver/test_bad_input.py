@@ -117,7 +117,7 @@ INVALID_PODS: list[tuple[dict[str, Any], set[tuple[str, str]]]] = [
     (with_container(livenessProbe={"exec": {"command": ["x"]}, "tcpSocket": {"port": 1}}),
      {(f"{C}.livenessProbe.tcpSocket", "FieldValueForbidden")}),
     (pod("a", volumes=[{"name": "v", "emptyDir": {}, "hostPath": {"path": "/x"}}]),
-     {("spec.volumes[0]", "FieldValueForbidden")}),
+     {("spec.volumes[0].hostPath", "FieldValueForbidden")}),
     (pod("a", volumes=[{"name": "v"}, {"name": "v"}]), {("spec.volumes[1].name", "FieldValueDuplicate")}),
     (pod("a", tolerations=[{"operator": "Near"}]), {("spec.tolerations[0].operator", "FieldValueInvalid"),
                                                   ("spec.tolerations[0].operator", "FieldValueNotSupported")}),

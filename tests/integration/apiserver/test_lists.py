@@ -124,7 +124,13 @@ async def test_a_page_of_a_compacted_list_is_gone(api: httpx.AsyncClient, ns: st
     finally:
         await client.close()
     expired = {"limit": 1, "continue": page["metadata"]["continue"]}
-    refused(await api.get(path, params=expired), 410, "Expired")
+    gone = refused(await api.get(path, params=expired), 410, "Expired")
+    rest = ok(await api.get(path, params={"limit": 2, "continue": gone["metadata"]["continue"]}))
+    assert [item["metadata"]["name"] for item in rest["items"]] == ["b", "c"]
+    created(await api.post(path, json=config_map("e")))
+    end = ok(await api.get(path, params={"continue": rest["metadata"]["continue"]}))
+    assert end["metadata"]["resourceVersion"] == rest["metadata"]["resourceVersion"]
+    assert [item["metadata"]["name"] for item in end["items"]] == ["d"]  # as it was at this token's own revision
     exact = {"resourceVersion": last["metadata"]["resourceVersion"], "resourceVersionMatch": "Exact"}
     refused(await api.get(path, params=exact), 410, "Expired")
 

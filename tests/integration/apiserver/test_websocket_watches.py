@@ -66,6 +66,26 @@ async def test_the_clients_subprotocol_is_taken_and_its_token_is_not_echoed(
         assert socket.protocol == "base64.binary.k8s.io"
 
 
+async def test_a_browser_brings_its_token_as_a_subprotocol(shared: ApiserverProcess, ns: str) -> None:
+    bearer = "base64url.bearer.authorization.k8s.io."
+    connector = aiohttp.TCPConnector(ssl=shared.ssl_context())
+    async with aiohttp.ClientSession(shared.url, connector=connector) as browser:
+        path = f"{ns}/configmaps?watch=true"
+        async with browser.ws_connect(path, protocols=[f"{bearer}c2VzYW1l", "base64.binary.k8s.io"]) as socket:
+            assert socket.protocol == "base64.binary.k8s.io"
+        wrong = [
+            [f"{bearer}d3Jvbmc", "base64.binary.k8s.io"],
+            [f"{bearer}c2VzYW1l"],  # with nothing that the server could answer
+            [f"{bearer}c2VzYW1l", f"{bearer}c2VzYW1l", "base64.binary.k8s.io"],
+            [f"{bearer}***", "base64.binary.k8s.io"],
+            ["base64.binary.k8s.io"],
+        ]
+        for protocols in wrong:
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await browser.ws_connect(path, protocols=protocols)
+            assert refused.value.status == 401
+
+
 async def test_what_cannot_be_watched_is_refused_before_the_upgrade(session: aiohttp.ClientSession, ns: str) -> None:
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
         await session.ws_connect(f"{ns}/configmaps?watch=true&labelSelector=,,")

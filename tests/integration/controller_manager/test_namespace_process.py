@@ -1,10 +1,15 @@
 """Namespace deletion and garbage collection of kinds that no controller of ours makes."""
 
+from typing import Any
+
 from apimachinery import errors, meta
 from apimachinery.types.core_v1 import ConfigMap, Namespace, Pod, ReplicationController, Secret
 from apimachinery.types.meta_v1 import ObjectMeta
+from controller_manager.api_resources import discover
 from kube_client import Client
+from tests.integration.apiserver_process import ApiserverProcess
 from tests.integration.daemon_process import DaemonProcess
+from tests.kinds import KINDS
 from tests.objects import make_controller, make_pod
 from tests.support import eventually
 
@@ -28,6 +33,41 @@ async def test_a_deleted_namespace_is_emptied_and_goes(client: Client, controlle
     await eventually(lambda: is_gone(client, "shop"))
     assert not (await client.resource(Pod).list(namespace="shop")).items
     await client.resource(ConfigMap).get("c", namespace="default")
+
+
+async def test_objects_of_every_kind_that_a_namespace_can_hold_go_with_it(
+    apiserver: ApiserverProcess, client: Client, controller_manager: DaemonProcess
+) -> None:
+    """One of each kind that discovery shows, so that a kind that comes later must be among the samples."""
+    listed = [one for one in (await discover(client)).resources if one.scheme.namespaced and "list" in one.verbs]
+    samples = {(one.group, one.version, one.plural): one.manifest() for one in KINDS if one.namespaced}
+    samples |= {("", "v1", plural): CORE[plural] for plural in CORE} | {("coordination.k8s.io", "v1", "leases"): {}}
+    async with apiserver.http() as http:
+        await http.post("/api/v1/namespaces", json={"metadata": {"name": "full"}})
+        for one in listed:
+            place = one.scheme.path("full")
+            sample = samples[one.scheme.group, one.scheme.version, one.scheme.plural]
+            sample = {**sample, "regarding": {"namespace": "full"}} if one.scheme.group == "events.k8s.io" else sample
+            reply = await http.post(place, json={"metadata": {"name": "a"}, **sample})
+            assert reply.status_code in (201, 409), reply.text  # events of two groups are the same objects
+        await client.resource(Namespace).delete("full")
+        await eventually(lambda: is_gone(client, "full"), timeout=30)
+        for one in listed:
+            assert not (await http.get(one.scheme.path("full"))).json()["items"], one
+
+
+CONTAINERS = [{"name": "c", "image": "i"}]
+CORE: dict[str, dict[str, Any]] = {
+    "configmaps": {},
+    "endpoints": {},
+    "events": {"involvedObject": {"namespace": "full", "name": "x"}},
+    "pods": {"spec": {"containers": CONTAINERS}},
+    "replicationcontrollers": {
+        "spec": {"replicas": 0, "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": CONTAINERS}}},
+    },
+    "secrets": {},
+    "services": {"spec": {"ports": [{"port": 80}]}},
+}  # fmt: skip
 
 
 async def test_a_namespace_waits_for_pods_that_are_still_ending_and_says_so(

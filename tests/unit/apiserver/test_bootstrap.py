@@ -4,7 +4,7 @@ import pytest
 
 from apimachinery import meta
 from apimachinery.types.coordination_v1 import Lease, LeaseSpec
-from apiserver.bootstrap import _IDENTITY, _is_fresh
+from apiserver.bootstrap.endpoints import _IDENTITY, _is_fresh
 
 
 @pytest.mark.parametrize("name", ["x", "apiserver-x-6443", "apiserver-10-0-0-1-", "apiserver-10-0-0-1-http"])

@@ -149,7 +149,10 @@ CORE: list[Case] = [
         ("spec.capacity", "Required"), ("spec.accessModes", "Required"), ("spec", "Required"),
     }),
     ("persistentvolumes", {"spec": {"nfs": {"server": "", "path": "x"}}}, {
-        ("spec.nfs", "Forbidden"), ("spec.nfs.server", "Required"), ("spec.nfs.path", "Invalid"),
+        ("spec.nfs", "Forbidden"),
+    }),
+    ("persistentvolumes", {"spec": {"hostPath": None, "nfs": {"server": "", "path": "x"}}}, {
+        ("spec.nfs.server", "Required"), ("spec.nfs.path", "Invalid"),
     }),
     ("persistentvolumes", {"spec": {"hostPath": {"path": "/a/../b"}, "persistentVolumeReclaimPolicy": "Burn"}}, {
         ("spec.hostPath.path", "Invalid"), ("spec.persistentVolumeReclaimPolicy", "NotSupported"),
@@ -297,6 +300,7 @@ OTHERS: list[Case] = [
     ]}}, {
         ("spec.versions", "Invalid"), ("spec.versions[0].schema.openAPIV3Schema", "Required"),
         ("spec.versions[1].name", "Duplicate"), ("spec.versions[1].schema.openAPIV3Schema.type", "Invalid"),
+        ("spec.versions[1].schema.openAPIV3Schema.items", "Required"),
     }),
     ("apiservices", {"spec": {"version": "v2", "groupPriorityMinimum": 0, "versionPriority": 5000}}, {
         ("metadata.name", "Invalid"), ("spec.groupPriorityMinimum", "Invalid"), ("spec.versionPriority", "Invalid"),

@@ -10,8 +10,8 @@ from typing import Any, Self
 import yaml
 
 from tests import old_kubectl
+from tests.e2e.lab import Lab
 from tests.integration.apiserver.objects import CONTAINER, controller
-from tests.integration.apiserver_process import ApiserverProcess
 
 NEW, OLD = "1.32", "1.20"
 
@@ -19,10 +19,10 @@ NEW, OLD = "1.32", "1.20"
 class Kubectl:
     """One kubectl with a home, and so a discovery cache, of its own; in a namespace."""
 
-    def __init__(self, version: str, server: ApiserverProcess, home: Path, namespace: str) -> None:
+    def __init__(self, version: str, lab: Lab, home: Path, namespace: str) -> None:
         self.version, self.namespace, self.is_old = version, namespace, version == OLD
         self._program = str(old_kubectl.path()) if self.is_old else "kubectl"
-        self._environment = {**server.environment(), "HOME": str(home)}
+        self._environment = {**os.environ, "KUBECONFIG": str(lab.state / "kubeconfig"), "HOME": str(home)}
 
     def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
@@ -83,8 +83,12 @@ class Followed:
 
 
 def documents(namespace: str) -> list[dict[str, Any]]:
-    """One object of each kind; the names of what has no namespace begin with the namespace's."""
-    web = controller("web")["spec"]
+    """One object of each kind; the names of what has no namespace begin with the namespace's.
+
+    Nothing in the cluster is to change them meanwhile: nobody schedules the pod, the controller wants none, and
+    the service's endpoints are made by hand.
+    """
+    web = controller("web", replicas=0)["spec"]
     subset = {"addresses": [{"ip": "10.1.2.3"}], "ports": [{"port": 80, "protocol": "TCP"}]}
     task = {"restartPolicy": "Never", "containers": [CONTAINER]}
     bodies: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
@@ -92,10 +96,10 @@ def documents(namespace: str) -> list[dict[str, Any]]:
         ("v1", "Node", f"{namespace}-node", {"spec": {"podCIDR": "10.9.9.0/24"}}),
         ("v1", "ConfigMap", "web", {"data": {"a": "1"}}),
         ("v1", "Secret", "web", {"data": {"a": "MQ=="}}),
-        ("v1", "Pod", "web", {"spec": {"containers": [CONTAINER]}}),
+        ("v1", "Pod", "web", {"spec": {"containers": [CONTAINER], "schedulerName": "nobody"}}),
         ("v1", "ReplicationController", "web", {"spec": web}),
-        ("v1", "Service", "web", {"spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}}),
         ("v1", "Endpoints", "web", {"subsets": [subset]}),
+        ("v1", "Service", "web", {"spec": {"ports": [{"port": 80}]}}),
         ("apps/v1", "Deployment", "web", {"spec": {**web, "selector": {"matchLabels": {"app": "web"}}}}),
         ("batch/v1", "Job", "web", {"spec": {"template": {"spec": task}}}),
     )  # fmt: skip

@@ -1,0 +1,69 @@
+"""In which order a cluster gets what it has from the start.
+
+Namespaces, this server's lease, the service ``kubernetes`` and its endpoints are looked after for ever. The default
+objects are made, or brought up to date, once per start: what an administrator deletes afterwards stays deleted
+until then, as in Kubernetes.
+"""
+
+import asyncio
+import logging
+from ipaddress import IPv4Network
+from typing import Final
+
+from apimachinery import errors
+from apimachinery.types import core_v1 as v1
+from apimachinery.types.meta_v1 import ObjectMeta
+from apimachinery.types.networking_v1 import ServiceCIDR, ServiceCIDRSpec
+from apiserver.bootstrap import flowcontrol, priorityclasses, rbac
+from apiserver.bootstrap.apiservices import LocalServices
+from apiserver.bootstrap.endpoints import ServerEndpoints
+from apiserver.bootstrap.objects import Objects
+from apiserver.handlers.table import ResourceTable
+
+log = logging.getLogger(__name__)
+
+NAMESPACES: Final = ("kube-system", "default", "kube-public", "kube-node-lease")
+_EVERY: Final = 10.0  # s
+
+
+class Bootstrap:
+    """Keeps these objects there, whoever deletes them."""
+
+    def __init__(self, table: ResourceTable, services: IPv4Network, address: str, port: int) -> None:
+        self._objects, self._services = Objects(table), services
+        self._endpoints = ServerEndpoints(self._objects, services, address, port)
+        self._local = LocalServices(self._objects)
+        self._has_defaults = False
+
+    async def run(self) -> None:
+        """Look every few seconds, for ever."""
+        while True:
+            try:
+                await self._sync()
+            except errors.ApiError as fault:
+                log.info("bootstrap: %s; will retry", fault)
+                await asyncio.sleep(0.5)
+                continue
+            await asyncio.sleep(_EVERY)
+
+    async def leave(self) -> None:
+        """Take this apiserver out of the endpoints: it is about to stop."""
+        await self._endpoints.leave()
+
+    async def _sync(self) -> None:
+        for name in NAMESPACES:
+            await self._objects.ensure("", "namespaces", v1.Namespace(metadata=ObjectMeta(name=name)))
+        await self._endpoints.sync()
+        if not self._has_defaults:
+            await priorityclasses.make(self._objects)
+            await rbac.make(self._objects)
+            await flowcontrol.make(self._objects)
+            await self._service_range()
+            self._has_defaults = True
+        await self._local.sync()  # groups may come at any time
+
+    async def _service_range(self) -> None:
+        """The range of service addresses, as an object that tells of it."""
+        spec = ServiceCIDRSpec(cidrs=[str(self._services)])
+        wanted = ServiceCIDR(metadata=ObjectMeta(name="kubernetes"), spec=spec)
+        await self._objects.ensure("networking.k8s.io", "servicecidrs", wanted)
