@@ -73,13 +73,16 @@ class CommandTables:
         return len(steps)
 
     async def _look(self, table: str, wanted: RuleSet) -> int:
-        if self._standing.pop(table, None) == wanted and self._well.get(table) == await self._shown(table):
-            self._standing[table] = wanted
-            return 0
-        steps = await self._commit(table, partial(plan, table, wanted, declared=self._declared))
+        text = await self._save(table)
+        shown, stood = hash(rules_part(text)), self._standing.pop(table, None) == wanted
+        steps = 0
+        if not stood or self._well.get(table) != shown:
+            make_plan = partial(plan, table, wanted, declared=self._declared)
+            if make_plan(parse_save(text)):
+                steps = await self._commit(table, make_plan)
+            else:
+                self._well[table] = shown
         self._standing[table] = wanted
-        if not steps:
-            self._well[table] = await self._shown(table)
         return steps
 
     async def cleanup(self) -> int:
@@ -108,7 +111,7 @@ class CommandTables:
         once is known from then on, so that the next look is quick."""
         if table not in self._read_back:
             self._read_back.add(table)
-            text = await self._run(f"{self._prefix}-save", "-t", table)
+            text = await self._save(table)
             if left := len(list(make_plan(parse_save(text)))):
                 log.warning("%s %s: %d steps seem to be left right after a commit", self._prefix, table, left)
             else:
@@ -128,11 +131,11 @@ class CommandTables:
             self._batch = BATCH if "nf_tables" in version else sys.maxsize
         return self._batch
 
-    async def _shown(self, table: str) -> int:
-        return hash(rules_part(await self._run(f"{self._prefix}-save", "-t", table)))
-
     async def _read(self, table: str) -> FoundChains:
-        return parse_save(await self._run(f"{self._prefix}-save", "-t", table))
+        return parse_save(await self._save(table))
+
+    async def _save(self, table: str) -> str:
+        return await self._run(f"{self._prefix}-save", "-t", table)
 
     async def _run(self, *command: str, text: str = "") -> str:
         try:
