@@ -54,13 +54,11 @@ async def serve(options: ApiserverOptions, listener: socket.socket | None = None
     table, admission = ResourceTable(), Chain()
     ports = range(options.services.service_node_port_range.first, options.services.service_node_port_range.last + 1)
     authenticator, authorizer = Union(_authenticators(options.identity, table)), AlwaysAllow()
+    rows = builtin(options.services.service_cluster_ip_range, ports, _issuer(options.identity))
+    for info in (*rows, *reviewing(authenticator, authorizer), component_statuses(checks(storage.check))):
+        table.add(store_for(info, storage, admission))
     connectors = Connectors(table, _kubelet_tls(options.kubelets))
-    for info in (
-        *builtin(options.services.service_cluster_ip_range, ports, _issuer(options.identity)),
-        *reviewing(authenticator, authorizer),
-        component_statuses(checks(storage.check)),
-        *usage(ResourceMetrics(table, connectors.kubelets)),
-    ):
+    for info in usage(ResourceMetrics(table, connectors.kubelets)):
         table.add(store_for(info, storage, admission))
     admission.use(_plugins(table))  # they look at what the stores hold
     advertised = str(options.serving.advertise_address or _own_address())
