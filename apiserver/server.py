@@ -5,7 +5,7 @@ import logging
 import socket
 import ssl
 from ipaddress import IPv4Address
-from typing import Any, Final
+from typing import Final
 
 from apiserver import identity
 from apiserver.admission import Chain
@@ -16,14 +16,17 @@ from apiserver.authorization import AlwaysAllow, Authorizer
 from apiserver.bootstrap import Bootstrap
 from apiserver.handlers.discovery import Discovery
 from apiserver.handlers.endpoint import ApiEndpoint
-from apiserver.handlers.node_proxy import NodeProxy
 from apiserver.handlers.openapi import OpenAPI
+from apiserver.handlers.proxying import Connectors
 from apiserver.handlers.table import ResourceTable
-from apiserver.options import ApiserverOptions, EtcdOptions, KubeletOptions
+from apiserver.options import ApiserverOptions, EtcdOptions, IdentityOptions, KubeletOptions
 from apiserver.registry.builtin import builtin, reviewing
-from apiserver.registry.core.component_health import ComponentHealth, checks
+from apiserver.registry.core.component_health import checks
+from apiserver.registry.core.componentstatuses import component_statuses
 from apiserver.registry.core.repair import ClaimsRepair
+from apiserver.registry.metrics.usage import usage
 from apiserver.registry.virtual import store_for
+from apiserver.resource_metrics import ResourceMetrics
 from apiserver.storage import Etcd, EtcdConfig, Storage
 from component_base.daemon import freeze
 from component_base.health import Health, Unhealthy
@@ -46,14 +49,16 @@ async def serve(options: ApiserverOptions, listener: socket.socket | None = None
     ports = range(options.services.service_node_port_range.first, options.services.service_node_port_range.last + 1)
     authenticator, authorizer = Union(identity.authenticators(options.identity, table)), AlwaysAllow()
     rows = builtin(options.services.service_cluster_ip_range, ports, identity.token_issuer(options.identity))
-    for info in (*rows, *reviewing(authenticator, authorizer)):
+    for info in (*rows, *reviewing(authenticator, authorizer), component_statuses(checks(storage.check))):
         table.add(store_for(info, storage, admission))
-    _serve_component_statuses(table, storage)
+    connectors = Connectors(table, _kubelet_tls(options.kubelets))
+    for info in usage(ResourceMetrics(table, connectors.kubelets)):
+        table.add(store_for(info, storage, admission))
     admission.use(admission_plugins.plugins(options.admission, table))  # they look at what the stores hold
     advertised = str(options.serving.advertise_address or _own_address())
     port = options.serving.secure_port
     bootstrap = Bootstrap(table, options.services.service_cluster_ip_range, advertised, port)
-    app = _application(options, table, storage, f"{advertised}:{port}", authenticator, authorizer)
+    app = _application(options.identity, table, storage, f"{advertised}:{port}", authenticator, authorizer, connectors)
     tls = TLS(options.serving.tls_cert_file, options.serving.tls_private_key_file, options.identity.client_ca_file)
     server = Server(app, [listener or (str(options.serving.bind_address), port)], tls=tls)
     try:
@@ -71,12 +76,6 @@ async def serve(options: ApiserverOptions, listener: socket.socket | None = None
         await etcd.close()
 
 
-def _serve_component_statuses(table: ResourceTable, storage: Storage) -> None:
-    """Nothing of them is stored; what takes the place of their cache asks the components."""
-    statuses: Any = table.find("", "v1", "componentstatuses")
-    statuses.cache = ComponentHealth(statuses.info.prefix, checks(storage.check))
-
-
 async def _leave(bootstrap: Bootstrap) -> None:
     """Say that this apiserver goes; if etcd is away, its lease will run out instead."""
     try:
@@ -87,18 +86,16 @@ async def _leave(bootstrap: Bootstrap) -> None:
 
 
 def _application(
-    options: ApiserverOptions,
+    options: IdentityOptions,
     table: ResourceTable,
     storage: Storage,
     address: str,
     authenticator: Union,
     authorizer: Authorizer,
+    connectors: Connectors,
 ) -> Application:
-    nodes: Any = table.find("", "v1", "nodes")
-    endpoint = ApiEndpoint(
-        table, Discovery(table, address), authorizer, NodeProxy(nodes, _kubelet_tls(options.kubelets))
-    )
-    published = identity.openid(options.identity, address)
+    endpoint = ApiEndpoint(table, Discovery(table, address), authorizer, connectors)
+    published = identity.openid(options, address)
     more = published.routes() if published is not None else []
     return Application(endpoint, OpenAPI(table), _health(table, storage), authenticator, authorizer, more)
 

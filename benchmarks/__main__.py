@@ -32,7 +32,7 @@ rows:
   cached            memory that 10,000 pods take in the apiserver's watch cache
   schedule          pods bound a second, on nodes that exist only in the API
   pods              API call to Running, beside docker run of the same two containers
-  services          new, keep-alive and bulk connections through a service's address, and directly
+  services          new, keep-alive and bulk connections through a service's address, and directly; added latency
   idle              memory and CPU of each daemon
 
 The first six start an apiserver, etcd (fsync on) and a scheduler of their own on loopback. The others bring up a

@@ -1,8 +1,8 @@
 """Connections through a service's address, from the node, beside direct ones to the same backend.
 
 The backend is one process, put behind a service without a selector. It runs on the same node: what is measured is
-the proxy, not the lab's virtual cables. New connections, keep-alive requests and one bulk transfer; each run goes to
-all subjects in turn.
+the proxy, not the lab's virtual cables. New connections, keep-alive requests, what a lone request takes longer than a
+direct one, and one bulk transfer; each run goes to all subjects in turn.
 """
 
 import json
@@ -29,7 +29,7 @@ from deploy.lab.lab import Lab
 
 NAME, PORT, BACKEND_PORT = "benchmark", 80, 18080
 READY = 20.0
-WORKS = ("new", "keepalive", "bulk")
+WORKS = ("new", "keepalive", "latency", "bulk")
 _DEFAULT = "/api/v1/namespaces/default"
 
 
@@ -105,19 +105,48 @@ def measure(targets: Sequence[Target], settings: Settings, work: str) -> list[Ro
     """A row of one of ``WORKS`` for each target."""
     if work == "bulk":
         return _bulk(targets, settings)
+    if work == "latency":
+        return _latency(targets, settings)
     return _requests(f"service-{work}", targets, settings, close=work == "new")
 
 
 def _requests(work: str, targets: Sequence[Target], settings: Settings, *, close: bool) -> list[Row]:
+    found = _runs(targets, settings, settings.connections, settings.service_seconds, close=close)
+    return [_row(work, subject, outcomes) for subject, outcomes in found.items()]
+
+
+def _runs(
+    targets: Sequence[Target], settings: Settings, connections: int, seconds: float, *, close: bool
+) -> dict[str, list[load.Outcome]]:
     found: dict[str, list[load.Outcome]] = {target.subject: [] for target in targets}
     for number in range(settings.runs + 1):
         for target in targets:
-            seconds = settings.service_seconds if number else settings.warmup
-            job = Job(target.host, target.port, "/", settings.connections, seconds, close=close)
+            job = Job(target.host, target.port, "/", connections, seconds if number else settings.warmup, close=close)
             outcome = load.run(job, target.proxy, target.prefix)
             if number:
                 found[target.subject].append(outcome)
-    return [_row(work, subject, outcomes) for subject, outcomes in found.items()]
+    return found
+
+
+def _latency(targets: Sequence[Target], settings: Settings) -> list[Row]:
+    """Of one request at a time, on a connection that stays open: nobody waits for anybody else."""
+    found = _runs(targets, settings, 1, settings.latency_seconds, close=False)
+    # Each percentile by itself at its quietest: what others on the machine did meanwhile is not the proxy's.
+    best = {who: (min(o.p50_ms for o in runs), min(o.p99_ms for o in runs)) for who, runs in found.items()}
+    p50, p99 = (ms * 1000 for ms in best[DIRECT])
+    return [
+        Row(
+            f"service-latency-{name}",
+            [getattr(one, f"{name}_ms") * 1000 - base for one in runs],
+            "us",
+            subject,
+            title=f"service, added latency {name}",
+            details={"direct_us": base, "runs": [one.details() for one in runs]},
+            note=f"best {best[subject][at] * 1000:,.0f} us, {best[subject][at] * 1000 - base:+,.0f} to direct",
+        )
+        for at, (name, base) in enumerate((("p50", p50), ("p99", p99)))
+        for subject, runs in found.items()
+    ]
 
 
 def _row(work: str, subject: str, outcomes: Sequence[load.Outcome]) -> Row:

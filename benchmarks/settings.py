@@ -24,6 +24,7 @@ class Settings:
     starts: int = 20
     at_once: int = 30
     service_seconds: float = 2.0
+    latency_seconds: float = 1.0
     bulk_bytes: int = 2 * 1024**3
     idle_seconds: float = 20.0
 

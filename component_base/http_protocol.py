@@ -111,6 +111,10 @@ class Connection:
         if not self._protocol.transport.is_closing():
             self._protocol.transport.write(framed)
 
+    def abort(self) -> None:
+        """Close in the middle of an answer: how a client learns that it is not whole."""
+        self._protocol.transport.abort()
+
 
 class HttpProtocol(HttpToolsProtocol):
     """One connection."""

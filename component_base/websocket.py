@@ -25,6 +25,7 @@ from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError, generate_accept_token
 
 from component_base.streams import Stream, Upgrade
+from component_base.websocket_frames import FrameSplitter
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,9 @@ class WebSocket:
         self._max_message = max_message
         self._parts: list[bytes | str] = []
         self._size = 0
-        self._pending: list[Event] = []
+        self._pending: list[Event | bytes] = []
+        self._splitter = FrameSplitter(max_message)
+        self._in_fragments = False
         self._receiving = False
         self._ended = asyncio.Event()  # the peer's close has come, or the connection is gone
         self._closed = False
@@ -156,16 +159,31 @@ class WebSocket:
         """Some bytes from the peer into ``_pending``."""
         data = await self._stream.read()
         try:
-            self._connection.receive_data(data or None)
-            self._pending += self._connection.events()
+            if not data:
+                self._connection.receive_data(None)
+            for is_message, part in self._splitter.feed(data) if data else ():
+                if is_message and not self._in_fragments:
+                    self._pending.append(part)
+                    continue
+                if is_message:  # in the middle of a fragmented message
+                    raise RemoteProtocolError("expected CONTINUATION, got BINARY")
+                self._connection.receive_data(part)
+                for event in self._connection.events():
+                    self._pending.append(event)
+                    if isinstance(event, Message):
+                        self._in_fragments = not event.message_finished
+            if not data:
+                self._pending += self._connection.events()
         except RemoteProtocolError as exc:
             log.info("websocket: %s; closing", exc)
             await self._fail(CloseReason.PROTOCOL_ERROR)
         if not data:
             self._ended.set()
 
-    async def _handle(self, event: Event) -> bytes | str | None:
-        """A message if this event completes one."""
+    async def _handle(self, event: Event | bytes) -> bytes | str | None:
+        """A message if this event completes one, or is one."""
+        if isinstance(event, bytes):
+            return event
         if isinstance(event, Message):
             self._parts.append(event.data)
             self._size += len(event.data)

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 
 from component_base import daemon, health, serving
 from component_base.flags import parse
+from component_base.routes import NodeRoutes
 from controller_manager import manager
 from controller_manager.informers import Informers
 from controller_manager.options import NAME, ControllerManagerOptions, ServingOptions
@@ -30,6 +31,8 @@ async def run(options: ControllerManagerOptions) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(informers.run(), name="informers")
             tasks.create_task(recorder.run(), name="events")
+            if options.nodes.configure_cloud_routes:  # of this machine, whoever leads
+                tasks.create_task(NodeRoutes(informers.nodes).run(), name="routes")
             await (_elector(options, client).run(lead) if options.election.leader_elect else lead())
 
 

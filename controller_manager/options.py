@@ -30,6 +30,9 @@ class LeaderElectionOptions:
 @dataclass(frozen=True, kw_only=True)
 class NodeOptions:
     allocate_node_cidrs: bool = option(False, "Give each node a part of --cluster-cidr for its pods.")
+    configure_cloud_routes: bool = option(
+        False, "Keep routes from this machine to the nodes' pods, so that an apiserver here can proxy to them."
+    )
     cluster_cidr: IPNetwork | None = option(None, "Addresses of the cluster's pods.")
     node_cidr_mask_size: int = option(24, "Prefix length of a node's part.")
     service_cluster_ip_range: IPNetwork | None = option(

@@ -5,7 +5,7 @@ serve: better than nobody. Only slices tell of such; Endpoints know ready addres
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from apimachinery.meta import Key
 from apimachinery.types import core_v1, discovery_v1
@@ -22,6 +22,8 @@ class Reachable:
     everywhere: tuple[Backend, ...] = ()
     here: tuple[Backend, ...] = ()
     """Those of this node."""
+    ready_here: frozenset[str] = field(default=frozenset(), compare=False)
+    """Addresses of those of this node that are ready, and not on their way out."""
 
 
 NOBODY = Reachable()
@@ -77,7 +79,9 @@ def _candidates(endpoint: discovery_v1.Endpoint, port: int, node: str) -> Iterab
 
 def _reachable(candidates: Iterable[_Candidate]) -> Reachable:
     candidates = list(candidates)
-    return Reachable(_choose(candidates), _choose([each for each in candidates if each.is_here]))
+    here = [each for each in candidates if each.is_here]
+    ready_here = frozenset(each.backend[0] for each in here if each.is_ready)
+    return Reachable(_choose(candidates), _choose(here), ready_here)
 
 
 def _choose(candidates: Iterable[_Candidate]) -> tuple[Backend, ...]:

@@ -12,16 +12,15 @@ import random
 import socket
 import time
 from collections.abc import Iterable, Iterator
-from typing import Protocol
 
 from apimachinery import meta
 from apimachinery.meta import Key
 from apimachinery.types import core_v1
-from apimachinery.types.objects import KubeObject
 from kube_proxy import metrics, service_range
 from kube_proxy.conntrack import UdpFlows
 from kube_proxy.dataplane.messages import Backend
 from kube_proxy.endpoints import NOBODY, ByPort
+from kube_proxy.healthcheck import HealthChecks, Recorder
 from kube_proxy.iptables import TablesError
 from kube_proxy.ports import Ports, PortsExhausted, PortTaken
 from kube_proxy.service_range import RouteError
@@ -37,10 +36,6 @@ MIN_SYNC_PERIOD = 0.02
 RETRY_DELAYS = (0.1, 0.5, 1.0, 5.0)
 FLOW_SWEEP_PERIOD = 30.0
 """Seconds between two looks at the kernel's UDP flows without any news."""
-
-
-class Recorder(Protocol):
-    def event(self, obj: KubeObject, type: str, reason: str, message: str) -> None: ...
 
 
 class Proxier:
@@ -63,7 +58,10 @@ class Proxier:
         self._dirty: set[Key] = set()
         self._wake = asyncio.Event()
         self._rules_dirty = True
+        self._look = True
+        """Whether to see what has become of the rules, rather than to trust that they are as we left them."""
         self._clashes: set[tuple[str, str]] = set()
+        self._health_checks = HealthChecks(recorder, self.is_healthy)
         self._flows = UdpFlows()
         self._flows_swept = 0.0
         self._waiting_since: float | None = None
@@ -102,7 +100,9 @@ class Proxier:
             await self._adopt()
             await self._services.synced.wait()
             await self._endpoints.synced.wait()
-            await self._loop()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._health_checks.run(), name="health checks")
+                await self._loop()
         finally:
             self._ports.release_unclaimed()
             for serving in self._all():
@@ -171,11 +171,14 @@ class Proxier:
     async def _sync_rules(self) -> None:
         self._rules_dirty = False
         leaving, self._leaving = self._leaving, []
+        look, self._look = self._look, False
         try:
             await service_range.ensure(self._settings.service_range)
-            steps = await self._mode.tables.apply(self._mode.rules(self._all(), self._settings))
+            await self._mode.prepare(self._settings)
+            steps = await self._mode.tables.apply(self._mode.rules(self._all(), self._settings), look=look)
         except BaseException:
             self._leaving += leaving
+            self._look = True
             raise
         if steps:
             log.info("iptables: %d steps; %d service ports served", steps, sum(map(len, self._serving.values())))
@@ -213,8 +216,10 @@ class Proxier:
         """Open a service's new ports, bring the others up to date; note whether rules have to follow."""
         service = self._services.get(key)
         if service is None:
+            self._health_checks.remove(key)
             return
         reachable = self._endpoints.of(key)
+        self._health_checks.update(service, len(frozenset().union(*(one.ready_here for one in reachable.values()))))
         for id, spec in self._wanted(key).items():
             ready = backends_of(spec, reachable)
             serving = self._serving.get(key, {}).get(id)
@@ -274,7 +279,7 @@ class Proxier:
     def _look_again(self) -> None:
         """Verify the rules, and try again for node ports that others held."""
         self._dirty.update(key for key, ports in self._serving.items() if not self._clashes.isdisjoint(ports))
-        self._rules_dirty = True
+        self._rules_dirty = self._look = True
 
     def _on_service(self, old: core_v1.Service | None, new: core_v1.Service | None) -> None:
         metrics.service_changes.inc()

@@ -25,23 +25,23 @@ async def ensure(service_range: IPv4Network) -> None:
         RouteError: they cannot be made.
     """
     wanted = str(service_range)
-    routes = await _ip("-o", "-4", "route", "show", "dev", BRIDGE, check=False)
+    routes = await run_ip("-o", "-4", "route", "show", "dev", BRIDGE, check=False)
     if wanted in {line.split()[0] for line in routes.splitlines() if line.strip()}:
         return
-    if not await _ip("-o", "link", "show", "dev", BRIDGE, check=False):
-        await _ip("link", "add", BRIDGE, "type", "bridge")
-    await _ip("link", "set", BRIDGE, "up")
-    await _ip("route", "replace", wanted, "dev", BRIDGE)
+    if not await run_ip("-o", "link", "show", "dev", BRIDGE, check=False):
+        await run_ip("link", "add", BRIDGE, "type", "bridge")
+    await run_ip("link", "set", BRIDGE, "up")
+    await run_ip("route", "replace", wanted, "dev", BRIDGE)
     log.info("%s: routed to %s", wanted, BRIDGE)
 
 
 async def remove() -> None:
     """Remove the bridge, and the route with it."""
-    if await _ip("-o", "link", "show", "dev", BRIDGE, check=False):
-        await _ip("link", "delete", BRIDGE)
+    if await run_ip("-o", "link", "show", "dev", BRIDGE, check=False):
+        await run_ip("link", "delete", BRIDGE)
 
 
-async def _ip(*arguments: str, check: bool = True) -> str:
+async def run_ip(*arguments: str, check: bool = True) -> str:
     """Output of the ``ip`` command; empty if it failed and ``check`` is off."""
     try:
         process = await asyncio.create_subprocess_exec(

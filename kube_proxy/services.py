@@ -3,7 +3,9 @@
 A service port is known as ``namespace/name:port``, without the colon where the port has no name: so the same name is
 found in a Service, in its endpoints and in the comments of the node's rules. Where the service's two traffic policies
 differ, one port of it is served twice: under its name for clients of the cluster IP, and with ``/external`` after it
-for those that come by an address or port from outside.
+for those that come by an address or port from outside. ``externalTrafficPolicy: Local`` is for clients from outside
+the cluster; pods and the node itself come by such an address as if by a load balancer, to the endpoints of all nodes.
+(Load balancer addresses with source ranges make no such difference.)
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,6 +24,7 @@ AFFINITY_SECONDS = 10_800
 
 
 EXTERNAL = "/external"
+EVERYWHERE = "/everywhere"
 PROXY_PROTOCOL = "peapod.io/proxy-protocol"
 """Annotation of a Service: v1 or v2 has its backends learn the client's address from a PROXY header (TCP only)."""
 _VERSIONS = {"v1": 1, "v2": 2}
@@ -40,6 +43,11 @@ class ServicePort:
     affinity_seconds: int | None = None
     local_only: bool = False
     """Served by endpoints on this node alone."""
+    outsiders_only: bool = False
+    """At its addresses and its node port, pods and the node itself are served by another."""
+    insider_addresses: tuple[str, ...] = ()
+    """That other's: where it answers pods and the node itself alone."""
+    insider_node_port: int | None = None
     proxy_protocol: int = 0
     guarded: tuple[str, ...] = ()
     """Addresses at which only clients of ``source_ranges`` are served, the others refused."""
@@ -52,7 +60,7 @@ class ServicePort:
     @property
     def endpoints_id(self) -> tuple[str, str]:
         """Under which its endpoints are found."""
-        return self.name.removesuffix(EXTERNAL), self.protocol
+        return self.name.removesuffix(EXTERNAL).removesuffix(EVERYWHERE), self.protocol
 
     @property
     def settings(self) -> PortSettings:
@@ -86,12 +94,21 @@ def _by_policy(whole: ServicePort, spec: core_v1.ServiceSpec) -> Iterator[Servic
     """The port as it is served inside and outside: one if that makes no difference."""
     inside, outside = spec.internal_traffic_policy == "Local", spec.external_traffic_policy == "Local"
     external = tuple(address for address in whole.addresses if address != spec.cluster_ip)
-    if inside == outside or not (external or whole.guarded or whole.node_port):
+    if not (inside or outside) or not (external or whole.guarded or whole.node_port):
         yield replace(whole, local_only=inside)
         return
-    own = tuple(address for address in whole.addresses if address == spec.cluster_ip)
-    yield replace(whole, addresses=own, node_port=None, guarded=(), source_ranges=(), local_only=inside)
-    yield replace(whole, name=whole.name + EXTERNAL, addresses=external, local_only=outside)
+    addresses = tuple(address for address in whole.addresses if address == spec.cluster_ip)
+    own = replace(whole, addresses=addresses, node_port=None, guarded=(), source_ranges=(), local_only=inside)
+    if not outside:
+        yield own
+    elif inside:
+        yield own
+        everywhere = replace(own, name=whole.name + EVERYWHERE, addresses=(), local_only=False)
+        yield replace(everywhere, insider_addresses=external, insider_node_port=whole.node_port)
+    else:
+        yield replace(own, insider_addresses=external, insider_node_port=whole.node_port)
+    name = whole.name + EXTERNAL
+    yield replace(whole, name=name, addresses=external, local_only=outside, outsiders_only=outside)
 
 
 def port_name(obj: KubeObject, port: str | None) -> str:

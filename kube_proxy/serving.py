@@ -1,12 +1,12 @@
 """What is offered now, and what a way of leading traffic to endpoints must be able to do."""
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Protocol
 
-from kube_proxy.conntrack import Claims
+from kube_proxy.conntrack import Claim, Claims, Target
 from kube_proxy.dataplane.messages import Backend
 from kube_proxy.iptables import RuleSet, RuleTables
 from kube_proxy.services import ServicePort
@@ -40,6 +40,33 @@ class Serving:
         return self.spec.node_port if self.node_port else None
 
 
+def led_in(served: Iterable[Serving]) -> Iterator[tuple[Serving, int | None]]:
+    """Each with the node port by which pods and the node itself come to it, if that is held for its service."""
+    served = [*served]
+    held = {(one.spec.protocol, one.held_node_port) for one in served}
+    for one in served:
+        number = one.spec.insider_node_port
+        yield one, number if (one.spec.protocol, number) in held else None
+
+
+def all_claims(served: Iterable[Serving], target_of: Callable[[Serving], Claim]) -> Claims:
+    """Where UDP flows may lead; insiders and outsiders who ask for the same may be led to different places."""
+    claims: dict[Target, Claim] = {}
+    for serving, insider_node_port in led_in(served):
+        spec = serving.spec
+        if spec.protocol != "UDP":
+            continue
+        asked: list[Target] = [
+            (address, spec.port) for address in (*spec.addresses, *spec.guarded, *spec.insider_addresses)
+        ]
+        asked += [(None, number) for number in (serving.held_node_port, insider_node_port) if number]
+        target = target_of(serving)
+        for one in asked:
+            also = claims.get(one)
+            claims[one] = Claim(also.targets | target.targets) if also else target
+    return claims
+
+
 class Mode(Protocol):
     """Brings a service port's traffic to its endpoints. Calls are in the order in which they are listed here."""
 
@@ -53,6 +80,10 @@ class Mode(Protocol):
         Raises:
             TablesError
         """
+        ...
+
+    async def prepare(self, settings: Settings) -> None:
+        """See to what rules need of the node besides. Raises RouteError."""
         ...
 
     def open(self, serving: Serving) -> None:

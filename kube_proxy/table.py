@@ -48,6 +48,8 @@ def _row(row: Row) -> dict[str, Any]:
         shown["sourceRanges"] = [str(network) for network in spec.source_ranges]
     if spec.local_only:
         shown["localOnly"] = True
+    if spec.insider_addresses or spec.insider_node_port:
+        shown["forPodsAndNode"] = {"addresses": [*spec.insider_addresses], "nodePort": spec.insider_node_port}
     if spec.proxy_protocol:
         shown["proxyProtocol"] = f"v{spec.proxy_protocol}"
     if totals is not None:

@@ -3,13 +3,13 @@
 import logging
 from collections.abc import Iterable
 
-from kube_proxy.conntrack import Claim, Claims, Target
+from kube_proxy.conntrack import Claim, Claims
 from kube_proxy.dataplane.pool import WorkerPool
 from kube_proxy.iptables import Redirect, Rule, RuleSet, RuleTables
 from kube_proxy.iptables.rules import Portal, RuleSetBuilder, kernel_mode_stands, redirects
 from kube_proxy.ports import Ports
 from kube_proxy.services import ServicePort
-from kube_proxy.serving import Serving, Settings
+from kube_proxy.serving import Serving, Settings, all_claims, led_in
 from kube_proxy.statistics import Statistics
 from kube_proxy.table import Row
 
@@ -30,6 +30,8 @@ class UserspaceMode:
         self._ports.adopt(redirects(found))
         return _claims_of_rules(found)
 
+    async def prepare(self, settings: Settings) -> None: ...
+
     def open(self, serving: Serving) -> None:
         spec = serving.spec
         sock = self._ports.open_proxy_port(spec.name, spec.protocol)
@@ -46,23 +48,15 @@ class UserspaceMode:
         self._statistics.keep_backends(serving.number, current)
 
     def rules(self, served: Iterable[Serving], settings: Settings) -> RuleSet:
-        builder = RuleSetBuilder(settings.node_port_addresses)
+        builder = RuleSetBuilder(settings.node_port_addresses, settings.cluster_cidr)
         builder.refuse(settings.service_range)
-        for serving in served:
-            builder.add_portal(_portal(serving))
+        for serving, insider_node_port in led_in(served):
+            builder.add_portal(_portal(serving, insider_node_port))
         return builder.rules
 
     def claims(self, served: Iterable[Serving]) -> Claims:
         """Datagrams lead to this node, on the proxy port."""
-        claims: dict[Target, Claim] = {}
-        for serving in served:
-            spec = serving.spec
-            if spec.protocol == "UDP":
-                here = Claim(frozenset({(None, serving.proxy_port)}))
-                claims.update({(address, spec.port): here for address in (*spec.addresses, *spec.guarded)})
-                if serving.held_node_port:
-                    claims[None, serving.held_node_port] = here
-        return claims
+        return all_claims(served, lambda serving: Claim(frozenset({(None, serving.proxy_port)})))
 
     def leave(self, serving: Serving) -> None:
         self._statistics.remove_port(serving.number)
@@ -84,7 +78,7 @@ class UserspaceMode:
         )
 
 
-def _portal(serving: Serving) -> Portal:
+def _portal(serving: Serving, insider_node_port: int | None) -> Portal:
     spec = serving.spec
     return Portal(
         name=spec.name,
@@ -95,6 +89,9 @@ def _portal(serving: Serving) -> Portal:
         proxy_port=serving.proxy_port,
         guarded=spec.guarded,
         source_ranges=spec.source_ranges,
+        outsiders_only=spec.outsiders_only,
+        insider_addresses=spec.insider_addresses,
+        insider_node_port=insider_node_port,
     )
 
 

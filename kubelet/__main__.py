@@ -8,11 +8,12 @@ from typing import NoReturn
 
 from apimachinery.types import core_v1
 from apimachinery.types.base import Quantity
-from component_base import daemon, flags
+from component_base import daemon, flags, iproute
 from component_base.health import Health, Unhealthy
+from component_base.routes import NodeRoutes
 from component_base.serving import TLS, Server, daemon_app
 from kube_client import Client, EventRecorder, Informer, load_config
-from kubelet import etc_files, eviction, iproute, metrics, network, qos, thresholds
+from kubelet import etc_files, eviction, metrics, network, qos, thresholds
 from kubelet.api_objects import ApiObjects
 from kubelet.container_starter import ContainerStarter
 from kubelet.eviction import Evictor
@@ -28,7 +29,6 @@ from kubelet.pod_dirs import PodDirs
 from kubelet.pod_worker import Parts
 from kubelet.pod_workers import PodWorkers
 from kubelet.probes import Checks
-from kubelet.routes import NodeRoutes
 from kubelet.runtime import Defaults, Engine, Runtime, security
 from kubelet.server import Backend, kubelet_app
 from kubelet.static_pods import StaticPods

@@ -14,7 +14,8 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Final
 
-from kubelet import iproute, iptables
+from component_base import iproute
+from kubelet import iptables
 from kubelet.runtime import Engine
 from kubelet.runtime.errors import EngineError
 from kubelet.runtime.networks import Bridge, ensure_bridge

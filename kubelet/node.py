@@ -17,6 +17,7 @@ from kube_client import Client, EventRecorder, Informer
 from kubelet.node_status import Identity, is_ready, is_same, new_node, node_status
 from kubelet.runtime import Runtime
 from kubelet.runtime.errors import EngineError
+from kubelet.runtime.images import ImageRecord
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,9 @@ REPORT = 300.0
 """Seconds after which an unchanged status is written again."""
 
 _RETRY_FIRST, _RETRY_LONGEST = 0.2, 7.0
+
+_IMAGES_EVERY = 30.0
+"""Seconds between looks at the node's images."""
 
 _SETTLE = 5.0
 """Seconds that a kubelet which has just started may take before its first report."""
@@ -62,6 +66,8 @@ class NodeKeeper:
         self._wake = asyncio.Event()
         self._written_at = 0.0
         self._engine_version = ""
+        self._images: list[ImageRecord] = []
+        self._images_at = 0.0
         self._pressures: Callable[[], Collection[str]] = tuple
         self._node: core_v1.Node | None = None
         self.registered = asyncio.Event()
@@ -121,8 +127,10 @@ class NodeKeeper:
         if not self._written_at and node.spec.pod_cidr:
             await self._settle()
         now = time.monotonic()
+        faults = await self._faults()
+        await self._look_at_images()
         status = node_status(
-            self._identity, node.status, await self._faults(), self._engine_version, meta.now(), self._pressures()
+            self._identity, node.status, faults, self._engine_version, meta.now(), self._pressures(), self._images
         )
         if is_same(node.status, status) and self._written_at and now - self._written_at < REPORT:
             return
@@ -135,6 +143,15 @@ class NodeKeeper:
             word = "NodeReady" if is_ready(status) else "NodeNotReady"
             log.info("node %s: %s", self._identity.name, word)
             self._recorder.event(node, "Normal", word, f"Node {self._identity.name} status is now: {word}")
+
+    async def _look_at_images(self) -> None:
+        """What is on this node, as of a moment ago; if the engine does not say, as it said last."""
+        if self._images and time.monotonic() - self._images_at < _IMAGES_EVERY:
+            return
+        with suppress(EngineError, TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                self._images = await self._runtime.images.list()
+            self._images_at = time.monotonic()
 
     async def _settle(self) -> None:
         """Let a restarted kubelet find its network and containers before it speaks.

@@ -1,7 +1,7 @@
 """Which of the machine's addresses is the node's."""
 
+from component_base import iproute
 from component_base.values import IPAddress
-from kubelet import iproute
 from kubelet.network import DEVICE, SERVICE_DEVICE
 
 

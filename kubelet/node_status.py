@@ -12,6 +12,10 @@ from apimachinery.types import core_v1, meta_v1
 from apimachinery.types.base import Quantity
 from component_base.version import GIT_VERSION
 from kubelet.machine import Machine
+from kubelet.runtime.images import ImageRecord
+
+MOST_IMAGES, MOST_NAMES = 50, 5
+"""How many images a status tells of, and names of each, as in Kubernetes."""
 
 OWN_CONDITIONS = ("MemoryPressure", "DiskPressure", "PIDPressure", "Ready")
 
@@ -83,6 +87,7 @@ def node_status(
     engine_version: str,
     now: str,
     pressures: Collection[str] = (),
+    images: Sequence[ImageRecord] = (),
 ) -> core_v1.NodeStatus:
     """The status now. ``faults`` keep the node from being Ready; conditions of others are left out."""
     machine = identity.machine
@@ -95,6 +100,7 @@ def node_status(
         capacity=has,
         allocatable=allocatable(identity),
         conditions=_conditions(before, faults, pressures, now),
+        images=container_images(images) or None,
         daemon_endpoints=core_v1.NodeDaemonEndpoints(kubelet_endpoint=core_v1.DaemonEndpoint(port=identity.port)),
         node_info=core_v1.NodeSystemInfo(
             architecture=machine.architecture,
@@ -109,6 +115,19 @@ def node_status(
             system_uuid=machine.system_uuid,
         ),
     )
+
+
+def container_images(images: Sequence[ImageRecord]) -> list[core_v1.ContainerImage]:
+    """The largest, by all names that fit; what has no name is nobody's to ask for."""
+    named = sorted((one for one in images if one.names), key=lambda one: (-one.size, one.names))
+    return [
+        core_v1.ContainerImage(names=_digests_first(one.names)[:MOST_NAMES], size_bytes=one.size)
+        for one in named[:MOST_IMAGES]
+    ]
+
+
+def _digests_first(names: Sequence[str]) -> list[str]:
+    return sorted(names, key=lambda name: ("@" not in name, name))
 
 
 def is_same(old: core_v1.NodeStatus, new: core_v1.NodeStatus) -> bool:
@@ -131,6 +150,7 @@ def _essence(status: core_v1.NodeStatus) -> Any:
         capacity=status.capacity,
         allocatable=status.allocatable,
         conditions=sorted(conditions, key=lambda one: one.type),
+        images=status.images,
         daemon_endpoints=status.daemon_endpoints,
         node_info=status.node_info,
     )

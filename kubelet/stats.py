@@ -1,7 +1,7 @@
 """Resource usage of the node and its pods over time: what ``/stats/summary`` and ``/metrics/resource`` tell.
 
-A sample of all containers is taken every 15 seconds; rates are between the last two. Cheap: files of the kernel alone
-are read, in a thread.
+A sample of all containers is taken every 15 seconds, and when somebody asks and the last is not fresh; rates are between
+the last two. Cheap: files of the kernel alone are read, in a thread. ``resource_metrics`` tells the same to Prometheus.
 """
 
 import asyncio
@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 
 PERIOD = 15.0
 """Seconds between samples."""
+
+FRESH = 5.0
+"""Seconds that a sample may be old when somebody asks; then another is taken."""
 
 
 @dataclass(frozen=True)
@@ -68,17 +71,23 @@ class Stats:
         fresh = await asyncio.to_thread(_sample, running, self._clock())
         self._before, self._now = self._now, fresh
 
+    async def refresh(self) -> None:
+        """Take a sample unless the last one is fresh."""
+        if self._clock() - self._now.at > FRESH:
+            await self.sample()
+
     def usage_of_pod(self, uid: str) -> Usage | None:
         """The sum over its containers, as last sampled."""
         found = [self._now.containers.get(one.id) for one in self._containers.of_pod(uid)]
         return _sum([one for one in found if one is not None])
 
     def summary(self) -> dict[str, Any]:
-        """In the words of the kubelet's summary API."""
+        """In the words of the kubelet's summary API; ``window`` is ours: the time that rates are over."""
         disk = os.statvfs(self._root)
         node = {
             "nodeName": self._node_name,
             "startTime": self._began,
+            "window": f"{max(0.0, self._now.at - self._before.at):.3f}s",
             **self._figures(self._before.node, self._now.node, machine=True),
             "fs": {
                 "time": self._time(),
@@ -89,31 +98,14 @@ class Stats:
                 "inodes": disk.f_files,
             },
         }
-        return {"node": node, "pods": [self._pod(*one) for one in self._pods()]}
+        return {"node": node, "pods": [self._pod(*one) for one in self.running_pods()]}
 
-    def metrics(self) -> str:
-        """In Prometheus' text form, by the names of Kubernetes' resource metrics."""
-        cpu: dict[str, list[str]] = {"node": [], "container": [], "pod": []}
-        memory: dict[str, list[str]] = {"node": [], "container": [], "pod": []}
+    @property
+    def now(self) -> Sample:
+        """The last sample."""
+        return self._now
 
-        def add(kind: str, labels: str, found: Usage | None) -> None:
-            if found is not None:
-                cpu[kind].append(f"{kind}_cpu_usage_seconds_total{labels} {found.cpu / 1e9:.6f}")
-                memory[kind].append(f"{kind}_memory_working_set_bytes{labels} {found.working_set}")
-
-        add("node", "", self._now.node)
-        for sandbox, members in self._pods():
-            where = f'namespace="{sandbox.pod_namespace}",pod="{sandbox.pod_name}"'
-            for one in members:
-                add("container", f'{{container="{one.name}",{where}}}', self._now.containers.get(one.id))
-            add("pod", f"{{{where}}}", self.usage_of_pod(sandbox.pod_uid))
-        lines: list[str] = []
-        for kind in ("node", "container", "pod"):
-            lines += [f"# TYPE {kind}_cpu_usage_seconds_total counter", *cpu[kind]]
-            lines += [f"# TYPE {kind}_memory_working_set_bytes gauge", *memory[kind]]
-        return "\n".join([*lines, "# TYPE scrape_error gauge", "scrape_error 0", ""])
-
-    def _pods(self) -> Iterator[tuple[ContainerRecord, list[ContainerRecord]]]:
+    def running_pods(self) -> Iterator[tuple[ContainerRecord, list[ContainerRecord]]]:
         """Running sandboxes with the running containers in them."""
         for uid in self._containers.pod_uids():
             running = [one for one in self._containers.of_pod(uid) if one.running]

@@ -113,7 +113,7 @@ def _rows(info: ResourceInfo[Any]) -> list[dict[str, Any]]:
         "kind": resource.kind,
         "verbs": list(info.verbs),
     }
-    if info.answer is None:
+    if info.answer is None and info.read is None:
         main["storageVersionHash"] = _storage_hash(info)
     if info.short_names:
         main["shortNames"] = list(info.short_names)

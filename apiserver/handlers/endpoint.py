@@ -15,8 +15,8 @@ from apiserver.authorization import Authorizer
 from apiserver.handlers import metrics, patches, verbs
 from apiserver.handlers.discovery import Discovery
 from apiserver.handlers.http import Request
-from apiserver.handlers.negotiation import negotiate
-from apiserver.handlers.rendering import renderer
+from apiserver.handlers.negotiation import Form, negotiate
+from apiserver.handlers.rendering import Renderer, renderer
 from apiserver.handlers.table import ResourceTable
 from apiserver.handlers.verbs import Call
 from apiserver.registry.resource import ResourceInfo, Subresource
@@ -38,11 +38,12 @@ _VERBS: Final[dict[str, Callable[[Call], Awaitable[None]]]] = {
     "deletecollection": verbs.delete_collection,
 }
 _OF_OBJECTS: Final = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "POST": "create"}
+_LIKE_GET: Final = ("HEAD", "OPTIONS")
 _OF_COLLECTIONS: Final = {"GET": "list", "POST": "create", "DELETE": "deletecollection"}
 
 
 class Connector(Protocol):
-    """Serves the subresources that are streams of a node."""
+    """Serves the subresources that somebody else answers: streams of a node, ``proxy``."""
 
     async def connect(self, call: Call, rest: Sequence[str]) -> None: ...
 
@@ -106,7 +107,9 @@ class ApiEndpoint:
         verb = _verb(request, place, store.info, subresource)
         attributes = _attributes(request, user, place, verb)
         await self._authorizer.authorize(attributes)
-        out = renderer(request, store.info, negotiate(request.headers.get("accept", "")))
+        # what a proxied request accepts is for whoever answers it to read
+        form = Form() if verb == "connect" else negotiate(request.headers.get("accept", ""))
+        out = Renderer(store.info, form) if verb == "connect" else renderer(request, store.info, form)
         call = Call(request, attributes, store, subresource, out)
         await self._run(call, verb, place)
 
@@ -153,7 +156,8 @@ def _scope_fits(place: Place, info: ResourceInfo[Any]) -> bool:
 
 def _verb(request: Request, place: Place, info: ResourceInfo[Any], subresource: Subresource | None) -> str:
     """Raises MethodNotAllowed if the place does not take the method."""
-    method = "GET" if request.method == "HEAD" else request.method
+    connects = subresource is not None and subresource.connect
+    method = "GET" if request.method == "HEAD" or (connects and request.method in _LIKE_GET) else request.method
     verb = (_OF_OBJECTS if place.name else _OF_COLLECTIONS).get(method)
     if verb == "list" and request.flag("watch"):
         verb = "watch"
@@ -174,7 +178,7 @@ def _not_allowed() -> errors.MethodNotAllowed:
 
 def _attributes(request: Request, user: User, place: Place, verb: str) -> Attributes:
     dry_run = False
-    if verb not in ("get", "list", "watch"):
+    if verb not in ("get", "list", "watch", "connect"):
         for value in request.query_lists.get("dryRun", ()):
             if value not in ("All", ""):
                 raise errors.BadRequest(f'dryRun: Unsupported value: "{value}": supported values: "All"')
@@ -190,7 +194,7 @@ def _attributes(request: Request, user: User, place: Place, verb: str) -> Attrib
         namespace="" if place.resource == "namespaces" else place.namespace,
         name=place.name,
         dry_run=dry_run,
-        field_manager=_manager(request),
+        field_manager=_manager(request) if verb != "connect" else "",
         is_apply=verb == "patch" and patches.is_apply(request.headers.get("content-type", "")),
     )
 

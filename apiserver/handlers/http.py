@@ -126,9 +126,20 @@ class Request:
         headers.append((b"cache-control", b"no-cache, private"))
         await self._send({"type": "http.response.start", "status": code, "headers": headers})
 
+    async def start_relayed(self, code: int, headers: Headers) -> None:
+        """Send the head of an answer that is somebody else's, as it is."""
+        self.code = code
+        await self._send({"type": "http.response.start", "status": code, "headers": headers})
+
     async def chunk(self, data: bytes, *, more: bool = True) -> None:
         """Send a part of a streamed answer."""
         await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+    async def break_off(self) -> None:
+        """End an answer that has begun so that the client sees that it is not whole."""
+        self.scope["extensions"]["connection"].abort()
+        while (await self.receive())["type"] != "http.disconnect":
+            continue
 
     async def fail(self, error: errors.ApiError) -> None:
         """Answer with the error's Status."""

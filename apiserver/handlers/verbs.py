@@ -22,6 +22,7 @@ from apiserver.registry import deletion
 from apiserver.registry.resource import PostedAction, PostedChange, Subresource, View
 from apiserver.registry.store import Change, Store
 from apiserver.registry.strategy import PostedStrategy, Strategy
+from apiserver.registry.virtual import ComputedStore
 from apiserver.request import Attributes
 from apiserver.storage import Stored
 from component_base.websocket import is_websocket
@@ -70,6 +71,10 @@ async def get(call: Call) -> None:
 
 async def list_(call: Call) -> None:
     chosen = selection(call.request, call.store.info)
+    if isinstance(call.store, ComputedStore):
+        found = [one for one in await call.store.listed(call.attributes.namespace) if chosen.matches(one.object)]
+        await call.request.respond(200, call.out.many(found, {}), call.out.media_type)
+        return
     await list_objects(call.request, call.store, call.attributes.namespace, chosen, call.out)
 
 

@@ -38,7 +38,7 @@ class Subresource:
 
     One of these says how it is served: ``strategy`` writes the whole object under other rules, ``view`` shows it
     as another kind, ``create`` turns a posted object into a change, ``action`` does what a posted object asks for,
-    ``connect`` names a stream of the node.
+    ``connect`` leaves it to the node, or to the object itself.
     """
 
     verbs: Sequence[str]
@@ -60,6 +60,14 @@ class Subresource:
             group, _, version = (blank.api_version or "").rpartition("/")
             return group, version, blank.kind or ""
         return None
+
+
+PROXY_VERBS = ("create", "delete", "get", "patch", "update")
+
+
+def proxy(kind: str) -> Subresource:
+    """What an object serves itself; ``kind`` is that of the options in its paths."""
+    return Subresource(PROXY_VERBS, connect=True, kind=kind)
 
 
 @dataclass(frozen=True)
@@ -134,6 +142,8 @@ class ResourceInfo(Generic[T]):
     """Where the objects lie, if they are stored in another version."""
     answer: Callable[[Any, Any, T], Awaitable[Any]] | None = None
     """(store, request attributes, what was posted): what is answered where nothing is stored, as for a review."""
+    read: Callable[[str], Awaitable[list[Any]]] | None = None
+    """Finds out all objects of a namespace, of all where it is empty, where they are made when asked for."""
 
     @cached_property
     def resource(self) -> scheme.Resource:

@@ -1,4 +1,4 @@
-"""Resources that are posted and answered, and not stored: reviews, and the legacy bindings."""
+"""Resources that are not stored: posted and answered (reviews, the legacy bindings), or found out when asked for."""
 
 from typing import Any, TypeVar, cast
 
@@ -45,8 +45,27 @@ class VirtualStore(Store[T]):
         return Stored("", answer, codec.encode(answer), 0)
 
 
+class ComputedStore(VirtualStore[T]):
+    """Objects that are found out when asked for; only to be read."""
+
+    async def get(self, key: meta.Key) -> Stored[T]:
+        """Raises NotFound."""
+        for stored in await self.listed(key.namespace):
+            if meta.key_of(stored.object) == key:
+                return stored
+        raise self.not_found(key)
+
+    async def listed(self, namespace: str) -> list[Stored[T]]:
+        """All of a namespace; of all namespaces where it is empty."""
+        assert self.info.read is not None
+        found = await self.info.read(namespace)
+        return [Stored(self.info.storage_key(meta.key_of(one)), one, codec.encode(one), 0) for one in found]
+
+
 def store_for(info: ResourceInfo[T], storage: Storage, admission: Plugin) -> Store[T]:
     """The store that serves a row: of its own objects, of another version's, or of none."""
+    if info.read is not None:
+        return ComputedStore(info, storage, admission)
     if info.answer is not None:
         return VirtualStore(info, storage, admission)
     return Store(info, storage_for(info, storage), admission)

@@ -109,6 +109,7 @@ def _controller_manager(lab: Lab) -> Daemon:
         f"--kubeconfig={kubeconfig}",
         f"--cluster-cidr={lab.addresses.cluster_cidr}",
         "--allocate-node-cidrs=true",
+        "--configure-cloud-routes=true",
         f"--root-ca-file={lab.pki / 'ca.crt'}",
         f"--service-account-private-key-file={lab.pki / 'sa.key'}",
     )
@@ -190,6 +191,7 @@ def _proxy(lab: Lab, node: str) -> Daemon:
         f"--hostname-override={node}",
         f"--cluster-cidr={lab.addresses.cluster_cidr}",
         f"--service-cluster-ip-range={SERVICE_RANGE}",
+        f"--metrics-bind-address={lab.node_address(node)}:10249",  # the apiserver's way to its table
     )
     return Daemon(
         node=node,

@@ -8,6 +8,7 @@ nf_nat.h, ipt_REJECT.h), little- or big-endian as the machine is.
 """
 
 import struct
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 from kube_proxy.iptables.rules import Jump, Redirect, Reject, RejectWith, Rule, Target
@@ -27,6 +28,7 @@ _COMMENT_SIZE = 256
 _TYPE_LOCAL = 1 << 2
 _PROTO_SPECIFIED = 2
 _ANY_PORT = (0, 0xFFFF)
+_NOT_SOURCE = 0x08
 
 
 def encode(rule: Rule) -> bytes:
@@ -34,14 +36,15 @@ def encode(rule: Rule) -> bytes:
     matches = b"".join(_encode_matches(rule))
     target = encode_target(rule.target)
     target_offset = _ENTRY.size + len(matches)
+    source = rule.not_source or rule.source
     head = _ENTRY.pack(
-        rule.source.network_address.packed,
+        source.network_address.packed,
         rule.destination.network_address.packed,
-        rule.source.netmask.packed,
+        source.netmask.packed,
         rule.destination.netmask.packed,
         _PROTOCOLS[rule.protocol] if rule.protocol else 0,
         0,
-        0,
+        _NOT_SOURCE if rule.not_source else 0,
         0,
         target_offset,
         target_offset + len(target),
@@ -69,7 +72,7 @@ def decode(entry: bytes, target_name: str) -> Rule | None:
     ``target_name`` is libiptc's answer for the entry: a jump's bytes hold an offset only.
     """
     source, address, source_mask, mask, protocol, flags, inverse, _, target_offset, _, _ = _ENTRY.unpack_from(entry)
-    if flags or inverse or any(entry[_INTERFACES]):
+    if flags or inverse & ~_NOT_SOURCE or any(entry[_INTERFACES]):
         return None
     if protocol and protocol not in _PROTOCOL_NAMES:
         return None
@@ -83,7 +86,8 @@ def decode(entry: bytes, target_name: str) -> Rule | None:
         origin = IPv4Network((source, str(IPv4Address(source_mask))))
     except ValueError:  # host bits, or a mask with holes
         return None
-    return Rule(target, comment, _PROTOCOL_NAMES.get(protocol), destination, port, local, origin)
+    rule = Rule(target, comment, _PROTOCOL_NAMES.get(protocol), destination, port, local)
+    return replace(rule, not_source=origin) if inverse else replace(rule, source=origin)
 
 
 def _module(name: str, revision: int, data: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""From what is in a table to what should be: a list of steps for one commit. Pure.
+"""From what is in a table, or was the last time, to what should be: a list of steps for one commit. Pure.
 
 Only our own chains and the jumps into them are ever touched. A chain of ours holds exactly the wanted rules;
 their order is free, since no two catch the same packet in different ways (the refusing ones are only ever
@@ -70,12 +70,43 @@ def plan(
     """
     ours = [chain for chain in dict.fromkeys((*declared, *wanted)) if chain.table == table]
     steps: list[Step] = [CreateChain(chain.name) for chain in ours if chain.name not in found]
-    for chain in ours:
+    for chain in sorted(ours, key=_entered_later):
         fill = _fill_in_order if chain.ordered else _fill
         steps += fill(chain.name, found.get(chain.name, ()), wanted.get(chain, ()))
     for name in entrances(table):
         steps += _enter(name, found.get(name, ()), [chain for chain in ours if name in chain.entered_from])
     return steps + _drop_leftovers(found, ours)
+
+
+def plan_change(before: RuleSet, wanted: RuleSet) -> list[Step]:
+    """Steps from what one table was told last to what is wanted now, for who trusts that nobody else was there."""
+    steps: list[Step] = [CreateChain(chain.name) for chain in wanted if chain not in before]
+    for chain in sorted(wanted, key=_entered_later):
+        old, new = before.get(chain, ()), wanted[chain]
+        if old is not new and old != new:
+            fill = _fill_in_order if chain.ordered else _fill
+            steps += fill(chain.name, [Found(rule) for rule in old], new)
+    gone = [chain.name for chain in before if chain not in wanted]
+    return [*steps, *map(FlushChain, gone), *map(DeleteChain, gone)]
+
+
+def batches(steps: Sequence[Step], size: int) -> Iterator[list[Step]]:
+    """The steps in commits of about ``size``, each of which leaves every chain whole."""
+    batch: list[Step] = []
+    chain = None
+    for step in steps:
+        if len(batch) >= size and step.chain != chain:
+            yield batch
+            batch = []
+        batch.append(step)
+        chain = step.chain
+    if batch:
+        yield batch
+
+
+def _entered_later(chain: Chain) -> bool:
+    """A chain of one service or endpoint stands before a rule of the declared ones leads to it."""
+    return not chain.name.startswith(PREFIXES)
 
 
 def plan_cleanup(table: str, found: FoundChains) -> list[Step]:

@@ -5,8 +5,8 @@ tagged with a comment, ``namespace/name:port`` for a service's, so that a restar
 """
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 
 ANY = IPv4Network("0.0.0.0/0")
@@ -89,6 +89,8 @@ class Rule:
     one_in: int = 1
     """At random one packet out of so many."""
     recent: Recent | None = None
+    from_local_address: bool = False
+    """Only packets from an address of this node (``addrtype --src-type LOCAL``)."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,10 @@ class Portal:
     guarded: tuple[str, ...] = ()
     """Addresses that answer clients from ``source_ranges`` only."""
     source_ranges: tuple[IPv4Network, ...] = ()
+    outsiders_only: bool = False
+    """Pods and the node itself are not led here by ``addresses`` and ``node_port``, but by those that follow."""
+    insider_addresses: tuple[str, ...] = ()
+    insider_node_port: int | None = None
 
 
 @dataclass
@@ -167,19 +173,39 @@ class RuleSetBuilder:
 
     node_port_addresses: Sequence[IPv4Network] = ()
     """Node ports answer on these addresses only; on all of the node's own when empty."""
+    cluster_cidr: IPv4Network | None = None
+    """Where pods have their addresses; without it they cannot be told from clients outside."""
     rules: dict[Chain, list[Rule]] = field(default_factory=lambda: {chain: [] for chain in CHAINS})
 
     def add_portal(self, portal: Portal) -> None:
-        protocol, target = portal.protocol.lower(), Redirect(portal.proxy_port)
-        for address in portal.addresses:
-            rule = Rule(target, portal.name, protocol, IPv4Network(address), portal.port)
-            self._add(rule, PORTALS_CONTAINER, PORTALS_HOST)
+        add = self._lead_outsiders if portal.outsiders_only else self._add
+        for rule in self._by_address(portal, portal.addresses):
+            add(rule, PORTALS_CONTAINER, PORTALS_HOST)
+        for rule in self._by_address(portal, portal.insider_addresses):
+            self._lead_insiders(rule, PORTALS_CONTAINER, PORTALS_HOST)
         for address in portal.guarded:
             self._guard(portal, IPv4Network(address))
-        if portal.node_port:
-            for network in self.node_port_addresses or (ANY,):
-                rule = Rule(target, portal.name, protocol, network, portal.node_port)
-                self._add(rule, NODEPORT_CONTAINER, NODEPORT_HOST)
+        for rule in self._by_node_port(portal, portal.node_port):
+            add(rule, NODEPORT_CONTAINER, NODEPORT_HOST)
+        for rule in self._by_node_port(portal, portal.insider_node_port):
+            self._lead_insiders(rule, NODEPORT_CONTAINER, NODEPORT_HOST)
+
+    def _by_address(self, portal: Portal, addresses: Iterable[str]) -> Iterator[Rule]:
+        for address in addresses:
+            network = IPv4Network(address)
+            yield Rule(Redirect(portal.proxy_port), portal.name, portal.protocol.lower(), network, portal.port)
+
+    def _by_node_port(self, portal: Portal, number: int | None) -> Iterator[Rule]:
+        for network in self.node_port_addresses or (ANY,) if number else ():
+            yield Rule(Redirect(portal.proxy_port), portal.name, portal.protocol.lower(), network, number)
+
+    def _lead_outsiders(self, rule: Rule, container: Chain, host: Chain) -> None:
+        self._add(replace(rule, not_source=self.cluster_cidr), container)
+
+    def _lead_insiders(self, rule: Rule, container: Chain, host: Chain) -> None:
+        if self.cluster_cidr:
+            self._add(replace(rule, source=self.cluster_cidr), container)
+        self._add(rule, host)
 
     def _guard(self, portal: Portal, address: IPv4Network) -> None:
         """Clients of the ranges are redirected; what comes from elsewhere goes on to where it is refused."""

@@ -71,8 +71,10 @@ class Tables:
         """Every rule that stands in our chains now."""
         return await self._call(_found_rules)
 
-    async def apply(self, wanted: RuleSet) -> int:
+    async def apply(self, wanted: RuleSet, *, look: bool = True) -> int:
         """Make the tables say what is wanted. Returns the number of steps that took, 0 when all was well.
+
+        What is there is looked at in any case: libiptc reads a table before it writes it.
 
         Raises:
             TablesError: it could not be done now; trying again later is safe.

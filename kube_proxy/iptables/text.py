@@ -53,12 +53,17 @@ def parse_save(text: str) -> FoundChains:
     return chains
 
 
+def rules_part(text: str) -> str:
+    """What of ``iptables-save``'s words for one table stays the same while its rules do: no counters, no times."""
+    return text[text.find("\n-A ") : text.rfind("\nCOMMIT")]
+
+
 def spell(rule: Rule) -> str:
     """The rule's matches and its target."""
     return " ".join(_words(rule))
 
 
-@lru_cache(maxsize=1 << 16)  # most rules are there again at the next look
+@lru_cache(maxsize=1 << 18)  # most rules are there again at the next look
 def parse(text: str) -> Rule | None:
     """The rule that the command shows so; None if it is of a form that we never write."""
     plain = '"' not in text and "\\" not in text and "'" not in text
@@ -100,6 +105,8 @@ def _words(rule: Rule) -> Iterator[str]:
         yield f"-m comment --comment {_quoted(rule.comment)}"
     if rule.to_local_address:
         yield "-m addrtype --dst-type LOCAL"
+    if rule.from_local_address:
+        yield "-m addrtype --src-type LOCAL"
     if rule.marked:
         yield f"-m mark --mark {MARK_TEXT}"
     if rule.one_in > 1:
@@ -163,10 +170,10 @@ def _parse(words: Iterator[str]) -> Rule | None:
                 found["destination_port"] = int(next(words))
             case "--comment":
                 found["comment"] = next(words)
-            case "--dst-type":
+            case "--dst-type" | "--src-type":
                 if next(words) != "LOCAL":
                     return None
-                found["to_local_address"] = True
+                found["to_local_address" if word == "--dst-type" else "from_local_address"] = True
             case "--mark":
                 if int(next(words).split("/")[0], 16) != MARK:
                     return None

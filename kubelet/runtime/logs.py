@@ -1,18 +1,21 @@
 """A container's log as an async stream of bytes, standard output and error merged in order.
 
-A thread of its own reads from the engine and waits while nobody takes what it read.
+It is read from the engine's files where they are this machine's (``log_files``). Where they are not, the engine reads:
+a thread of its own takes what it says, and waits while nobody takes that.
 """
 
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncGenerator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from kubelet.runtime import errors
 from kubelet.runtime.engine import Engine
+from kubelet.runtime.log_files import Formatter, LogFiles, read_files
 
 log = logging.getLogger(__name__)
 
@@ -30,16 +33,43 @@ class LogOptions:
     limit_bytes: int | None = None
 
 
-async def read_logs(engine: Engine, id: str, options: LogOptions) -> AsyncGenerator[bytes, None]:
-    """Chunks as they come. Raises ``errors.EngineError`` before the first chunk if there is no log to read."""
-    reader = _Reader(engine, id, options)
+async def read_logs(
+    engine: Engine, id: str, options: LogOptions, running: Callable[[], bool]
+) -> AsyncGenerator[bytes, None]:
+    """Chunks as they come; ``running`` says whether the container still may say something.
+
+    Raises ``errors.EngineError`` before the first chunk if there is no log to read.
+    """
     left = options.limit_bytes
-    try:
-        async for chunk in reader.chunks():
+    async with aclosing(await _chunks(engine, id, options, running)) as chunks:
+        async for chunk in chunks:
             if left is not None and len(chunk) >= left:
                 yield chunk[:left]
                 return
             left = left - len(chunk) if left is not None else None
+            yield chunk
+
+
+async def _chunks(
+    engine: Engine, id: str, options: LogOptions, running: Callable[[], bool]
+) -> AsyncGenerator[bytes, None]:
+    found: dict[str, Any] = await engine.call(lambda client: client.inspect_container(id))
+    path = found.get("LogPath")
+    try:
+        files = LogFiles(Path(path)) if path else None
+    except OSError as exc:
+        log.info("%s: %s; the engine will read it", path, exc)
+        files = None
+    if files is None:
+        return _from_engine(engine, id, options)
+    formatter = Formatter(options.since, timestamps=options.timestamps)
+    return read_files(files, formatter, tail=options.tail_lines, follow=options.follow, running=running)
+
+
+async def _from_engine(engine: Engine, id: str, options: LogOptions) -> AsyncGenerator[bytes, None]:
+    reader = _Reader(engine, id, options)
+    try:
+        async for chunk in reader.chunks():
             yield chunk
     finally:
         reader.close()

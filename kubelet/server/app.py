@@ -15,6 +15,7 @@ from apimachinery import codec, errors
 from apimachinery.types import core_v1
 from component_base import metrics
 from component_base.health import Health
+from kubelet.resource_metrics import resource_metrics_text
 from kubelet.server.backend import Backend
 from kubelet.server.commands import CommandEndpoint, begin_attach, begin_exec
 from kubelet.server.logs import container_logs
@@ -35,10 +36,12 @@ def kubelet_app(backend: Backend, health: Health) -> Any:
         return Response(codec.encode(core_v1.PodList(items=backend.pods())), media_type="application/json")
 
     async def summary(request: Request) -> Response:
+        await backend.stats.refresh()
         return JSONResponse(backend.stats.summary())
 
     async def resource_metrics(request: Request) -> Response:
-        return PlainTextResponse(backend.stats.metrics(), media_type="text/plain; version=0.0.4")
+        await backend.stats.refresh()
+        return PlainTextResponse(resource_metrics_text(backend.stats), media_type="text/plain; version=0.0.4")
 
     routes = [
         Route("/containerLogs/{namespace}/{pod}/{container}", logs, methods=["GET"]),

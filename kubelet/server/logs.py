@@ -62,8 +62,12 @@ def _chosen(attempts: list[ContainerRecord], pod: str, container: str, *, previo
 
 
 async def _stream(backend: Backend, record: ContainerRecord, options: LogOptions) -> AsyncIterator[bytes]:
+    def running() -> bool:
+        now = backend.runtime.containers.get(record.id)
+        return now is not None and now.running
+
     try:
-        async with aclosing(read_logs(backend.runtime.engine, record.id, options)) as chunks:
+        async with aclosing(read_logs(backend.runtime.engine, record.id, options, running)) as chunks:
             async for chunk in chunks:
                 yield chunk
     except EngineError as exc:  # the answer has begun: its end is the only sign left

@@ -72,6 +72,8 @@ def _typed(path: Path, schema: Schema, untyped: str) -> Iterator[FieldError]:
     if schema.get(_EMBEDDED):
         if kind != "object":
             yield (path / "type").invalid(kind or "", f"must be object if {_EMBEDDED} is true")
+        if schema.get("additionalProperties") is not None:
+            yield (path / "additionalProperties").forbidden(f"must not be used if {_EMBEDDED} is set")
         if not schema.get("properties") and not schema.get(_PRESERVE):
             yield (path / "properties").required(f"must not be empty if {_EMBEDDED} is true without {_PRESERVE}")
 

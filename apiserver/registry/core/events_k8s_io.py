@@ -29,8 +29,9 @@ def from_core(event: core_v1.Event) -> events_v1.Event:
         series=events_v1.EventSeries(count=series.count or 0, last_observed_time=series.last_observed_time)
         if series
         else None,
-        **{new: getattr(event, old) for new, old in _RENAMED},
-        **{name: getattr(event, name) for name in _SAME},
+        **{new: getattr(event, old) or None for new, old in _RENAMED},  # here, what is empty is left out
+        **{name: getattr(event, name) or None for name in _SAME if name != "metadata"},
+        metadata=event.metadata,
     )
 
 

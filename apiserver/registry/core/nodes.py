@@ -10,7 +10,7 @@ from apimachinery.types.core_v1 import DaemonEndpoint, Node, NodeDaemonEndpoints
 from apiserver.registry import columns, names
 from apiserver.registry.core.affinity_validation import EFFECTS
 from apiserver.registry.core.resources_validation import canonical, validate_amounts
-from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.resource import ResourceInfo, Subresource, proxy
 from apiserver.registry.strategy import StatusStrategy, Strategy
 
 _ROLE: Final = "node-role.kubernetes.io/"
@@ -108,5 +108,8 @@ NODES = ResourceInfo(
         columns.wide("Container-Runtime", lambda node: node.status.node_info.container_runtime_version or "<unknown>"),
     ),
     fields={"spec.unschedulable": lambda node: "true" if node.spec.unschedulable else "false"},
-    subresources={"status": Subresource(("get", "patch", "update"), strategy=NodeStatusStrategy(NodeStrategy()))},
+    subresources={
+        "status": Subresource(("get", "patch", "update"), strategy=NodeStatusStrategy(NodeStrategy())),
+        "proxy": proxy("NodeProxyOptions"),
+    },
 )

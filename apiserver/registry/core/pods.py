@@ -13,7 +13,7 @@ from apiserver.registry.core.pod_columns import COLUMNS
 from apiserver.registry.core.pod_defaults import default_pod
 from apiserver.registry.core.pod_validation import validate_spec
 from apiserver.registry.core.quality import qos_class
-from apiserver.registry.resource import PostedChange, ResourceInfo, Subresource
+from apiserver.registry.resource import PostedChange, ResourceInfo, Subresource, proxy
 from apiserver.registry.strategy import Deletion, StatusStrategy, Strategy
 
 _SPEC: Final = Path("spec")
@@ -166,5 +166,6 @@ PODS = ResourceInfo(
         "exec": Subresource(("create", "get"), connect=True, kind="PodExecOptions"),
         "attach": Subresource(("create", "get"), connect=True, kind="PodAttachOptions"),
         "portforward": Subresource(("create", "get"), connect=True, kind="PodPortForwardOptions"),
+        "proxy": proxy("PodProxyOptions"),
     },
 )

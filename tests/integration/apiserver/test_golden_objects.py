@@ -41,8 +41,9 @@ def settled(stored: dict[str, Any], pair: dict[str, Any]) -> dict[str, Any]:
     shown["metadata"] = {key: value for key, value in stored["metadata"].items() if key not in NOBODYS}
     spec, asked = shown.get("spec") or {}, pair["manifest"].get("spec") or {}
     if stored["kind"] == "Service":
-        spec["clusterIP"], spec["clusterIPs"] = "ADDRESS", ["ADDRESS" for _ in spec["clusterIPs"]]
-        for port in spec["ports"]:
+        if spec.get("clusterIP", "None") != "None":
+            spec["clusterIP"], spec["clusterIPs"] = "ADDRESS", ["ADDRESS" for _ in spec["clusterIPs"]]
+        for port in spec.get("ports", ()):
             if "nodePort" in port:
                 port["nodePort"] = "PORT"
     if stored["kind"] == "Pod":

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from apimachinery import scheme
-from tests.integration.apiserver.objects import name_of
+from tests.integration.apiserver.objects import created, name_of
 
 FOLDER = Path(__file__).parents[2] / "manifests" / "golden" / "refused"
 PAIRS = [pair for file in sorted(FOLDER.glob("*.yaml")) for pair in yaml.safe_load(file.read_text())]
@@ -32,7 +32,13 @@ async def test_what_kubernetes_refuses_is_refused_in_its_words(
     found = scheme.type_of(document["apiVersion"], document["kind"])
     assert found is not None
     resource = scheme.resource_of(found)
-    reply = await api.post(resource.path(name_of(ns) if resource.namespaced else None), json=document)
+    path = resource.path(name_of(ns) if resource.namespaced else None)
+    reply = await api.post(path, json=document)
+    if "patch" in pair:
+        created(reply)
+        path = f"{path}/{document['metadata']['name']}"
+        reply = await api.patch(path, json=pair["patch"], headers={"Content-Type": "application/merge-patch+json"})
+        await api.delete(path)
     status = reply.json()
     assert (reply.status_code, status.get("reason")) == (422, "Invalid"), reply.text
     causes = [f"{cause['field']}: {cause['message']}" for cause in status["details"]["causes"]]

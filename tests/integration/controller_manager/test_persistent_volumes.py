@@ -158,7 +158,7 @@ async def test_a_deleted_volume_takes_its_directory_below_tmp_with_it(api: httpx
     await until(api, f"{CLAIMS}/c", "Bound")
     await api.delete(f"{CLAIMS}/c")
     await until_gone(api, f"{VOLUMES}/v")
-    assert not os.path.exists(directory)
+    await eventually(lambda: not os.path.exists(directory))
 
 
 @pytest.mark.parametrize("policy", ["Delete", "Recycle"])
@@ -170,7 +170,7 @@ async def test_what_cannot_be_reclaimed_fails_and_says_so(api: httpx.AsyncClient
         await until(api, f"{CLAIMS}/c", "Bound")
         await api.delete(f"{CLAIMS}/c")
         failed = await until(api, f"{VOLUMES}/v", "Failed")
-        assert os.path.exists(outside)
+        await eventually(lambda: os.path.exists(outside))
         reason = {"Delete": "VolumeFailedDelete", "Recycle": "VolumeFailedRecycle"}[policy]
         assert failed["status"]["message"]
         await until_told(api, "v", reason)

@@ -255,6 +255,7 @@ async def running_proxy(
     synced: bool = True,
     backend: str = "legacy",
     mode: str = "userspace",
+    node: str = NODE_NAME,
 ) -> AsyncIterator[Proxy]:
     """A proxier in this namespace until the block ends; its rules stay, as a killed one's would."""
     counters = Counters()
@@ -277,7 +278,7 @@ async def running_proxy(
             ready.put(each)
         ports = Ports("0.0.0.0", PortRange(20000, 29999))
         settings = Settings(SERVICE_RANGE, node_port_addresses, sync_period, CLUSTER_CIDR)
-        source = FromEndpoints(ready, NODE_NAME)
+        source = FromEndpoints(ready, node)
         how: Mode = UserspaceMode(tables, pool, ports, statistics)
         if mode == "iptables":
             how = KernelMode(kernel_mode_tables(backend))
@@ -289,7 +290,7 @@ async def running_proxy(
             if synced:
                 wanted.synced.set()
                 ready.synced.set()
-                await eventually(lambda: proxier.syncs)
+                await eventually(lambda: proxier.syncs, timeout=60)
                 await pool.settled()
             yield proxy
         finally:

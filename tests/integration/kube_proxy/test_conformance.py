@@ -168,6 +168,28 @@ async def test_affinity_and_its_time(lab: Lab, backends: list[Backend], mode: st
         await eventually(moves, timeout=30)
 
 
+@pytest.mark.parametrize("mode", ["userspace", "iptables"])
+async def test_affinity_does_not_depend_on_the_order_of_things(lab: Lab, backends: list[Backend], mode: str) -> None:
+    """The service was there before its endpoints; then it is scaled to nothing and back."""
+    every = [one.endpoint for one in backends]
+    async with running_proxy([web(session_affinity="ClientIP")], [], mode=mode) as proxy:
+        with pytest.raises(ConnectionRefusedError):
+            await lab.pod.connect(CLUSTER_IP, 1234)
+        chosen: set[bytes] = set()
+        for _ in range(3):
+            proxy.endpoints.put(ready(*every))
+            await proxy.settled()
+            again = {await lab.pod.ask(CLUSTER_IP, 1234) for _ in range(20)}
+            assert len(again) == 1, "one client, one backend"
+            if mode == "userspace":
+                assert again == (chosen or again), "and the same as before"
+            chosen = again
+            proxy.endpoints.put(ready())
+            await proxy.settled()
+            with pytest.raises(ConnectionRefusedError):
+                await lab.pod.connect(CLUSTER_IP, 1234)
+
+
 @pytest.mark.parametrize(("mode", "backend"), MODES)
 async def test_policies_and_source_ranges(
     lab: Lab, outside: Namespace, backends: list[Backend], mode: str, backend: str

@@ -96,6 +96,25 @@ async def test_what_others_write_stays_and_what_they_flush_comes_back(lab: Lab) 
         assert sorted(standing("nft")) == sorted([*before, theirs])
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+async def test_a_change_is_written_without_a_look_unless_it_meets_a_surprise(lab: Lab, backend: str) -> None:
+    tables = CommandTables(f"iptables-{backend}")
+    await tables.apply(rules(3))
+    iptables("-t", "nat", "-A", CHAINS[1].name, "-p", "icmp", "-j", "ACCEPT", backend=backend)
+    assert await tables.apply(rules(4), look=False)
+    assert any("-p icmp" in line for line in standing(backend)), "nobody looked"
+    assert any("ns/s3" in line for line in standing(backend))
+    assert await tables.apply(rules(4))
+    assert not any("-p icmp" in line for line in standing(backend)), "a look mends"
+    assert await tables.apply(rules(4)) == 0
+    before = standing(backend)
+    for table in ("nat", "filter"):
+        iptables("-t", table, "-F", backend=backend)
+        iptables("-t", table, "-X", backend=backend)
+    assert await tables.apply(rules(5), look=False), "the chains to change are gone: it looks and mends all"
+    assert set(before) < set(standing(backend))
+
+
 async def test_a_service_is_served_through_nft_alone(lab: Lab, backends: list[Backend]) -> None:
     """With its node port, after foreign flushes, and by a restarted proxy on the same ports."""
     wanted = service(type="NodePort")

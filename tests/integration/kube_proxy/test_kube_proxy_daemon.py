@@ -19,6 +19,7 @@ from apimachinery.types import core_v1, discovery_v1, meta_v1
 from kube_client import Client
 from tests.integration.apiserver_process import ApiserverProcess
 from tests.integration.kube_proxy.lab import CLUSTER_IP, Backend, Lab, endpoints, iptables_save, service
+from tests.integration.kube_proxy.test_proxy_load import failures, under_load
 from tests.support import eventually
 
 
@@ -110,6 +111,19 @@ async def test_a_killed_proxy_is_back_within_two_seconds_on_the_same_port(lab: L
     await eventually(lambda: answer(lab))
     assert time.monotonic() - started < 2
     assert redirects() == rules
+
+
+async def test_a_proxy_killed_under_load_serves_new_connections_two_seconds_after_it_is_started_again(
+    lab: Lab, kube_proxy: ProxyProcess
+) -> None:
+    async with under_load(lab) as results:
+        kube_proxy.end()
+        await eventually(lambda: not all(answered for _, answered in results))
+        kube_proxy.start()
+        since = time.monotonic()
+        await eventually(lambda: sum(when > since + 2.2 for when, _ in results) > 100)
+    # Who was asking at the moment of the two seconds may have begun earlier.
+    assert failures(results, since + 2.2) == 0
 
 
 async def test_a_stopped_proxy_leaves_its_rules_and_ends_in_seconds(lab: Lab, kube_proxy: ProxyProcess) -> None:

@@ -130,18 +130,28 @@ async def test_killed_workers_under_load_cost_what_was_open_and_no_more(lab: Lab
     assert failures(results) <= 8
 
 
-async def test_rules_flushed_under_load_are_back_within_five_seconds(lab: Lab, backends: list[Backend]) -> None:
-    """With the period that is the default."""
+@pytest.mark.parametrize("mode", ["userspace", "iptables"])
+@pytest.mark.parametrize("how", ["nat flushed", "all removed"])
+async def test_rules_removed_under_load_are_back_within_five_seconds(
+    lab: Lab, backends: list[Backend], mode: str, how: str
+) -> None:
+    """With the period that is the default; as by an administrator, and as firewalld does when it starts."""
     services = [service(), service("other", "10.0.0.12")]
-    async with running_proxy(services, [endpoints(backends[0].endpoint)], sync_period=5.0) as proxy:
+    async with running_proxy(services, [endpoints(backends[0].endpoint)], sync_period=5.0, mode=mode) as proxy:
         async with under_load(lab) as results:
             iptables("-t", "nat", "-F")
+            if how == "all removed":
+                for table, action in (("filter", "-F"), ("nat", "-X"), ("filter", "-X")):
+                    iptables("-t", table, action)
             since = time.monotonic()
-            for n in range(40):  # other news, all the time, must not put it off; none that changes a rule
+            for n in range(40):  # other news, all the time, must not put it off
                 proxy.endpoints.put(endpoints((REFUSING, n + 1), name="other"))
                 await asyncio.sleep(0.125)
             await eventually(lambda: sum(when > since + 5 for when, _ in results) > 50)
         assert failures(results, since + 5) == 0
+        for address, port in ((CLUSTER_IP, 9), ("10.0.77.7", 80)):
+            with pytest.raises(ConnectionRefusedError):
+                await lab.pod.connect(address, port, timeout=0.5)
 
 
 async def test_a_resetting_client_leaves_nothing(lab: Lab, proxy: Proxy) -> None:
@@ -207,15 +217,24 @@ def many(count: int) -> tuple[list[core_v1.Service], list[core_v1.Endpoints]]:
 
 
 @pytest.mark.parametrize(
-    ("count", "mode", "first", "change"),
-    [(1000, "userspace", 10.0, 1.0), (5000, "userspace", 50.0, 5.0), (1000, "iptables", 10.0, 5.0)],
+    ("count", "mode", "backend", "first", "change"),
+    [
+        (1000, "userspace", "legacy", 10.0, 1.0),
+        (1000, "userspace", "nft", 10.0, 1.0),
+        (1000, "iptables", "legacy", 10.0, 1.0),
+        (1000, "iptables", "nft", 10.0, 1.0),
+        (5000, "userspace", "legacy", 50.0, 5.0),
+        (5000, "userspace", "nft", 50.0, 5.0),
+        (5000, "iptables", "legacy", 50.0, 5.0),
+        (5000, "iptables", "nft", 50.0, 5.0),
+    ],
 )
 async def test_many_services(
-    lab: Lab, backends: list[Backend], count: int, mode: str, first: float, change: float
+    lab: Lab, backends: list[Backend], count: int, mode: str, backend: str, first: float, change: float
 ) -> None:
     services, ready = many(count)
     started = time.monotonic()
-    async with running_proxy(services, ready, mode=mode) as proxy:
+    async with running_proxy(services, ready, mode=mode, backend=backend) as proxy:
         synced = time.monotonic() - started
         started = time.monotonic()
         proxy.services.put(service("new", "10.0.0.50"))
@@ -230,7 +249,7 @@ async def test_many_services(
         moved = time.monotonic() - started
         workers = workers_memory(proxy)
         print(
-            f"{count} services, {mode}: first sync {synced:.2f} s, new service {live:.2f} s, "
+            f"{count} services, {mode}, {backend}: first sync {synced:.2f} s, new service {live:.2f} s, "
             f"moved {moved:.2f} s, workers {workers / 1e6:.0f} MB"
         )
         assert synced < first

@@ -1,7 +1,9 @@
 """A cluster of one node for the tests of a module; they share it, each with a namespace of its own."""
 
 import os
+import re
 import tempfile
+import zlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -62,7 +64,8 @@ async def node(client: Client) -> core_v1.Node:
 @pytest.fixture
 async def namespace(client: Client, request: pytest.FixtureRequest) -> str:
     """A namespace of the test's own."""
-    name = request.node.name.replace("_", "-").replace("[", "-").replace("]", "")[:55].strip("-").lower()
+    label = re.sub("[^a-z0-9]+", "-", request.node.name.lower())
+    name = f"{label[:40].strip('-')}-{zlib.crc32(label.encode()):08x}"  # parameters stand at a name's end
     namespaces = client.resource(core_v1.Namespace)
     await namespaces.create(core_v1.Namespace(metadata=meta_v1.ObjectMeta(name=name)))
     return name

@@ -57,6 +57,19 @@ async def test_the_node_says_what_it_is(node: core_v1.Node) -> None:
     assert endpoint.port == 10250
 
 
+async def test_the_node_lists_its_images(client: Client, node: core_v1.Node) -> None:
+    async def listed() -> list[core_v1.ContainerImage] | None:
+        return (await client.resource(core_v1.Node).get(NODE)).status.images
+
+    images = await eventually(listed, timeout=15)
+    assert images is not None
+    names = {name for one in images for name in one.names or ()}
+    assert {"peapod/pause:1.0", "peapod/busybox:latest"} & names
+    sizes = [one.size_bytes or 0 for one in images]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] > 100_000
+
+
 async def test_the_lease_belongs_to_the_node_and_is_renewed(client: Client, node: core_v1.Node) -> None:
     leases = client.resource(coordination_v1.Lease)
 

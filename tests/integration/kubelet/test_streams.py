@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import os
-import re
 import shutil
 import struct
 from collections.abc import AsyncIterator
@@ -15,6 +14,7 @@ import pytest
 from apimachinery.types import core_v1
 from kube_client import Client
 from tests.integration.kubelet.cluster import SERVER, Cluster
+from tests.integration.kubelet.kubectls import CARRIERS, Kubectl
 from tests.integration.kubelet.pods import Pods, container
 from tests.integration.kubelet.test_server import context
 
@@ -23,50 +23,12 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("kubectl") is None, reason="needs kubectl"),
 ]
 
-CARRIERS = ["websocket", "spdy"]
 ECHO = ["sh", "-c", "exec nc -ll -p 7000 -e cat"]
 
 
 @pytest.fixture
 def pods(client: Client, namespace: str, node: core_v1.Node) -> Pods:
     return Pods(client, namespace)
-
-
-class Kubectl:
-    """One kubectl, in one namespace, over one carrier."""
-
-    def __init__(self, cluster: Cluster, namespace: str, carrier: str) -> None:
-        self._head = ["kubectl", f"--kubeconfig={cluster.kubeconfig}", f"--namespace={namespace}"]
-        choice = str(carrier == "websocket").lower()
-        names = ("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "KUBECTL_PORT_FORWARD_WEBSOCKETS")
-        self._environment = {**os.environ, **dict.fromkeys(names, choice), "HOME": str(cluster.directory)}
-
-    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
-        pipe = asyncio.subprocess.PIPE
-        return await asyncio.create_subprocess_exec(
-            *self._head, *arguments, stdin=pipe, stdout=pipe, stderr=pipe, env=self._environment
-        )
-
-    async def run(self, *arguments: str, stdin: bytes = b"") -> tuple[int, bytes, str]:
-        process = await self.start(*arguments)
-        async with asyncio.timeout(60):
-            out, err = await process.communicate(stdin)
-        return process.returncode or 0, out, err.decode()
-
-    @asynccontextmanager
-    async def forwarding(self, pod: str, port: int) -> AsyncIterator[tuple[int, asyncio.subprocess.Process]]:
-        """The local port that leads to the pod's."""
-        process = await self.start("port-forward", pod, f":{port}")
-        assert process.stdout is not None
-        try:
-            async with asyncio.timeout(10):
-                line = (await process.stdout.readline()).decode()
-            match = re.search(r"127\.0\.0\.1:(\d+)", line)
-            assert match, line
-            yield int(match[1]), process
-        finally:
-            process.terminate()
-            await process.communicate()
 
 
 @pytest.fixture(params=CARRIERS)

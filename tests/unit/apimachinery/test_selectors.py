@@ -83,6 +83,50 @@ def test_a_selector_means_the_same_after_it_was_written_out(
     assert again.matches(labels) is all(one.matches(labels) for one in requirements)
 
 
+_KEYS, _VALUES = st.sampled_from(["a", "b", "example.com/c"]), st.sampled_from(["", "x", "y", "10", "9", "z.z"])
+_WRITTEN = st.one_of(
+    st.tuples(_KEYS, st.sampled_from(["=", "==", "!="]), st.tuples(_VALUES)),
+    st.tuples(_KEYS, st.sampled_from(["in", "notin"]), st.lists(_VALUES, min_size=1, max_size=3).map(tuple)),
+    st.tuples(_KEYS, st.sampled_from(["", "!"]), st.just(())),
+    st.tuples(_KEYS, st.sampled_from(["<", ">"]), st.tuples(st.sampled_from(["9", "10"]))),
+)
+
+
+def _text(requirement: tuple[str, str, tuple[str, ...]]) -> str:
+    key, sign, values = requirement
+    match sign:
+        case "" | "!":
+            return f"{sign}{key}"
+        case "in" | "notin":
+            return f"{key} {sign} ({','.join(values)})"
+    return f"{key} {sign} {values[0]}"
+
+
+def _holds(requirement: tuple[str, str, tuple[str, ...]], labels: dict[str, str]) -> bool:
+    """What Kubernetes' documentation says of each form, and nothing of how we do it."""
+    key, sign, values = requirement
+    if sign in ("!", "!=", "notin") and key not in labels:
+        return True
+    if sign == "!" or key not in labels:
+        return False
+    if sign in ("=", "==", "in", "!=", "notin"):
+        return (labels[key] in values) == (sign in ("=", "==", "in"))
+    if sign == "":
+        return True
+    try:
+        return int(labels[key]) < int(values[0]) if sign == "<" else int(labels[key]) > int(values[0])
+    except ValueError:
+        return False
+
+
+@given(st.lists(_WRITTEN, max_size=4), st.dictionaries(_KEYS, _VALUES))
+def test_a_selector_selects_what_a_plain_reading_of_it_does(
+    requirements: list[tuple[str, str, tuple[str, ...]]], labels: dict[str, str]
+) -> None:
+    selector = selectors.parse_labels(", ".join(map(_text, requirements)))
+    assert selector.matches(labels) is all(_holds(one, labels) for one in requirements)
+
+
 @given(st.text(alphabet="ab=!,()<> in/.-", max_size=20))
 def test_any_text_is_a_selector_or_a_value_error(text: str) -> None:
     with contextlib.suppress(ValueError):

@@ -32,6 +32,8 @@ comments = st.text(st.characters(codec="ascii", exclude_characters="\0"), max_si
 rules = st.one_of(
     st.builds(Rule, targets, comments, st.sampled_from(["tcp", "udp"]), networks, ports, st.booleans()),
     st.builds(Rule, targets, comments, st.sampled_from([None, "tcp", "udp"]), networks, st.none(), st.booleans()),
+    st.builds(Rule, targets, comments, st.just("tcp"), networks, ports, not_source=networks),
+    st.builds(Rule, targets, comments, st.just("udp"), networks, ports, source=networks),
 )
 
 

@@ -14,15 +14,20 @@ from kube_proxy.iptables.plan import (
     FoundChains,
     Insert,
     Step,
+    batches,
     plan,
+    plan_change,
     plan_cleanup,
 )
 from kube_proxy.iptables.rules import (
     CHAINS,
+    NAT,
     NODEPORT_CONTAINER,
     NODEPORT_HOST,
     PORTALS_CONTAINER,
     PORTALS_HOST,
+    SERVICES,
+    Chain,
     Jump,
     Portal,
     Redirect,
@@ -146,3 +151,49 @@ def test_node_ports_follow_the_addresses_asked_for() -> None:
     builder = RuleSetBuilder([IPv4Network("192.0.2.0/24"), IPv4Network("198.51.100.0/24")])
     builder.add_portal(Portal("ns/a", "TCP", ("10.0.0.1",), 80, 30080, 20001))
     assert [str(rule.destination) for rule in builder.rules[NODEPORT_HOST]] == ["192.0.2.0/24", "198.51.100.0/24"]
+
+
+SERVICE_A, SERVICE_B = (Chain(NAT, f"KUBE-SVC-{name}", (), "", ordered=True) for name in "AB")
+
+
+@pytest.mark.parametrize(
+    ("before", "wanted", "expected"),
+    [
+        pytest.param({SERVICES: [A], SERVICE_A: [A]}, {SERVICES: [A], SERVICE_A: [A]}, [], id="nothing new"),
+        pytest.param(
+            {SERVICES: [A], SERVICE_A: [A]},
+            {SERVICES: [A], SERVICE_A: [B]},
+            [FlushChain("KUBE-SVC-A"), Append("KUBE-SVC-A", B)],
+            id="other endpoints touch one chain",
+        ),
+        pytest.param(
+            {SERVICES: [A], SERVICE_A: [A]},
+            {SERVICES: [B], SERVICE_B: [B]},
+            [
+                CreateChain("KUBE-SVC-B"),
+                Append("KUBE-SVC-B", B),
+                FlushChain("KUBE-SERVICES"),
+                Append("KUBE-SERVICES", B),
+                FlushChain("KUBE-SVC-A"),
+                DeleteChain("KUBE-SVC-A"),
+            ],
+            id="a chain stands before it is led to, and goes after",
+        ),
+        pytest.param(
+            {PORTALS_HOST: [A, B]},
+            {PORTALS_HOST: [B, A_MOVED]},
+            [Delete(PORTALS_HOST.name, Found(A)), Append(PORTALS_HOST.name, A_MOVED)],
+            id="where order does not count, rule by rule",
+        ),
+    ],
+)
+def test_a_change_is_planned_from_what_was_written_last(
+    before: dict[Chain, list[Rule]], wanted: dict[Chain, list[Rule]], expected: list[Step]
+) -> None:
+    assert plan_change(before, wanted) == expected
+
+
+def test_a_batch_never_ends_within_a_chain() -> None:
+    steps = [Append(chain, A) for chain in "aaabbc"]
+    assert [[step.chain for step in batch] for batch in batches(steps, 2)] == [["a", "a", "a"], ["b", "b"], ["c"]]
+    assert list(batches(steps, 100)) == [steps]

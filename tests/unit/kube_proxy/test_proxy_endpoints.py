@@ -98,3 +98,22 @@ def test_ports_of_slices_are_told_apart_by_name_and_protocol() -> None:
         ("ns/a:dns", "UDP"): Reachable(((A[0], 53),)),
         ("ns/a:dns", "TCP"): Reachable(((A[0], 54),)),
     }
+
+
+def test_only_ready_endpoints_of_this_node_count_for_its_health() -> None:
+    def endpoint(address: str, node: str, **conditions: bool) -> discovery_v1.Endpoint:
+        return discovery_v1.Endpoint(
+            addresses=[address], node_name=node, conditions=discovery_v1.EndpointConditions(**conditions)
+        )
+
+    one = discovery_v1.EndpointSlice(
+        address_type="IPv4",
+        ports=[discovery_v1.EndpointPort(name="", port=80)],
+        endpoints=[
+            endpoint("10.1.0.1", "here", ready=True),
+            endpoint("10.1.0.2", "here", ready=False, serving=True, terminating=True),
+            endpoint("10.1.0.3", "there", ready=True),
+        ],
+    )
+    (found,) = of_slices([one], Key("ns", "a"), "here").values()
+    assert found.ready_here == {"10.1.0.1"}

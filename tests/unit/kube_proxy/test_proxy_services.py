@@ -72,15 +72,28 @@ OUTSIDE = {"external_ips": ["192.0.2.1"], "ports": [core_v1.ServicePort(port=80,
 def test_where_the_policies_differ_a_port_is_served_twice() -> None:
     wanted = service(external_traffic_policy="Local", **OUTSIDE)
     inside, outside = service_ports(wanted)
-    assert inside == port()
-    assert outside == port(name="ns/a/external", addresses=("192.0.2.1",), node_port=30080, local_only=True)
+    assert inside == port(insider_addresses=("192.0.2.1",), insider_node_port=30080)
+    assert outside == port(
+        name="ns/a/external", addresses=("192.0.2.1",), node_port=30080, local_only=True, outsiders_only=True
+    )
     assert inside.endpoints_id == outside.endpoints_id == ("ns/a", "TCP")
+
+
+def test_pods_go_everywhere_by_an_outside_address_even_where_the_cluster_ip_is_local() -> None:
+    wanted = service(internal_traffic_policy="Local", external_traffic_policy="Local", **OUTSIDE)
+    inside, everywhere, outside = service_ports(wanted)
+    assert inside == port(local_only=True)
+    assert everywhere == port(
+        name="ns/a/everywhere", addresses=(), insider_addresses=("192.0.2.1",), insider_node_port=30080
+    )
+    assert outside.outsiders_only
+    assert everywhere.endpoints_id == ("ns/a", "TCP")
 
 
 @pytest.mark.parametrize(
     ("policies", "expected"),
     [
-        pytest.param({"internal_traffic_policy": "Local", "external_traffic_policy": "Local"}, [True], id="both"),
+        pytest.param({"internal_traffic_policy": "Local", "external_traffic_policy": "Local"}, [True, False, True], id="both"),
         pytest.param({"internal_traffic_policy": "Cluster", "external_traffic_policy": "Cluster"}, [False], id="none"),
         pytest.param({"internal_traffic_policy": "Local"}, [True, False], id="inside"),
     ],

@@ -5,8 +5,9 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 
 from apimachinery.types import core_v1, meta_v1
-from kubelet import iptables, routes
-from kubelet.iproute import Address, Route
+from component_base import routes
+from component_base.iproute import Address, Route
+from kubelet import iptables
 from kubelet.network import Overlap, check_overlaps
 
 CIDR = IPv4Network("10.128.0.0/16")

@@ -1,4 +1,4 @@
-"""The node's addresses and routes, read and written through the ``ip`` command. Blocks: call it in a thread."""
+"""This machine's addresses and routes, read and written through the ``ip`` command. Blocks: call it in a thread."""
 
 import json
 import subprocess

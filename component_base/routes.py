@@ -1,20 +1,21 @@
 """Routes to the other nodes' pods through those nodes' addresses (host-gw): one layer-2 segment is a must.
 
+For every machine that talks to pods: nodes, and those of the control plane, whose apiserver proxies to them.
 Owns exactly the routes that carry our protocol number; a node that goes takes its route along. A pure ``plan``, and
 a loop that is woken by changes of nodes and looks again now and then.
 """
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
+from typing import Any, Protocol
 
 from apimachinery import meta
 from apimachinery.types import core_v1
-from kube_client import Informer, wait_for_sync
-from kubelet import iproute
+from component_base import iproute
 
 log = logging.getLogger(__name__)
 
@@ -53,14 +54,26 @@ def plan(wanted: Routes, present: Sequence[iproute.Route]) -> Plan:
     return Plan(add, delete)
 
 
+class Nodes(Protocol):
+    """All nodes, as an informer has them."""
+
+    @property
+    def synced(self) -> asyncio.Event: ...
+    def list(self) -> list[core_v1.Node]: ...
+    def on_change(self, listener: Callable[[core_v1.Node | None, core_v1.Node | None], Any], /) -> object: ...
+
+
 class NodeRoutes:
-    def __init__(self, nodes: Informer[core_v1.Node], own_name: str) -> None:
+    """Start ``run`` in the task group of a daemon of the machine."""
+
+    def __init__(self, nodes: Nodes, own_name: str = "") -> None:
+        """``own_name`` is this machine's node, if it is one."""
         self._nodes = nodes
         self._own_name = own_name
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
-        await wait_for_sync(self._nodes)
+        await self._nodes.synced.wait()
         self._nodes.on_change(self._on_node)
         while True:
             self._changed.clear()
@@ -79,6 +92,8 @@ class NodeRoutes:
 
 
 def _apply(wanted: Routes) -> None:
+    own = {one.address for one in iproute.addresses()}  # a machine may be a node under another daemon's eyes
+    wanted = {cidr: via for cidr, via in wanted.items() if via not in own}
     step = plan(wanted, iproute.routes())
     for cidr, via in step.add:
         log.info("route to %s via %s", cidr, via)

@@ -1,0 +1,154 @@
+"""``proxy`` of nodes, pods and services: any request, to what they serve themselves.
+
+A node without a port (or with its kubelet's) is its kubelet, which is shown this server's certificate; everything else
+is reached without, and over TLS where the path says ``https``, whoever's certificate is shown then. The client's own
+credentials stay here.
+"""
+
+import ssl
+from functools import cached_property
+from typing import Any, Final
+
+from apimachinery import errors
+from apimachinery.meta import Key
+from apimachinery.types.core_v1 import EndpointAddress, Pod
+from apiserver.handlers.http import Request
+from apiserver.handlers.proxying.kubelets import Kubelets, address_of, port_of
+from apiserver.handlers.proxying.links import HtmlLinks, Links
+from apiserver.handlers.proxying.relay import Changes, Filter, relay
+from apiserver.handlers.proxying.targets import (
+    Target,
+    checked,
+    may_be_reached,
+    parse_target,
+    pod_address,
+    port_number,
+    ready_addresses,
+    service_port_name,
+)
+from apiserver.handlers.proxying.upstream import Answer, Upstream
+from apiserver.handlers.table import ResourceTable
+from apiserver.handlers.verbs import Call
+
+_CORS: Final = frozenset(
+    (
+        b"access-control-allow-origin", b"access-control-allow-credentials", b"access-control-allow-headers",
+        b"access-control-allow-methods",
+    )
+)  # fmt: skip
+_REDIRECTING: Final = ("GET", "HEAD")
+
+
+class Proxies:
+    def __init__(self, table: ResourceTable, kubelets: Kubelets) -> None:
+        self._table, self._kubelets = table, kubelets
+
+    async def connect(self, call: Call) -> None:
+        """Raises NotFound, BadRequest, ServiceUnavailable."""
+        request, attributes = call.request, call.attributes
+        prefix, path = split_path(request, attributes.namespace)
+        query = b"?" + request.scope["query_string"] if request.scope["query_string"] else b""
+        if not path and request.method in _REDIRECTING and "upgrade" not in request.scope["extensions"]:
+            # without the slash the relative links of what is answered would lead elsewhere
+            await request.start(301, [(b"location", prefix + b"/" + query), (b"content-length", b"0")])
+            await request.chunk(b"", more=False)
+            return
+        kind = attributes.resource.removesuffix("s")
+        upstream = await self._upstream(kind, attributes.namespace, parse_target(attributes.name, kind))
+        await relay(request, upstream, (path or b"/") + query, _changes(request, upstream, prefix, path))
+
+    async def _upstream(self, kind: str, namespace: str, target: Target) -> Upstream:
+        match kind:
+            case "node":
+                return await self._node(target)
+            case "pod":
+                pod = (await self._store("pods").get(Key(namespace, target.name))).object
+                host, port = pod_address(pod, target)
+            case _:
+                host, port = await self._endpoint(namespace, target)
+        what = f"{kind} {namespace}/{target.name}"
+        return Upstream(await checked(host), port, self._unverified if target.is_tls else None, what)
+
+    async def _node(self, target: Target) -> Upstream:
+        node = (await self._store("nodes").get(Key("", target.name))).object
+        host = await checked(address_of(node))
+        if not target.port or target.port == str(port_of(node)):
+            return self._kubelets.of_node(target.name)
+        tls = self._unverified if target.is_tls else None
+        return Upstream(host, port_number(target.port), tls, f"node {target.name}")
+
+    async def _endpoint(self, namespace: str, target: Target) -> tuple[str, int]:
+        """A ready endpoint of a service's port."""
+        key = Key(namespace, target.name)
+        service = (await self._store("services").get(key)).object
+        name = service_port_name(service, target)
+        try:
+            endpoints = (await self._store("endpoints").get(key)).object
+        except errors.NotFound:
+            endpoints = None
+        for address, port in ready_addresses(endpoints, name) if endpoints is not None else ():
+            if may_be_reached(address.ip) and self._is_genuine(address, namespace):
+                return address.ip, port
+        raise errors.ServiceUnavailable(f'no endpoints available for service "{target.name}"')
+
+    def _is_genuine(self, address: EndpointAddress, namespace: str) -> bool:
+        """Whether the pod that an endpoint names, if it does, has that address (still)."""
+        reference = address.target_ref
+        if reference is None or reference.kind != "Pod":
+            return True
+        pods = self._store("pods")
+        key = Key(reference.namespace or namespace, reference.name or "")
+        stored = pods.cache.get(pods.info.storage_key(key))
+        return stored is not None and address.ip in _addresses(stored.object)
+
+    def _store(self, plural: str) -> Any:
+        return self._table.find("", "v1", plural)
+
+    @cached_property
+    def _unverified(self) -> ssl.SSLContext:
+        """Pods have certificates of nobody that this server knows."""
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context
+
+
+def _addresses(pod: Pod) -> set[str]:
+    return {one.ip or "" for one in pod.status.pod_ips or ()} | {pod.status.pod_ip or ""}
+
+
+def split_path(request: Request, namespace: str) -> tuple[bytes, bytes]:
+    """The path up to ``proxy``, and what follows it, as the client wrote them. Raises NotFound."""
+    segments: list[bytes] = request.scope["raw_path"].split(b"/")
+    at = 7 if namespace else 5
+    if segments[at : at + 1] != [b"proxy"]:
+        raise errors.NotFound("the server could not find the requested resource")
+    after = segments[at + 1 :]
+    return b"/".join(segments[: at + 1]), b"/" + b"/".join(after) if after else b""
+
+
+def _changes(request: Request, upstream: Upstream, prefix: bytes, path: bytes) -> Changes:
+    own = request.headers.get("host", "")
+    links = Links(prefix.decode("latin-1"), (upstream.authority, upstream.host, own))
+    takes_html = "html" in request.headers.get("accept", "")
+
+    def of_request(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        # A page must be readable to have its links changed.
+        left_out = {b"x-forwarded-for", b"x-forwarded-uri", *([b"accept-encoding"] if takes_html else [])}
+        before = [value for name, value in headers if name == b"x-forwarded-for"]
+        client = request.scope.get("client")
+        came_by = [*before, *([client[0].encode()] if client else [])]
+        kept = [one for one in headers if one[0] not in left_out]
+        return [*kept, (b"x-forwarded-for", b", ".join(came_by)), (b"x-forwarded-uri", prefix + path)]
+
+    def of_answer(answer: Answer) -> list[tuple[bytes, bytes]]:
+        return [
+            (name, links.rewritten(value.decode("latin-1")).encode("latin-1") if name == b"location" else value)
+            for name, value in answer.headers
+            if name not in _CORS
+        ]
+
+    def body(answer: Answer) -> Filter | None:
+        is_html = answer.header(b"content-type").split(b";")[0].strip().lower() == b"text/html"
+        return HtmlLinks(links) if is_html and not answer.header(b"content-encoding") else None
+
+    return Changes(of_request, of_answer, body)

@@ -1,0 +1,121 @@
+"""Whom a ``proxy`` request means: ``[<scheme>:]<name>[:<port>]`` of a node, pod or service, made an address.
+
+Addresses that would lead to this machine itself, its link or a group are refused: otherwise whoever may write a node's
+or a pod's status could send this server's requests to what only it may reach.
+"""
+
+import ipaddress
+import random
+import socket
+from asyncio import get_running_loop
+from dataclasses import dataclass
+from typing import Final
+
+from apimachinery import errors
+from apimachinery.types.core_v1 import EndpointAddress, Endpoints, Pod, Service
+
+_SCHEMES: Final = ("", "http", "https")
+_DEFAULT_PORTS: Final = {"https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the path names."""
+
+    scheme: str
+    name: str
+    port: str
+
+    @property
+    def is_tls(self) -> bool:
+        return self.scheme == "https"
+
+
+def parse_target(text: str, kind: str) -> Target:
+    """``web``, ``web:80``, ``https:web:``, ``http:web:admin``. Raises BadRequest."""
+    parts = text.split(":")
+    if len(parts) == 1:
+        target = Target("", parts[0], "")
+    elif len(parts) == 2:
+        target = Target("", parts[0], parts[1])
+    else:
+        target = Target(parts[0], parts[1], ":".join(parts[2:]))
+    if target.scheme not in _SCHEMES or not target.name or ":" in target.port:
+        raise errors.BadRequest(f'invalid {kind} request "{text}"')
+    return target
+
+
+def port_number(text: str) -> int:
+    """Raises BadRequest."""
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise errors.BadRequest(f'invalid port "{text}"')
+    return int(text)
+
+
+def pod_address(pod: Pod, target: Target) -> tuple[str, int]:
+    """Address and port; without a port the first that a container names. Raises BadRequest."""
+    if not pod.status.pod_ip:
+        raise errors.BadRequest(f"pod {target.name} has no address")
+    if target.port:
+        return pod.status.pod_ip, port_number(target.port)
+    named = [port.container_port for one in pod.spec.containers for port in one.ports or ()]
+    return pod.status.pod_ip, named[0] if named else _DEFAULT_PORTS.get(target.scheme, 80)
+
+
+def service_port_name(service: Service, target: Target) -> str:
+    """The name of the port that is meant, by name or by number. Raises ServiceUnavailable."""
+    if not target.port.isdecimal():
+        return target.port
+    for port in service.spec.ports or ():
+        if port.port == int(target.port):
+            return port.name or ""
+    raise errors.ServiceUnavailable(f'no service port {target.port} found for service "{target.name}"')
+
+
+def ready_addresses(endpoints: Endpoints, port_name: str) -> list[tuple[EndpointAddress, int]]:
+    """All that serve the port, in an order by chance."""
+    found = [
+        (address, port.port)
+        for subset in endpoints.subsets or ()
+        for port in subset.ports or ()
+        if (port.name or "") == port_name
+        for address in subset.addresses or ()
+    ]
+    random.shuffle(found)
+    return found
+
+
+def may_be_reached(address: str) -> bool:
+    """Whether an address is one that a node or pod of another machine may have."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    is_broadcast = ip == ipaddress.IPv4Address("255.255.255.255")
+    return not (ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified or is_broadcast)
+
+
+async def checked(host: str) -> str:
+    """The address behind a host name, or the address itself. Raises BadRequest where it may not be reached.
+
+    The answer is what is dialled, so that a name cannot mean one thing here and another a moment later.
+    """
+    addresses = [host]
+    if not _is_address(host):
+        try:
+            found = await get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        except OSError as fault:
+            raise errors.ServiceUnavailable(f"error trying to reach {host}: {fault}") from fault
+        addresses = [str(one[4][0]) for one in found]
+    if not addresses or not all(map(may_be_reached, addresses)):
+        raise errors.BadRequest("address not allowed")
+    return addresses[0]
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,117 @@
+"""The other side of a proxied request: where it is, a connection to it, and its answer as it comes in.
+
+HTTP/1.1 on plain asyncio streams, one connection per request: what is relayed is read and written in pieces, never
+collected, and a side that does not keep up holds the other back.
+"""
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httptools
+
+from apimachinery import errors
+
+DIAL_SECONDS: Final = 10.0
+CHUNK: Final = 64 * 1024
+
+Link = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """One server."""
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None
+    """None for plain HTTP."""
+    what: str
+    """For people: who this is."""
+
+    @property
+    def authority(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+async def dial(upstream: Upstream) -> Link:
+    """Raises ServiceUnavailable."""
+    try:
+        async with asyncio.timeout(DIAL_SECONDS):
+            return await asyncio.open_connection(upstream.host, upstream.port, ssl=upstream.tls, limit=CHUNK)
+    except TimeoutError as fault:
+        where = f"{upstream.what} at {upstream.authority}"
+        raise errors.ServiceUnavailable(f"error trying to reach {where}: i/o timeout") from fault
+    except OSError as fault:
+        where = f"{upstream.what} at {upstream.authority}"
+        raise errors.ServiceUnavailable(f"error trying to reach {where}: {fault}") from fault
+
+
+class Answer:
+    """An answer as httptools' parser reports it: its head, and what of its body has come and not been taken."""
+
+    def __init__(self) -> None:
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.rest = b""
+        """What came after the head of an answer that switches protocols."""
+        self.code = 0
+        self.head_done = False
+        self.done = False
+        self._body: list[bytes] = []
+        self._parser: Any = httptools.HttpResponseParser(self)
+
+    def on_message_begin(self) -> None:
+        self.headers = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        self.code = self._parser.get_status_code()
+        self.head_done = not self.is_interim
+
+    def on_body(self, data: bytes) -> None:
+        self._body.append(data)
+
+    def on_message_complete(self) -> None:
+        self.done = self.head_done
+
+    @property
+    def is_interim(self) -> bool:
+        """Whether another answer follows: 100 Continue, 103 Early Hints."""
+        return 100 <= self.code < 200 and self.code != 101
+
+    @property
+    def ends_with_connection(self) -> bool:
+        """Whether nothing in the head says where the body ends."""
+        names = {name for name, _ in self.headers}
+        return b"content-length" not in names and b"transfer-encoding" not in names
+
+    def header(self, name: bytes) -> bytes:
+        return next((value for one, value in self.headers if one == name), b"")
+
+    def feed(self, data: bytes) -> None:
+        """Raises ConnectionResetError for what is no HTTP."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self.rest = data[upgrade.args[0] :]
+        except httptools.HttpParserError as fault:
+            raise ConnectionResetError(f"the answer is no HTTP: {fault}") from fault
+
+    def taken(self) -> bytes:
+        """The body's bytes that are there."""
+        data, self._body = b"".join(self._body), []
+        return data
+
+
+async def read_head(reader: asyncio.StreamReader) -> Answer:
+    """Raises ConnectionResetError if there is none."""
+    answer = Answer()
+    while not answer.head_done:
+        data = await reader.read(CHUNK)
+        if not data:
+            raise ConnectionResetError("the connection was closed before an answer")
+        answer.feed(data)
+    return answer

@@ -1,0 +1,81 @@
+"""What a person sees of nodes from outside: their daemons through the proxy, ``kubectl top``, and a drained node."""
+
+import json
+import re
+import subprocess
+
+import pytest
+
+from tests import old_kubectl
+from tests.e2e.lab import Lab, controller, eventually, service
+
+
+def with_kubectl(lab: Lab, which: str, *arguments: str) -> str:
+    """What today's kubectl says, or the oldest that is meant to work."""
+    if which == "today":
+        return lab.kubectl(*arguments)
+    program, config = str(old_kubectl.path()), str(lab.state / "kubeconfig")
+    done = subprocess.run([program, f"--kubeconfig={config}", *arguments], capture_output=True, text=True, timeout=90)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_a_nodes_daemons_answer_through_the_proxy(lab: Lab) -> None:
+    for node in lab.nodes:
+        assert lab.kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/healthz") == "ok"
+        table = json.loads(lab.kubectl("get", "--raw", f"/api/v1/nodes/{node}:10249/proxy/table"))
+        assert table, "kube-proxy knows of no service, not even kubernetes"
+        assert "kubeproxy" in lab.kubectl("get", "--raw", f"/api/v1/nodes/{node}:10249/proxy/metrics")
+        assert "node_cpu_usage_seconds_total" in lab.kubectl(
+            "get", "--raw", f"/api/v1/nodes/{node}/proxy/metrics/resource"
+        )
+
+
+def test_pods_and_services_of_any_node_answer_through_the_proxy(lab: Lab) -> None:
+    with lab.namespace("proxied") as namespace:
+        lab.apply(controller("web", 2), service("web"), namespace=namespace)
+        pods = lab.ready_pods("app=web", 2, namespace)
+        assert {pod["spec"]["nodeName"] for pod in pods} == set(lab.nodes)
+        root = f"/api/v1/namespaces/{namespace}"
+        for pod in pods:
+            name = pod["metadata"]["name"]
+            assert name in lab.kubectl("get", "--raw", f"{root}/pods/{name}:8080/proxy/")
+
+        def through_the_service() -> bool:
+            said = {lab.kubectl("get", "--raw", f"{root}/services/web:1234/proxy/") for _ in range(8)}
+            return len(said) == 2
+
+        eventually(through_the_service)
+
+
+@pytest.mark.parametrize("which", ["today", "old"])
+def test_kubectl_top(lab: Lab, which: str) -> None:
+    name = f"top-{which}"
+    with lab.namespace(name) as namespace:
+        lab.apply(controller("used", 2), namespace=namespace)
+        lab.ready_pods("app=used", 2, namespace)
+
+        def sampled() -> bool:
+            out = with_kubectl(lab, which, "top", "pods", "-n", namespace, "-l", "app=used", "--containers")
+            return out.count("server") == 2
+
+        eventually(sampled, timeout=60, interval=1)
+        nodes = with_kubectl(lab, which, "top", "nodes")
+        for node in lab.nodes:
+            assert re.search(rf"^{node} +\d+m +\d+% +\d+Mi +\d+%", nodes, re.MULTILINE), nodes
+        everything = with_kubectl(lab, which, "top", "pods", "-A")
+        assert len(re.findall(rf"^{namespace} +used-\S+ +\d+m +\d+Mi", everything, re.MULTILINE)) == 2, everything
+
+
+def test_a_drained_nodes_pods_go_elsewhere(lab: Lab) -> None:
+    first, second = lab.nodes[:2]
+    with lab.namespace("drained") as namespace:
+        lab.apply(controller("moved", 4), namespace=namespace)
+        lab.ready_pods("app=moved", 4, namespace)
+        try:
+            lab.kubectl("drain", first, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=60s")
+            pods = lab.ready_pods("app=moved", 4, namespace)
+            assert {pod["spec"]["nodeName"] for pod in pods} == {second}
+            assert "SchedulingDisabled" in lab.kubectl("get", "node", first)
+        finally:
+            lab.kubectl("uncordon", first)
