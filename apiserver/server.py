@@ -54,7 +54,7 @@ async def serve(options: ApiserverOptions, listener: socket.socket | None = None
     connectors = Connectors(table, _kubelet_tls(options.kubelets))
     for info in usage(ResourceMetrics(table, connectors.kubelets)):
         table.add(store_for(info, storage, admission))
-    admission.use(admission_plugins.plugins(options.admission, table))  # they look at what the stores hold
+    admission.use(admission_plugins.plugins(options, table))  # they look at what the stores hold
     advertised = str(options.serving.advertise_address or _own_address())
     port = options.serving.secure_port
     bootstrap = Bootstrap(table, options.services.service_cluster_ip_range, advertised, port)

@@ -1,6 +1,6 @@
 """The admission plugins that every apiserver has, under Kubernetes' names, in the order in which they are asked."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from apimachinery.meta import Key
@@ -12,25 +12,25 @@ from apiserver.admission.pods import DefaultTolerationSeconds, Priority
 from apiserver.admission.service_account import ServiceAccount
 from apiserver.admission.storage import DefaultStorageClass, StorageObjectInUseProtection
 from apiserver.handlers.table import ResourceTable
-from apiserver.options import AdmissionOptions
+from apiserver.options import ApiserverOptions
 
-_FACTORIES: Final[dict[str, Callable[[ResourceTable], Plugin]]] = {
-    "NamespaceLifecycle": lambda table: NamespaceLifecycle(_by_name(table)),
-    "ServiceAccount": lambda table: ServiceAccount(_finder(table, "serviceaccounts")),
-    "Priority": lambda table: Priority(),
-    "DefaultTolerationSeconds": lambda table: DefaultTolerationSeconds(),
-    "DefaultStorageClass": lambda table: DefaultStorageClass(lambda: _all(table, "storage.k8s.io", "storageclasses")),
-    "StorageObjectInUseProtection": lambda table: StorageObjectInUseProtection(),
+_FACTORIES: Final[dict[str, Callable[[ResourceTable, ApiserverOptions], Plugin]]] = {
+    "NamespaceLifecycle": lambda table, options: NamespaceLifecycle(_by_name(table)),
+    "ServiceAccount": lambda table, options: ServiceAccount(
+        _finder(table, "serviceaccounts"),
+        mounts_tokens=options.identity.service_account_signing_key_file is not None,
+    ),
+    "Priority": lambda table, options: Priority(),
+    "DefaultTolerationSeconds": lambda table, options: DefaultTolerationSeconds(),
+    "DefaultStorageClass": lambda table, options: DefaultStorageClass(lambda: _all(table, "storage.k8s.io", "storageclasses")),
+    "StorageObjectInUseProtection": lambda table, options: StorageObjectInUseProtection(),
 }
 
 
-def chosen(options: AdmissionOptions) -> Collection[str]:
-    """The plugins to use: all of ours are usual ones."""
-    return [name for name in NAMES if name not in options.disable_admission_plugins]
-
-
-def plugins(options: AdmissionOptions, table: ResourceTable) -> list[Plugin]:
-    return [*(_FACTORIES[name](table) for name in chosen(options)), SigningRequestor()]
+def plugins(options: ApiserverOptions, table: ResourceTable) -> list[Plugin]:
+    """Those to use: all of ours are usual ones, so what counts is which of them are left out."""
+    off = options.admission.disable_admission_plugins
+    return [*(_FACTORIES[name](table, options) for name in NAMES if name not in off), SigningRequestor()]
 
 
 def _by_name(table: ResourceTable) -> Callable[[str], Awaitable[Any | None]]:

@@ -29,10 +29,14 @@ FindAccount = Callable[[Key], Awaitable[v1.ServiceAccount | None]]
 
 
 class ServiceAccount(Plugin):
-    """``find`` must show an account that was created just before."""
+    """``find`` must show an account that was created just before.
 
-    def __init__(self, find: FindAccount) -> None:
-        self._find = find
+    Where nobody signs tokens (``mounts_tokens`` is False) a pod has its account, but nothing is mounted: it would
+    wait for ever.
+    """
+
+    def __init__(self, find: FindAccount, *, mounts_tokens: bool = True) -> None:
+        self._find, self._mounts_tokens = find, mounts_tokens
 
     async def admit(self, attributes: Attributes, obj: Any | None, old: Any | None) -> None:
         if not isinstance(obj, v1.Pod) or not _is_new(attributes):
@@ -42,7 +46,7 @@ class ServiceAccount(Plugin):
         spec = obj.spec
         spec.service_account_name = spec.service_account = spec.service_account_name or DEFAULT
         account = await self._account(Key(attributes.namespace, spec.service_account_name), meta.name_of(obj))
-        if _mounts_token(spec, account):
+        if self._mounts_tokens and _mounts_token(spec, account):
             _mount(spec)
         if not spec.image_pull_secrets and account.image_pull_secrets:
             spec.image_pull_secrets = [v1.LocalObjectReference(name=one.name) for one in account.image_pull_secrets]

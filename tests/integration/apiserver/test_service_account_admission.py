@@ -202,3 +202,23 @@ async def _is_status(answer: Any, wanted: int) -> bool:
 
 def _decoded(text: str) -> str:
     return base64.b64decode(text).decode()
+
+
+async def test_without_a_signer_a_pod_has_an_account_and_no_token(etcd: EtcdServer, tmp_path: Path) -> None:
+    server = ApiserverProcess(tmp_path, etcd.url, ALL_PLUGINS)
+    await server.start()
+    try:
+        async with server.http() as client:
+            await account(client)
+            spec = (await create(client, pod("a")))["spec"]
+            assert spec["serviceAccountName"] == "default"
+            assert "volumes" not in spec
+    finally:
+        server.kill()
+
+
+async def test_a_plugin_that_does_not_exist_is_told_of(etcd: EtcdServer, tmp_path: Path) -> None:
+    server = ApiserverProcess(tmp_path, etcd.url, "--disable-admission-plugins=Nonsense")
+    server.spawn()
+    await eventually(lambda: "admission plugin 'Nonsense' is not known" in server.log.read_text())
+    server.kill()

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kubelet.volumes import VolumeError, mounts
+from apimachinery.types import core_v1
+from kubelet.volumes import VolumeError, mounts, ownership
 from kubelet.volumes.sub_path import SubPaths
 
 
@@ -63,3 +64,21 @@ def test_what_is_busy_is_detached(tmp_path: Path, data: Path) -> None:
 def test_a_server_that_is_not_there_is_an_error_in_the_words_of_mount(tmp_path: Path, data: Path) -> None:
     with pytest.raises(VolumeError, match=r"Mounting arguments: -t nfs -o soft 127\.0\.0\.1:/e"):
         mounts.mount_nfs("127.0.0.1", "/e", data, ["soft"])
+
+
+def test_a_volume_is_given_to_its_group_once_where_the_pod_asks_for_no_more(tmp_path: Path, data: Path) -> None:
+    def pod(policy: str | None) -> core_v1.Pod:
+        security = core_v1.PodSecurityContext(fs_group=4321, fs_group_change_policy=policy)
+        return core_v1.Pod(spec=core_v1.PodSpec(security_context=security))
+
+    ownership.apply(data, pod(None))
+    assert (data / "sub" / "f").stat().st_gid == 4321
+    os.chown(data / "sub" / "f", -1, 0)
+    ownership.apply(data, pod("OnRootMismatch"))
+    assert (data / "sub" / "f").stat().st_gid == 0, "the root is right, so nobody looks further"
+    ownership.apply(data, pod("Always"))
+    assert (data / "sub" / "f").stat().st_gid == 4321
+    os.chown(data, -1, 0)
+    os.chown(data / "sub" / "f", -1, 0)
+    ownership.apply(data, pod("OnRootMismatch"))
+    assert (data / "sub" / "f").stat().st_gid == 4321
