@@ -43,7 +43,9 @@ class EphemeralVolumeController:
                 found = await self._client.get(meta.name_of(claim), namespace=meta.namespace_of(claim))
         if found is not None and not is_of(found, pod):
             name = meta.name_of(found)
-            message = f"PVC {meta.namespace_of(found)}/{name} was not created for pod {meta.key_of(pod)} (pod is not owner)"
+            message = (
+                f"PVC {meta.namespace_of(found)}/{name} was not created for pod {meta.key_of(pod)} (pod is not owner)"
+            )
             self._recorder.event(pod, "Warning", _REASON, f"ephemeral volume {volume.name}: {message}")
 
     def _on_pod(self, old: Pod | None, new: Pod | None) -> None:

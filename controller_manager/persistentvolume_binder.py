@@ -102,7 +102,9 @@ class PersistentVolumeBinder:
             return
         volume = self._volumes.get(Key("", claim.spec.volume_name))
         if volume is None and not await self._exists(claim.spec.volume_name):
-            await self._lose(claim, "ClaimLost", "Bound claim has lost its PersistentVolume. Data on the volume is lost!")
+            await self._lose(
+                claim, "ClaimLost", "Bound claim has lost its PersistentVolume. Data on the volume is lost!"
+            )
         elif volume is not None and (volume.spec.claim_ref is None or refers(volume.spec.claim_ref, claim)):
             await self._bind(volume, claim)
         elif volume is not None:

@@ -1,6 +1,6 @@
 """``emptyDir.sizeLimit`` on disk: a pod that has written more than that into one is evicted.
 
-Looked at every few seconds, so a pod may go beyond for a moment. One of memory is a file system of that size instead.
+Static and critical pods are spared, as by every eviction. Looked at every few seconds, so a pod may go beyond for a moment. One of memory is a file system of that size instead.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from pathlib import Path
 from apimachinery import meta, quantity
 from apimachinery.types import core_v1
 from kube_client import EventRecorder
+from kubelet.eviction import is_spared
 from kubelet.pod_dirs import PodDirs
 from kubelet.pod_worker import PodWorker
 from kubelet.pod_workers import PodWorkers
@@ -33,7 +34,7 @@ class VolumeLimits:
     async def run(self) -> None:
         while True:
             for worker in self._workers.active():
-                if worker.pod is not None and not worker.is_ending:
+                if worker.pod is not None and not worker.is_ending and not is_spared(worker.pod):
                     await self._look(worker, worker.pod)
             await asyncio.sleep(self._period)
 

@@ -22,7 +22,9 @@ _FACTORIES: Final[dict[str, Callable[[ResourceTable, ApiserverOptions], Plugin]]
     ),
     "Priority": lambda table, options: Priority(),
     "DefaultTolerationSeconds": lambda table, options: DefaultTolerationSeconds(),
-    "DefaultStorageClass": lambda table, options: DefaultStorageClass(lambda: _all(table, "storage.k8s.io", "storageclasses")),
+    "DefaultStorageClass": lambda table, options: DefaultStorageClass(
+        lambda: _all(table, "storage.k8s.io", "storageclasses")
+    ),
     "StorageObjectInUseProtection": lambda table, options: StorageObjectInUseProtection(),
 }
 

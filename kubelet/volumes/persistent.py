@@ -46,9 +46,7 @@ class PersistentVolumeClaimVolume:
         what = f"error processing PVC {meta.namespace_of(pod)}/{name}"
         claim = await request.objects.claim(pod, name)
         if claim is None:
-            raise VolumeError(
-                f'{what}: failed to fetch PVC from API server: persistentvolumeclaims "{name}" not found'
-            )
+            raise VolumeError(f'{what}: failed to fetch PVC from API server: persistentvolumeclaims "{name}" not found')
         owner = meta.controller_of(claim)
         if named is None and (owner is None or owner.uid != meta.uid_of(pod)):
             raise VolumeError(f"{what}: PVC was not created for pod {meta.key_of(pod)} (pod is not owner)")

@@ -27,7 +27,9 @@ def validate_mounts(path: Path, container: v1.Container, volumes: Collection[str
             if part and (part.startswith("/") or ".." in part.split("/")):
                 yield (path[i] / field).invalid(part, "must be a relative path that does not contain '..'")
         if mount.sub_path and mount.sub_path_expr:
-            yield (path[i] / "subPathExpr").invalid(mount.sub_path_expr, "subPathExpr and subPath are mutually exclusive")
+            yield (path[i] / "subPathExpr").invalid(
+                mount.sub_path_expr, "subPathExpr and subPath are mutually exclusive"
+            )
         yield from one_of(path[i] / "mountPropagation", mount.mount_propagation, _PROPAGATIONS)
         if mount.mount_propagation == "Bidirectional" and not privileged:
             yield (path[i] / "mountPropagation").forbidden(
