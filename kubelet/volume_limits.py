@@ -1,6 +1,7 @@
 """``emptyDir.sizeLimit`` on disk: a pod that has written more than that into one is evicted.
 
-Static and critical pods are spared, as by every eviction. Looked at every few seconds, so a pod may go beyond for a moment. One of memory is a file system of that size instead.
+Looked at every few seconds, so a pod may go beyond for a moment. Static and critical pods are spared, as by every
+eviction. A volume of memory is a file system of its size instead.
 """
 
 import asyncio
