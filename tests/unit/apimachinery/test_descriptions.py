@@ -7,10 +7,11 @@ import msgspec
 import pytest
 
 from apimachinery.schema import descriptions, openapi, openapi_v2
-from apimachinery.schema.definitions import definitions
+from apimachinery.schema.definitions import GVK, definitions, target
 from apimachinery.schema.openapi import OpenAPIResource
 
-DEFINITIONS = {descriptions.short_name(name): one for name, one in definitions().items()}
+BY_SHORT = {descriptions.short_name(name): name for name in definitions()}
+DEFINITIONS = {short: definitions()[name] for short, name in BY_SHORT.items()}
 WORDS = descriptions.load()
 
 # covered whole, with all that they refer to, but for the volumes that no node mounts
@@ -24,6 +25,16 @@ MAIN_KINDS = (
     "networking.v1.Ingress", "networking.v1.NetworkPolicy", "policy.v1.Eviction", "policy.v1.PodDisruptionBudget",
     "rbac.v1.ClusterRole", "rbac.v1.ClusterRoleBinding", "rbac.v1.Role", "rbac.v1.RoleBinding",
     "scheduling.v1.PriorityClass", "storage.v1.StorageClass",
+)  # fmt: skip
+# covered themselves, though not all that they refer to
+COVERED = (
+    "apiextensions.v1.CustomResourceDefinition", "apiextensions.v1.CustomResourceDefinitionNames",
+    "apiextensions.v1.CustomResourceDefinitionSpec", "apiextensions.v1.CustomResourceDefinitionStatus",
+    "apiextensions.v1.CustomResourceDefinitionVersion", "autoscaling.v2.HorizontalPodAutoscaler",
+    "autoscaling.v2.HorizontalPodAutoscalerSpec", "autoscaling.v2.HorizontalPodAutoscalerStatus",
+    "autoscaling.v2.MetricSpec", "core.v1.Node", "core.v1.NodeSpec", "core.v1.NodeStatus", "core.v1.NodeSystemInfo",
+    "core.v1.PersistentVolume", "core.v1.PersistentVolumeSpec", "core.v1.PersistentVolumeStatus", "core.v1.PodList",
+    "meta.v1.DeleteOptions", "networking.v1.IngressClass",
 )  # fmt: skip
 LEFT_OUT = {
     f"core.v1.{name}"
@@ -60,6 +71,14 @@ def referred(name: str) -> set[str]:
     return found
 
 
+def missing(short: str) -> Iterator[str]:
+    """Fields without words; the kind itself too."""
+    described = WORDS.described(BY_SHORT[short], DEFINITIONS[short])
+    if GVK in described and "description" not in described:
+        yield short
+    yield from (f"{short} {key}" for key, one in described.get("properties", {}).items() if "description" not in one)
+
+
 def test_short_names_tell_every_definition_apart() -> None:
     assert len(DEFINITIONS) == len(definitions())
 
@@ -85,14 +104,21 @@ def test_every_text_is_a_short_sentence() -> None:
 
 @pytest.mark.parametrize("kind", MAIN_KINDS)
 def test_main_kinds_are_covered_whole(kind: str) -> None:
-    by_short = {descriptions.short_name(name): name for name in definitions()}
-    missing = []
-    for short in sorted(referred(kind)):
-        described = WORDS.described(by_short[short], DEFINITIONS[short])
-        if "description" not in described:
-            missing.append(short)
-        missing += [f"{short} {key}" for key, one in described.get("properties", {}).items() if "description" not in one]
-    assert missing == []
+    assert [one for short in sorted(referred(kind)) for one in missing(short)] == []
+
+
+@pytest.mark.parametrize("name", COVERED)
+def test_other_kinds_are_covered(name: str) -> None:
+    assert list(missing(name)) == []
+
+
+def test_no_field_says_what_its_type_says() -> None:
+    """``kubectl explain`` prints one below the other."""
+    for name, definition in definitions().items():
+        for field, one in WORDS.described(name, definition).get("properties", {}).items():
+            if other := target(one) or target(one.get("items", {})):
+                own = WORDS.described(other, definitions()[other]).get("description")
+                assert own is None or one.get("description") != own, f"{name} {field}"
 
 
 def test_the_definitions_themselves_stay_without_words() -> None:
