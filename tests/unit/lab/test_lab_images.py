@@ -7,7 +7,7 @@ import tarfile
 from pathlib import Path
 
 from deploy.images.archive import Entry, Image, archive, layer
-from deploy.images.build import parse_ldd
+from deploy.images.host import parse_ldd
 
 
 def names(tar: bytes) -> list[str]:
