@@ -37,7 +37,13 @@ def ensure(lab: Lab, client: Api) -> int:
         client.delete(f"{_CORE}/endpoints/{NAME}")
     _ensure_secret(lab, client)
     for document in objects(lab):
-        client.create(f"{_CORE}/{_PLURALS[document['kind']]}", document)
+        path = f"{_CORE}/{_PLURALS[document['kind']]}"
+        present = client.get(f"{path}/{NAME}")
+        if present is not None and _arguments_in(present) != _arguments_in(document):
+            client.delete(f"{path}/{NAME}?propagationPolicy=Background")  # made while the lab was set differently
+            present = None
+        if present is None:
+            client.create(path, document)
     wait_for(f"the pods of {NAME} to be ready", lambda: _ready(client) >= _wanted(client), PATIENCE)
     return _ready(client)
 
@@ -64,6 +70,12 @@ def objects(lab: Lab) -> list[Object]:
 def _arguments(lab: Lab) -> list[str]:
     ranges = f"--reverse-ranges={SERVICE_RANGE},{lab.addresses.cluster_cidr}"
     return [ranges] if lab.settings.egress else [ranges, "--resolv-conf="]
+
+
+def _arguments_in(document: Object) -> list[str]:
+    """The command line in a controller's template; nothing in other objects."""
+    template = document.get("spec", {}).get("template", {}).get("spec", {})
+    return [argument for container in template.get("containers", ()) for argument in container.get("args", ())]
 
 
 def _ensure_secret(lab: Lab, client: Api) -> None:
