@@ -13,7 +13,7 @@ from component_base.health import Health, Unhealthy
 from component_base.routes import NodeRoutes
 from component_base.serving import TLS, Server, daemon_app
 from kube_client import Client, EventRecorder, Informer, load_config
-from kubelet import etc_files, eviction, metrics, network, qos, thresholds
+from kubelet import etc_files, eviction, limits, metrics, network, qos, thresholds
 from kubelet.api_objects import ApiObjects
 from kubelet.container_starter import ContainerStarter
 from kubelet.eviction import Evictor
@@ -21,7 +21,7 @@ from kubelet.image_gc import ImageCollector, Policy
 from kubelet.lease import NodeLease
 from kubelet.machine import read_machine
 from kubelet.node import NodeKeeper
-from kubelet.node_address import default_address
+from kubelet.node_address import NodeAddress
 from kubelet.node_context import NodeContext
 from kubelet.node_status import Identity, allocatable
 from kubelet.options import KubeletOptions
@@ -44,12 +44,13 @@ def main() -> NoReturn:
 
 async def kubelet(options: KubeletOptions) -> None:
     """Run the node's pods until cancelled. Containers go on running then."""
-    identity, address = identify(options), default_address(options.node.node_ip)
-    limits = thresholds.parse(options.resources.eviction_hard)
+    identity, address = identify(options), NodeAddress(options.node.node_ip)
+    limits.raise_open_files()
+    evict_at = thresholds.parse(options.resources.eviction_hard)
     inside = cluster_ranges(options)
     network.check_overlaps(inside, iproute.addresses(), iproute.routes())
     network.enable_forwarding()
-    node = context(options, identity)
+    node = context(options, identity, address)
     engine = Engine(options.runtime.docker_endpoint)
     async with Client(load_config(options.node.kubeconfig), user_agent="kubelet") as client, Checks(engine) as checks:
         recorder = EventRecorder(client, component="kubelet", host=identity.name)
@@ -81,21 +82,24 @@ async def kubelet(options: KubeletOptions) -> None:
             nodes,
             recorder,
             runtime,
+            address,
             lambda: pod_network.fault,
             pod_network.assign,
             frequency=options.node.node_status_update_frequency,
             register=options.node.register_node,
+            warnings=limits.shortages(limits.read_limits(), identity.max_pods),
             before_first_report=(runtime.containers.synced, pod_network.looked),
         )
         workers = PodWorkers(pods, services, parts, lambda: keeper.node, static)
         stats = Stats(identity.name, identity.machine.memory, options.runtime.root_dir, runtime.containers)
         collector = image_collector(options, runtime, workers, recorder, keeper)
-        evictor = Evictor(limits, workers, stats, collector, options.runtime.root_dir)
+        evictor = Evictor(evict_at, workers, stats, collector, options.runtime.root_dir)
         workers.refuse_under_pressure(
             lambda pod: eviction.refusal(pod, evictor.pressures, qos.qos_class(pod) == "BestEffort")
         )
         keeper.watch_pressures(lambda: evictor.pressures)
         evictor.on_change(keeper.wake)
+        keeper.on_address(workers.wake_all)
         lease = NodeLease(client, identity.name, lambda: keeper.node)
         for listener in (keeper.wake, pod_network.check):
             runtime.on_health(listener)
@@ -123,7 +127,6 @@ def identify(options: KubeletOptions) -> Identity:
     return Identity(
         name=(options.node.hostname_override or hostname).lower(),
         hostname=options.node.hostname_override or hostname,
-        node_ip=str(default_address(options.node.node_ip).address),
         port=options.serving.port,
         max_pods=options.node.max_pods,
         machine=read_machine(options.runtime.root_dir),
@@ -138,12 +141,12 @@ def eviction_reserve(options: KubeletOptions) -> dict[str, Quantity]:
     return {"memory": sum(one.amount for one in limits if one.signal == "memory.available")}
 
 
-def context(options: KubeletOptions, identity: Identity) -> NodeContext:
+def context(options: KubeletOptions, identity: Identity, address: NodeAddress) -> NodeContext:
     has = allocatable(identity)
     return NodeContext(
         name=identity.name,
         hostname=identity.hostname,
-        host_ips=(identity.node_ip,),
+        address=address,
         memory=identity.machine.memory,
         lowest_oom_score=qos.lowest_score(),
         resolver=etc_files.parse_resolver(etc_files.read(options.network.resolv_conf)),

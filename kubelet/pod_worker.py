@@ -87,7 +87,7 @@ class PodWorker:
         self._refresh_at = math.inf
         self._messages: dict[str, str] = {}
         self._told_network = False
-        self._vitals = Vitals(parts.checks, parts.recorder, parts.node.host_ips, tasks, self._wake.set)
+        self._vitals = Vitals(parts.checks, parts.recorder, lambda: parts.node.host_ips, tasks, self._wake.set)
         self._end: End | None = None
         self.finished = False
         """Nothing is left of the pod here. The API may take a moment longer to say so."""

@@ -58,10 +58,12 @@ class Pods:
         assert found is not None
         return found
 
-    async def running(self, name: str, *containers: core_v1.Container, **spec: Any) -> core_v1.Pod:
+    async def running(
+        self, name: str, *containers: core_v1.Container, timeout: float = 15.0, **spec: Any
+    ) -> core_v1.Pod:
         """A new pod, once it is Ready."""
         await self.create(name, *containers, **spec)
-        return await self.until(name, is_ready)
+        return await self.until(name, is_ready, timeout)
 
     async def appears(self, name: str, other_than: str = "") -> core_v1.Pod:
         """A pod of that name, made by somebody else; of another UID."""

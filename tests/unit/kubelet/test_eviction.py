@@ -62,11 +62,11 @@ def test_what_is_refused_under_pressure() -> None:
 def test_reserves_and_pressure_show_in_the_node() -> None:
     machine = Machine(4, 8192 * MI, 1024 * MI, "amd64", "k", "o", "m", "s", "b")
     reserved = ({"cpu": "500m", "memory": "1Gi"}, {"memory": 100 * MI})
-    identity = Identity("n", "n", "10.0.0.1", 10250, 110, machine, reserved=reserved)
+    identity = Identity("n", "n", 10250, 110, machine, reserved=reserved)
     assert allocatable(identity)["cpu"] == "3500m"
     assert allocatable(identity)["memory"] == f"{(8192 - 1024 - 100) * 1024}Ki"
     assert allocatable(identity)["pods"] == "110"
-    status = node_status(identity, core_v1.NodeStatus(), [], "1", "2026-01-01T00:00:00Z", {"MemoryPressure"})
+    status = node_status(identity, "10.0.0.1", core_v1.NodeStatus(), [], "1", "2026-01-01T00:00:00Z", {"MemoryPressure"})
     assert [one.status for one in status.conditions or ()] == ["True", "False", "False", "True"]
     assert (status.capacity or {})["cpu"] == "4"
 
