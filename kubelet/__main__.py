@@ -93,7 +93,7 @@ async def kubelet(options: KubeletOptions) -> None:
         workers = PodWorkers(pods, services, parts, lambda: keeper.node, static)
         stats = Stats(identity.name, identity.machine.memory, options.runtime.root_dir, runtime.containers)
         collector = image_collector(options, runtime, workers, recorder, keeper)
-        evictor = Evictor(evict_at, workers, stats, collector, options.runtime.root_dir)
+        evictor = Evictor(evict_at, workers, stats, collector, runtime, parts.dirs)
         workers.refuse_under_pressure(
             lambda pod: eviction.refusal(pod, evictor.pressures, qos.qos_class(pod) == "BestEffort")
         )

@@ -50,7 +50,7 @@ class ResourceOptions:
     system_reserved: dict[str, str] = option({}, "What the machine's own processes need: cpu=500m,memory=1Gi.")
     kube_reserved: dict[str, str] = option({}, "What kubelet, proxy and engine need, in the same form.")
     eviction_hard: tuple[str, ...] = option(
-        ("memory.available<100Mi", "nodefs.available<10%", "imagefs.available<15%"),
+        ("memory.available<100Mi", "nodefs.available<10%", "nodefs.inodesFree<5%", "imagefs.available<15%"),
         "What makes the node evict pods.",
     )
 

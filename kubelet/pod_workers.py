@@ -61,8 +61,12 @@ class PodWorkers:
         return found
 
     def images(self) -> set[str]:
-        """What the containers of all pods here are made from, those included that are about to be created."""
-        pods = [*self._pods.list(), *(one.pod for one in self._workers.values() if one.pod is not None)]
+        """What containers of pods here are made from, those included that are about to be created.
+
+        What has run for the last time needs its image no more.
+        """
+        everyone = [*self._pods.list(), *(one.pod for one in self._workers.values() if one.pod is not None)]
+        pods = [pod for pod in everyone if pod.status.phase not in ("Succeeded", "Failed")]
         return {one.image or "" for pod in pods for one in pod_spec.all_containers(pod)}
 
     def active(self) -> list[PodWorker]:
