@@ -151,6 +151,7 @@ def context(options: KubeletOptions, identity: Identity, address: NodeAddress) -
         lowest_oom_score=qos.lowest_score(),
         resolver=etc_files.parse_resolver(etc_files.read(options.network.resolv_conf)),
         hosts=etc_files.read(etc_files.HOSTS),
+        unsafe_sysctls=options.resources.allowed_unsafe_sysctls,
         apparmor=security.APPARMOR.exists(),
         seccomp_root=options.runtime.root_dir / "seccomp",
         cluster_dns=tuple(map(str, options.network.cluster_dns)),

@@ -23,6 +23,8 @@ class NodeContext:
     """The node's own /etc/hosts."""
     seccomp_root: Path
     """Where profiles lie that pods name (``localhostProfile``)."""
+    unsafe_sysctls: tuple[str, ...] = ()
+    """Those that pods may set although they may harm others."""
     apparmor: bool = False
     """Whether the kernel enforces AppArmor profiles."""
     cluster_dns: tuple[str, ...] = ()

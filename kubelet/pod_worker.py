@@ -142,7 +142,7 @@ class PodWorker:
             try:
                 delay = await self._timed_sync()
                 retry = _RETRY_FIRST
-            except (api_errors.ApiError, errors.EngineError, VolumeError, OSError) as exc:
+            except (api_errors.ApiError, errors.EngineError, VolumeError, etc_files.BadHostname, OSError) as exc:
                 log.info("%s: %s; will retry in %.1f s", self.name, exc, retry)
                 delay, retry = retry, min(_RETRY_LONGEST, retry * 2)
             except Exception:
@@ -239,11 +239,12 @@ class PodWorker:
         await self._set_up_volumes(pod)
         if attempt:
             self._event(pod, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
-        hostname = etc_files.hostname_of(pod, parts.node.hostname)
+        own = etc_files.hostname_of(pod, parts.node.hostname)
         score = max(parts.node.lowest_oom_score, qos.SANDBOX_SCORE)
         try:
+            hostname = etc_files.kernel_hostname(pod, own, parts.node.cluster_domain)
             await parts.runtime.create_sandbox(pod, attempt, hostname, score)
-        except errors.EngineError as exc:
+        except (errors.EngineError, etc_files.BadHostname) as exc:
             if isinstance(exc, errors.ImageNotFound):
                 parts.runtime.images.pull(parts.runtime.defaults.pause_image, (self.uid, "POD"))
             message = f"Failed to create pod sandbox: {exc}"
