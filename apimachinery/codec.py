@@ -38,21 +38,20 @@ def decode(data: bytes, cls: type[T]) -> T:
         BadRequest: not JSON, or a value of the wrong type; the message names the field.
     """
     try:
-        decoded: T = _decoders[cls].decode(data)
+        return _decoded(data, cls)
     except msgspec.ValidationError as fault:
-        if b"null" in data:
-            return _decode_with_nulls(data, cls)
         raise _bad_request(fault, cls) from fault
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
         raise BadRequest(f"the body is not valid JSON: {fault}") from fault
-    return decoded
 
 
-def _decode_with_nulls(data: bytes, cls: type[T]) -> T:
+def _decoded(data: bytes, cls: type[T]) -> T:
     try:
-        decoded: T = _decoders[cls].decode(encode(without_nulls(_BUILTINS.decode(data), cls)))
-    except msgspec.ValidationError as fault:
-        raise _bad_request(fault, cls) from fault
+        decoded: T = _decoders[cls].decode(data)
+    except msgspec.ValidationError:
+        if b"null" not in data:
+            raise
+        decoded = _decoders[cls].decode(encode(without_nulls(_BUILTINS.decode(data), cls)))
     return decoded
 
 

@@ -5,7 +5,7 @@ import logging
 import socket
 import ssl
 from ipaddress import IPv4Address
-from typing import Any, Final
+from typing import Final
 
 from apimachinery.meta import Key
 from apimachinery.types.core_v1 import Namespace
@@ -27,7 +27,8 @@ from apiserver.handlers.proxying import Connectors
 from apiserver.handlers.table import ResourceTable
 from apiserver.options import ApiserverOptions, EtcdOptions, IdentityOptions, KubeletOptions
 from apiserver.registry.builtin import builtin, reviewing
-from apiserver.registry.core.component_health import ComponentHealth, checks
+from apiserver.registry.core.component_health import checks
+from apiserver.registry.core.componentstatuses import component_statuses
 from apiserver.registry.core.repair import ClaimsRepair
 from apiserver.registry.metrics.usage import usage
 from apiserver.registry.virtual import store_for
@@ -54,9 +55,8 @@ async def serve(options: ApiserverOptions, listener: socket.socket | None = None
     ports = range(options.services.service_node_port_range.first, options.services.service_node_port_range.last + 1)
     authenticator, authorizer = Union(_authenticators(options.identity, table)), AlwaysAllow()
     rows = builtin(options.services.service_cluster_ip_range, ports, _issuer(options.identity))
-    for info in (*rows, *reviewing(authenticator, authorizer)):
+    for info in (*rows, *reviewing(authenticator, authorizer), component_statuses(checks(storage.check))):
         table.add(store_for(info, storage, admission))
-    _serve_component_statuses(table, storage)
     connectors = Connectors(table, _kubelet_tls(options.kubelets))
     for info in usage(ResourceMetrics(table, connectors.kubelets)):
         table.add(store_for(info, storage, admission))
@@ -80,12 +80,6 @@ async def serve(options: ApiserverOptions, listener: socket.socket | None = None
     finally:
         await _leave(bootstrap)
         await etcd.close()
-
-
-def _serve_component_statuses(table: ResourceTable, storage: Storage) -> None:
-    """Nothing of them is stored; what takes the place of their cache asks the components."""
-    statuses: Any = table.find("", "v1", "componentstatuses")
-    statuses.cache = ComponentHealth(statuses.info.prefix, checks(storage.check))
 
 
 async def _leave(bootstrap: Bootstrap) -> None:

@@ -22,13 +22,13 @@ def token_of(headers: Mapping[str, str]) -> str:
     if scheme.lower() == "bearer":
         return token.strip()
     if _PROTOCOLS in headers and headers.get("upgrade", "").lower() == "websocket":
-        return _offered(_protocols(headers))
+        return _offered(_parts(headers[_PROTOCOLS]))
     return ""
 
 
-def protocols_of(headers: Mapping[str, str]) -> list[str]:
-    """The subprotocols that a client offers to speak; a token is none of them."""
-    return [one for one in _protocols(headers) if not one.startswith(_PREFIX)]
+def protocols_in(offer: str) -> list[str]:
+    """The subprotocols in a ``Sec-WebSocket-Protocol`` header that can be spoken; a token is none of them."""
+    return [one for one in _parts(offer) if not one.startswith(_PREFIX)]
 
 
 def _offered(protocols: Sequence[str]) -> str:
@@ -44,5 +44,5 @@ def _offered(protocols: Sequence[str]) -> str:
         raise errors.Unauthorized("Unauthorized") from fault
 
 
-def _protocols(headers: Mapping[str, str]) -> list[str]:
-    return [one.strip() for one in headers.get(_PROTOCOLS, "").split(",") if one.strip()]
+def _parts(offer: str) -> list[str]:
+    return [one.strip() for one in offer.split(",") if one.strip()]

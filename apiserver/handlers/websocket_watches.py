@@ -4,7 +4,7 @@ from contextlib import suppress
 from typing import Any
 
 from apimachinery import errors
-from apiserver.authentication.bearer import protocols_of
+from apiserver.authentication.bearer import protocols_in
 from apiserver.handlers.watches import Watch
 from apiserver.storage import Event
 from component_base.websocket import HandshakeError, WebSocket
@@ -25,8 +25,9 @@ class WebSocketWatch(Watch):
                 await self._socket.close()
 
     async def _begin(self) -> None:
+        offered = protocols_in(self._request.headers.get("sec-websocket-protocol", ""))
         try:
-            self._socket = await WebSocket.accept(self._request.scope, protocols_of(self._request.headers))
+            self._socket = await WebSocket.accept(self._request.scope, offered)
         except HandshakeError as fault:
             raise errors.BadRequest(str(fault)) from fault
         self._request.code = 101

@@ -30,7 +30,6 @@ from apiserver.registry.certificates.signingrequests import CERTIFICATE_SIGNING_
 from apiserver.registry.coordination.leases import LEASES
 from apiserver.registry.core.allocators import PortRange, ServiceRange
 from apiserver.registry.core.bindings import BINDINGS
-from apiserver.registry.core.componentstatuses import COMPONENT_STATUSES
 from apiserver.registry.core.configmaps import CONFIG_MAPS
 from apiserver.registry.core.endpoints import ENDPOINTS
 from apiserver.registry.core.ephemeralcontainers import EPHEMERAL_CONTAINERS
@@ -75,7 +74,6 @@ def _core(addresses: ServiceRange, ports: PortRange, issuer: Issuer | None) -> l
     more = {"ephemeralcontainers": EPHEMERAL_CONTAINERS, "eviction": EVICTION}
     return [
         BINDINGS,
-        COMPONENT_STATUSES,
         CONFIG_MAPS,
         ENDPOINTS,
         EVENTS,

@@ -191,7 +191,7 @@ def _proxy(lab: Lab, node: str) -> Daemon:
         f"--hostname-override={node}",
         f"--cluster-cidr={lab.addresses.cluster_cidr}",
         f"--service-cluster-ip-range={SERVICE_RANGE}",
-f"--metrics-bind-address={lab.node_address(node)}:10249",  # the apiserver's way to its table
+        f"--metrics-bind-address={lab.node_address(node)}:10249",  # the apiserver's way to its table
     )
     return Daemon(
         node=node,

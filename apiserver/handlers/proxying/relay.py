@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from apimachinery import errors
+from apiserver.authentication.bearer import protocols_in
 from apiserver.handlers.http import Request
 from apiserver.handlers.proxying.upstream import CHUNK, Answer, Upstream, dial, read_head
 from component_base.streams import Stream, Upgrade
@@ -26,8 +27,6 @@ _HOP_BY_HOP: Final = frozenset(
 )  # fmt: skip
 _OURS: Final = frozenset((b"authorization", b"expect", b"content-length"))
 """Not to be handed on: what the client showed this server, and what is said anew."""
-_BEARER: Final = b"base64url.bearer.authorization.k8s.io."
-"""How a browser shows a token: as one of the WebSocket's subprotocols."""
 _BODYLESS: Final = (204, 304)
 
 
@@ -117,9 +116,10 @@ def _values(headers: Headers, name: bytes) -> list[bytes]:
 
 
 def _without_token(name: bytes, value: bytes) -> bytes:
-    if name != b"sec-websocket-protocol" or _BEARER not in value:
+    """A browser's token comes as one of the WebSocket's subprotocols."""
+    if name != b"sec-websocket-protocol":
         return value
-    return b", ".join(part for part in map(bytes.strip, value.split(b",")) if not part.startswith(_BEARER))
+    return ", ".join(protocols_in(value.decode("latin-1"))).encode("latin-1")
 
 
 async def _exchange(request: Request, writer: asyncio.StreamWriter, answering: object, framing: bytes) -> None:

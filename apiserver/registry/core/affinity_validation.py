@@ -92,7 +92,9 @@ def _node_field(path: Path, one: v1.NodeSelectorRequirement) -> Iterator[FieldEr
     if one.operator not in ("In", "NotIn"):
         yield (path / "operator").invalid(one.operator, "not a valid selector operator")
     elif len(values) != 1:
-        yield (path / "values").required("must be only one value when `operator` is 'In' or 'NotIn' for node field selector")
+        yield (path / "values").required(
+            "must be only one value when `operator` is 'In' or 'NotIn' for node field selector"
+        )
     if one.key != "metadata.name":
         yield (path / "key").invalid(one.key, "not a valid field selector key")
         return
@@ -178,9 +180,7 @@ def _tolerations(path: Path, tolerations: Iterable[v1.Toleration]) -> Iterator[F
             )
         if operator == "Exists":
             if toleration.value:
-                yield (place / "operator").invalid(
-                    toleration.value, "value must be empty when `operator` is 'Exists'"
-                )
+                yield (place / "operator").invalid(toleration.value, "value must be empty when `operator` is 'Exists'")
         elif operator == "Equal":
             yield from names.check(place / "operator", toleration.value or "", names.label_value)
         else:

@@ -13,6 +13,7 @@ from typing import Final
 from apimachinery import errors, meta
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import Service, ServicePort
+from apiserver.registry.core.service_traffic import wants_health_port
 from apiserver.registry.resource import Allocation
 
 IPS: Final = "/registry-meta/ips/"
@@ -37,6 +38,8 @@ class ServiceAllocator:
             self._allocate_ip(obj, held, taken)
         if wants_node_ports(obj):
             self._allocate_ports(obj, held, taken)
+        if wants_health_port(obj):
+            self._allocate_health_port(obj, held, taken)
         wanted = set(held_by(obj))
         return Allocation(claims=sorted(wanted - held), releases=sorted(held - wanted))
 
@@ -75,6 +78,20 @@ class ServiceAllocator:
                 port.node_port = self._free_port(service, taken | {NODE_PORTS + str(number) for number in mine})
                 mine[port.node_port] = port.protocol or ""
 
+    def _allocate_health_port(self, service: Service, held: set[str], taken: frozenset[str]) -> None:
+        spec, path = service.spec, Path("spec", "healthCheckNodePort")
+        if not spec.health_check_node_port:
+            others = {NODE_PORTS + str(port.node_port) for port in spec.ports or () if port.node_port}
+            spec.health_check_node_port = self._free_port(service, taken | others)
+        elif spec.health_check_node_port not in self._ports:
+            span = f"{self._ports.start}-{self._ports.stop - 1}"
+            raise _refused(service, path.invalid(
+                spec.health_check_node_port,
+                f"provided port is not in the valid range. The range of valid ports is {span}",
+            ))  # fmt: skip
+        elif NODE_PORTS + str(spec.health_check_node_port) in taken - held:
+            raise _refused(service, path.invalid(spec.health_check_node_port, "provided port is already allocated"))
+
     def _free_port(self, service: Service, taken: frozenset[str]) -> int:
         port = _choose(self._ports, lambda number: NODE_PORTS + str(number), taken)
         if port is None:
@@ -97,7 +114,10 @@ def held_by(service: Service) -> Iterator[str]:
     """The claims that belong to a stored service."""
     if service.spec.cluster_ip and wants_cluster_ip(service):
         yield IPS + service.spec.cluster_ip
-    yield from {NODE_PORTS + str(port.node_port) for port in service.spec.ports or () if port.node_port}
+    numbers = {port.node_port for port in service.spec.ports or () if port.node_port}
+    if service.spec.health_check_node_port:
+        numbers.add(service.spec.health_check_node_port)
+    yield from (NODE_PORTS + str(number) for number in sorted(numbers))
 
 
 def keep_node_ports(new: Iterable[ServicePort], old: Iterable[ServicePort]) -> None:

@@ -6,17 +6,15 @@ runs elsewhere shows as unhealthy here.
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing
 from http import HTTPStatus
 from http.client import BadStatusLine, HTTPConnection, HTTPException, HTTPSConnection
-from itertools import count
 from typing import Final
 
-from apimachinery import codec, errors
+from apimachinery import errors
 from apimachinery.types.core_v1 import ComponentCondition, ComponentStatus
 from apimachinery.types.meta_v1 import ObjectMeta
-from apiserver.storage import Stored
 
 DAEMONS: Final = (("scheduler", 10259), ("controller-manager", 10257))
 _SECONDS: Final = 2.0
@@ -26,38 +24,9 @@ Check = Callable[[], Awaitable[str]]
 """What a component says of itself; raises OSError, HTTPException or ApiError if it is not well."""
 
 
-class ComponentHealth:
-    """In the place of a watch cache: what was found when somebody last asked. Nothing of it is stored."""
-
-    is_loaded = True
-    revision = 0
-
-    def __init__(self, prefix: str, checks: dict[str, Check]) -> None:
-        self._prefix, self._checks = prefix, checks
-        self._found: dict[str, Stored[ComponentStatus]] = {}
-        self._changes = count()
-
-    async def wait_current(self) -> None:
-        """Ask all of them, at once."""
-        found = await asyncio.gather(*(_status(name, check) for name, check in self._checks.items()))
-        stored = [Stored(f"{self._prefix}-/{one.metadata.name}", one, codec.encode(one), 0) for one in found]
-        self._found = {one.key: one for one in sorted(stored, key=lambda one: one.key)}
-
-    async def wait_until(self, revision: int = 0) -> None:
-        await self.wait_current()
-
-    def get(self, key: str) -> Stored[ComponentStatus] | None:
-        return self._found.get(key)
-
-    def items(self, prefix: str, limit: int = 0) -> tuple[Sequence[Stored[ComponentStatus]], int]:
-        """The first of them, and how many are left."""
-        found = list(self._found.values())
-        shown = found[:limit] if limit else found
-        return shown, len(found) - len(shown)
-
-    def changed_at(self, prefix: str) -> int:
-        """Never the same: an answer is not to be kept."""
-        return next(self._changes)
+async def statuses(checks: Mapping[str, Check]) -> list[ComponentStatus]:
+    """How all of them are, asked at once; in the order of their names."""
+    return list(await asyncio.gather(*(_status(name, checks[name]) for name in sorted(checks))))
 
 
 def checks(etcd: Callable[[], Awaitable[None]]) -> dict[str, Check]:

@@ -3,8 +3,11 @@
 Nobody writes these objects: ``component_health`` asks the components when somebody reads them.
 """
 
+from collections.abc import Mapping
+
 from apimachinery.types.core_v1 import ComponentStatus
 from apiserver.registry import columns
+from apiserver.registry.core.component_health import Check, statuses
 from apiserver.registry.resource import ResourceInfo
 from apiserver.registry.strategy import Strategy
 
@@ -18,16 +21,23 @@ def _said(obj: ComponentStatus, field: str) -> str:
     return next((getattr(one, field) or "" for one in obj.conditions or () if one.type == "Healthy"), "")
 
 
-COMPONENT_STATUSES = ResourceInfo(
-    ComponentStatus,
-    Strategy[ComponentStatus](),
-    singular="componentstatus",
-    short_names=("cs",),
-    columns=(
-        columns.name(),
-        columns.Column("Status", _healthy),
-        columns.Column("Message", lambda obj: _said(obj, "message")),
-        columns.Column("Error", lambda obj: _said(obj, "error")),
-    ),
-    verbs=("get", "list"),
-)
+def component_statuses(checks: Mapping[str, Check]) -> ResourceInfo[ComponentStatus]:
+    """The row, for the components that are to be asked."""
+
+    async def read(namespace: str) -> list[ComponentStatus]:
+        return await statuses(checks)
+
+    return ResourceInfo(
+        ComponentStatus,
+        Strategy[ComponentStatus](),
+        singular="componentstatus",
+        short_names=("cs",),
+        columns=(
+            columns.name(),
+            columns.Column("Status", _healthy),
+            columns.Column("Message", lambda obj: _said(obj, "message")),
+            columns.Column("Error", lambda obj: _said(obj, "error")),
+        ),
+        verbs=("get", "list"),
+        read=read,
+    )

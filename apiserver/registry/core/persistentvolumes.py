@@ -80,8 +80,10 @@ def _places(path: Path, spec: PersistentVolumeSpec) -> Iterator[FieldError]:
     for field in (one for one in spec.__struct_fields__ if one not in _NOT_SOURCES and getattr(spec, one) is not None):
         yield from validate_source(path, spec, field)
         break
-    if spec.host_path is not None and spec.host_path.path == "/" and (
-        spec.persistent_volume_reclaim_policy == "Recycle"
+    if (
+        spec.host_path is not None
+        and spec.host_path.path == "/"
+        and (spec.persistent_volume_reclaim_policy == "Recycle")
     ):
         yield (path / "persistentVolumeReclaimPolicy").forbidden("may not be 'recycle' for a hostPath mount of '/'")
     if spec.local is not None and spec.node_affinity is None:

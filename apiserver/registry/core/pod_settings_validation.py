@@ -35,9 +35,7 @@ def validate_settings(path: Path, spec: v1.PodSpec) -> Iterator[FieldError]:
     for i, ready in enumerate(spec.readiness_gates or ()):
         place = (path / "readinessGates")[i] / "conditionType"
         yield from names.check(place, ready.condition_type, names.qualified_name)
-    yield from field_rules.one_of(
-        path / "preemptionPolicy", spec.preemption_policy, ("Never", "PreemptLowerPriority")
-    )
+    yield from field_rules.one_of(path / "preemptionPolicy", spec.preemption_policy, ("Never", "PreemptLowerPriority"))
     yield from _init_containers(path / "initContainers", spec.init_containers or ())
 
 

@@ -14,6 +14,7 @@ from apimachinery.types.core_v1 import (
     SessionAffinityConfig,
 )
 from apiserver.registry import columns, names
+from apiserver.registry.core import service_traffic
 from apiserver.registry.core.allocators import (
     HEADLESS,
     PortRange,
@@ -30,7 +31,6 @@ from apiserver.registry.strategy import StatusStrategy, Strategy
 
 TYPES: Final = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 AFFINITIES: Final = ("ClientIP", "None")
-POLICIES: Final = ("Cluster", "Local")
 FAMILY: Final = "IPv4"  # of the service range
 FAMILIES: Final = ("IPv4", "IPv6")
 FAMILY_POLICIES: Final = ("PreferDualStack", "RequireDualStack", "SingleStack")
@@ -62,10 +62,7 @@ class ServiceStrategy(Strategy[Service]):
             spec.internal_traffic_policy = spec.internal_traffic_policy or "Cluster"
             spec.ip_families = spec.ip_families or [FAMILY]
             spec.ip_family_policy = spec.ip_family_policy or "SingleStack"
-        if spec.type in ("NodePort", "LoadBalancer") or spec.external_ips:
-            spec.external_traffic_policy = spec.external_traffic_policy or "Cluster"
-        if spec.type == "LoadBalancer" and spec.allocate_load_balancer_node_ports is None:
-            spec.allocate_load_balancer_node_ports = True
+        service_traffic.default(spec)
         if not spec.cluster_ip and spec.cluster_ips:
             spec.cluster_ip = spec.cluster_ips[0]
         if spec.cluster_ip and not spec.cluster_ips:
@@ -81,6 +78,7 @@ class ServiceStrategy(Strategy[Service]):
             obj.spec.cluster_ip, obj.spec.cluster_ips = old.spec.cluster_ip, old.spec.cluster_ips
         if wants_node_ports(obj):
             keep_node_ports(obj.spec.ports or [], old.spec.ports or [])
+        service_traffic.carry_over(obj, old)
         self._drop_unused(obj, old)
 
     def _drop_unused(self, obj: Service, old: Service | None = None) -> None:
@@ -105,12 +103,7 @@ class ServiceStrategy(Strategy[Service]):
         yield from names.validate_labels(_SPEC / "selector", spec.selector)
         yield from one_of(_SPEC / "sessionAffinity", spec.session_affinity, AFFINITIES)
         yield from _affinity(spec)
-        for field, policy in (
-            ("externalTrafficPolicy", spec.external_traffic_policy),
-            ("internalTrafficPolicy", spec.internal_traffic_policy),
-        ):
-            if policy and policy not in POLICIES:
-                yield (_SPEC / field).not_supported(policy, POLICIES)
+        yield from service_traffic.validate(obj)
         if spec.type == "ExternalName":
             if not spec.external_name:
                 yield (_SPEC / "externalName").required()
@@ -177,6 +170,7 @@ class ServiceStrategy(Strategy[Service]):
         keeps = wants_cluster_ip(old) and obj.spec.type != "ExternalName" and old.spec.cluster_ip
         if keeps and obj.spec.cluster_ip != old.spec.cluster_ip:
             yield (_SPEC / "clusterIPs")[0].invalid([obj.spec.cluster_ip], "may not change once set")
+        yield from service_traffic.validate_update(obj, old)
 
     def warnings(self, obj: Service) -> Iterator[str]:
         for field, addresses in (

@@ -129,7 +129,9 @@ def _fc(path: Path, source: v1.FCVolumeSource) -> Iterator[FieldError]:
     if not source.target_wwns and not source.wwids:
         yield (path / "targetWWNs").required("must specify either targetWWNs or wwids, but not both")
     elif source.target_wwns and source.wwids:
-        yield (path / "targetWWNs").invalid(source.target_wwns, "targetWWNs and wwids can not be specified simultaneously")
+        yield (path / "targetWWNs").invalid(
+            source.target_wwns, "targetWWNs and wwids can not be specified simultaneously"
+        )
     if source.target_wwns and source.lun is None:
         yield (path / "lun").required("lun is required if targetWWNs is specified")
     elif source.lun is not None and not 0 <= source.lun <= 255:

@@ -14,6 +14,7 @@ from tests.integration.conftest import EtcdServer
 from tests.support import eventually
 
 PATH = "/api/v1/namespaces/default/services"
+MERGE = {"Content-Type": "application/merge-patch+json"}
 FEW = ("--service-cluster-ip-range=10.0.0.0/26", "--service-node-port-range=30000-30039")
 
 
@@ -105,6 +106,34 @@ async def test_a_change_of_type_gives_back_what_is_no_longer_needed(
         assert changed.status_code == 200, changed.text
         assert changed.json()["spec"]["clusterIP"] == created["spec"]["clusterIP"]
         assert NODE_PORTS + str(port) not in await claims(etcd)
+
+
+async def test_a_port_for_health_checks_comes_and_goes_with_the_local_policy(
+    etcd: EtcdServer, apiserver: ApiserverProcess
+) -> None:
+    local = {"type": "LoadBalancer", "externalTrafficPolicy": "Local"}
+    async with apiserver.http() as client:
+        found = (await client.post(PATH, json=service("a", **local))).json()
+        port = found["spec"]["healthCheckNodePort"]
+        assert 30000 <= port <= 32767
+        assert port != found["spec"]["ports"][0]["nodePort"]
+        assert NODE_PORTS + str(port) in await claims(etcd)
+        taken = await client.post(PATH, json=service("b", healthCheckNodePort=port, **local))
+        assert (taken.status_code, taken.json()["details"]["causes"][0]["field"]) == (422, "spec.healthCheckNodePort")
+        useless = await client.post(PATH, json=service("b", healthCheckNodePort=30999))
+        assert (useless.status_code, "may only be set when" in useless.text) == (422, True)
+        moved = await client.patch(f"{PATH}/a", json={"spec": {"healthCheckNodePort": 30999}}, headers=MERGE)
+        assert (moved.status_code, "field is immutable" in moved.text) == (422, True)
+        kept = await client.patch(f"{PATH}/a", json={"spec": {"healthCheckNodePort": None}}, headers=MERGE)
+        assert kept.json()["spec"]["healthCheckNodePort"] == port
+        cluster = {"spec": {"externalTrafficPolicy": "Cluster"}}
+        changed = await client.patch(f"{PATH}/a", json=cluster, headers=MERGE)
+        assert changed.status_code == 200, changed.text
+        assert "healthCheckNodePort" not in changed.json()["spec"]
+        assert NODE_PORTS + str(port) not in await claims(etcd)
+        inner = await client.patch(f"{PATH}/a", json={"spec": {"type": "ClusterIP"}}, headers=MERGE)
+        assert inner.status_code == 200, inner.text
+        assert {"externalTrafficPolicy", "allocateLoadBalancerNodePorts"}.isdisjoint(inner.json()["spec"])
 
 
 async def test_a_full_range_is_said_to_be_full(etcd: EtcdServer, tmp_path: Any) -> None:

@@ -44,6 +44,7 @@ class Run:
         if reply.status_code >= 500 and not _is_of_the_future(reply):
             raise AssertionError(f"{told}\n{self._server.log.read_text()[-3000:]}")
         if reply.status_code >= 400:
+            assert reply.headers["content-type"] == "application/json", told
             assert reply.json()["kind"] == "Status", told
             assert reply.json()["code"] == reply.status_code, told
 

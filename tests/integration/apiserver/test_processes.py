@@ -13,6 +13,7 @@ import pytest
 from tests.integration.apiserver.objects import config_map, created, names, ok
 from tests.integration.apiserver_process import ApiserverProcess
 from tests.integration.conftest import EtcdServer
+from tests.support import eventually
 
 PATH = "/api/v1/namespaces/default/configmaps"
 
@@ -21,13 +22,17 @@ async def test_it_ends_within_seconds_however_many_watch(etcd: EtcdServer, tmp_p
     server = ApiserverProcess(tmp_path, etcd.url)
     await server.start()
 
+    opened: list[httpx.Response] = []
+
     async def watch(client: httpx.AsyncClient) -> bool:
         async with client.stream("GET", PATH, params={"watch": "1"}) as reply:
+            opened.append(reply)
             return [line async for line in reply.aiter_lines()] == []  # a clean end, no broken chunk
 
     try:
         async with server.http(limits=httpx.Limits(max_connections=50)) as client:
             watchers = [asyncio.create_task(watch(client)) for _ in range(20)]
+            await eventually(lambda: len(opened) == 20)
             created(await client.post("/api/v1/namespaces/default/secrets", json={"metadata": {"name": "s"}}))
             started = time.monotonic()
             await asyncio.to_thread(server.kill, signal.SIGTERM)

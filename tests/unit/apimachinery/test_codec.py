@@ -98,6 +98,12 @@ def test_faults_are_bad_requests_that_name_the_field(body: str, place: str) -> N
         codec.decode(body.encode(errors="surrogatepass"), core_v1.Pod)
 
 
+def test_a_body_that_breaks_off_after_a_fault_is_a_bad_request() -> None:
+    """The fault is met first, and nulls are taken out before it is believed."""
+    with pytest.raises(BadRequest, match="not valid JSON"):
+        codec.decode(b'{"metadata": null, "spec": {"containers": 1}, "sta', core_v1.Pod)
+
+
 def test_a_copy_shares_nothing() -> None:
     original = codec.from_builtins(pod(), core_v1.Pod)
     copied = codec.copy(original)

@@ -8,9 +8,7 @@ import pytest
 
 from apimachinery import errors
 from apiserver.registry.core import component_health
-from apiserver.registry.core.component_health import ComponentHealth, checks
-
-PREFIX = "/registry/core/componentstatuses/"
+from apiserver.registry.core.component_health import checks, statuses
 
 
 @pytest.fixture
@@ -41,15 +39,9 @@ async def test_who_answers_is_healthy_and_who_does_not_is_not(
 
     daemons = (("scheduler", healthy_port), ("controller-manager", closed_port()))
     monkeypatch.setattr(component_health, "DAEMONS", daemons)
-    health = ComponentHealth(PREFIX, checks(etcd))
-    await health.wait_current()
-    found = {one.object.metadata.name: one.object.conditions[0] for one in health.items(PREFIX)[0]}
+    found = {one.metadata.name: (one.conditions or [])[0] for one in await statuses(checks(etcd))}
     assert list(found) == ["controller-manager", "etcd-0", "scheduler"]
     assert (found["scheduler"].status, found["scheduler"].message) == ("True", "ok")
     assert (found["etcd-0"].status, found["etcd-0"].message) == ("False", "etcd did not answer within 2.0 s")
     assert found["controller-manager"].status == "False"
     assert found["controller-manager"].message
-    one = health.get(f"{PREFIX}-/scheduler")
-    assert one is not None
-    assert health.get(f"{PREFIX}-/other") is None
-    assert health.items(PREFIX, limit=1)[1] == 2

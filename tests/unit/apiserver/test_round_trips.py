@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apimachinery import codec
+from apimachinery.schema import protobuf
 from apiserver.registry.builtin import builtin
 from apiserver.registry.resource import ResourceInfo
 from apiserver.storage.objects import from_value, to_value
@@ -29,6 +30,20 @@ def test_nothing_is_lost_on_the_way_to_storage_and_back(info: ResourceInfo[Any],
     assert (shown.pop("kind"), shown.pop("apiVersion")) == (info.resource.kind, info.resource.api_version)
     assert lost(document, shown) == []
     assert codec.to_builtins(stored.object) == codec.parse(stored.data)
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.parametrize(
+    "info", [one for one in ROWS if protobuf.has_message(one.definition or "")], ids=lambda info: info.resource.plural
+)
+@given(data=st.data())
+def test_what_comes_in_protobuf_is_stored_as_what_it_says(info: ResourceInfo[Any], data: st.DataObject) -> None:
+    version, kind = info.resource.api_version, info.resource.kind
+    sent = {"apiVersion": version, "kind": kind, **data.draw(documents(info.definition))}
+    sent.setdefault("metadata", {}).pop("resourceVersion", None)
+    _, _, read = protobuf.decode(protobuf.encode(sent, info.definition or "", version, kind))
+    stored = from_value("key", to_value(codec.from_builtins(read, info.type)), 7, info.type)
+    assert lost(read, codec.parse(stored.data)) == []
 
 
 def lost(before: Any, after: Any, path: str = "") -> list[str]:

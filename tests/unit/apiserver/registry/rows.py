@@ -9,10 +9,15 @@ from apiserver.authentication import Union
 from apiserver.authorization import AlwaysAllow
 from apiserver.registry import metadata
 from apiserver.registry.builtin import builtin, reviewing
+from apiserver.registry.core.componentstatuses import component_statuses
 from apiserver.registry.resource import ResourceInfo
 from tests.kinds import KINDS, kind
 
-ROWS = [*builtin(IPv4Network("10.0.0.0/24"), range(30000, 32768)), *reviewing(Union([]), AlwaysAllow())]
+ROWS = [
+    *builtin(IPv4Network("10.0.0.0/24"), range(30000, 32768)),
+    *reviewing(Union([]), AlwaysAllow()),
+    component_statuses({}),
+]
 
 
 def row(plural: str, version: str = "") -> ResourceInfo[Any]:
