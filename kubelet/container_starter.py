@@ -72,7 +72,9 @@ class ContainerStarter:
             message = f'Failed to inspect image "{spec.image}": couldn\'t parse image name: invalid reference format'
             self._warn(pod, spec, "InspectFailed", message)
             raise NotStarted("InvalidImageName", message)
-        if _policy(spec) == "Always" and (meta.uid_of(pod), spec.name, start.attempt) not in self._pulled:
+        waiter = (meta.uid_of(pod), spec.name)
+        is_due = _policy(spec) == "Always" and (*waiter, start.attempt) not in self._pulled
+        if is_due or waiter in self._told:  # one that was begun is heard to its end
             await self._pull(pod, start)
         resolved = await self._resolve(pod, start, sandbox, pod_dir, volumes)
         id = await self._create(pod, start, sandbox, resolved)
