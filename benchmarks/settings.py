@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-GROUPS = ("get", "list", "post", "fanout", "cached", "schedule", "pods", "services", "idle")
+GROUPS = ("get", "list", "post", "fanout", "cached", "schedule", "pods", "services", "idle", "kubelet")
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Settings:
     latency_seconds: float = 1.0
     bulk_bytes: int = 2 * 1024**3
     idle_seconds: float = 20.0
+    idle_pods: tuple[int, ...] = (0, 30, 100)
+    idle_pods_seconds: float = 15.0
 
 
 QUICK = Settings(
@@ -42,5 +44,7 @@ QUICK = Settings(
     service_seconds=1.0,
     bulk_bytes=512 * 1024**2,
     idle_seconds=5.0,
+    idle_pods=(0, 30),
+    idle_pods_seconds=10.0,
 )
 """For a look while working on the code: every row, one short run of each."""

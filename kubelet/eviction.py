@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from apimachinery import meta
 from apimachinery.types import core_v1
+from kube_client import EventRecorder
 from kubelet import admission, usage
 from kubelet.container_gc import remove_expendable
 from kubelet.image_gc import ImageCollector
@@ -53,11 +54,14 @@ class Evictor:
         images: ImageCollector,
         runtime: Runtime,
         dirs: PodDirs,
+        recorder: EventRecorder,
+        node: Callable[[], core_v1.Node | None],
         transition: float = TRANSITION,
     ) -> None:
         self._thresholds = thresholds
         self._workers, self._stats, self._images = workers, stats, images
         self._runtime, self._dirs, self._transition = runtime, dirs, transition
+        self._recorder, self._node = recorder, node
         self._seen: dict[str, float] = {}
         self._listener: Callable[[], object] = lambda: None
 
@@ -91,6 +95,9 @@ class Evictor:
         if not short:
             return
         worst = short[0]
+        if (node := self._node()) is not None:
+            what = f"Attempting to reclaim {RESOURCES[worst.threshold.signal]}"
+            self._recorder.event(node, "Warning", "EvictionThresholdMet", what)
         if CONDITIONS[worst.threshold.signal] == "DiskPressure" and await self._reclaim_disk():
             return  # the next look tells whether that was enough
         await self._evict(worst)
@@ -124,6 +131,7 @@ class Evictor:
         ranked = sorted(active, key=lambda one: rank(_pod(one), used.get(one.uid, 0), signal))
         if ranked:
             log.warning("%s: evicted. %s", ranked[0].name, short.message)
+            self._recorder.event(_pod(ranked[0]), "Warning", "Evicted", short.message)
             ranked[0].end(End("Evicted", short.message))
 
     async def _used(self, signal: str, uids: Sequence[str]) -> Mapping[str, int]:

@@ -94,7 +94,7 @@ async def test_a_node_that_gets_another_address_says_so(pods: Pods, cluster: Clu
     ],
 )
 async def test_who_uses_most_of_what_is_short_goes_first(
-    pods: Pods, cluster: Cluster, client: Client, flag: str, condition: str, resource: str
+    empty_node: None, pods: Pods, cluster: Cluster, client: Client, flag: str, condition: str, resource: str
 ) -> None:
     script = "i=0; while [ $i -lt 40 ]; do echo $i > /tmp-$i; i=$((i+1)); sleep 600 & done; dd if=/dev/zero of=/big bs=1M"
     await pods.running("modest")
@@ -116,6 +116,7 @@ async def test_who_uses_most_of_what_is_short_goes_first(
             return condition_of(await client.resource(core_v1.Node).get(NODE), condition) == "True"
 
         await eventually(pressed)
+        assert await node_events(client, "EvictionThresholdMet")
 
 
 async def test_dead_containers_go_when_the_disk_is_full(pods: Pods, cluster: Cluster) -> None:
