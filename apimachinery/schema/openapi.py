@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from apimachinery import codec
+from apimachinery.schema import descriptions
 from apimachinery.schema.definitions import GVK, definition_name, definitions, target
 
 Document = dict[str, Any]
@@ -102,13 +103,14 @@ def _document(title: str, paths: Document) -> Document:
 def _schemas(paths: Document) -> Document:
     """Every definition that the paths name, and what those refer to."""
     schemas: Document = {}
+    words = descriptions.load()
     waiting = sorted(_references(paths, _NEW))
     while waiting:
         name = waiting.pop()
         if name in schemas:
             continue
         definition = definitions()[name]
-        schemas[name] = _schema(definition)
+        schemas[name] = _schema(words.described(name, definition))
         waiting += _references(definition, _OLD)
     return dict(sorted(schemas.items()))
 

@@ -1,11 +1,12 @@
 """The API as one OpenAPI v2 (swagger) document, which older clients read: kubectl before 1.24 validates with it.
 
-Made from the version 3 paths, so that both tell the same; the definitions are the published ones as they stand.
+Made from the version 3 paths, so that both tell the same; the definitions are the published ones with descriptions.
 """
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from apimachinery.schema import descriptions
 from apimachinery.schema.definitions import definitions
 from apimachinery.schema.openapi import Document, OpenAPIResource, overview
 
@@ -18,11 +19,12 @@ _PRODUCED: Final = ["application/json", "application/yaml"]
 def document(groups: Iterable[tuple[str, str, Sequence[OpenAPIResource]]]) -> Document:
     """The document of all group versions: (group, version, resources)."""
     newer = overview(groups)
+    words = descriptions.load()
     return {
         "swagger": "2.0",
         "info": newer["info"],
         "paths": {path: _item(item) for path, item in sorted(newer["paths"].items())},
-        "definitions": dict(sorted(definitions().items())),
+        "definitions": {name: words.described(name, one) for name, one in sorted(definitions().items())},
     }
 
 

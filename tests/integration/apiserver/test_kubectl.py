@@ -131,7 +131,12 @@ async def test_describe_explain_and_api_resources(kubectl: Kubectl) -> None:
     pod = await kubectl.run("describe", "pod", "one")
     assert "Pending" in pod.partition("Status:")[2].splitlines()[0]
     assert "Tolerations:" in pod
-    assert "containers" in await kubectl.run("explain", "pod.spec")
+    explained = " ".join((await kubectl.run("explain", "pod.spec.containers")).split())
+    assert "One container of a pod." in explained
+    assert "image <string> The image to run, such as nginx:1.27" in explained
+    deep = await kubectl.run("explain", "pod.spec.containers", "--recursive")
+    assert "containerPort" in deep
+    assert "One container of a pod." in deep
     resources = await kubectl.run("api-resources", "--no-headers")
     assert {line.split()[0] for line in resources.splitlines()} >= {"pods", "services", "leases", "nodes"}
     assert "coordination.k8s.io/v1" in await kubectl.run("api-versions")

@@ -25,8 +25,10 @@ async def test_it_validates_applies_and_explains(apiserver: ApiserverProcess) ->
     refused = kubectl(apiserver, "apply", "-f", "-", stdin=service(prots=[]))
     assert refused.returncode == 1
     assert 'unknown field "prots" in io.k8s.api.core.v1.ServiceSpec' in refused.stderr
-    explained = kubectl(apiserver, "explain", "service.spec.ports").stdout
-    assert "targetPort" in explained
+    explained = " ".join(kubectl(apiserver, "explain", "service.spec.ports").stdout.split())
+    assert "One port of a service." in explained
+    assert "targetPort <string> The port of the pods, or its name there" in explained
+    assert "targetPort" in kubectl(apiserver, "explain", "service.spec", "--recursive").stdout
     assert kubectl(apiserver, "diff", "-f", "-", stdin=service(ports=[{"port": 82}])).returncode == 1
     assert "web" in kubectl(apiserver, "get", "services", "-o", "wide").stdout
     assert "Endpoints:" in kubectl(apiserver, "describe", "service", "web").stdout

@@ -2,12 +2,16 @@
 
 import asyncio
 import os
+import re
 import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from apimachinery import codec
+from apimachinery.schema import descriptions
+from apimachinery.schema.definitions import definitions
 from apimachinery.types import core_v1, meta_v1
 from kubelet.volumes import VolumeError, mounts, payload
 from kubelet.volumes.empty_dir import EmptyDir
@@ -32,6 +36,15 @@ def test_each_volume_has_one_plugin() -> None:
     assert len(set(kinds)) == len(kinds)
     volume = core_v1.Volume(name="v", empty_dir=core_v1.EmptyDirVolumeSource())
     assert [plugin.kind for plugin in PLUGINS if plugin.handles(volume)] == ["empty-dir"]
+
+
+def test_kubectl_explain_names_the_volumes_that_nodes_mount() -> None:
+    text = descriptions.load().definitions["core.v1.Volume"][""]
+    named = re.findall(r"\w+", text.partition("mount")[2].replace(" and ", " "))
+    sources = [field for field in definitions()["io.k8s.api.core.v1.Volume"]["properties"] if field != "name"]
+    volumes = {field: codec.from_builtins({"name": "v", field: {}}, core_v1.Volume) for field in sources}
+    mounted = [field for field, one in volumes.items() if any(plugin.handles(one) for plugin in PLUGINS)]
+    assert sorted(named) == sorted(mounted)
 
 
 def test_an_empty_dir_may_be_written_by_anybody_and_keeps_its_content(tmp_path: Path) -> None:
