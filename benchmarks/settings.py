@@ -28,7 +28,7 @@ class Settings:
     bulk_bytes: int = 2 * 1024**3
     idle_seconds: float = 20.0
     idle_pods: tuple[int, ...] = (0, 30, 100)
-    idle_pods_seconds: float = 15.0
+    idle_pods_seconds: float = 10.0
 
 
 QUICK = Settings(
@@ -45,6 +45,6 @@ QUICK = Settings(
     bulk_bytes=512 * 1024**2,
     idle_seconds=5.0,
     idle_pods=(0, 30),
-    idle_pods_seconds=10.0,
+    idle_pods_seconds=5.0,
 )
 """For a look while working on the code: every row, one short run of each."""

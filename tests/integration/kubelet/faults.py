@@ -8,7 +8,7 @@ import asyncio
 import re
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,22 +122,25 @@ def between(directory: Path, engine: tuple[Path, Path], apiserver: tuple[int, in
     outer = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     outer.load_cert_chain(directory / "apiserver.crt", directory / "apiserver.key")
 
-    async def carry(near: _Streams, far: _Streams) -> None:
+    async def carry(near: _Streams, connect: Awaitable[_Streams]) -> None:
+        writers = [near[1]]
         try:
+            far = await connect
+            writers.append(far[1])
             await _Connection(faults).carry(near, far)
         except* (OSError, ssl.SSLError):
             pass
         finally:
-            for _, writer in (near, far):
+            for writer in writers:
                 writer.close()
 
     async def to_engine(*near: *_Streams) -> None:
-        with suppress(OSError, asyncio.CancelledError):  # a server's callback cannot stand being cancelled
-            await carry(near, await asyncio.open_unix_connection(engine[1]))
+        with suppress(asyncio.CancelledError):  # a server's callback cannot stand being cancelled
+            await carry(near, asyncio.open_unix_connection(engine[1]))
 
     async def to_apiserver(*near: *_Streams) -> None:
-        with suppress(OSError, asyncio.CancelledError):  # a server's callback cannot stand being cancelled
-            await carry(near, await asyncio.open_connection("127.0.0.1", apiserver[1], ssl=inner))
+        with suppress(asyncio.CancelledError):
+            await carry(near, asyncio.open_connection("127.0.0.1", apiserver[1], ssl=inner))
 
     async def serve() -> None:
         async with (
@@ -161,8 +164,13 @@ def between(directory: Path, engine: tuple[Path, Path], apiserver: tuple[int, in
 
 def _drop(loop: asyncio.AbstractEventLoop) -> None:
     """End the connections that are still open."""
-    left = asyncio.all_tasks(loop)
-    for task in left:
-        task.cancel()
-    loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+
+    async def end() -> None:
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await asyncio.sleep(0.1)  # transports close a turn or two after their writers; TLS says good-bye
+
+    loop.run_until_complete(end())
     loop.close()

@@ -148,6 +148,33 @@ async def test_no_image_goes_between_its_pull_and_its_container(pods: Pods, clus
         await asyncio.gather(collecting, return_exceptions=True)
 
 
+async def test_images_go_when_the_disk_is_too_full(pods: Pods, cluster: Cluster) -> None:
+    """A threshold that any disk is above; what cannot be had is told."""
+    with serve(cluster, "full") as image:
+        await pods.running("p", container(image=image))
+        await pods.delete("p")
+        await pods.until_gone("p")
+        runtime = Runtime(Engine(f"unix://{cluster.docker_socket}"), Defaults("peapod", PAUSE))
+        told: list[str] = []
+
+        def collector(policy: Policy) -> ImageCollector:
+            return ImageCollector(runtime, policy, tuple, lambda reason, message: told.append(f"{reason}: {message}"))
+
+        async def names() -> set[str]:
+            return {name for one in await runtime.images.list() for name in one.names}
+
+        await runtime.containers.relist()
+        await collector(Policy(high=100, low=99, least_age=0.0)).collect()
+        assert image in await names()
+        await collector(Policy(high=0, low=0, least_age=3600.0)).collect()
+        assert image in await names()  # too young
+        told.clear()
+        await collector(Policy(high=0, low=0, least_age=0.0)).collect()
+        assert image not in await names()
+        assert PAUSE in await names()
+        assert told[0].startswith("FreeDiskSpaceFailed: Failed to garbage collect required amount of images.")
+
+
 async def test_images_that_nothing_needs_are_removed(pods: Pods, cluster: Cluster) -> None:
     with serve(cluster, "gc") as image, serve(cluster, "kept") as kept:
         await pods.running("keeps", container(image=kept))

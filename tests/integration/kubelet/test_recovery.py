@@ -20,7 +20,7 @@ from apimachinery.types import core_v1
 from deploy.images.archive import layer
 from deploy.images.build import busybox_tree, dynamic_busybox
 from kube_client import Client
-from tests.integration.kubelet.cluster import Cluster, ip, iptables
+from tests.integration.kubelet.cluster import Cluster, healthz, ip, iptables
 from tests.integration.kubelet.faults import Fault, Faults, between
 from tests.integration.kubelet.pods import Pods, container, container_id, is_ready, status_of
 from tests.integration.kubelet.registry import serve_image
@@ -92,6 +92,7 @@ def faults(cluster: Cluster) -> Iterator[Faults]:
         cluster.kubelet.command = (*cluster.kubelet.command, *changed)
         cluster.restart_kubelet()
         yield made
+        cluster.kubelet.stop()  # before its proxies end
 
 
 @pytest.fixture
@@ -290,3 +291,93 @@ async def test_a_reboot(pods: Pods, cluster: Cluster, image: str) -> None:
     assert running == ["POD 1 running", "main 1 running", "second 1 running"]
     chain = await asyncio.to_thread(iptables, "-t", "nat", "-S", "PEAPOD-POSTROUTING")
     assert "MASQUERADE" in chain
+
+
+def diary(path: str) -> dict[str, object]:
+    """A pod that writes a line at each start, to a volume that goes with it and to a directory of the node."""
+    source = core_v1.HostPathVolumeSource(path=path, type="DirectoryOrCreate")
+    volumes = [
+        core_v1.Volume(name="own", empty_dir=core_v1.EmptyDirVolumeSource()),
+        core_v1.Volume(name="node", host_path=source),
+    ]
+    return {"volumes": volumes}
+
+
+def writer() -> core_v1.Container:
+    mounts = [core_v1.VolumeMount(name=name, mount_path=f"/{name}") for name in ("own", "node")]
+    script = "for d in own node; do echo line >> /$d/diary; done; trap 'exit 0' TERM; while :; do sleep 0.1; done"
+    return container(command=["sh", "-c", script], volume_mounts=mounts)
+
+
+async def test_an_engine_that_takes_its_containers_along(pods: Pods, cluster: Cluster) -> None:
+    """Where the engine does not leave them running, they come again with their data, once, when it is back."""
+    kept_alive = cluster.engine.command
+    cluster.engine.command = tuple(one for one in kept_alive if one != "--live-restore")
+    cluster.engine.stop()
+    cluster.engine.start()
+    cluster.await_engine()
+    try:
+        node_dir = cluster.file("diaries")
+        found = await pods.running("p", writer(), timeout=40, **diary(str(node_dir)))
+        uid = meta.uid_of(found)
+        own = cluster.root / "pods" / uid / "volumes/kubernetes.io~empty-dir/own/diary"
+        await eventually(lambda: node_dir.joinpath("diary").read_text() == "line\n")
+        before = traces(cluster, uid)
+        cluster.engine.stop()
+        cluster.engine.start()
+        cluster.await_engine()
+        await pods.until("p", lambda one: status_of(one).restart_count == 1 and is_ready(one), timeout=40)
+        await eventually(lambda: own.read_text() == node_dir.joinpath("diary").read_text() == "line\n" * 2)
+        await eventually(
+            lambda: [one for one in traces(cluster, uid).containers if one.endswith("running")]
+            == ["POD 1 running", "main 1 running"]
+        )
+        assert traces(cluster, uid).addresses == before.addresses
+        await pods.delete("p")
+        await until_nothing(pods, cluster, uid)
+        assert node_dir.joinpath("diary").read_text() == "line\n" * 2  # the node's own stays
+    finally:
+        cluster.engine.stop()
+        cluster.engine.command = kept_alive
+        cluster.engine.start()
+        cluster.await_engine()
+
+
+def is_healthy() -> bool:
+    with suppress(OSError):
+        return healthz() == "ok"
+    return False
+
+
+async def test_nothing_is_removed_before_the_apiserver_has_spoken(pods: Pods, cluster: Cluster) -> None:
+    await pods.create("p", writer(), **diary(str(cluster.file("silence"))))
+    before = await pods.until("p", is_ready, timeout=40)
+    cluster.apiserver.stop()
+    try:
+        cluster.restart_kubelet(signal.SIGKILL)
+        await eventually(is_healthy, timeout=20)
+        await asyncio.sleep(1)  # nothing happens: that is no condition to wait for
+        with cluster.docker() as engine:
+            assert engine.inspect_container(container_id(before))["State"]["Running"]
+    finally:
+        cluster.apiserver.start()
+    await pods.appears("p")
+    after = await pods.running("after", timeout=40)
+    assert container_id(after)
+    found = await pods.get("p")
+    assert (container_id(found), status_of(found).restart_count) == (container_id(before), 0)
+
+
+async def test_a_pod_of_the_same_name_made_while_the_node_was_away(pods: Pods, cluster: Cluster) -> None:
+    """The old one goes without a trace, and the new one is not taken for it."""
+    old = await pods.running("p", timeout=40)
+    cluster.kubelet.stop(signal.SIGKILL)
+    await pods.delete("p", grace=0)
+    new = await pods.create("p")
+    cluster.kubelet.start()
+    found = await pods.until("p", is_ready, timeout=40)
+    assert meta.uid_of(found) == meta.uid_of(new) != meta.uid_of(old)
+    assert status_of(found).restart_count == 0
+    gone = meta.uid_of(old)
+    await eventually(lambda: not traces(cluster, gone).containers, timeout=20)
+    await eventually(lambda: not (cluster.root / "pods" / gone).exists())

@@ -5,6 +5,7 @@ import ssl
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from apimachinery.types import core_v1
 from kube_client import Client
 from tests.integration.kubelet.cluster import ADDRESS, NODE, Cluster
 from tests.integration.kubelet.conftest import condition_of
-from tests.integration.kubelet.pods import Pods, container, is_ready, status_of
+from tests.integration.kubelet.pods import Pods, container, container_id, is_ready, status_of
 from tests.support import eventually
 
 
@@ -64,6 +65,31 @@ async def test_usage_is_told(pods: Pods, cluster: Cluster) -> None:
         in metrics
     )
     assert "node_cpu_usage_seconds_total " in metrics
+
+
+def oom_score_adj_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+
+async def test_requests_and_limits_reach_the_kernel(pods: Pods, cluster: Cluster) -> None:
+    """And who asked for more is killed later when the node's memory ends."""
+    request = {"cpu": "250m", "memory": "24Mi"}
+    guaranteed = core_v1.ResourceRequirements(requests=dict(request), limits=dict(request))
+    burstable = core_v1.ResourceRequirements(requests=dict(request), limits={"cpu": "500m"})
+    settings, scores = {}, {}
+    for name, resources in (("guaranteed", guaranteed), ("burstable", burstable), ("best-effort", None)):
+        spec = container(resources=resources or core_v1.ResourceRequirements())
+        found = await pods.running(name, spec)
+        assert (found.status.qos_class or "").lower() == name.replace("-", "")
+        with cluster.docker() as engine:
+            inspected = engine.inspect_container(container_id(found))
+        settings[name] = inspected["HostConfig"]
+        scores[name] = oom_score_adj_of(inspected["State"]["Pid"])
+    keys = ("CpuShares", "CpuQuota", "CpuPeriod", "Memory")
+    assert [settings["guaranteed"][key] for key in keys] == [256, 25_000, 100_000, 24 * 1024 * 1024]
+    assert [settings["burstable"][key] for key in keys] == [256, 50_000, 100_000, 0]
+    assert [settings["best-effort"][key] for key in keys] == [2, 0, 0, 0]
+    assert scores["guaranteed"] < scores["burstable"] < scores["best-effort"] == 1000
 
 
 async def test_too_much_memory_is_told(pods: Pods) -> None:

@@ -154,6 +154,13 @@ async def test_what_proc_hides(pods: Pods, cluster: Cluster, proc_mount: str, ma
     assert (int(found) > 3) == masked
 
 
+async def test_a_device_of_the_node(pods: Pods, cluster: Cluster) -> None:
+    source = core_v1.HostPathVolumeSource(path="/dev/urandom", type="CharDevice")
+    spec = container(volume_mounts=[core_v1.VolumeMount(name="d", mount_path="/dev/dice")])
+    volume = core_v1.Volume(name="d", host_path=source)
+    assert await shell(pods, cluster, "head -c 5 /dev/dice | wc -c", spec, volumes=[volume]) == "5\n"
+
+
 async def test_a_context_of_the_pod_s_own_for_a_secret(pods: Pods, cluster: Cluster, client: Client) -> None:
     """A file that only its group may read is readable by who has that group."""
     secret = core_v1.Secret(data={"k": base64.b64encode(b"hush").decode()})
