@@ -2,12 +2,13 @@
 #
 #   NODES=3    how many nodes the lab has (2 when it is made, then as it is)
 #   LAB=x      another lab beside the default one, with addresses and state (.peapod-x) of its own
+#   DNS=pods   run the cluster's name server as pods (DNS=process, as a daemon of the master, takes it back)
 #   EGRESS=1   let nodes and pods reach the outside through this host (0 takes it back)
 
 PYTHON ?= python3
 VENV   := .venv/bin/python
 LABCLI := $(VENV) -m deploy.lab $(if $(LAB),--lab $(LAB))
-UPFLAGS := $(if $(NODES),--nodes $(NODES)) $(if $(filter 0,$(EGRESS)),--no-egress,$(if $(EGRESS),--egress))
+UPFLAGS := $(if $(NODES),--nodes $(NODES)) $(if $(DNS),--dns $(DNS)) $(if $(filter 0,$(EGRESS)),--no-egress,$(if $(EGRESS),--egress))
 
 .PHONY: help up down stop clean status test check fuzz bench generate install environment
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
-from benchmarks import api, cached, fanout, idle, kubelet, load, machine, pods, scheduling, services
+from benchmarks import api, cached, dns, fanout, idle, kubelet, load, machine, pods, scheduling, services
 from benchmarks.cluster import DATA, loopback_cluster
 from benchmarks.endpoint import Endpoint
 from benchmarks.errors import BenchmarkError
@@ -21,7 +21,7 @@ from benchmarks.settings import GROUPS, QUICK, Settings
 from deploy.lab.errors import LabError
 
 Measure = Callable[[], list[Row]]
-API, LAB = ("get", "list", "post", "fanout", "cached"), ("idle", "pods", "services", "kubelet")
+API, LAB = ("get", "list", "post", "fanout", "cached", "dns"), ("idle", "pods", "services", "kubelet")
 TOKEN = "PEAPOD_BENCH_TOKEN"
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -30,13 +30,14 @@ rows:
   get, list, post   requests a second against an apiserver over TLS, with a bearer token
   fanout            one object, {Settings.watchers} watchers, {Settings.changes_per_second} changes a second
   cached            memory that 10,000 pods take in the apiserver's watch cache
+  dns               answers a second of kube-dns that knows {Settings.dns_services:,} services, and what they cost it
   schedule          pods bound a second, on nodes that exist only in the API
   pods              API call to Running, beside docker run of the same two containers
   services          new, keep-alive and bulk connections through a service's address, and directly; added latency
   idle              memory and CPU of each daemon
   kubelet           its CPU and memory with 0, 30 and 100 idle pods, containers started a second
 
-The first six start an apiserver, etcd (fsync on) and a scheduler of their own on loopback. The others bring up a
+The first seven start an apiserver, etcd (fsync on) and a scheduler of their own on loopback. The others bring up a
 lab named 'bench' with one node and remove it again; they need root. Everything ends with the run, Ctrl-C included.
 
 examples:
@@ -119,6 +120,8 @@ class Run:
             for group in groups:
                 if group == "cached":
                     self._group(group, partial(cached.measure, cluster.endpoint, self._settings))
+                elif group == "dns":
+                    self._group(group, partial(dns.measure, cluster, self._settings))
                 elif group == "fanout":
                     self._group(group, partial(fanout.measure, subjects, self._settings))
                 else:

@@ -45,6 +45,7 @@ GOALS = {
     "fanout-p50": Goal("watch fan-out, delivery p50", "ms", APISERVER, 26, 0.5, at_most=True),
     "fanout-p99": Goal("watch fan-out, delivery p99", "ms", APISERVER, 39, 0.5, at_most=True),
     "cached": Goal("10,000 pods in the watch cache", "MB", "the budget", 250, 1, at_most=True),
+    "dns": Goal("DNS, cached answers on one core", "/s", "the budget", 10_000, 1),
     "schedule": Goal("schedule pods", "/s", "kube-scheduler 1.20", 300, 2),
     "service-new": Goal("service, new connections", "/s", PROXY, 4000, 1.25),
     "service-keepalive": Goal("service, keep-alive requests", "/s", PROXY, 32000, 1),

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-GROUPS = ("get", "list", "post", "fanout", "cached", "schedule", "pods", "services", "idle", "kubelet")
+GROUPS = ("get", "list", "post", "fanout", "cached", "dns", "schedule", "pods", "services", "idle", "kubelet")
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,8 @@ class Settings:
     changes_per_second: int = 20
     fanout_seconds: float = 4.0
     cached_pods: int = 10_000
+    dns_services: int = 1000
+    dns_changes: int = 10
     nodes: int = 200
     pods: int = 1000
     starts: int = 20
@@ -37,6 +39,8 @@ QUICK = Settings(
     warmup=0.5,
     fanout_seconds=3.0,
     cached_pods=1000,
+    dns_services=200,
+    dns_changes=3,
     nodes=50,
     pods=200,
     starts=5,

@@ -6,19 +6,18 @@ import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from apimachinery.types import core_v1
+from apimachinery.types import core_v1, discovery_v1
 from component_base import daemon
 from component_base.flags import parse
 from component_base.serving import Server as HttpServer
 from kube_client import Client, Informer, load_config
-from kube_dns import server
+from kube_dns import endpointslices, server
 from kube_dns.cluster import Cluster
 from kube_dns.encoding import Encoder
 from kube_dns.forwarder import Forwarder
 from kube_dns.options import KubeDnsOptions
 from kube_dns.registration import Registration
 from kube_dns.resolver import Resolver
-from kube_dns.sources import EndpointsSource
 from kube_dns.tcp import TcpServer
 from kube_dns.udp import UdpServer
 from kube_dns.upstreams import PORT, Server, Upstreams, own_address
@@ -33,10 +32,12 @@ async def run(options: KubeDnsOptions) -> None:
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(Client(load_config(options.kubeconfig), user_agent=NAME))
         services = Informer(client.resource(core_v1.Service))
-        endpoints = Informer(client.resource(core_v1.Endpoints))
+        slices = Informer(
+            client.resource(discovery_v1.EndpointSlice), indexes={endpointslices.BY_SERVICE: endpointslices.index}
+        )
         place = options.place()
         zone = Zone(options.dns.domain, place.service_ip if place else None)
-        cluster = Cluster(zone, services, EndpointsSource(endpoints))
+        cluster = Cluster(zone, services, slices)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         forwarder = Forwarder(_upstreams(options), tasks, options.forward.cache_size)
         encoder = Encoder(zone.domain, int(options.dns.ttl), serial=int(time.time()))
@@ -47,9 +48,9 @@ async def run(options: KubeDnsOptions) -> None:
             address = (str(options.serving.healthz_bind_address), options.serving.healthz_port)
             await stack.enter_async_context(HttpServer(server.app(cluster.synced.is_set), [address]))
         tasks.create_task(services.run(), name="services")
-        tasks.create_task(endpoints.run(), name="endpoints")
+        tasks.create_task(slices.run(), name="endpointslices")
         if place is not None:
-            tasks.create_task(Registration(client, services, endpoints, place).run(), name="registration")
+            tasks.create_task(Registration(client, services, place).run(), name="registration")
         await cluster.run()
         daemon.freeze()
         await asyncio.Event().wait()

@@ -1,8 +1,9 @@
 """Keeps the zone equal to the cluster's services.
 
 Reads informers' copies only. Each change names a service whose records are made again from the whole picture, at
-once: an answer is never older than the watch. Until the first lists are in, ``synced`` is not set, and nobody may
-conclude from the zone that a name does not exist.
+once: an answer is never older than the watch. Until the first lists are in, ``synced`` is not set and the zone holds
+no service: a part of a service's endpoints is never shown as all of them, and nobody may conclude from the zone that
+a name does not exist.
 """
 
 import asyncio
@@ -11,37 +12,46 @@ import time
 
 from apimachinery import meta
 from apimachinery.meta import Key
-from apimachinery.types import core_v1
+from apimachinery.types import core_v1, discovery_v1
 from kube_client import Informer
 from kube_dns import metrics, records
-from kube_dns.sources import EndpointSource
+from kube_dns.endpointslices import BY_SERVICE, groups_of, services_of
 from kube_dns.zone import Zone
 
 log = logging.getLogger(__name__)
 
 
 class Cluster:
-    def __init__(self, zone: Zone, services: Informer[core_v1.Service], endpoints: EndpointSource) -> None:
+    """``slices`` must have the index ``BY_SERVICE``."""
+
+    def __init__(
+        self, zone: Zone, services: Informer[core_v1.Service], slices: Informer[discovery_v1.EndpointSlice]
+    ) -> None:
         self.synced = asyncio.Event()
-        self._zone, self._services, self._endpoints = zone, services, endpoints
+        self._zone, self._services, self._slices = zone, services, slices
         services.on_change(self._on_service)
-        endpoints.on_change(self.sync)
+        slices.on_change(self._on_slice)
 
     async def run(self) -> None:
-        """Set ``synced`` once the zone is whole."""
+        """Fill the zone once all is known, then set ``synced``."""
         started = time.monotonic()
         await self._services.synced.wait()
-        await self._endpoints.wait_for_sync()
+        await self._slices.synced.wait()
         self.synced.set()
+        for service in self._services.list():
+            self._sync(meta.key_of(service))
         log.info("%s: %d names after %.1f s", self._zone.domain, len(self._zone), time.monotonic() - started)
 
-    def sync(self, key: Key) -> None:
+    def _sync(self, key: Key) -> None:
         """Make one service's records what they ought to be."""
+        if not self.synced.is_set():
+            return
         service = self._services.get(key)
         wanted: records.Records = {}
         if service is not None:
+            groups = groups_of(self._slices.by_index(BY_SERVICE, key))
             try:
-                wanted = records.of_service(service, self._endpoints.groups(key), self._zone.domain)
+                wanted = records.of_service(service, groups, self._zone.domain)
             except ValueError as exc:  # an address that is none; the service's other records are in doubt as well
                 log.warning("%s: left out: %s", key, exc)
         self._zone.replace(key, wanted)
@@ -50,4 +60,9 @@ class Cluster:
     def _on_service(self, old: core_v1.Service | None, new: core_v1.Service | None) -> None:
         one = new or old
         if one is not None:
-            self.sync(meta.key_of(one))
+            self._sync(meta.key_of(one))
+
+    def _on_slice(self, old: discovery_v1.EndpointSlice | None, new: discovery_v1.EndpointSlice | None) -> None:
+        """A slice whose label changed belonged to one service and belongs to another one now."""
+        for key in dict.fromkeys(key for one in (old, new) if one is not None for key in services_of(one)):
+            self._sync(key)

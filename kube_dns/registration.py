@@ -6,6 +6,7 @@ with a selector belongs to someone who runs DNS as pods, and is left alone, endp
 itself, not several: each would take the other's address out.
 """
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,26 +61,27 @@ def endpoints_are_as_wanted(endpoints: core_v1.Endpoints, wanted: core_v1.Endpoi
 
 
 class Registration:
-    """Run it beside the informers that it reads."""
+    """Run it beside the informer of services, which it shares; its own Endpoints it follows by itself."""
 
-    def __init__(
-        self,
-        client: Client,
-        services: Informer[core_v1.Service],
-        endpoints: Informer[core_v1.Endpoints],
-        place: Place,
-    ) -> None:
-        self._client, self._services, self._endpoints = client, services, endpoints
+    def __init__(self, client: Client, services: Informer[core_v1.Service], place: Place) -> None:
+        self._client, self._services = client, services
+        self._endpoints = Informer(
+            client.resource(core_v1.Endpoints),
+            namespace=KEY.namespace,
+            field_selector=f"metadata.name={KEY.name}",
+        )
         self._service, self._wanted_endpoints = wanted_service(place), wanted_endpoints(place)
         self._queue = WorkQueue[Key]("kube_dns_registration", backoff=Backoff(base=0.05, limit=_LONGEST_DELAY))
         services.on_change(self._on_service)
-        endpoints.on_change(self._on_endpoints)
+        self._endpoints.on_change(self._on_endpoints)
 
     async def run(self) -> None:
-        await self._services.synced.wait()
-        await self._endpoints.synced.wait()
-        self._queue.add(KEY)
-        await process(self._queue, self.sync)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._endpoints.run(), name="registered endpoints")
+            await self._services.synced.wait()
+            await self._endpoints.synced.wait()
+            self._queue.add(KEY)
+            await process(self._queue, self.sync)
 
     async def sync(self, key: Key) -> None:
         """Make both objects what they should be. Safe to call at any time."""

@@ -1,5 +1,8 @@
 """Questions over TCP, several on a connection, each with its length in front.
 
+An answer that has to be waited for keeps none of the others back (RFC 7766): it comes when it is there. A client that
+closes its side has its answers still.
+
 Bounded in connections, and in the time that a connection may be idle or slow to take its answers.
 """
 
@@ -12,7 +15,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from kube_dns import metrics
-from kube_dns.resolver import Resolver
+from kube_dns.resolver import Resolver, Waiting
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +23,8 @@ IDLE: Final = 10.0
 """Seconds without a whole request after which a connection is closed, and for an answer to be taken."""
 
 MAX_CONNECTIONS: Final = 1000
+_PIPELINED: Final = 100
+"""Questions of one connection that wait for other servers; the next one is read when there is room."""
 _LENGTH: Final = struct.Struct("!H")
 
 
@@ -74,19 +79,41 @@ class TcpServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while True:
-                async with asyncio.timeout(self._idle):
-                    (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
-                    request = await reader.readexactly(length)
-                started = perf_counter()
-                answer = self._resolver.respond(request, stream=True)
-                if answer is None:
-                    return
-                if not isinstance(answer, bytes):
-                    answer = await self._resolver.resolve(answer)
-                writer.write(_LENGTH.pack(len(answer)) + answer)
-                async with asyncio.timeout(self._idle):
-                    await writer.drain()
-                metrics.request_duration.observe(perf_counter() - started, "tcp")
-        except (asyncio.IncompleteReadError, OSError):  # closed, reset, idle for too long
+            async with asyncio.TaskGroup() as waiting:
+                await self._answer_all(reader, writer, waiting)
+        except* OSError:  # reset, idle for too long, too slow to take its answers
             writer.transport.abort()
+
+    async def _answer_all(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, waiting: asyncio.TaskGroup
+    ) -> None:
+        room = asyncio.Semaphore(_PIPELINED)
+        while (request := await self._next(reader)) is not None:
+            started = perf_counter()
+            answer = self._resolver.respond(request, stream=True)
+            if answer is None:
+                return
+            if isinstance(answer, bytes):
+                await self._send(writer, answer, started)
+            else:
+                await room.acquire()
+                task = waiting.create_task(self._wait(writer, answer, started), name="tcp answer")
+                task.add_done_callback(lambda _: room.release())
+
+    async def _next(self, reader: asyncio.StreamReader) -> bytes | None:
+        """The next request; None once the client has said all. Raises TimeoutError."""
+        try:
+            async with asyncio.timeout(self._idle):
+                (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+                return await reader.readexactly(length)
+        except asyncio.IncompleteReadError:
+            return None
+
+    async def _wait(self, writer: asyncio.StreamWriter, waiting: Waiting, started: float) -> None:
+        await self._send(writer, await self._resolver.resolve(waiting), started)
+
+    async def _send(self, writer: asyncio.StreamWriter, answer: bytes, started: float) -> None:
+        writer.write(_LENGTH.pack(len(answer)) + answer)
+        async with asyncio.timeout(self._idle):
+            await writer.drain()
+        metrics.request_duration.observe(perf_counter() - started, "tcp")

@@ -175,7 +175,9 @@ USERS: Final = (
     )),
     DefaultRole("system:kube-aggregator", (rule(READ, "endpoints services"),)),
     DefaultRole("system:kube-controller-manager", _MANAGER, subjects=("user:system:kube-controller-manager",)),
-    DefaultRole("system:kube-dns", (rule("list watch", "endpoints services"),), subjects=("account:kube-dns",)),
+    DefaultRole("system:kube-dns", (
+        rule("list watch", "endpoints services"), rule("list watch", "endpointslices", "discovery.k8s.io"),
+    ), subjects=("account:kube-dns",)),
     DefaultRole("system:kube-scheduler", _SCHEDULER, subjects=("user:system:kube-scheduler",)),
     DefaultRole("system:kubelet-api-admin", (
         rule(READ, "nodes"), rule("proxy", "nodes"), rule("*", "nodes/log nodes/metrics nodes/proxy nodes/stats"),

@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 from deploy.images.archive import archive
-from deploy.images.build import BuildError, build
+from deploy.images.build import build, kube_dns
+from deploy.images.host import BuildError
 
 
 def main() -> int:
@@ -14,7 +15,7 @@ def main() -> int:
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache/peapod", help="for compiled parts")
     options = parser.parse_args()
     try:
-        images = build(options.cache)
+        images = [*build(options.cache), kube_dns()]
     except BuildError as error:
         print(error, file=sys.stderr)
         return 1

@@ -78,7 +78,7 @@ class Image:
             "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
             "os": "linux",
             "created": _CREATED,
-            "config": {"Env": [f"PATH={SEARCH_PATH}"], **self.config},
+            "config": {**self.config, "Env": [f"PATH={SEARCH_PATH}", *self.config.get("Env", ())]},
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in self._digests()]},
             "history": [{"created": _CREATED, "created_by": "peapod"} for _ in self.layers],
         }

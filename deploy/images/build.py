@@ -5,17 +5,18 @@ and gcc. Compiled and downloaded parts are kept in a cache folder.
 """
 
 import hashlib
-import os
 import re
 import subprocess
 from pathlib import Path
 
+from deploy.images import python
 from deploy.images.archive import Entry, Image, layer
+from deploy.images.host import ENVIRONMENT, BuildError, libraries, run
 
 HERE = Path(__file__).parent
 PAUSE = "peapod/pause:1.0"
 IMAGE_PROCESSING = "peapod/image-processing:1.0"
-_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+KUBE_DNS = "peapod/kube-dns:1.0"
 
 # Loaded by glibc at run time, so that ldd does not show them; glibc 2.34 and newer have them built in.
 _NAME_SERVICES = ("libnss_files.so.2", "libnss_dns.so.2")
@@ -27,12 +28,8 @@ _ETC = {
 }
 
 
-class BuildError(Exception):
-    """An image cannot be built here; the message says why in one sentence."""
-
-
 def build(cache: Path) -> list[Image]:
-    """All images: pause, busybox and the sample application. Raises BuildError."""
+    """What every node needs: pause, busybox and the sample application. Raises BuildError."""
     cache.mkdir(parents=True, exist_ok=True)
     busybox = dynamic_busybox(cache)
     version = _busybox_version(busybox)
@@ -50,6 +47,21 @@ def build(cache: Path) -> list[Image]:
     ]
 
 
+def kube_dns() -> Image:
+    """The name server for a cluster that runs it as pods. Raises BuildError."""
+    etc = [Entry(f"etc/{name}", text.encode(), mode=0o644) for name, text in _ETC.items()]
+    empty = [Entry(name) for name in ("dev", "proc", "sys", "run", "var")]
+    base = [*python.interpreter_tree(), *etc, *empty, Entry("tmp", mode=0o1777)]
+    config = {
+        "Entrypoint": ["/usr/bin/python3", "-m", "kube_dns"],
+        "Env": list(python.ENVIRONMENT),
+        "ExposedPorts": {"53/udp": {}, "53/tcp": {}, "8081/tcp": {}},
+    }
+    there = {entry.path for entry in base}
+    added = [entry for entry in python.daemon_tree("kube_dns") if entry.path not in there]
+    return Image((KUBE_DNS,), (layer(base), layer(added)), config)
+
+
 def compile_pause(cache: Path) -> bytes:
     """The pause program, static, so that its image holds nothing else."""
     source = HERE / "pause.c"
@@ -58,7 +70,7 @@ def compile_pause(cache: Path) -> bytes:
     program = cache / f"pause-{digest}"
     if not program.exists():
         temporary = program.with_suffix(".new")
-        _run(["gcc", *flags, "-o", str(temporary), str(source)])
+        run(["gcc", *flags, "-o", str(temporary), str(source)])
         temporary.replace(program)
     return program.read_bytes()
 
@@ -71,26 +83,15 @@ def dynamic_busybox(cache: Path) -> Path:
     for path in (Path("/usr/bin/busybox"), Path("/bin/busybox"), cache / "busybox/bin/busybox"):
         if path.exists() and libraries(path):
             return path
-    _run(["apt-get", "download", "busybox"], folder=cache)
+    run(["apt-get", "download", "busybox"], folder=cache)
     packages = sorted(cache.glob("busybox_*.deb"))
     if not packages:
         raise BuildError("Debian's package busybox could not be downloaded")
-    _run(["dpkg-deb", "--extract", str(packages[-1]), str(cache / "busybox")])
+    run(["dpkg-deb", "--extract", str(packages[-1]), str(cache / "busybox")])
     found = next((path for path in cache.glob("busybox/**/bin/busybox") if path.is_file()), None)
     if found is None or not libraries(found):
         raise BuildError(f"{packages[-1].name} holds no dynamically linked busybox")
     return found
-
-
-def libraries(program: Path) -> list[Path]:
-    """The shared libraries of a program, its loader included; none for a static one."""
-    result = subprocess.run(["ldd", str(program)], capture_output=True, text=True, env=_ENVIRONMENT, check=False)
-    return parse_ldd(result.stdout) if result.returncode == 0 else []
-
-
-def parse_ldd(text: str) -> list[Path]:
-    """The absolute paths in what ldd prints; the kernel's own object has none."""
-    return [Path(path) for path in re.findall(r"(/\S+) \(0x", text)]
 
 
 def busybox_tree(busybox: Path) -> list[Entry]:
@@ -100,7 +101,7 @@ def busybox_tree(busybox: Path) -> list[Entry]:
     needed += [folder / name for name in _NAME_SERVICES if (folder / name).exists()]
     entries = [Entry(str(path).lstrip("/"), path.read_bytes()) for path in needed]
     entries.append(Entry("bin/busybox", busybox.read_bytes()))
-    applets = set(_run([str(busybox), "--list"]).split()) - {"busybox"}
+    applets = set(run([str(busybox), "--list"]).split()) - {"busybox"}
     if wget_crashes_on_timeout(busybox):
         applets.discard("wget")
         entries.append(Entry("bin/wget", (HERE / "busybox/wget").read_bytes()))
@@ -115,7 +116,7 @@ def busybox_tree(busybox: Path) -> list[Entry]:
 def wget_crashes_on_timeout(busybox: Path) -> bool:
     """Whether this busybox dies of wget's option -T, as Debian's 1.35 does; asks a port that refuses at once."""
     trial = [str(busybox), "wget", "-T", "1", "-O", "/dev/null", "http://127.0.0.1:9/"]
-    return subprocess.run(trial, capture_output=True, env=_ENVIRONMENT, check=False).returncode < 0
+    return subprocess.run(trial, capture_output=True, env=ENVIRONMENT, check=False).returncode < 0
 
 
 def image_processing_tree() -> list[Entry]:
@@ -130,20 +131,7 @@ def image_processing_tree() -> list[Entry]:
 
 
 def _busybox_version(busybox: Path) -> str:
-    found = re.match(r"BusyBox v(\d+\.\d+)", _run([str(busybox), "--help"]))
+    found = re.match(r"BusyBox v(\d+\.\d+)", run([str(busybox), "--help"]))
     if found is None:
         raise BuildError(f"{busybox} does not tell its version")
     return found[1]
-
-
-def _run(argv: list[str], folder: Path | None = None) -> str:
-    try:
-        result = subprocess.run(
-            argv, capture_output=True, text=True, env={**os.environ, **_ENVIRONMENT}, cwd=folder, check=False
-        )
-    except OSError as error:
-        raise BuildError(f"{argv[0]} cannot be run: {error.strerror}") from error
-    if result.returncode != 0:
-        words = result.stderr.strip().splitlines() or [f"exit {result.returncode}"]
-        raise BuildError(f"{' '.join(argv)} failed: {words[-1]}")
-    return result.stdout

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from deploy.lab import commands, daemons, processes, status
 from deploy.lab.checks import check_root
 from deploy.lab.errors import LabError
-from deploy.lab.lab import Lab, locked, validate_name
+from deploy.lab.lab import AS_PROCESS, IN_PODS, Lab, locked, validate_name
 from deploy.lab.processes import Daemon
 from deploy.lab.progress import complain, say
 
@@ -47,6 +47,9 @@ def _parser() -> argparse.ArgumentParser:
         help="let nodes and pods reach the outside (as before)",
     )
     up.add_argument(
+        "--dns", choices=(AS_PROCESS, IN_PODS), help="how the name server runs (process for a new lab, else as before)"
+    )
+    up.add_argument(
         "--infrastructure-only", action="store_true", help="network, etcd and engines; no Kubernetes daemons"
     )
     verbs.add_parser("down", help="end everything on this machine, keep the state")
@@ -72,7 +75,8 @@ def _run(options: argparse.Namespace) -> int:
     check_root()
     with locked(name):
         if options.verb == "up":
-            commands.up(commands.lab_for(name, options.nodes, options.egress), options.infrastructure_only)
+            lab = commands.lab_for(name, options.nodes, options.egress, options.dns)
+            commands.up(lab, options.infrastructure_only)
         else:
             verb: Callable[[Lab], None] = getattr(commands, options.verb)
             verb(commands.lab_for(name))

@@ -13,6 +13,7 @@ from deploy.lab import (
     certificates,
     checks,
     daemons,
+    dns,
     engine,
     etcd,
     example,
@@ -25,7 +26,7 @@ from deploy.lab import (
 )
 from deploy.lab.addresses import MAX_NODES, first_free
 from deploy.lab.errors import LabError
-from deploy.lab.lab import CHECKOUT, MASTER, Lab, Settings, claim, claim_of, settings_path
+from deploy.lab.lab import CHECKOUT, IN_PODS, MASTER, Lab, Settings, claim, claim_of, settings_path
 from deploy.lab.processes import Daemon
 from deploy.lab.progress import say, step
 
@@ -35,7 +36,9 @@ READY = 60.0
 """Seconds that a daemon, and then the nodes, get to be ready."""
 
 
-def lab_for(name: str, nodes: int | None = None, egress: bool | None = None) -> Lab:
+def lab_for(
+    name: str, nodes: int | None = None, egress: bool | None = None, dns: str | None = None
+) -> Lab:
     """The lab of that name as its state folder remembers it, or a new one, with what was asked for changed."""
     settings = Settings.load(settings_path(name))
     if settings is None:
@@ -44,6 +47,8 @@ def lab_for(name: str, nodes: int | None = None, egress: bool | None = None) -> 
         settings = replace(settings, nodes=nodes)
     if egress is not None:
         settings = replace(settings, egress=egress)
+    if dns is not None:
+        settings = replace(settings, dns=dns)
     if not 1 <= settings.nodes <= MAX_NODES:
         raise LabError(f"a lab has 1 to {MAX_NODES} nodes, not {settings.nodes}")
     return Lab(name, settings)
@@ -70,6 +75,7 @@ def up(lab: Lab, infrastructure_only: bool = False) -> None:
         _start_base(lab, started)
         if not infrastructure_only:
             _start_daemons(lab, started)
+            _run_dns(lab)
             _show_example(lab)
     except BaseException:
         _take_back(lab, fresh, started)
@@ -148,6 +154,16 @@ def _start_daemons(lab: Lab, started: list[Daemon]) -> None:
         since = {row.node: _started_at(lab, row) for row in of_nodes if row.name == "kubelet"}
         api.wait_for("all nodes to be Ready", lambda: api.ready_nodes(client, since) == set(since), READY)
         current.detail = f"{', '.join(lab.nodes)} ready"
+
+
+def _run_dns(lab: Lab) -> None:
+    """The name server in the way that was chosen, and not in the other one."""
+    with api.Api(lab) as client:
+        if lab.settings.dns == IN_PODS:
+            with step(dns.NAME) as current:
+                current.detail = f"{dns.ensure(lab, client)} pods ready"
+        else:
+            dns.remove(client)
 
 
 def _started_at(lab: Lab, row: Daemon) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from deploy.lab import engine, etcd, probes
 from deploy.lab.addresses import CLUSTER_DNS, CLUSTER_DOMAIN, NODE_PORTS, SERVICE_RANGE
-from deploy.lab.lab import MASTER, Lab
+from deploy.lab.lab import IN_PODS, MASTER, Lab
 from deploy.lab.processes import Daemon
 
 PAUSE_IMAGE = "peapod/pause:1.0"
@@ -23,7 +23,8 @@ def client_context(lab: Lab) -> ssl.SSLContext:
 
 def control_plane(lab: Lab) -> list[Daemon]:
     """The apiserver first; the others retry until it answers."""
-    return [_apiserver(lab), _scheduler(lab), _controller_manager(lab), _dns(lab)]
+    rows = [_apiserver(lab), _scheduler(lab), _controller_manager(lab)]
+    return rows if lab.settings.dns == IN_PODS else [*rows, dns(lab)]
 
 
 def of_node(lab: Lab, node: str) -> list[Daemon]:
@@ -124,7 +125,7 @@ def _controller_manager(lab: Lab) -> Daemon:
     )
 
 
-def _dns(lab: Lab) -> Daemon:
+def dns(lab: Lab) -> Daemon:
     """The cluster's name server, behind a service of its own. Without egress it knows the cluster's names alone."""
     kubeconfig = lab.daemon_kubeconfig("kube-dns")
     argv = _python(

@@ -3,17 +3,19 @@
 from collections.abc import Sequence
 
 from deploy.images.archive import Image, archive
-from deploy.images.build import BuildError, build
+from deploy.images.build import build, kube_dns
+from deploy.images.host import BuildError
 from deploy.lab import engine
 from deploy.lab.errors import LabError
 from deploy.lab.execute import attempt
-from deploy.lab.lab import Lab
+from deploy.lab.lab import IN_PODS, Lab
 
 
 def built(lab: Lab) -> list[Image]:
     """The images, from the parts kept in the lab's state. Raises LabError when they cannot be built here."""
     try:
-        return build(lab.state / "images")
+        found = build(lab.state / "images")
+        return [*found, kube_dns()] if lab.settings.dns == IN_PODS else found
     except BuildError as error:
         raise LabError(f"the images cannot be built: {error}") from error
 

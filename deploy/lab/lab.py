@@ -22,6 +22,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 RUN = Path("/run/peapod")
 DEFAULT = "default"
 MASTER = "master"
+AS_PROCESS, IN_PODS = "process", "pods"
+"""How the cluster's name server runs: as a daemon of the master, or as any other pods."""
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
 
 
@@ -34,6 +36,8 @@ class Settings:
     nodes: int
     egress: bool = False
     """Whether nodes and pods reach the outside through the host."""
+    dns: str = AS_PROCESS
+    """``AS_PROCESS`` or ``IN_PODS``."""
 
     def save(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,12 +47,14 @@ class Settings:
     def load(path: Path) -> "Settings | None":
         try:
             values = json.loads(path.read_text())
-            settings = Settings(int(values["index"]), int(values["nodes"]), bool(values["egress"]))
+            index, nodes, egress = int(values["index"]), int(values["nodes"]), bool(values["egress"])
+            settings = Settings(index, nodes, egress, str(values.get("dns", AS_PROCESS)))  # older state lacks it
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:
             raise LabError(f"{path} cannot be read ({error}); 'make clean' removes the lab's state") from error
-        if not 0 <= settings.index < LABS or not 1 <= settings.nodes <= MAX_NODES:
+        in_range = 0 <= settings.index < LABS and 1 <= settings.nodes <= MAX_NODES
+        if not in_range or settings.dns not in (AS_PROCESS, IN_PODS):
             raise LabError(f"{path} holds values out of range; 'make clean' removes the lab's state")
         return settings
 

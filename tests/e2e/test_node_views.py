@@ -23,12 +23,29 @@ def with_kubectl(lab: Lab, which: str, *arguments: str) -> str:
 def test_a_nodes_daemons_answer_through_the_proxy(lab: Lab) -> None:
     for node in lab.nodes:
         assert lab.kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/healthz") == "ok"
-        table = json.loads(lab.kubectl("get", "--raw", f"/api/v1/nodes/{node}:10249/proxy/table"))
-        assert table, "kube-proxy knows of no service, not even kubernetes"
+        assert backends(lab, node, "default/kubernetes:https"), "kube-proxy knows no way to the apiserver"
         assert "kubeproxy" in lab.kubectl("get", "--raw", f"/api/v1/nodes/{node}:10249/proxy/metrics")
         assert "node_cpu_usage_seconds_total" in lab.kubectl(
             "get", "--raw", f"/api/v1/nodes/{node}/proxy/metrics/resource"
         )
+
+
+def backends(lab: Lab, node: str, name: str) -> set[str]:
+    """Where a node's kube-proxy would send a service port's next connections."""
+    table = json.loads(lab.kubectl("get", "--raw", f"/api/v1/nodes/{node}:10249/proxy/table"))
+    rows = [row for row in table["services"] if row["name"] == name]
+    return {one["address"] for row in rows for one in row["endpoints"]}
+
+
+def test_the_proxy_s_table_shows_a_service_s_current_backends(lab: Lab) -> None:
+    with lab.namespace("table") as namespace:
+        lab.apply(controller("shown", 3), service("shown"), namespace=namespace)
+        for count in (3, 1, 2):
+            lab.kubectl("scale", "-n", namespace, "rc", "shown", f"--replicas={count}")
+            pods = lab.ready_pods("app=shown", count, namespace)
+            wanted = {f"{pod['status']['podIP']}:8080" for pod in pods}
+            for node in lab.nodes:
+                eventually(lambda node=node, wanted=wanted: backends(lab, node, f"{namespace}/shown") == wanted)
 
 
 def test_pods_and_services_of_any_node_answer_through_the_proxy(lab: Lab) -> None:

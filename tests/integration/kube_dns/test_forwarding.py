@@ -25,6 +25,7 @@ from tests.integration.kube_dns.upstream import Upstream
 from tests.support import eventually
 
 WWW = "www.example.com."
+MOST_WAITING = "kube_dns.udp._MOST_WAITING"
 
 
 @pytest.fixture
@@ -239,9 +240,73 @@ async def test_a_tcp_connection_takes_several_questions_and_ends_when_idle(upstr
                 answers = [str(dnslib.DNSRecord.parse(read_message(sock)).a.rdata) for _ in asked]
                 with suppress(ConnectionResetError):
                     assert sock.recv(1) == b""
-                return answers
+                return sorted(answers)
 
-        assert await asyncio.to_thread(talk) == ["10.0.0.7", "192.0.2.1", "10.0.0.7"]
+        assert await asyncio.to_thread(talk) == ["10.0.0.7", "10.0.0.7", "192.0.2.1"]
+
+
+async def test_a_question_that_waits_keeps_none_behind_it_on_its_connection(upstream: Upstream) -> None:
+    upstream.silent = True
+    async with serve(Upstreams([upstream.server])) as client:
+
+        def talk() -> list[str]:
+            with socket.create_connection(client.address, timeout=DEADLINE + 2) as sock:
+                asked = [bytes(request(name).pack()) for name in ("www.example.com", "web.prod")]
+                sock.sendall(b"".join(struct.pack("!H", len(one)) + one for one in asked))
+                sock.shutdown(socket.SHUT_WR)
+                answers = [dnslib.DNSRecord.parse(read_message(sock)) for _ in asked]
+                assert sock.recv(1) == b""
+                return [f"{one.q.qname} {dnslib.RCODE[one.header.rcode]}" for one in answers]
+
+        assert await asyncio.to_thread(talk) == ["web.prod. NOERROR", "www.example.com. SERVFAIL"]
+
+
+async def test_connections_beyond_the_limit_are_refused_and_hurt_nobody(
+    client: DnsClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kube_dns.tcp.MAX_CONNECTIONS", 3)
+    held = [await asyncio.open_connection(*client.address) for _ in range(3)]
+    await eventually(lambda: _is_refused(client))
+
+    assert await client.addresses("web.prod") == ["10.0.0.7"]
+    for _, writer in held:
+        writer.close()
+    await eventually(lambda: _is_answered(client))
+
+
+async def _is_answered(client: DnsClient) -> bool:
+    return not await _is_refused(client)
+
+
+async def _is_refused(client: DnsClient) -> bool:
+    try:
+        await client.ask("web.prod", tcp=True)
+    except (EOFError, ConnectionError):
+        return True
+    return False
+
+
+@pytest.mark.parametrize(("limit", "refused"), [("kube_dns.forwarder.MAX_CONCURRENT", True), (MOST_WAITING, False)])
+async def test_a_flood_of_questions_for_others_is_bounded_and_hurts_nobody(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch, limit: str, refused: bool
+) -> None:
+    """Beyond the one limit a question fails at once, beyond the other it is not answered at all."""
+    monkeypatch.setattr(limit, 5)
+    upstream.silent = True
+    async with serve(Upstreams([upstream.server])) as client:
+        hasty = DnsClient(client.address[1], timeout=1)
+        found = await asyncio.gather(*(hasty.ask(f"n{n}.example.com") for n in range(20)), return_exceptions=True)
+
+        at_once = [one for one in found if isinstance(one, dnslib.DNSRecord)]
+        assert [dnslib.RCODE[one.header.rcode] for one in at_once] == (["SERVFAIL"] * 15 if refused else [])
+        assert len({name for name, *_ in upstream.asked}) == 5
+        assert await client.addresses("web.prod") == ["10.0.0.7"]
+        upstream.silent = False
+        await eventually(lambda: _has_address(client, "www.example.com"))
+
+
+async def _has_address(client: DnsClient, name: str) -> bool:
+    return bool(await client.addresses(name))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.5"])

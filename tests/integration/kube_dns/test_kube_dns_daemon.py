@@ -11,9 +11,11 @@ import pytest
 
 from apimachinery import codec, errors
 from apimachinery.types import core_v1, meta_v1
+from apimachinery.types.discovery_v1 import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
 from kube_client import Client
 from kube_dns.registration import LABELS
 from tests.integration.apiserver_process import ApiserverProcess
+from tests.integration.daemon_process import DaemonProcess
 from tests.integration.kube_dns.conftest import ADVERTISED, SERVICE_IP
 from tests.integration.kube_dns.dns_process import DnsProcess
 from tests.support import eventually
@@ -35,16 +37,20 @@ async def make_service(client: Client, name: str = "web", **spec: object) -> cor
     return await client.resource(core_v1.Service).create(made)
 
 
-def endpoints(*ready: str, unready: tuple[str, ...] = (), name: str = "web") -> core_v1.Endpoints:
-    def addresses(ips: tuple[str, ...]) -> list[core_v1.EndpointAddress]:
-        return [core_v1.EndpointAddress(ip=ip, hostname=f"web-{ip.rpartition('.')[2]}") for ip in ips]
+def endpoint_slice(*ready: str, unready: tuple[str, ...] = (), name: str = "web", of: str = "web") -> EndpointSlice:
+    def endpoint(ip: str, conditions: EndpointConditions) -> Endpoint:
+        return Endpoint(addresses=[ip], hostname=f"web-{ip.rpartition('.')[2]}", conditions=conditions)
 
-    subset = core_v1.EndpointSubset(
-        addresses=addresses(ready) or None,
-        not_ready_addresses=addresses(unready) or None,
-        ports=[core_v1.EndpointPort(name="http", port=8080, protocol="TCP")],
+    is_unready = EndpointConditions(ready=False)
+    return EndpointSlice(
+        metadata=meta_v1.ObjectMeta(name=name, namespace="default", labels={"kubernetes.io/service-name": of}),
+        address_type="IPv4",
+        endpoints=[
+            *(endpoint(ip, EndpointConditions(ready=True)) for ip in ready),
+            *(endpoint(ip, is_unready) for ip in unready),
+        ],
+        ports=[EndpointPort(name="http", port=8080, protocol="TCP")],
     )
-    return core_v1.Endpoints(metadata=metadata(name), subsets=[subset])
 
 
 async def test_a_service_has_its_names_as_long_as_it_is_there(client: Client, kube_dns: DnsProcess) -> None:
@@ -75,33 +81,67 @@ async def test_the_apiserver_itself_is_found(kube_dns: DnsProcess) -> None:
     assert found == ["10.0.0.1"]
 
 
-async def test_a_headless_service_follows_its_endpoints(client: Client, kube_dns: DnsProcess) -> None:
-    dns, resource = kube_dns.dns, client.resource(core_v1.Endpoints)
+async def test_a_headless_service_follows_its_slices(client: Client, kube_dns: DnsProcess) -> None:
+    dns, resource = kube_dns.dns, client.resource(EndpointSlice)
     await make_service(client, cluster_ip="None")
     assert await dns.rcode(WEB) == "NXDOMAIN"
 
-    made = await resource.create(endpoints("10.1.0.1", unready=("10.1.0.2",)))
+    made = await resource.create(endpoint_slice("10.1.0.1", unready=("10.1.0.2",)))
     await eventually(lambda: _has(kube_dns, WEB, ["10.1.0.1"]), timeout=SOON)
     assert await dns.addresses(f"web-1.{WEB}") == ["10.1.0.1"]
     assert await dns.addresses(f"_http._tcp.{WEB}", "SRV") == [f"0 100 8080 web-1.{WEB}."]
     assert await dns.addresses("1.0.1.10.in-addr.arpa", "PTR") == [f"web-1.{WEB}."]
 
     changed = codec.copy(made)
-    changed.subsets = endpoints("10.1.0.1", "10.1.0.2").subsets
+    changed.endpoints = endpoint_slice("10.1.0.1", "10.1.0.2").endpoints
     await resource.update(changed)
     await eventually(lambda: _has(kube_dns, WEB, ["10.1.0.1", "10.1.0.2"]), timeout=SOON)
 
+    await resource.create(endpoint_slice("10.1.0.2", "10.1.0.3", name="web-more"))
+    await eventually(lambda: _has(kube_dns, WEB, ["10.1.0.1", "10.1.0.2", "10.1.0.3"]), timeout=SOON)
+
     await resource.delete("web", namespace="default")
+    await eventually(lambda: _has(kube_dns, WEB, ["10.1.0.2", "10.1.0.3"]), timeout=SOON)
+    await resource.delete("web-more", namespace="default")
     await eventually(lambda: _has_rcode(kube_dns, WEB, "NXDOMAIN"), timeout=SOON)
 
 
-async def test_unready_addresses_are_published_where_the_service_asks(
-    client: Client, kube_dns: DnsProcess
-) -> None:
-    await client.resource(core_v1.Endpoints).create(endpoints("10.1.0.1", unready=("10.1.0.2",)))
+async def test_a_slice_that_is_given_to_another_service_leaves_the_first(client: Client, kube_dns: DnsProcess) -> None:
+    resource = client.resource(EndpointSlice)
+    for name in ("web", "other"):
+        await make_service(client, name, cluster_ip="None")
+    made = await resource.create(endpoint_slice("10.1.0.1"))
+    await eventually(lambda: _has(kube_dns, WEB, ["10.1.0.1"]), timeout=SOON)
+
+    changed = codec.copy(made)
+    changed.metadata.labels = {"kubernetes.io/service-name": "other"}
+    await resource.update(changed)
+
+    await eventually(lambda: _has(kube_dns, "other.default", ["10.1.0.1"]), timeout=SOON)
+    assert await kube_dns.dns.rcode(WEB) == "NXDOMAIN"
+
+
+async def test_unready_addresses_are_published_where_the_service_asks(client: Client, kube_dns: DnsProcess) -> None:
+    await client.resource(EndpointSlice).create(endpoint_slice("10.1.0.1", unready=("10.1.0.2",)))
     await make_service(client, cluster_ip="None", publish_not_ready_addresses=True)
 
     await eventually(lambda: _has(kube_dns, WEB, ["10.1.0.1", "10.1.0.2"]), timeout=SOON)
+
+
+async def test_endpoints_written_by_hand_come_through_their_mirror(
+    client: Client, apiserver: ApiserverProcess, kube_dns: DnsProcess, tmp_path: Path
+) -> None:
+    await make_service(client, cluster_ip="None")
+    address = core_v1.EndpointAddress(ip="10.1.0.1", hostname="db-0")
+    subset = core_v1.EndpointSubset(addresses=[address], ports=[core_v1.EndpointPort(name="http", port=8080)])
+    await client.resource(core_v1.Endpoints).create(core_v1.Endpoints(metadata=metadata("web"), subsets=[subset]))
+    manager = DaemonProcess(tmp_path, "controller_manager", apiserver.kubeconfig)
+    try:
+        await manager.start()
+        await eventually(lambda: _has(kube_dns, WEB, ["10.1.0.1"]))
+        assert await kube_dns.dns.addresses(f"_http._tcp.{WEB}", "SRV") == [f"0 100 8080 db-0.{WEB}."]
+    finally:
+        manager.stop()
 
 
 async def test_an_external_name_is_an_alias(client: Client, kube_dns: DnsProcess) -> None:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from apimachinery.types import core_v1, meta_v1
-from kube_dns import records, sources
-from kube_dns.records import AAAA, CNAME, PTR, SRV, A, Endpoint, Group, Port, Record
+from apimachinery.types import core_v1
+from kube_dns import records
+from kube_dns.records import AAAA, CNAME, PTR, SRV, A, Endpoint, Record
 from tests.unit.kube_dns.services import DOMAIN, group, service
 
 WEB = "web.prod.svc.cluster.local"
@@ -58,7 +58,7 @@ def test_endpoints_that_share_a_hostname_share_the_name_and_one_srv_record() -> 
     assert found[f"_http._tcp.{WEB}"] == (Record(SRV, f"db.{WEB}", 8080),)
 
 
-def test_an_endpoint_in_two_subsets_has_one_address_and_the_ports_of_both() -> None:
+def test_an_endpoint_in_two_groups_has_one_address_and_the_ports_of_both() -> None:
     groups = [group(Endpoint("10.1.0.1"), ports=((name, port),)) for name, port in (("http", 80), ("admin", 81))]
 
     found = records.of_service(service(cluster_ip="None"), groups, DOMAIN)
@@ -117,23 +117,3 @@ def test_names_are_lower_case() -> None:
 )
 def test_a_label_is_read_as_an_address(label: str, address: str | None) -> None:
     assert records.undashed(label) == address
-
-
-def test_an_endpoints_object_gives_one_group_for_each_subset() -> None:
-    address = core_v1.EndpointAddress
-    endpoints = core_v1.Endpoints(
-        metadata=meta_v1.ObjectMeta(name="web", namespace="prod"),
-        subsets=[
-            core_v1.EndpointSubset(
-                addresses=[address(ip="10.1.0.1", hostname="db-0")],
-                not_ready_addresses=[address(ip="10.1.0.2")],
-                ports=[core_v1.EndpointPort(name="http", port=80)],
-            ),
-            core_v1.EndpointSubset(addresses=[address(ip="10.1.0.3")]),
-        ],
-    )
-
-    assert sources.groups_of(endpoints) == [
-        Group((Endpoint("10.1.0.1", "db-0"), Endpoint("10.1.0.2", ready=False)), (Port("http", "TCP", 80),)),
-        Group((Endpoint("10.1.0.3"),), ()),
-    ]

@@ -6,8 +6,9 @@ import json
 import tarfile
 from pathlib import Path
 
+from deploy.images import python
 from deploy.images.archive import Entry, Image, archive, layer
-from deploy.images.build import parse_ldd
+from deploy.images.host import parse_ldd
 
 
 def names(tar: bytes) -> list[str]:
@@ -57,3 +58,18 @@ def test_ldd_is_understood_and_a_static_program_has_no_libraries() -> None:
 """
     assert parse_ldd(text) == [Path("/lib/x86_64-linux-gnu/libc.so.6"), Path("/lib64/ld-linux-x86-64.so.2")]
     assert parse_ldd("\tnot a dynamic executable\n") == []
+
+
+def test_an_image_of_ours_has_what_we_require_and_not_what_happens_to_be_installed() -> None:
+    names = {one.metadata["Name"].lower() for one in python._needed(["aiohttp", "dnslib", "httpx", "pygments", "pytest"])}
+
+    assert {"aiohttp", "dnslib", "httpx", "httpcore", "yarl"} <= names
+    assert not {"pygments", "pytest", "rich", "numpy", "grpcio"} & names
+
+
+def test_tests_tools_and_sources_of_libraries_stay_out_of_an_image() -> None:
+    left_out = ["test/a.py", "asyncio/__pycache__/a.pyc", "idlelib/x.py", "site-packages/x.py", "uvloop/loop.c"]
+    kept = ["asyncio/events.py", "unittest/mock.py", "lib-dynload/_ssl.cpython-311-x86_64-linux-gnu.so", "x/testing.py"]
+
+    assert all(python._is_left_out(Path(name).parts) for name in left_out)
+    assert not any(python._is_left_out(Path(name).parts) for name in kept)

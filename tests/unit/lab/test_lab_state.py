@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deploy.lab.errors import LabError
-from deploy.lab.lab import Lab, Settings, known_labs, settings_path, validate_name
+from deploy.lab.lab import AS_PROCESS, IN_PODS, Lab, Settings, known_labs, settings_path, validate_name
 
 
 def test_the_default_lab_has_the_documented_names() -> None:
@@ -34,13 +34,28 @@ def test_no_name_is_the_default_lab() -> None:
 
 
 def test_settings_survive(tmp_path: Path) -> None:
-    settings = Settings(index=4, nodes=3, egress=True)
+    settings = Settings(index=4, nodes=3, egress=True, dns=IN_PODS)
     settings.save(tmp_path / "new" / "lab.json")
     assert Settings.load(tmp_path / "new" / "lab.json") == settings
     assert Settings.load(tmp_path / "other.json") is None
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"index": 16, "nodes": 2, "egress": false}', '{"index": 0}'])
+def test_state_from_before_the_name_server_could_run_as_pods_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "lab.json"
+    path.write_text('{"index": 4, "nodes": 3, "egress": false}')
+    assert Settings.load(path) == Settings(index=4, nodes=3, dns=AS_PROCESS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"index": 16, "nodes": 2, "egress": false}',
+        '{"index": 0}',
+        '{"index": 1, "nodes": 2, "egress": false, "dns": "other"}',
+    ],
+)
 def test_broken_settings_are_an_error_and_not_a_new_lab(tmp_path: Path, text: str) -> None:
     path = tmp_path / "lab.json"
     path.write_text(text)
