@@ -5,10 +5,12 @@ straight to the raw endpoint, which must not pay for a router.
 """
 
 import logging
+from collections.abc import Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute
 
 from apimachinery import codec, errors
 from apiserver.authentication import Credentials, Union
@@ -31,11 +33,18 @@ class Application:
     """The ASGI application of the apiserver."""
 
     def __init__(
-        self, api: ApiEndpoint, openapi: OpenAPI, health: Health, authenticator: Union, authorizer: Authorizer
+        self,
+        api: ApiEndpoint,
+        openapi: OpenAPI,
+        health: Health,
+        authenticator: Union,
+        authorizer: Authorizer,
+        more: Sequence[BaseRoute] = (),
     ) -> None:
+        """``more`` are further things to serve to whoever is known."""
         self._api, self._openapi = api, openapi
         self._authenticator, self._authorizer = authenticator, authorizer
-        self._rest = _fastapi(openapi, health)
+        self._rest = _fastapi(openapi, health, more)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -85,10 +94,10 @@ def _status(error: errors.ApiError) -> Response:
     return Response(codec.encode(error.status()), error.code, media_type="application/json")
 
 
-def _fastapi(openapi: OpenAPI, health: Health) -> FastAPI:
+def _fastapi(openapi: OpenAPI, health: Health, more: Sequence[BaseRoute]) -> FastAPI:
     """Everything that FastAPI serves."""
     app = FastAPI(title="Peapod", docs_url=None, redoc_url=None, openapi_url=None)
-    app.router.routes.extend([*health.routes(), *metrics.routes()])
+    app.router.routes.extend([*health.routes(), *metrics.routes(), *more])
 
     @app.get("/version")
     async def version() -> dict[str, str]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+from apiserver.admission.names import NAMES
 from component_base.flags import Options, group, option
 from component_base.values import Duration, IPAddress, PortRange
 
@@ -49,6 +50,21 @@ class IdentityOptions:
     )
     service_account_key_file: Path | None = option(None, "Key that verifies tokens of service accounts.")
     service_account_signing_key_file: Path | None = option(None, "Key that signs them.")
+    service_account_extend_token_expiration: bool = option(
+        True, "Let the tokens that pods are given by themselves live a year, for clients that read them once."
+    )
+    service_account_jwks_uri: str = option(
+        "", "URL of the keys that verify tokens; by default this server's /openid/v1/jwks."
+    )
+    api_audiences: tuple[str, ...] = option((), "Audiences that the API takes tokens for; the issuer by default.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdmissionOptions:
+    """What changes or refuses objects on their way in."""
+
+    enable_admission_plugins: tuple[str, ...] = option((), "Admission plugins to use besides the usual ones.")
+    disable_admission_plugins: tuple[str, ...] = option((), "Usual admission plugins to leave out.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +91,7 @@ class ApiserverOptions(Options):
     serving: ServingOptions = group("Serving", ServingOptions)
     etcd: EtcdOptions = group("etcd", EtcdOptions)
     identity: IdentityOptions = group("Identities", IdentityOptions)
+    admission: AdmissionOptions = group("Admission", AdmissionOptions)
     kubelets: KubeletOptions = group("Kubelets", KubeletOptions)
     services: ServiceOptions = group("Services", ServiceOptions)
 
@@ -83,6 +100,11 @@ class ApiserverOptions(Options):
             raise ValueError("--workers must be at least 1")
         if self.services.service_cluster_ip_range.num_addresses < 8:
             raise ValueError("--service-cluster-ip-range must hold at least 8 addresses (a /29)")
+        on, off = self.admission.enable_admission_plugins, self.admission.disable_admission_plugins
+        if strange := [name for name in (*on, *off) if name not in NAMES]:
+            raise ValueError(f"admission plugin {strange[0]!r} is not known; {', '.join(NAMES)} are")
+        if both := set(on) & set(off):
+            raise ValueError(f"admission plugin {min(both)!r} is both enabled and disabled")
         unknown = set(self.identity.authorization_mode) - {"AlwaysAllow"}
         if unknown:
             raise ValueError(f"--authorization-mode {','.join(sorted(unknown))} is not known; AlwaysAllow is")

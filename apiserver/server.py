@@ -7,17 +7,11 @@ import ssl
 from ipaddress import IPv4Address
 from typing import Final
 
-from apimachinery.meta import Key
-from apimachinery.types.core_v1 import Namespace
-from apiserver.admission import Chain, Plugin
-from apiserver.admission.certificates import SigningRequestor
-from apiserver.admission.namespace_lifecycle import NamespaceLifecycle
-from apiserver.admission.pods import DefaultTolerationSeconds, Priority
+from apiserver import identity
+from apiserver.admission import Chain
+from apiserver.admission import builtin as admission_plugins
 from apiserver.app import Application
-from apiserver.authentication import Authenticator, Union
-from apiserver.authentication.service_accounts import ServiceAccountTokens, TokenIssuer
-from apiserver.authentication.tokens import TokenFile
-from apiserver.authentication.x509 import X509
+from apiserver.authentication import Union
 from apiserver.authorization import AlwaysAllow, Authorizer
 from apiserver.bootstrap import Bootstrap
 from apiserver.handlers.discovery import Discovery
@@ -53,18 +47,18 @@ async def serve(options: ApiserverOptions, listener: socket.socket | None = None
     storage = Storage(etcd, options.etcd.etcd_compaction_interval)
     table, admission = ResourceTable(), Chain()
     ports = range(options.services.service_node_port_range.first, options.services.service_node_port_range.last + 1)
-    authenticator, authorizer = Union(_authenticators(options.identity, table)), AlwaysAllow()
-    rows = builtin(options.services.service_cluster_ip_range, ports, _issuer(options.identity))
+    authenticator, authorizer = Union(identity.authenticators(options.identity, table)), AlwaysAllow()
+    rows = builtin(options.services.service_cluster_ip_range, ports, identity.token_issuer(options.identity))
     for info in (*rows, *reviewing(authenticator, authorizer), component_statuses(checks(storage.check))):
         table.add(store_for(info, storage, admission))
     connectors = Connectors(table, _kubelet_tls(options.kubelets))
     for info in usage(ResourceMetrics(table, connectors.kubelets)):
         table.add(store_for(info, storage, admission))
-    admission.use(_plugins(table))  # they look at what the stores hold
+    admission.use(admission_plugins.plugins(options, table))  # they look at what the stores hold
     advertised = str(options.serving.advertise_address or _own_address())
     port = options.serving.secure_port
     bootstrap = Bootstrap(table, options.services.service_cluster_ip_range, advertised, port)
-    app = _application(table, storage, f"{advertised}:{port}", authenticator, authorizer, connectors)
+    app = _application(options.identity, table, storage, f"{advertised}:{port}", authenticator, authorizer, connectors)
     tls = TLS(options.serving.tls_cert_file, options.serving.tls_private_key_file, options.identity.client_ca_file)
     server = Server(app, [listener or (str(options.serving.bind_address), port)], tls=tls)
     try:
@@ -91,21 +85,8 @@ async def _leave(bootstrap: Bootstrap) -> None:
         log.info("bootstrap: could not leave the endpoints: %s", fault)
 
 
-def _plugins(table: ResourceTable) -> list[Plugin]:
-    namespaces = table.find("", "v1", "namespaces")
-    assert namespaces is not None
-
-    async def find(name: str) -> Namespace | None:
-        key = namespaces.info.storage_key(Key("", name))
-        stored = namespaces.cache.get(key) if namespaces.cache.is_loaded else None
-        if stored is None:
-            stored = await namespaces.storage.get(key, Namespace)
-        return stored.object if stored else None
-
-    return [NamespaceLifecycle(find), DefaultTolerationSeconds(), Priority(), SigningRequestor()]
-
-
 def _application(
+    options: IdentityOptions,
     table: ResourceTable,
     storage: Storage,
     address: str,
@@ -114,29 +95,9 @@ def _application(
     connectors: Connectors,
 ) -> Application:
     endpoint = ApiEndpoint(table, Discovery(table, address), authorizer, connectors)
-    return Application(endpoint, OpenAPI(table), _health(table, storage), authenticator, authorizer)
-
-
-def _issuer(options: IdentityOptions) -> TokenIssuer | None:
-    key = options.service_account_signing_key_file
-    return TokenIssuer(options.service_account_issuer, key) if key is not None else None
-
-
-def _authenticators(options: IdentityOptions, table: ResourceTable) -> list[Authenticator]:
-    found: list[Authenticator] = []
-    if options.client_ca_file is not None:
-        found.append(X509())
-    if (key := options.service_account_key_file) is not None:
-
-        def living(namespace: str, name: str, uid: str) -> bool:
-            accounts = table.find("", "v1", "serviceaccounts")
-            stored = accounts.cache.get(accounts.info.storage_key(Key(namespace, name))) if accounts else None
-            return stored is not None and stored.object.metadata.uid == uid
-
-        found.append(ServiceAccountTokens(options.service_account_issuer, key, living))
-    if options.token_auth_file is not None:
-        found.append(TokenFile(options.token_auth_file))
-    return found
+    published = identity.openid(options, address)
+    more = published.routes() if published is not None else []
+    return Application(endpoint, OpenAPI(table), _health(table, storage), authenticator, authorizer, more)
 
 
 def _health(table: ResourceTable, storage: Storage) -> Health:

@@ -9,9 +9,22 @@ from typing import Any, Final
 
 from apimachinery import meta
 from apimachinery.types.coordination_v1 import Lease
-from apimachinery.types.core_v1 import Endpoints, Namespace, Node, Pod, ReplicationController, Service
+from apimachinery.types.core_v1 import (
+    ConfigMap,
+    Endpoints,
+    Namespace,
+    Node,
+    PersistentVolume,
+    PersistentVolumeClaim,
+    Pod,
+    ReplicationController,
+    Secret,
+    Service,
+    ServiceAccount,
+)
 from apimachinery.types.discovery_v1 import EndpointSlice
 from apimachinery.types.objects import KubeObject
+from apimachinery.types.storage_v1 import StorageClass
 from kube_client import Client, Informer
 
 BY_NAMESPACE: Final = "namespace"
@@ -23,7 +36,14 @@ ORPHANS: Final = "orphans"
 BY_SERVICE: Final = "service"
 """Endpoint slices by the key of their service."""
 
+BY_ACCOUNT: Final = "account"
+"""Token secrets by the key of their service account."""
+BY_CLAIM: Final = "claim"
+"""Pods by the keys of the persistent volume claims that they mount."""
+
 NODE_LEASES: Final = "kube-node-lease"
+ROOT_CA: Final = "kube-root-ca.crt"
+"""The config map of each namespace that carries the cluster's authority."""
 
 
 class Informers:
@@ -31,7 +51,13 @@ class Informers:
         by_namespace = {BY_NAMESPACE: _namespace}
         self.pods = Informer(
             client.resource(Pod),
-            indexes={BY_NAMESPACE: _namespace, BY_NODE: _node, BY_CONTROLLER: _controller, ORPHANS: _orphan},
+            indexes={
+                BY_NAMESPACE: _namespace,
+                BY_NODE: _node,
+                BY_CONTROLLER: _controller,
+                ORPHANS: _orphan,
+                BY_CLAIM: claims_of,
+            },
         )
         self.nodes = Informer(client.resource(Node))
         self.node_leases = Informer(client.resource(Lease), namespace=NODE_LEASES)
@@ -40,6 +66,16 @@ class Informers:
         self.endpoints = Informer(client.resource(Endpoints))
         self.endpoint_slices = Informer(client.resource(EndpointSlice), indexes={BY_SERVICE: _service})
         self.replication_controllers = Informer(client.resource(ReplicationController), indexes=by_namespace)
+        self.service_accounts = Informer(client.resource(ServiceAccount))
+        self.root_cas = Informer(client.resource(ConfigMap), field_selector=f"metadata.name={ROOT_CA}")
+        self.token_secrets = Informer(
+            client.resource(Secret),
+            field_selector="type=kubernetes.io/service-account-token",
+            indexes={BY_ACCOUNT: lambda secret: [account_of(secret)]},
+        )
+        self.volumes = Informer(client.resource(PersistentVolume))
+        self.claims = Informer(client.resource(PersistentVolumeClaim))
+        self.storage_classes = Informer(client.resource(StorageClass))
 
     def __iter__(self) -> Iterator[Informer[Any]]:
         yield from vars(self).values()
@@ -53,6 +89,23 @@ class Informers:
         """Return when every cache is whole."""
         for informer in self:
             await informer.synced.wait()
+
+
+def account_of(secret: Secret) -> meta.Key:
+    """The service account that a token secret is for."""
+    name = meta.annotations_of(secret).get("kubernetes.io/service-account.name", "")
+    return meta.Key(meta.namespace_of(secret), name)
+
+
+def claims_of(pod: Pod) -> list[Hashable]:
+    """The claims that a pod mounts; an ephemeral volume's is called after pod and volume."""
+    names = []
+    for volume in pod.spec.volumes or ():
+        if volume.persistent_volume_claim is not None:
+            names.append(volume.persistent_volume_claim.claim_name)
+        elif volume.ephemeral is not None:
+            names.append(f"{meta.name_of(pod)}-{volume.name}")
+    return [meta.Key(meta.namespace_of(pod), name) for name in names]
 
 
 def _namespace(obj: KubeObject) -> list[Hashable]:

@@ -8,20 +8,28 @@ from typing import Final, Protocol
 from controller_manager.endpoints import EndpointsController
 from controller_manager.endpointslice import EndpointSliceController
 from controller_manager.endpointslice_mirroring import EndpointSliceMirroringController
+from controller_manager.ephemeral_volume import EphemeralVolumeController
 from controller_manager.garbage_collector import GarbageCollector
 from controller_manager.informers import Informers
 from controller_manager.namespace import NamespaceController
 from controller_manager.node_ipam import NodeIpamController
 from controller_manager.node_lifecycle import Monitoring, NodeLifecycleController
 from controller_manager.options import ControllerManagerOptions
+from controller_manager.persistentvolume_binder import PersistentVolumeBinder
 from controller_manager.pod_gc import PodGarbageCollector
 from controller_manager.replication import ReplicationManager
+from controller_manager.root_ca_publisher import RootCACertPublisher
+from controller_manager.serviceaccount_tokens import TokensController
+from controller_manager.serviceaccounts import ServiceAccountController
 from controller_manager.taint_eviction import TaintEvictionController
+from controller_manager.volume_protection import PVCProtectionController, PVProtectionController
 from kube_client import Client, EventRecorder
 
 log = logging.getLogger(__name__)
 
 _NODE_WORKERS: Final = 8
+_ACCOUNT_WORKERS: Final = 5
+_VOLUME_WORKERS: Final = 2
 
 
 class Controller(Protocol):
@@ -71,19 +79,18 @@ def chosen(wanted: Sequence[str], known: Collection[str]) -> list[str]:
 def _rows(
     options: ControllerManagerOptions, client: Client, informers: Informers, recorder: EventRecorder
 ) -> dict[str, Wanted]:
-    nodes, concurrency = options.nodes, options.concurrency
-    monitoring = Monitoring(
-        grace_period=nodes.node_monitor_grace_period,
-        startup_grace_period=nodes.node_startup_grace_period,
-        period=nodes.node_monitor_period,
-        eviction_rate=nodes.node_eviction_rate,
-    )
+    return {
+        **_workload_rows(options, client, informers, recorder),
+        **_node_rows(options, client, informers, recorder),
+        **_account_rows(options, client, informers),
+        **_volume_rows(client, informers, recorder),
+    }
 
-    def node_ipam() -> Controller | None:
-        if not nodes.allocate_node_cidrs or nodes.cluster_cidr is None:
-            return None
-        return NodeIpamController(client, informers, recorder, nodes.cluster_cidr, nodes.node_cidr_mask_size)
 
+def _workload_rows(
+    options: ControllerManagerOptions, client: Client, informers: Informers, recorder: EventRecorder
+) -> dict[str, Wanted]:
+    concurrency = options.concurrency
     return {
         "replicationcontroller": (
             lambda: ReplicationManager(client, informers, recorder),
@@ -101,6 +108,29 @@ def _rows(
             lambda: EndpointSliceMirroringController(client, informers, recorder),
             concurrency.concurrent_endpoint_syncs,
         ),
+        "podgc": (lambda: PodGarbageCollector(client, informers, options.terminated_pod_gc_threshold), 1),
+        "namespace": (lambda: NamespaceController(client, informers), concurrency.concurrent_namespace_syncs),
+        "garbagecollector": (lambda: GarbageCollector(client), concurrency.concurrent_gc_syncs),
+    }
+
+
+def _node_rows(
+    options: ControllerManagerOptions, client: Client, informers: Informers, recorder: EventRecorder
+) -> dict[str, Wanted]:
+    nodes = options.nodes
+    monitoring = Monitoring(
+        grace_period=nodes.node_monitor_grace_period,
+        startup_grace_period=nodes.node_startup_grace_period,
+        period=nodes.node_monitor_period,
+        eviction_rate=nodes.node_eviction_rate,
+    )
+
+    def node_ipam() -> Controller | None:
+        if not nodes.allocate_node_cidrs or nodes.cluster_cidr is None:
+            return None
+        return NodeIpamController(client, informers, recorder, nodes.cluster_cidr, nodes.node_cidr_mask_size)
+
+    return {
         "nodelifecycle": (
             lambda: NodeLifecycleController(client, informers, recorder, monitoring),
             _NODE_WORKERS,
@@ -110,7 +140,33 @@ def _rows(
             _NODE_WORKERS,
         ),
         "nodeipam": (node_ipam, _NODE_WORKERS),
-        "podgc": (lambda: PodGarbageCollector(client, informers, options.terminated_pod_gc_threshold), 1),
-        "namespace": (lambda: NamespaceController(client, informers), concurrency.concurrent_namespace_syncs),
-        "garbagecollector": (lambda: GarbageCollector(client), concurrency.concurrent_gc_syncs),
+    }
+
+
+def _account_rows(options: ControllerManagerOptions, client: Client, informers: Informers) -> dict[str, Wanted]:
+    authority, key = options.root_ca_file, options.service_account_private_key_file
+
+    def publisher() -> Controller | None:
+        return RootCACertPublisher(client, informers, authority.read_text()) if authority is not None else None
+
+    def tokens() -> Controller | None:
+        if key is None:
+            return None
+        return TokensController(client, informers, key.read_bytes(), authority.read_bytes() if authority else b"")
+
+    return {
+        "serviceaccount": (lambda: ServiceAccountController(client, informers), _ACCOUNT_WORKERS),
+        "serviceaccount-token": (tokens, _ACCOUNT_WORKERS),
+        "root-ca-cert-publisher": (publisher, _ACCOUNT_WORKERS),
+    }
+
+
+def _volume_rows(client: Client, informers: Informers, recorder: EventRecorder) -> dict[str, Wanted]:
+    return {
+        "persistentvolume-binder": (lambda: PersistentVolumeBinder(client, informers, recorder), 1),
+        "pvc-protection": (
+            lambda: PVCProtectionController(client, informers), _VOLUME_WORKERS,
+        ),
+        "pv-protection": (lambda: PVProtectionController(client, informers), _VOLUME_WORKERS),
+        "ephemeral-volume": (lambda: EphemeralVolumeController(client, informers, recorder), _VOLUME_WORKERS),
     }

@@ -145,6 +145,11 @@ class Resource(Generic[T]):
         path = self._path(namespace, name, subresource)
         await self._client.request("POST", path, body=codec.encode(body))
 
+    async def ask_subresource(self, name: str, subresource: str, body: S, *, namespace: str | None = None) -> S:
+        """POST to a subresource that answers with what was posted, filled in, such as a TokenRequest."""
+        answer = await self._client.request("POST", self._path(namespace, name, subresource), body=codec.encode(body))
+        return codec.decode(answer, type(body))
+
     async def get_subresource(self, name: str, subresource: str, type: type[S], *, namespace: str | None = None) -> S:
         body = await self._client.request("GET", self._path(namespace, name, subresource))
         return codec.decode(body, type)

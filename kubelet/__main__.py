@@ -36,6 +36,7 @@ from kubelet.static_pods import StaticPods
 from kubelet.stats import Stats
 from kubelet.status_manager import StatusManager
 from kubelet.thresholds import Threshold
+from kubelet.volume_limits import VolumeLimits
 from kubelet.volumes import Volumes
 
 
@@ -67,6 +68,7 @@ async def kubelet(options: KubeletOptions) -> None:
         evictor = Evictor(
             ground.evict_at, workers, stats, collector, runtime, parts.dirs, recorder, lambda: keeper.node
         )
+        volume_limits = VolumeLimits(workers, parts.dirs, recorder)
         introduce(runtime, pod_network, keeper, workers, evictor)
         metrics.register(name, runtime.containers)
         health = Health()
@@ -75,7 +77,8 @@ async def kubelet(options: KubeletOptions) -> None:
         lease, routes = NodeLease(client, name, lambda: keeper.node), NodeRoutes(nodes, name)
         loops = (
             recorder.run, nodes.run, services.run, pods.run, runtime.run, pod_network.run, statuses.run, keeper.run,
-            lease.run, workers.run, collector.run, stats.run, evictor.run, routes.run, *(one.run for one in listening),
+            lease.run, workers.run, collector.run, stats.run, evictor.run, volume_limits.run, routes.run,
+            *(one.run for one in listening),
         )  # fmt: skip
         async with asyncio.TaskGroup() as tasks:
             for loop in loops:

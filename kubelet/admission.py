@@ -74,9 +74,13 @@ def matches_node(pod: core_v1.Pod, node: core_v1.Node) -> bool:
         return False
     affinity = pod.spec.affinity.node_affinity if pod.spec.affinity else None
     required = affinity.required_during_scheduling_ignored_during_execution if affinity else None
-    if required is None:
-        return True
-    return any(_term_matches(term, labels, meta.name_of(node)) for term in required.node_selector_terms)
+    return required is None or selects(required, node)
+
+
+def selects(selector: core_v1.NodeSelector, node: core_v1.Node) -> bool:
+    """Whether one of its terms holds for the node."""
+    labels, name = meta.labels_of(node), meta.name_of(node)
+    return any(_term_matches(term, labels, name) for term in selector.node_selector_terms)
 
 
 def _term_matches(term: core_v1.NodeSelectorTerm, labels: Mapping[str, str], name: str) -> bool:

@@ -3,6 +3,7 @@
 Whatever keeps it from running comes out as ``NotStarted`` with the waiting reason that Kubernetes has for it.
 """
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from kube_client import EventRecorder, Informer
 from kubelet import etc_files, pod_spec, qos
 from kubelet.api_objects import ApiObjects
 from kubelet.downward import PodAddresses
-from kubelet.environment import ConfigError, Sources, environment, references
+from kubelet.environment import ConfigError, Sources, environment, invalid_names, references
 from kubelet.expansion import expand
 from kubelet.node_context import NodeContext
 from kubelet.plan import Start, latest_records
@@ -24,6 +25,7 @@ from kubelet.runtime.images import Pull, is_valid
 from kubelet.status import Waiting
 from kubelet.termination_message import message_mount
 from kubelet.volumes import VolumeError
+from kubelet.volumes.sub_path import SubPaths
 from kubelet.volumes.volumes import container_mounts
 
 log = logging.getLogger(__name__)
@@ -170,8 +172,10 @@ class ContainerStarter:
     ) -> Resolved:
         spec = start.container
         try:
-            variables = environment(pod, spec, await self._sources(pod, spec, sandbox))
-            mounts = container_mounts(spec, volumes, variables)
+            sources = await self._sources(pod, spec, sandbox)
+            variables = environment(pod, spec, sources)
+            bind = SubPaths(pod_dir, spec.name).bind
+            mounts = await asyncio.to_thread(container_mounts, pod, spec, volumes, variables, bind)
             user = await self._user(pod, spec)
             security.check(pod, spec, apparmor=self._node.apparmor)
             seccomp = self._seccomp(pod, spec)
@@ -180,6 +184,10 @@ class ContainerStarter:
             raise NotStarted("CreateContainerConfigError", str(exc)) from exc
         except api_errors.ApiError as exc:
             raise NotStarted("CreateContainerConfigError", str(exc), retry_in=1.0) from exc
+        for kind, name, keys in invalid_names(spec, sources):
+            where = f"the EnvFrom {kind} {meta.namespace_of(pod)}/{name}"
+            message = f"Keys [{', '.join(keys)}] from {where} were skipped since they are considered invalid "
+            self._warn(pod, spec, "InvalidEnvironmentVariableNames", f"{message}environment variable names.")
         taken = {mount.target for mount in mounts}
         own = [*self._etc_mounts(pod, sandbox, pod_dir)]
         if spec.termination_message_path:

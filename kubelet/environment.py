@@ -17,6 +17,8 @@ from kubelet.expansion import expand
 
 _NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
 
+_KINDS = {"configmap": "ConfigMap", "secret": "Secret"}
+
 
 class ConfigError(Exception):
     """The container cannot be configured as its spec says; Kubernetes' CreateContainerConfigError."""
@@ -71,6 +73,22 @@ def environment(pod: core_v1.Pod, container: core_v1.Container, sources: Sources
     for name, value in of_services.items():
         result.setdefault(name, value)
     return result
+
+
+def invalid_names(container: core_v1.Container, sources: Sources) -> Iterator[tuple[str, str, list[str]]]:
+    """Kind and name of each source of ``envFrom``, and those of its keys that cannot be variables' names."""
+    for source in container.env_from or ():
+        keys: Iterable[str] = ()
+        if ref := source.config_map_ref:
+            kind, name, found = "configMap", ref.name or "", sources.config_maps.get(ref.name or "")
+            keys = (found.data or {}) if found else ()
+        elif secret := source.secret_ref:
+            kind, name = "secret", secret.name or ""
+            keys = sources.secrets.get(name) or ()
+        else:
+            continue
+        if bad := sorted(key for key in keys if not _NAME.fullmatch(f"{source.prefix or ''}{key}")):
+            yield kind, name, bad
 
 
 def visible_services(pod: core_v1.Pod, services: Iterable[core_v1.Service]) -> list[core_v1.Service]:
@@ -156,16 +174,16 @@ def _value_from(
         raise ConfigError(str(exc)) from exc
     if key := ref.config_map_key_ref:
         found = sources.config_maps.get(key.name or "")
-        return _keyed("configmap", key, None if found is None else (found.data or {}))
+        return _keyed(meta.namespace_of(pod), "configmap", key, None if found is None else (found.data or {}))
     if secret := ref.secret_key_ref:
         data = sources.secrets.get(secret.name or "")
         texts = None if data is None else {name: _text(value) for name, value in data.items()}
-        return _keyed("secret", secret, texts)
+        return _keyed(meta.namespace_of(pod), "secret", secret, texts)
     return None
 
 
 def _keyed(
-    kind: str, ref: core_v1.ConfigMapKeySelector | core_v1.SecretKeySelector, data: Mapping[str, str] | None
+    namespace: str, kind: str, ref: core_v1.ConfigMapKeySelector | core_v1.SecretKeySelector, data: Mapping[str, str] | None
 ) -> str | None:
     if data is not None and ref.key in data:
         return data[ref.key]
@@ -173,7 +191,7 @@ def _keyed(
         return None
     if data is None:
         raise ConfigError(f'{kind} "{ref.name}" not found')
-    raise ConfigError(f"couldn't find key {ref.key} in {kind.capitalize()} {ref.name}")
+    raise ConfigError(f"couldn't find key {ref.key} in {_KINDS[kind]} {namespace}/{ref.name}")
 
 
 def _text(value: bytes) -> str:

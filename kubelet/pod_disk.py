@@ -50,12 +50,15 @@ async def _inodes_of_layer(runtime: Runtime, id: str) -> int:
 
 
 def of_tree(root: Path) -> DiskUsage:
-    """Of a directory, as far as it lies on one file system. What goes away meanwhile does not count. Blocks."""
+    """Of a directory, as far as it lies on one file system; a file with several links counts once.
+
+    What goes away meanwhile does not count. Blocks.
+    """
     try:
         device = root.lstat().st_dev
     except OSError:
         return DiskUsage()
-    size = inodes = 0
+    size, seen = 0, set[int]()
     left = [str(root)]
     while left:
         try:
@@ -67,9 +70,10 @@ def of_tree(root: Path) -> DiskUsage:
                 found = entry.stat(follow_symlinks=False)
             except OSError:
                 continue
-            if found.st_dev != device:
+            if found.st_dev != device or found.st_ino in seen:
                 continue
-            size, inodes = size + found.st_blocks * 512, inodes + 1
+            seen.add(found.st_ino)
+            size += found.st_blocks * 512
             if entry.is_dir(follow_symlinks=False):
                 left.append(entry.path)
-    return DiskUsage(size, inodes)
+    return DiskUsage(size, len(seen))

@@ -42,6 +42,16 @@ def find(pod: core_v1.Pod, name: str) -> core_v1.Container | None:
     return next((one for one in all_containers(pod) if one.name == name), None)
 
 
+def common_user(pod: core_v1.Pod) -> int | None:
+    """The user that all its containers run as, if the spec says so and they agree."""
+    of_pod = pod.spec.security_context.run_as_user if pod.spec.security_context else None
+    users = set[int | None]()
+    for one in (*init_containers(pod), *pod.spec.containers):
+        own = one.security_context.run_as_user if one.security_context else None
+        users.add(of_pod if own is None else own)
+    return users.pop() if len(users) == 1 else None
+
+
 def field_path(pod: core_v1.Pod, name: str) -> str:
     """Where the container stands in the spec, as events name it; empty for none of the pod's."""
     kinds = (

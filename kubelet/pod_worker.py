@@ -263,7 +263,11 @@ class PodWorker:
             return
         self._refresh_at = now + self._period()
         try:
-            self._paths = await self._parts.volumes.set_up(pod, self._parts.dirs.of(self.uid))
+            directory = self._parts.dirs.of(self.uid)
+            if self._paths is None:  # a kubelet that was started anew
+                self._paths = await self._parts.volumes.set_up(pod, directory)
+            else:
+                await self._parts.volumes.refresh(pod, directory)
         except (VolumeError, api_errors.ApiError) as exc:
             log.info("%s: volumes not brought up to date: %s", self.name, exc)
 

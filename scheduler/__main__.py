@@ -4,10 +4,19 @@ import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from apimachinery import meta
-from apimachinery.types.core_v1 import Node, Pod, ReplicationController, Service
+from apimachinery.types.core_v1 import (
+    Node,
+    PersistentVolume,
+    PersistentVolumeClaim,
+    Pod,
+    ReplicationController,
+    Service,
+)
 from apimachinery.types.objects import KubeObject
+from apimachinery.types.storage_v1 import StorageClass
 from component_base import daemon, health, serving
 from component_base.flags import Options, option, parse
 from component_base.values import Duration, IPAddress
@@ -91,22 +100,32 @@ async def _schedule(options: SchedulerOptions, client: Client) -> None:
     cache = Cache()
     queue = SchedulingQueue(clock=asyncio.get_running_loop().time)
     metrics.PendingPods(queue.lengths)
-    plugins = framework.load(BUILTIN, framework.Handle(client, services, controllers), options.disabled_plugins)
+    storage = framework.Storage(
+        Informer(client.resource(PersistentVolumeClaim)),
+        Informer(client.resource(PersistentVolume)),
+        Informer(client.resource(StorageClass)),
+        nodes,
+    )
+    handle = framework.Handle(client, services, controllers, storage)
+    plugins = framework.load(BUILTIN, handle, options.disabled_plugins)
     weights = {name: int(weight) for name, weight in options.plugin_weights.items()}
+    informers: tuple[Informer[Any], ...] = (
+        nodes, services, controllers, storage.claims, storage.volumes, storage.classes, pods,
+    )  # fmt: skip
+    for informer in (storage.claims, storage.volumes, storage.classes):
+        informer.on_change(lambda old, new: queue.move_all())  # what a pod's claim waited for may be there
     handlers = EventHandlers(pods, nodes, cache, queue, options.scheduler_name)
     scheduler = Scheduler(client, pods, cache, queue, framework.Framework(plugins, weights), handlers, recorder)
 
     async def lead() -> None:
-        for synced in (nodes.synced, pods.synced, services.synced, controllers.synced):
-            await synced.wait()
+        for informer in informers:
+            await informer.synced.wait()
         daemon.freeze()
         await scheduler.run()
 
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(nodes.run(), name="nodes")
-        tasks.create_task(services.run(), name="services")
-        tasks.create_task(controllers.run(), name="replicationcontrollers")
-        tasks.create_task(pods.run(), name="pods")
+        for informer in informers:
+            tasks.create_task(informer.run(), name=informer.name)
         tasks.create_task(recorder.run(), name="events")
         await (_elector(options, client).run(lead) if options.leader_elect else lead())
 

@@ -13,7 +13,8 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 
-from apimachinery.types.core_v1 import ReplicationController, Service
+from apimachinery.types.core_v1 import Node, PersistentVolume, PersistentVolumeClaim, ReplicationController, Service
+from apimachinery.types.storage_v1 import StorageClass
 from kube_client import Client, Informer
 from scheduler.columns import Bools, Ints, NodeTable
 from scheduler.pod_info import PodInfo
@@ -32,7 +33,10 @@ class Filter(Plugin, Protocol):
     """Rules nodes out."""
 
     def filter(self, pod: PodInfo, table: NodeTable) -> Bools | None:
-        """True in each row that the pod may use; None if all. Rows that are not valid may have either value."""
+        """True in each row that the pod may use; None if all. Rows that are not valid may have either value.
+
+        Raises Unschedulable where no node would do, whatever it is like.
+        """
         ...
 
     def reasons(self, pod: PodInfo, table: NodeTable, rejected: Ints) -> Iterable[str]:
@@ -53,6 +57,15 @@ class Score(Plugin, Protocol):
 
 
 @runtime_checkable
+class PreBind(Plugin, Protocol):
+    """Makes ready what the pod needs on its node, before it is bound."""
+
+    async def pre_bind(self, pod: PodInfo, node: str) -> None:
+        """Raises errors.ApiError if that cannot be; the pod is tried again, maybe on another node."""
+        ...
+
+
+@runtime_checkable
 class Bind(Plugin, Protocol):
     """Tells the apiserver. Of several the first one that is not the default binds."""
 
@@ -68,6 +81,17 @@ class Handle:
     client: Client
     services: Informer[Service]
     replication_controllers: Informer[ReplicationController]
+    storage: "Storage"
+
+
+@dataclass(frozen=True)
+class Storage:
+    """What pods' claims are about."""
+
+    claims: Informer[PersistentVolumeClaim]
+    volumes: Informer[PersistentVolume]
+    classes: Informer[StorageClass]
+    nodes: Informer[Node]
 
 
 Factory = Callable[[Handle], Plugin]
@@ -83,10 +107,17 @@ class Framework:
     def __init__(self, plugins: Sequence[Plugin], weights: Mapping[str, int] | None = None) -> None:
         self._filters = [one for one in plugins if isinstance(one, Filter)]
         self._scores = [(one, (weights or {}).get(one.name, one.weight)) for one in plugins if isinstance(one, Score)]
+        self._pre_binds = [one for one in plugins if isinstance(one, PreBind)]
         binders = [one for one in plugins if isinstance(one, Bind)]
         if not binders:
             raise ValueError("no plugin binds")
         self.binder = next((one for one in binders if one.name != "DefaultBinder"), binders[0])
+
+    async def bind(self, pod: PodInfo, node: str) -> None:
+        """Raises errors.ApiError if the pod could not be bound."""
+        for plugin in self._pre_binds:
+            await plugin.pre_bind(pod, node)
+        await self.binder.bind(pod, node)
 
     def choose(self, pod: PodInfo, table: NodeTable) -> str:
         """The name of the best node, at random among equals.
@@ -151,7 +182,7 @@ def load(builtin: Mapping[str, Factory], handle: Handle, disabled: Collection[st
     plugins: list[Plugin] = []
     for name, factory in factories.items():
         plugin = factory(handle)
-        if not isinstance(plugin, Filter | Score | Bind):
+        if not isinstance(plugin, Filter | Score | PreBind | Bind):
             raise ValueError(f"plugin {name!r} has no extension point")
         plugins.append(plugin)
     return plugins

@@ -92,7 +92,7 @@ class Scheduler:
     async def _bind(self, pod: QueuedPod, node: str, started: float) -> None:
         try:
             try:
-                await self._framework.binder.bind(pod.info, node)
+                await self._framework.bind(pod.info, node)
             except _UNCLEAR as exc:
                 log.info("%s: binding to %s: %s; looking whether it was bound", pod.key, node, exc)
                 if not await self._was_bound(pod.info, node):

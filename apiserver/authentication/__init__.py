@@ -17,6 +17,8 @@ class Credentials(Struct, frozen=True):
     headers: Mapping[str, str]
     extensions: Mapping[str, Any]
     """The ASGI scope's; ``tls`` holds the client's verified certificate."""
+    audiences: tuple[str, ...] = ()
+    """Whom a token must be meant for; empty: the API."""
 
 
 class Authenticator(Protocol):

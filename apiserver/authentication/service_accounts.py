@@ -1,82 +1,192 @@
-"""Tokens of service accounts: signed by this cluster, short-lived, bound to what they were issued for."""
+"""Tokens of service accounts: signed by this cluster, mostly short-lived, bound to what they were issued for.
 
+A signature is verified once per token and remembered by the token's digest; whether the account and the object that
+a token is bound to are still there is looked up for every request. Tokens of old, kept in secrets, have no end and
+hold as long as their secret carries them.
+"""
+
+import base64
+import hashlib
 import time
-from collections.abc import Callable, Sequence
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import jwt
+from cryptography.hazmat.primitives import serialization
 
-from apimachinery import errors
+from apimachinery import errors, meta
+from apimachinery.types.core_v1 import Secret
+from apimachinery.types.objects import KubeObject
 from apiserver.authentication import ALL_AUTHENTICATED, Credentials
 from apiserver.authentication.bearer import token_of
 from apiserver.request import User
 
 _ALGORITHM: Final = "RS256"
 _CLAIM: Final = "kubernetes.io"
+LEGACY_ISSUER: Final = "kubernetes/serviceaccount"
+_LEGACY: Final = "kubernetes.io/serviceaccount/"
 
-Living = Callable[[str, str, str], bool]
-"""Whether the service account (namespace, name) still exists with this uid."""
+WARN_AFTER: Final = 3607
+"""Seconds that admission asks for; such a token lives a year, and warns of clients that do not read it anew."""
+EXTENDED: Final = 365 * 24 * 3600
+
+_GONE_LEEWAY: Final = 60
+"""Seconds for which a token outlives the deletion of what it is bound to: the pod is still stopping."""
+_CLOCK_LEEWAY: Final = 10
+_REMEMBERED: Final = 4096
+
+Find = Callable[[str, str, str], KubeObject | None]
+"""The object of a plural, namespace and name, if it exists. Raises ServiceUnavailable while that is not known."""
+
+
+def key_id(public_key: Any) -> str:
+    """The name by which tokens and the published key set call a key."""
+    der = public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return base64.urlsafe_b64encode(hashlib.sha256(der).digest()).rstrip(b"=").decode()
 
 
 class TokenIssuer:
     """Makes tokens."""
 
-    def __init__(self, issuer: str, signing_key: Path) -> None:
-        self.issuer = issuer
-        self._key = signing_key.read_bytes()
+    def __init__(self, issuer: str, signing_key: Path, audiences: Sequence[str] = (), *, extend: bool = True) -> None:
+        self.issuer, self.audiences = issuer, list(audiences) or [issuer]
+        self._key: Any = serialization.load_pem_private_key(signing_key.read_bytes(), password=None)
+        self._headers = {"kid": key_id(self._key.public_key())}
+        self._extend = extend
 
     def issue(
         self, namespace: str, name: str, uid: str, audiences: Sequence[str], seconds: int, bound: dict[str, Any]
     ) -> tuple[str, int]:
-        """A token, and when it expires (seconds since the epoch).
+        """A token, and when it should be replaced (seconds since the epoch).
 
         Args:
             bound: kind in lower case -> name and uid of the object that the token lives and dies with.
         """
         now = int(time.time())
+        private = {"namespace": namespace, "serviceaccount": {"name": name, "uid": uid}, **bound}
+        life = seconds
+        if self._extend and seconds == WARN_AFTER and "pod" in bound and set(audiences) <= set(self.audiences):
+            private["warnafter"], life = now + seconds, EXTENDED
         claims = {
             "iss": self.issuer,
             "sub": f"system:serviceaccount:{namespace}:{name}",
-            "aud": list(audiences) or [self.issuer],
+            "aud": list(audiences) or self.audiences,
             "iat": now,
             "nbf": now,
-            "exp": now + seconds,
-            _CLAIM: {"namespace": namespace, "serviceaccount": {"name": name, "uid": uid}, **bound},
+            "exp": now + life,
+            "jti": str(uuid.uuid4()),
+            _CLAIM: private,
         }
-        return jwt.encode(claims, self._key, algorithm=_ALGORITHM), now + seconds
+        return jwt.encode(claims, self._key, algorithm=_ALGORITHM, headers=self._headers), now + seconds
 
 
 class ServiceAccountTokens:
     """Knows the users behind tokens that this cluster issued."""
 
-    def __init__(self, issuer: str, public_key: Path, living: Living) -> None:
-        self._issuer, self._living = issuer, living
-        self._key = public_key.read_bytes()
+    def __init__(self, issuer: str, public_key: Path, find: Find, audiences: Sequence[str] = ()) -> None:
+        self._issuer, self._find = issuer, find
+        self._audiences = frozenset(audiences or [issuer])
+        self._key: Any = serialization.load_pem_public_key(public_key.read_bytes())
+        self._verified: dict[bytes, Mapping[str, Any]] = {}
 
     def authenticate(self, credentials: Credentials) -> User | None:
+        """The user, or None if somebody else issued the token. Raises Unauthorized if it does not hold."""
         token = token_of(credentials.headers)
         if token.count(".") != 2:
             return None
-        return self.user_of(token, [self._issuer])
+        claims = self._claims(token)
+        if claims is None:
+            return None
+        if claims["iss"] == LEGACY_ISSUER:
+            return self._legacy(token, claims)
+        if not frozenset(claims.get("aud", ())) & (frozenset(credentials.audiences) or self._audiences):
+            raise errors.Unauthorized("Unauthorized")
+        return self._bound(claims)
 
-    def user_of(self, token: str, audiences: Sequence[str]) -> User | None:
-        """The user, or None if somebody else issued the token. Raises Unauthorized if it does not hold."""
+    def _claims(self, token: str) -> Mapping[str, Any] | None:
+        """What a token says, once it is known to be ours and to hold now."""
+        digest = hashlib.sha256(token.encode()).digest()
+        claims = self._verified.get(digest)
+        if claims is None:
+            claims = self._verify(token)
+            if claims is not None:
+                self._remember(digest, claims)
+        elif claims.get("exp", time.time()) + _CLOCK_LEEWAY < time.time():
+            del self._verified[digest]
+            raise errors.Unauthorized("Unauthorized")
+        return claims
+
+    def _verify(self, token: str) -> Mapping[str, Any] | None:
         try:
-            unverified = jwt.decode(token, options={"verify_signature": False})
-            if unverified.get("iss") != self._issuer:
+            issuer = jwt.decode(token, options={"verify_signature": False}).get("iss")
+            if issuer not in (self._issuer, LEGACY_ISSUER):
                 return None
-            claims = jwt.decode(
-                token, self._key, algorithms=[_ALGORITHM], audience=list(audiences), issuer=self._issuer
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                self._key,
+                algorithms=[_ALGORITHM],
+                options={"verify_aud": False, "require": [] if issuer == LEGACY_ISSUER else ["exp"]},
+                leeway=_CLOCK_LEEWAY,
             )
-        except jwt.InvalidTokenError as fault:
+        except (jwt.InvalidTokenError, UnicodeError) as fault:
             raise errors.Unauthorized("Unauthorized") from fault
+        return claims
+
+    def _remember(self, digest: bytes, claims: Mapping[str, Any]) -> None:
+        if len(self._verified) >= _REMEMBERED:  # the oldest goes; should it be in use, it comes back as the newest
+            del self._verified[next(iter(self._verified))]
+        self._verified[digest] = claims
+
+    def _bound(self, claims: Mapping[str, Any]) -> User:
         private = claims.get(_CLAIM, {})
         namespace, account = private.get("namespace", ""), private.get("serviceaccount", {})
-        if not self._living(namespace, account.get("name", ""), account.get("uid", "")):
+        self._must_live("serviceaccounts", namespace, account)
+        extra: dict[str, tuple[str, ...]] = {}
+        if jti := claims.get("jti"):
+            extra["authentication.kubernetes.io/credential-id"] = (f"JTI={jti}",)
+        pod, node = private.get("pod"), private.get("node")
+        if "secret" in private:
+            self._must_live("secrets", namespace, private["secret"])
+        if pod:
+            self._must_live("pods", namespace, pod)
+            extra["authentication.kubernetes.io/pod-name"] = (pod.get("name", ""),)
+            extra["authentication.kubernetes.io/pod-uid"] = (pod.get("uid", ""),)
+        elif node:
+            self._must_live("nodes", "", node)
+        if node:
+            extra["authentication.kubernetes.io/node-name"] = (node.get("name", ""),)
+            if node.get("uid"):
+                extra["authentication.kubernetes.io/node-uid"] = (node["uid"],)
+        return _user(namespace, account["name"], account["uid"], extra)
+
+    def _must_live(self, plural: str, namespace: str, ref: Mapping[str, str]) -> None:
+        """Raises Unauthorized if the object is gone, or is another one of the same name."""
+        found = self._find(plural, namespace, ref.get("name", ""))
+        if found is None or meta.uid_of(found) != ref.get("uid", ""):
             raise errors.Unauthorized("Unauthorized")
-        return User(
-            name=f"system:serviceaccount:{namespace}:{account['name']}",
-            uid=account["uid"],
-            groups=("system:serviceaccounts", f"system:serviceaccounts:{namespace}", ALL_AUTHENTICATED),
+        ends = found.metadata.deletion_timestamp
+        if ends and meta.parse_time(ends).timestamp() < time.time() - _GONE_LEEWAY:
+            raise errors.Unauthorized("Unauthorized")
+
+    def _legacy(self, token: str, claims: Mapping[str, Any]) -> User:
+        namespace, name, uid, secret = (
+            str(claims.get(f"{_LEGACY}{part}", ""))
+            for part in ("namespace", "service-account.name", "service-account.uid", "secret.name")
         )
+        self._must_live("serviceaccounts", namespace, {"name": name, "uid": uid})
+        found = self._find("secrets", namespace, secret)
+        carried = (found.data or {}).get("token", "") if isinstance(found, Secret) else ""
+        if found is None or found.metadata.deletion_timestamp or carried != base64.b64encode(token.encode()).decode():
+            raise errors.Unauthorized("Unauthorized")
+        return _user(namespace, name, uid, {})
+
+
+def _user(namespace: str, name: str, uid: str, extra: dict[str, tuple[str, ...]]) -> User:
+    return User(
+        name=f"system:serviceaccount:{namespace}:{name}",
+        uid=uid,
+        groups=("system:serviceaccounts", f"system:serviceaccounts:{namespace}", ALL_AUTHENTICATED),
+        extra=extra,
+    )

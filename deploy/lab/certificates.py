@@ -245,11 +245,15 @@ def _ensure_service_account_key(lab: Lab) -> list[str]:
     private, public = lab.pki / "sa.key", lab.pki / "sa.pub"
     if private.exists() and public.exists():
         return []
+    write_service_account_keys(private, public)
+    return ["sa"]
+
+
+def write_service_account_keys(private: Path, public: Path) -> None:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     write_key(private, key)
     pem = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     _write(public, pem, 0o644)
-    return ["sa"]
 
 
 def _ensure_token(lab: Lab) -> list[str]:

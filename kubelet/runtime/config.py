@@ -156,14 +156,16 @@ def _port_bindings(pod: core_v1.Pod) -> dict[str, list[dict[str, str]]]:
 
 
 def _mount(mount: Mount) -> dict[str, Any]:
-    propagation = _PROPAGATION.get(mount.propagation or "", "rprivate")
-    return {
+    found: dict[str, Any] = {
         "Type": "bind",
         "Source": str(mount.source),
         "Target": mount.target,
         "ReadOnly": mount.read_only,
-        "BindOptions": {"Propagation": propagation},
     }
+    # Private otherwise, by the engine's own default. Said aloud, it would refuse a directory that holds its own.
+    if propagation := _PROPAGATION.get(mount.propagation or ""):
+        found["BindOptions"] = {"Propagation": propagation}
+    return found
 
 
 def _resources(resources: core_v1.ResourceRequirements) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from apimachinery import quantity
 from apimachinery.types import core_v1
+from apimachinery.types.base import Quantity
 from kubelet.volumes import mounts
 from kubelet.volumes.plugin import Request, VolumeError
 
@@ -36,9 +38,22 @@ def _make(request: Request) -> Path:
         _own(fresh, group)
         fresh.rename(directory)
     if source.medium == "Memory" and not mounts.is_mount(directory):
-        mounts.mount_tmpfs(directory, f"size={quantity.value(source.size_limit)}" if source.size_limit else "")
+        size = memory_size(request.pod, source, request.allocatable)
+        mounts.mount_tmpfs(directory, f"size={size}" if size else "")
         _own(directory, group)
     return directory
+
+
+def memory_size(pod: core_v1.Pod, source: core_v1.EmptyDirVolumeSource, allocatable: Mapping[str, Quantity]) -> int:
+    """Bytes of a tmpfs: the least of its own limit, what its pod may have, and what the node has for pods; 0: no limit.
+
+    What lies in it counts as memory of the containers that wrote it.
+    """
+    bounds = [quantity.value(allocatable.get("memory", 0)), quantity.value(source.size_limit or 0)]
+    limits = [(one.resources.limits or {}).get("memory") for one in pod.spec.containers]
+    if all(one is not None for one in limits):
+        bounds.append(sum(quantity.value(one) for one in limits if one is not None))
+    return min((one for one in bounds if one), default=0)
 
 
 def _own(directory: Path, group: int | None) -> None:

@@ -1,42 +1,116 @@
-"""Mounts of this node: what is mounted below a path, mounting a tmpfs, undoing it all. Blocks: call it in a thread."""
+"""Mounts of this node: tmpfs, NFS and binds, what is mounted below a path, undoing it all.
 
+Blocks: call it in a thread. No call waits for ever: a server that does not answer is given up.
+"""
+
+import ctypes
+import logging
 import os
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from kubelet.volumes.plugin import VolumeError
 
+log = logging.getLogger(__name__)
+
 _OCTAL = re.compile(r"\\([0-7]{3})")
+_MS_BIND = 4096
+_MNT_DETACH = 2
+
+MOUNT_SECONDS = 30.0
+_UMOUNT_SECONDS = 10.0
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def is_mount(path: Path) -> bool:
-    return os.path.ismount(path)
+    """Also where a file is mounted over, or a directory of the same file system."""
+    return _real(path) in _mounts_now(path)
+
+
+def _mounts_now(path: Path) -> list[Path]:
+    return mounts_below(_real(path), Path("/proc/self/mountinfo").read_text())
+
+
+def _real(path: Path) -> Path:
+    """As the kernel lists it: without the links on the way to it."""
+    return path.parent.resolve() / path.name
 
 
 def mounts_below(path: Path, mountinfo: str) -> list[Path]:
     """Mount points at or below a path, the latest first: the order in which they come off."""
-    points = [Path(_OCTAL.sub(lambda m: chr(int(m[1], 8)), line.split()[4])) for line in mountinfo.splitlines()]
+    points = [_point(line) for line in mountinfo.splitlines()]
     return [point for point in reversed(points) if point == path or path in point.parents]
+
+
+def _point(line: str) -> Path:
+    return Path(_OCTAL.sub(lambda match: chr(int(match[1], 8)), line.split()[4]))
 
 
 def mount_tmpfs(path: Path, options: str) -> None:
     """Raises ``VolumeError``."""
-    arguments = ["-o", options] if options else []
-    done = subprocess.run(["mount", "-t", "tmpfs", *arguments, "tmpfs", str(path)], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise VolumeError(f"cannot mount a tmpfs on {path}: {done.stderr.strip()}")
+    if _libc.mount(b"tmpfs", os.fsencode(path), b"tmpfs", ctypes.c_ulong(0), options.encode()):
+        raise VolumeError(f"cannot mount a tmpfs on {path}: {os.strerror(ctypes.get_errno())}")
+
+
+def mount_nfs(server: str, export: str, path: Path, options: Sequence[str] = ()) -> None:
+    """Raises ``VolumeError`` in the words of the mount command."""
+    arguments = ["-t", "nfs", *(["-o", ",".join(options)] if options else []), f"{server}:{export}", str(path)]
+    try:
+        done = subprocess.run(["mount", *arguments], capture_output=True, text=True, timeout=MOUNT_SECONDS)
+        status, output = f"exit status {done.returncode}", (done.stderr or done.stdout).strip()
+    except subprocess.TimeoutExpired:
+        status, output = f"no answer within {MOUNT_SECONDS:.0f} s", ""
+    if status != "exit status 0":
+        raise VolumeError(
+            f"mount failed: {status}\nMounting command: mount\nMounting arguments: {' '.join(arguments)}\n"
+            f"Output: {output}"
+        )
+
+
+def bind(fd: int, target: Path) -> None:
+    """Mount what a descriptor (``O_PATH``) stands for, whatever has become of its path. Raises OSError."""
+    source = f"/proc/self/fd/{fd}".encode()
+    if _libc.mount(source, os.fsencode(target), None, ctypes.c_ulong(_MS_BIND), None):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(target))
+
+
+def detach(point: Path) -> None:
+    """Take a mount away at once; who still uses it keeps it. Raises OSError."""
+    if _libc.umount2(os.fsencode(point), _MNT_DETACH):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(point))
 
 
 def remove_tree(path: Path) -> None:
     """Unmount what is mounted below a directory, then remove it. Raises OSError; may be tried again.
 
-    Nothing is removed while anything is still mounted: it might be the node's own data.
+    Nothing is removed while anything is still mounted: it might be the node's own data, or a server's.
     """
-    for point in mounts_below(path, Path("/proc/self/mountinfo").read_text()):
-        done = subprocess.run(["umount", str(point)], capture_output=True, text=True)
-        if done.returncode != 0 and os.path.ismount(point):
-            raise OSError(f"cannot unmount {point}: {done.stderr.strip()}")
+    for point in _mounts_now(path):
+        _unmount(point)
+    if left := _mounts_now(path):
+        raise OSError(f"cannot unmount {left[0]}")
     if path.exists():
         shutil.rmtree(path)
+
+
+def _unmount(point: Path) -> None:
+    """What is the node's own goes at once. A server is written to first, unless it does not answer."""
+    if _is_remote(point):
+        try:
+            subprocess.run(["umount", str(point)], capture_output=True, timeout=_UMOUNT_SECONDS)
+        except subprocess.TimeoutExpired:
+            log.warning("%s: its server does not answer; detached", point)
+        if not is_mount(point):
+            return
+    detach(point)
+
+
+def _is_remote(point: Path) -> bool:
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return any(_point(line) == point and line.partition(" - ")[2].startswith("nfs") for line in lines)

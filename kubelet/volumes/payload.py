@@ -21,6 +21,8 @@ DATA = "..data"
 class File:
     data: bytes
     mode: int
+    owner: int | None = None
+    """A user; the kubelet's own where it is not said."""
 
 
 def select(
@@ -63,6 +65,8 @@ def write(directory: Path, files: Mapping[str, File], group: int | None = None) 
     fresh.chmod(0o755)
     for path, file in files.items():
         _write_file(fresh / path, file, group)
+    if group is not None:
+        _give_to_group(fresh, group)
     swap = directory / "..data_tmp"
     swap.unlink(missing_ok=True)
     swap.symlink_to(fresh.name)
@@ -75,9 +79,16 @@ def write(directory: Path, files: Mapping[str, File], group: int | None = None) 
 def _write_file(path: Path, file: File, group: int | None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(file.data)
+    if group is not None or file.owner is not None:  # before the mode: a change of owner takes bits away
+        os.chown(path, -1 if file.owner is None else file.owner, -1 if group is None else group)
     path.chmod(file.mode | (0o440 if group is not None else 0))
-    if group is not None:
-        os.chown(path, -1, group)
+
+
+def _give_to_group(directory: Path, group: int) -> None:
+    """A directory and those below it; what comes into them is the group's too."""
+    for one in (directory, *(path for path in directory.rglob("*") if path.is_dir())):
+        os.chown(one, -1, group)
+        one.chmod(0o2755)
 
 
 def _holds(directory: Path, files: Mapping[str, File]) -> bool:

@@ -25,6 +25,18 @@ class Request:
     objects: ApiObjects
     host_ips: tuple[str, ...]
     allocatable: Mapping[str, Quantity]
+    mount_options: tuple[str, ...] = ()
+    """Of the persistent volume that stands behind a claim."""
+
+    @property
+    def read_only(self) -> bool:
+        return is_read_only(self.volume)
+
+
+def is_read_only(volume: core_v1.Volume) -> bool:
+    """Whether its source says that nobody in the pod may write to it."""
+    claim, nfs = volume.persistent_volume_claim, volume.nfs
+    return bool((claim and claim.read_only) or (nfs and nfs.read_only))
 
 
 class Plugin(Protocol):

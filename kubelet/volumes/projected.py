@@ -1,15 +1,20 @@
 """configMap, secret, downwardAPI and projected volumes: four spellings of files that come from the API."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from apimachinery import errors
 from apimachinery.types import core_v1
-from kubelet import downward
-from kubelet.volumes import payload
+from kubelet import downward, pod_spec
+from kubelet.volumes import mounts, payload
 from kubelet.volumes.payload import File
 from kubelet.volumes.plugin import Request, VolumeError
 
 DEFAULT_MODE = 0o644
+
+_MEMORY = 128 * 1024 * 1024
+"""Bytes that a volume's secrets may take, old and new ones together."""
 
 
 class ConfigMapVolume:
@@ -34,7 +39,7 @@ class SecretVolume:
         source = request.volume.secret or core_v1.SecretVolumeSource()
         mode = _mode(source.default_mode)
         files = await _secret(request, source.secret_name, source.items, mode, bool(source.optional))
-        return _write(request, files)
+        return _write(request, files, secret=True)
 
 
 class DownwardAPIVolume:
@@ -60,7 +65,8 @@ class ProjectedVolume:
         files: dict[str, File] = {}
         for source in projected.sources or ():
             files |= await _projection(request, source, mode)
-        return _write(request, files)
+        secret = any(one.secret or one.service_account_token for one in projected.sources or ())
+        return _write(request, files, secret=secret)
 
 
 async def _projection(request: Request, source: core_v1.VolumeProjection, mode: int) -> dict[str, File]:
@@ -70,7 +76,20 @@ async def _projection(request: Request, source: core_v1.VolumeProjection, mode: 
         return await _secret(request, secret.name, secret.items, mode, bool(secret.optional))
     if downward_api := source.downward_api:
         return _downward(request, downward_api.items or (), mode)
+    if token := source.service_account_token:
+        return {payload.checked_path(token.path): await _token(request, token, mode)}
     raise VolumeError("this kind of projected source is not supported")
+
+
+async def _token(request: Request, source: core_v1.ServiceAccountTokenProjection, mode: int) -> File:
+    """For nobody but the containers' user, where they have one, and the pod's group."""
+    try:
+        text = await request.objects.tokens.of(request.pod, source)
+    except (errors.NotFound, errors.Forbidden, errors.BadRequest, errors.Conflict, errors.Invalid) as exc:
+        raise VolumeError(f"failed to fetch token: {exc}") from exc
+    security = request.pod.spec.security_context or core_v1.PodSecurityContext()
+    owner = pod_spec.common_user(request.pod)
+    return File(text.encode(), 0o600 if owner is not None or security.fs_group is not None else mode, owner)
 
 
 async def _config_map(
@@ -122,7 +141,12 @@ def _mode(mode: int | None) -> int:
     return DEFAULT_MODE if mode is None else mode
 
 
-def _write(request: Request, files: dict[str, File]) -> Path:
-    security = request.pod.spec.security_context
-    payload.write(request.directory, files, security.fs_group if security else None)
-    return request.directory
+def _write(request: Request, files: dict[str, File], *, secret: bool = False) -> Path:
+    """Secrets and tokens lie in memory, never on the node's disk. Not those of a pod that has them there already."""
+    security, directory = request.pod.spec.security_context, request.directory
+    if secret and not (directory / payload.DATA).is_symlink():
+        directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if not os.path.ismount(directory):
+            mounts.mount_tmpfs(directory, f"mode=0755,size={_MEMORY}")
+    payload.write(directory, files, security.fs_group if security else None)
+    return directory

@@ -13,6 +13,7 @@ from scheduler.plugins.node_resources_fit import NodeResourcesFit
 from scheduler.plugins.node_unschedulable import NodeUnschedulable
 from scheduler.plugins.selector_spread import SelectorSpread
 from scheduler.plugins.taint_toleration import TaintToleration
+from scheduler.plugins.volume_binding import VolumeBinding
 
 BUILTIN: Final[dict[str, Factory]] = {
     "NodeUnschedulable": lambda handle: NodeUnschedulable(),
@@ -21,6 +22,7 @@ BUILTIN: Final[dict[str, Factory]] = {
     "NodeAffinity": lambda handle: NodeAffinity(),
     "NodePorts": lambda handle: NodePorts(),
     "NodeResourcesFit": lambda handle: NodeResourcesFit(),
+    "VolumeBinding": lambda handle: VolumeBinding(handle.client, handle.storage),
     "NodeResourcesLeastAllocated": lambda handle: LeastAllocated(),
     "NodeResourcesBalancedAllocation": lambda handle: BalancedAllocation(),
     "SelectorSpread": lambda handle: SelectorSpread(handle.services, handle.replication_controllers),

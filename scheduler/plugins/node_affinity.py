@@ -11,7 +11,7 @@ import numpy as np
 
 from apimachinery import meta
 from apimachinery.selectors import Requirement
-from apimachinery.types.core_v1 import Node, NodeSelectorRequirement, NodeSelectorTerm
+from apimachinery.types.core_v1 import Node, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm
 from apimachinery.types.core_v1 import NodeAffinity as Affinity
 from scheduler.columns import Bools, Ints, NodeTable
 from scheduler.framework import MAX_SCORE
@@ -47,10 +47,7 @@ class NodeAffinity:
         required = affinity.required_during_scheduling_ignored_during_execution if affinity else None
         if required is None:
             return passed
-        any_of = np.zeros(len(table.names), np.bool_)
-        for term in required.node_selector_terms:
-            if (condition := _condition(term)) is not None:
-                any_of |= table.term(condition) == 1
+        any_of = selected(required, table)
         return any_of if passed is None else passed & any_of
 
     def reasons(self, pod: PodInfo, table: NodeTable, rejected: Ints) -> Iterator[str]:
@@ -67,6 +64,21 @@ class NodeAffinity:
                 total += term.weight * table.term(condition)[rows]
         most = int(total.max())
         return MAX_SCORE * total // most if most else None
+
+
+def node_is_selected(selector: NodeSelector, node: Node) -> bool:
+    """Whether one of the terms holds for a node."""
+    conditions = [_condition(term) for term in selector.node_selector_terms]
+    return any(one is not None and one.value(node, ()) for one in conditions)
+
+
+def selected(selector: NodeSelector, table: NodeTable) -> Bools:
+    """True in each row for which one of the terms holds."""
+    any_of = np.zeros(len(table.names), np.bool_)
+    for term in selector.node_selector_terms:
+        if (condition := _condition(term)) is not None:
+            any_of |= table.term(condition) == 1
+    return any_of
 
 
 def _node_affinity(pod: PodInfo) -> Affinity | None:

@@ -19,6 +19,10 @@ KINDS = (
     "deployments.apps", "jobs.batch",
 )  # fmt: skip
 
+ROOT_CA = "kube-root-ca.crt"
+"""Each namespace has it."""
+OTHERS = f"--field-selector=metadata.name!={ROOT_CA}"
+
 
 @pytest.fixture(scope="module", params=[NEW, OLD])
 def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
@@ -33,7 +37,9 @@ _numbers = itertools.count(1)
 def kubectl(lab: Lab, home: tuple[str, Path]) -> Iterator[Kubectl]:
     """In a namespace of its own; what else bears its name goes with it."""
     with lab.namespace(f"matrix-{next(_numbers)}") as name:
-        yield Kubectl(home[0], lab, home[1], name)
+        client = Kubectl(home[0], lab, home[1], name)
+        eventually(lambda: client.run("get", "configmaps", "-o", "name") == f"configmap/{ROOT_CA}\n")
+        yield client
         lab.kubectl("delete", "node,namespace", f"{name}-node", f"{name}-more", "--ignore-not-found", "--wait=false")
 
 
@@ -89,7 +95,8 @@ def test_delete_in_its_forms(kubectl: Kubectl) -> None:
     assert kubectl.run(*by_field) == 'configmap "c" deleted\n'
     assert kubectl.run("delete", "configmap/d", "--dry-run=server") == 'configmap "d" deleted (server dry run)\n'
     assert kubectl.run("delete", "configmap", "d", "-o", "name") == "configmap/d\n"
-    assert kubectl.run("delete", "configmap", "--all") == 'configmap "e" deleted\n'
+    left = f'configmap "e" deleted\nconfigmap "{ROOT_CA}" deleted\n'
+    assert kubectl.run("delete", "configmap", "--all") == left
     kubectl.run("run", "one", "--image=busybox", "--restart=Never")
     forced = kubectl.start("delete", "pod", "one", "--grace-period=0", "--force")
     out, err = forced.communicate(timeout=30)
@@ -102,7 +109,7 @@ def test_delete_in_its_forms(kubectl: Kubectl) -> None:
     assert kubectl.run(*orphaning) == 'deployment.apps "web" deleted\n'
     # the collector lets its children go first
     eventually(lambda: kubectl.run("get", "deployments", "-o", "name") == "")
-    assert kubectl.run("get", "configmaps,pods", "-o", "name") == ""
+    assert kubectl.run("get", "configmaps,pods", "-o", "name") == f"configmap/{ROOT_CA}\n"
 
 
 def test_replace(kubectl: Kubectl, everything: Path) -> None:
@@ -112,9 +119,12 @@ def test_replace(kubectl: Kubectl, everything: Path) -> None:
     stale = kubectl.run("replace", "-f", "-", stdin=found, code=1)
     assert stale.count("(Conflict)") == len(KINDS)
     assert "the object has been modified; please apply your changes to the latest version" in stale
-    original = [one for one in documents(kubectl.namespace) if one["kind"] in ("Pod", "Service", "Deployment")]
+    original = [one for one in documents(kubectl.namespace) if one["kind"] in ("Service", "Deployment")]
     replaced = kubectl.run("replace", "-f", "-", stdin=text(original))
-    assert replaced == "pod/web replaced\nservice/web replaced\ndeployment.apps/web replaced\n"
+    assert replaced == "service/web replaced\ndeployment.apps/web replaced\n"
+    pod = [one for one in documents(kubectl.namespace) if one["kind"] == "Pod"]
+    refused = kubectl.run("replace", "-f", "-", stdin=text(pod), code=1)
+    assert "pod updates may not change fields" in refused, "its manifest lacks the volume with its account's token"
     uid = kubectl.json("get", "configmap", "web")["metadata"]["uid"]
     map_only = text([one for one in documents(kubectl.namespace) if one["kind"] == "ConfigMap"])
     forced = kubectl.run("replace", "--force", "-f", "-", stdin=map_only)
@@ -296,15 +306,15 @@ def test_get_in_every_form(kubectl: Kubectl, everything: Path) -> None:
 def test_get_sorts_and_pages(kubectl: Kubectl) -> None:
     for name, value in (("a", "3"), ("b", "1"), ("c", "2")):
         kubectl.run("create", "configmap", name, f"--from-literal=rank={value}")
-    ranked = kubectl.run("get", "configmaps", "--sort-by=.data.rank", "--no-headers")
+    ranked = kubectl.run("get", "configmaps", OTHERS, "--sort-by=.data.rank", "--no-headers")
     assert [row.split()[0] for row in ranked.splitlines()] == ["b", "c", "a"]
-    paged = kubectl.run("get", "configmaps", "--chunk-size=1", "--no-headers")
+    paged = kubectl.run("get", "configmaps", OTHERS, "--chunk-size=1", "--no-headers")
     assert [row.split()[0] for row in paged.splitlines()] == ["a", "b", "c"]
 
 
 def test_get_watches(kubectl: Kubectl) -> None:
     kubectl.run("create", "configmap", "a")
-    with kubectl.follow("get", "configmaps", "-w", "--output-watch-events", "--no-headers") as rows:
+    with kubectl.follow("get", "configmaps", OTHERS, "-w", "--output-watch-events", "--no-headers") as rows:
         assert rows.line().split()[:3] == ["ADDED", "a", "0"]
         kubectl.run("patch", "configmap", "a", "-p", '{"data":{"k":"v"}}')
         assert rows.line().split()[:3] == ["MODIFIED", "a", "1"]

@@ -18,6 +18,9 @@ from tests.support import eventually
 
 TOKEN = "sesame"
 
+_WITHOUT_CONTROLLERS = ("--disable-admission-plugins=ServiceAccount,StorageObjectInUseProtection",)
+"""These need a controller manager beside the apiserver; a test that has one says otherwise (the last flag counts)."""
+
 
 class ApiserverProcess:
     """Starts, kills and restarts one apiserver, always on the same port with the same certificates."""
@@ -47,6 +50,7 @@ class ApiserverProcess:
             f"--tls-private-key-file={self._serving.key}",
             f"--client-ca-file={self.authority.cert}",
             f"--token-auth-file={self.tokens}",
+            *_WITHOUT_CONTROLLERS,
             *self._arguments,
         ]
 

@@ -1,5 +1,6 @@
 """Who am I, and whose token is this: answered at once, never stored."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from apimachinery import errors, meta
@@ -48,9 +49,7 @@ def token_reviews(authenticator: Authenticator) -> ResourceInfo[TokenReview]:
     async def answer(store: Any, attributes: Attributes, review: TokenReview) -> TokenReview:
         if not review.spec.token:
             raise errors.BadRequest("token is required for TokenReview in authentication")
-        review.status = _reviewed(authenticator, review.spec.token)
-        if review.status.authenticated and review.spec.audiences:
-            review.status.audiences = review.spec.audiences
+        review.status = _reviewed(authenticator, review.spec.token, review.spec.audiences or ())
         return review
 
     return ResourceInfo(
@@ -63,11 +62,21 @@ def token_reviews(authenticator: Authenticator) -> ResourceInfo[TokenReview]:
     )
 
 
-def _reviewed(authenticator: Authenticator, token: str) -> TokenReviewStatus:
-    try:
-        user = authenticator.authenticate(Credentials({"authorization": f"Bearer {token}"}, {}))
-    except errors.Unauthorized as fault:
-        return TokenReviewStatus(user=UserInfo(), error=str(fault))
-    if user is None:
-        return TokenReviewStatus(user=UserInfo())
-    return TokenReviewStatus(authenticated=True, user=_info(user))
+def _reviewed(authenticator: Authenticator, token: str, audiences: Sequence[str]) -> TokenReviewStatus:
+    """Whose token it is; of the audiences asked about, those that it is meant for."""
+    found: User | None = None
+    meant: list[str] = []
+    fault = ""
+    for audience in audiences or ("",):
+        credentials = Credentials({"authorization": f"Bearer {token}"}, {}, (audience,) if audience else ())
+        try:
+            user = authenticator.authenticate(credentials)
+        except errors.Unauthorized as refused:
+            fault = str(refused)
+            continue
+        if user is not None:
+            found = user
+            meant += [audience] if audience else []
+    if found is None:
+        return TokenReviewStatus(user=UserInfo(), error=fault or None)
+    return TokenReviewStatus(authenticated=True, user=_info(found), audiences=meant or None)

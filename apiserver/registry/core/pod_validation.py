@@ -7,6 +7,7 @@ from apimachinery.fields import FieldError, Path
 from apimachinery.types import core_v1 as v1
 from apiserver.registry import names
 from apiserver.registry.core.affinity_validation import validate_placement
+from apiserver.registry.core.mount_validation import validate_mounts
 from apiserver.registry.core.pod_settings_validation import validate_container_settings, validate_settings
 from apiserver.registry.core.resources_validation import validate_requirements
 from apiserver.registry.core.volume_validation import validate_volumes
@@ -90,7 +91,7 @@ def _container(path: Path, container: v1.Container, volumes: set[str], seen: set
     yield from _ports(path / "ports", container.ports or ())
     yield from _environment(path / "env", container.env or ())
     yield from _environment_sources(path / "envFrom", container.env_from or ())
-    yield from _mounts(path / "volumeMounts", container.volume_mounts or (), volumes)
+    yield from validate_mounts(path / "volumeMounts", container, volumes)
     yield from validate_requirements(path / "resources", container.resources)
     yield from validate_container_settings(path, container)
     for field, probe in (
@@ -171,23 +172,6 @@ def _environment_sources(path: Path, sources: Iterable[v1.EnvFromSource]) -> Ite
             yield path[i].invalid("", "must specify one of: `configMapRef` or `secretRef`")
         elif count > 1:
             yield path[i].invalid("", "may not have more than one field specified at a time")
-
-
-def _mounts(path: Path, mounts: Iterable[v1.VolumeMount], volumes: set[str]) -> Iterator[FieldError]:
-    places: set[str] = set()
-    for i, mount in enumerate(mounts):
-        if not mount.name:
-            yield (path[i] / "name").required()
-        elif mount.name not in volumes:
-            yield (path[i] / "name").not_found(mount.name)
-        if not mount.mount_path:
-            yield (path[i] / "mountPath").required()
-        elif mount.mount_path in places:
-            yield (path[i] / "mountPath").invalid(mount.mount_path, "must be unique")
-        places.add(mount.mount_path)
-        for field, part in (("subPath", mount.sub_path), ("subPathExpr", mount.sub_path_expr)):
-            if part and (part.startswith("/") or ".." in part.split("/")):
-                yield (path[i] / field).invalid(part, "must be a relative path that does not contain '..'")
 
 
 def _probe(path: Path, probe: v1.Probe, *, must_succeed_once: bool) -> Iterator[FieldError]:

@@ -27,10 +27,15 @@ _BOUND: Final[dict[str, tuple[str, type[Any]]]] = {
 class Issuer(Protocol):
     """Signs tokens for service accounts."""
 
+    @property
+    def audiences(self) -> Sequence[str]:
+        """Whom a token is meant for that does not say."""
+        ...
+
     def issue(
         self, namespace: str, name: str, uid: str, audiences: Sequence[str], seconds: int, bound: dict[str, Any]
     ) -> tuple[str, int]:
-        """A token, and when it expires (seconds since the epoch)."""
+        """A token, and when it should be replaced (seconds since the epoch)."""
         ...
 
 
@@ -51,6 +56,8 @@ def _token(issuer: Issuer) -> Subresource:
             request.spec.expiration_seconds = TOKEN_SECONDS
         if faults := list(_faults(request)):
             raise errors.invalid("TokenRequest", "authentication.k8s.io", "", faults)
+        if not request.spec.audiences:
+            request.spec.audiences = list(issuer.audiences)
         uid = meta.uid_of((await store.get(key)).object)
         spec, bound = request.spec, await _bound(store, key, request)
         token, expires = issuer.issue(
@@ -84,7 +91,21 @@ async def _bound(store: Any, key: Key, request: TokenRequest) -> dict[str, Any]:
             plural, "", ref.name or "", f"the UID in the bound object reference ({ref.uid}) does not match the UID "
             f"in record. The object might have been deleted and then recreated"
         )  # fmt: skip
-    return {ref.kind.lower(): {"name": ref.name, "uid": uid}}
+    bound: dict[str, Any] = {ref.kind.lower(): {"name": ref.name, "uid": uid}}
+    if isinstance(found.object, Pod):
+        if found.object.spec.service_account_name != key.name:
+            raise errors.BadRequest(
+                f'cannot bind token for serviceaccount "{key.name}" to pod running with different serviceaccount name.'
+            )
+        if node := found.object.spec.node_name:
+            bound["node"] = await _node(store, node)
+    return bound
+
+
+async def _node(store: Any, name: str) -> dict[str, str]:
+    """The pod's node; by its name alone where there is no such object."""
+    found = await store.storage.get(f"/registry/core/nodes/-/{name}", Node)
+    return {"name": name, "uid": meta.uid_of(found.object)} if found is not None else {"name": name}
 
 
 def service_accounts(issuer: Issuer | None = None) -> ResourceInfo[ServiceAccount]:

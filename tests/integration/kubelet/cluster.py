@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from deploy.images.archive import archive
 from deploy.images.build import PAUSE, build
-from deploy.lab.certificates import Authority, Request, new_authority, sign
+from deploy.lab.certificates import Authority, Request, new_authority, sign, write_service_account_keys
 from deploy.lab.kubeconfig import document
 
 NODE = "node-1"
@@ -186,6 +186,7 @@ class Cluster:
                     serialization.NoEncryption(),
                 )
             )
+        write_service_account_keys(self.file("sa.key"), self.file("sa.pub"))
         for user in ("admin", "kubelet-client"):
             content = document(
                 SERVER,
@@ -226,6 +227,9 @@ class Cluster:
             f"--kubelet-client-key={self.file('apiserver-kubelet-client.key')}",
             f"--kubelet-certificate-authority={self.file('ca.crt')}",
             f"--service-cluster-ip-range={SERVICE_RANGE}",
+            f"--service-account-signing-key-file={self.file('sa.key')}",
+            f"--service-account-key-file={self.file('sa.pub')}",
+            "--disable-admission-plugins=ServiceAccount,StorageObjectInUseProtection",
         )
 
     def _containerd(self) -> Process:

@@ -106,6 +106,7 @@ def test_what_a_tree_takes_of_the_disk(tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d/f").write_bytes(b"x" * 10_000)
     (tmp_path / "link").symlink_to("/proc")
+    (tmp_path / "twin").hardlink_to(tmp_path / "d/f")
     found = of_tree(tmp_path)
     assert found.inodes == 3
     assert 10_000 <= found.bytes < 40_000

@@ -77,6 +77,8 @@ def test_mounts() -> None:
     (mount,) = request(resolved=Resolved(mounts=mounts))["HostConfig"]["Mounts"]
     assert (mount["Source"], mount["Target"], mount["ReadOnly"]) == ("/a", "/b", True)
     assert mount["BindOptions"] == {"Propagation": "rshared"}
+    (plain,) = request(resolved=Resolved(mounts=[Mount(Path("/"), "/host")]))["HostConfig"]["Mounts"]
+    assert "BindOptions" not in plain, "the engine's own directory lies below, and it refuses private mounts of that"
 
 
 def test_what_labels_say_is_read_back() -> None:

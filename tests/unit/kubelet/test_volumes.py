@@ -13,11 +13,13 @@ from apimachinery import codec
 from apimachinery.schema import descriptions
 from apimachinery.schema.definitions import definitions
 from apimachinery.types import core_v1, meta_v1
+from kubelet.pod_disk import of_tree
 from kubelet.volumes import VolumeError, mounts, payload
-from kubelet.volumes.empty_dir import EmptyDir
+from kubelet.volumes.empty_dir import EmptyDir, memory_size
 from kubelet.volumes.host_path import HostPath
 from kubelet.volumes.payload import File
 from kubelet.volumes.plugin import Plugin, Request
+from kubelet.volumes.sub_path import SubPaths, open_beneath
 from kubelet.volumes.volumes import PLUGINS, container_mounts
 
 
@@ -104,21 +106,76 @@ def test_items_choose_keys_and_modes() -> None:
 def test_container_mounts_find_their_volumes_and_sub_paths(tmp_path: Path) -> None:
     mount = core_v1.VolumeMount(name="v", mount_path="data", sub_path_expr="of-$(NAME)", read_only=True)
     container = core_v1.Container(name="c", volume_mounts=[mount])
-    (found,) = container_mounts(container, {"v": tmp_path}, {"NAME": "web"})
+    pod = core_v1.Pod(spec=core_v1.PodSpec(volumes=[core_v1.Volume(name="v")]))
+    bind = SubPaths(tmp_path, "c").bind
+    (found,) = container_mounts(pod, container, {"v": tmp_path}, {"NAME": "web"}, lambda path, *_: path / _[-1])
     assert (found.source, found.target, found.read_only) == (tmp_path / "of-web", "/data", True)
+    with pytest.raises(VolumeError, match='missing value for "NAME"'):
+        container_mounts(pod, container, {"v": tmp_path}, {}, bind)
     with pytest.raises(VolumeError, match='cannot find volume "v"'):
-        container_mounts(container, {}, {})
+        container_mounts(pod, container, {}, {}, bind)
+
+
+def test_what_comes_from_the_api_and_a_claim_that_says_so_is_read_only() -> None:
+    volumes = [
+        core_v1.Volume(name="c", config_map=core_v1.ConfigMapVolumeSource()),
+        core_v1.Volume(name="p", persistent_volume_claim=core_v1.PersistentVolumeClaimVolumeSource(read_only=True)),
+        core_v1.Volume(name="e", empty_dir=core_v1.EmptyDirVolumeSource()),
+    ]
+    mounts = [core_v1.VolumeMount(name=one.name, mount_path=f"/{one.name}") for one in volumes]
+    container = core_v1.Container(name="c", volume_mounts=mounts)
+    pod = core_v1.Pod(spec=core_v1.PodSpec(containers=[container], volumes=volumes))
+    found = container_mounts(pod, container, {one.name: Path("/x") for one in volumes}, {}, lambda path, *_: path)
+    assert [one.read_only for one in found] == [True, True, False]
 
 
 def test_a_sub_path_must_not_lead_out_of_its_volume(tmp_path: Path) -> None:
     (tmp_path / "v").mkdir()
     (tmp_path / "v" / "out").symlink_to("/etc")
-    for path in ("out", "../x", "/etc"):
-        container = core_v1.Container(
-            name="c", volume_mounts=[core_v1.VolumeMount(name="v", mount_path="/d", sub_path=path)]
-        )
+    for path in ("out", "out/passwd", "../x", "/etc"):
         with pytest.raises(VolumeError, match="subPath"):
-            container_mounts(container, {"v": tmp_path / "v"}, {})
+            open_beneath(tmp_path / "v", path)
+    (tmp_path / "v" / "inside").symlink_to("real")  # one that stays is no harm
+    fd = open_beneath(tmp_path / "v", "inside/deep")
+    assert os.readlink(f"/proc/self/fd/{fd}") == str(tmp_path / "v/real/deep")
+    os.close(fd)
+
+
+def test_a_sub_path_that_becomes_a_link_while_it_is_opened_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What CVE-2017-1002101 was about: checked as a directory, mounted as a link."""
+    (tmp_path / "v" / "d").mkdir(parents=True)
+    resolve = Path.resolve
+
+    def swap(path: Path, strict: bool = False) -> Path:
+        found = resolve(path, strict)
+        if found == tmp_path / "v" / "d":
+            found.rmdir()
+            found.symlink_to("/etc")
+        return found
+
+    monkeypatch.setattr(Path, "resolve", swap)
+    with pytest.raises(VolumeError, match="leads out of the volume"):
+        open_beneath(tmp_path / "v", "d")
+
+
+def test_a_memory_volume_is_as_large_as_its_least_bound() -> None:
+    def size(limit: str | None, memory: str | None) -> int:
+        resources = core_v1.ResourceRequirements(limits={"memory": memory} if memory else None)
+        pod = core_v1.Pod(spec=core_v1.PodSpec(containers=[core_v1.Container(name="c", resources=resources)]))
+        return memory_size(pod, core_v1.EmptyDirVolumeSource(size_limit=limit), {"memory": "1Gi"})
+
+    assert size(None, None) == 1024**3
+    assert size("2Mi", "3Mi") == 2 * 1024**2
+    assert size("4Mi", "3Mi") == 3 * 1024**2
+    assert size(None, "3Mi") == 3 * 1024**2
+
+
+def test_what_an_empty_dir_holds_is_counted_once(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(os.urandom(100_000))
+    os.link(tmp_path / "a", tmp_path / "b")
+    assert 100_000 <= of_tree(tmp_path).bytes < 150_000
 
 
 def test_mounts_come_off_latest_first_and_only_below_the_path() -> None:

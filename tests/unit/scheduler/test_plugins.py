@@ -7,10 +7,13 @@ import pytest
 from apimachinery.types.core_v1 import (
     Affinity,
     Container,
+    Node,
     NodeAffinity,
     NodeSelector,
     NodeSelectorRequirement,
     NodeSelectorTerm,
+    PersistentVolume,
+    PersistentVolumeClaim,
     Pod,
     PreferredSchedulingTerm,
     ReplicationController,
@@ -19,6 +22,7 @@ from apimachinery.types.core_v1 import (
     Taint,
     Toleration,
 )
+from apimachinery.types.storage_v1 import StorageClass
 from kube_client import Client, Config, Informer
 from scheduler import framework
 from scheduler.cache import Cache
@@ -37,6 +41,12 @@ def handle() -> Handle:
         client,
         Informer(client.resource(Service), indexes=indexes),
         Informer(client.resource(ReplicationController), indexes=indexes),
+        framework.Storage(
+            Informer(client.resource(PersistentVolumeClaim)),
+            Informer(client.resource(PersistentVolume)),
+            Informer(client.resource(StorageClass)),
+            Informer(client.resource(Node)),
+        ),
     )
 
 

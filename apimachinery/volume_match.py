@@ -1,0 +1,89 @@
+"""Which persistent volume suits a claim: the smallest that offers what the claim asks for. Pure."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from apimachinery import meta, quantity, selectors
+from apimachinery.types.core_v1 import ObjectReference, PersistentVolume, PersistentVolumeClaim
+
+_BETA_CLASS: Final = "volume.beta.kubernetes.io/storage-class"
+
+
+def class_of(obj: PersistentVolume | PersistentVolumeClaim) -> str:
+    """The storage class's name; the annotation of old counts first."""
+    return meta.annotations_of(obj).get(_BETA_CLASS) or obj.spec.storage_class_name or ""
+
+
+def reference(claim: PersistentVolumeClaim) -> ObjectReference:
+    namespace, name = meta.key_of(claim)
+    return ObjectReference(
+        api_version="v1",
+        kind="PersistentVolumeClaim",
+        namespace=namespace,
+        name=name,
+        uid=meta.uid_of(claim),
+        resource_version=claim.metadata.resource_version,
+    )
+
+
+def refers(ref: ObjectReference | None, claim: PersistentVolumeClaim) -> bool:
+    """Whether a volume's ``claimRef`` means this claim; one that a person wrote has no UID."""
+    if ref is None or (ref.namespace or "", ref.name or "") != meta.key_of(claim):
+        return False
+    return not ref.uid or ref.uid == meta.uid_of(claim)
+
+
+def mismatch(volume: PersistentVolume, claim: PersistentVolumeClaim) -> str:
+    """Why a volume that was asked for by name will not do; empty if it will."""
+    if capacity(volume) < asked(claim):
+        return "requested PV is too small"
+    if class_of(volume) != class_of(claim):
+        return "storageClassName does not match"
+    if (volume.spec.volume_mode or "Filesystem") != (claim.spec.volume_mode or "Filesystem"):
+        return "incompatible volumeMode"
+    if not set(claim.spec.access_modes or ()) <= set(volume.spec.access_modes or ()):
+        return "incompatible accessMode"
+    return ""
+
+
+def best_match(
+    claim: PersistentVolumeClaim, volumes: Iterable[PersistentVolume], *, reserved_only: bool = False
+) -> PersistentVolume | None:
+    """The volume that is reserved for the claim, else the smallest free one that suits.
+
+    Args:
+        reserved_only: leave free ones alone: the scheduler chooses among them.
+    """
+    best: PersistentVolume | None = None
+    for volume in volumes:
+        if not matches(volume, claim):
+            continue
+        if refers(volume.spec.claim_ref, claim):
+            return volume
+        if reserved_only:
+            continue
+        if best is None or (capacity(volume), meta.name_of(volume)) < (capacity(best), meta.name_of(best)):
+            best = volume
+    return best
+
+
+def matches(volume: PersistentVolume, claim: PersistentVolumeClaim) -> bool:
+    """Whether the claim could have the volume: it is reserved for it, or free and suitable."""
+    if meta.is_being_deleted(volume) or mismatch(volume, claim):
+        return False
+    if volume.spec.claim_ref is not None:
+        return refers(volume.spec.claim_ref, claim)
+    if volume.status.phase != "Available":
+        return False
+    selector = claim.spec.selector
+    return selector is None or selectors.from_label_selector(selector).matches(meta.labels_of(volume))
+
+
+def capacity(volume: PersistentVolume) -> int:
+    return quantity.value((volume.spec.capacity or {}).get("storage", 0))
+
+
+def asked(claim: PersistentVolumeClaim) -> int:
+    """Bytes that the claim wants."""
+    requests = (claim.spec.resources.requests if claim.spec.resources else None) or {}
+    return quantity.value(requests.get("storage", 0))

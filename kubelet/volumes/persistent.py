@@ -1,0 +1,84 @@
+"""persistentVolumeClaim and ephemeral: the persistent volume that a claim is bound to, whatever it is made of.
+
+The kubelet waits until the claim is bound, and mounts nothing whose two sides do not agree.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from apimachinery import errors, meta
+from apimachinery.types import core_v1
+from kubelet import admission
+from kubelet.volumes import local
+from kubelet.volumes.host_path import HostPath
+from kubelet.volumes.nfs import NFS
+from kubelet.volumes.plugin import Request, VolumeError
+
+
+class PersistentVolumeClaimVolume:
+    kind = "persistent-volume"
+
+    def __init__(self) -> None:
+        self._kinds = (HostPath(), NFS())
+
+    def handles(self, volume: core_v1.Volume) -> bool:
+        return volume.persistent_volume_claim is not None or volume.ephemeral is not None
+
+    async def set_up(self, request: Request) -> Path:
+        claim = await self._claim(request)
+        volume = await self._volume(request, claim)
+        await _check_node(request, volume)
+        source = volume.spec
+        wanted = replace(request, mount_options=tuple(source.mount_options or ()))
+        if source.local is not None:
+            return await local.set_up(source.local.path, wanted)
+        of_kind = core_v1.Volume(name=request.volume.name, host_path=source.host_path, nfs=source.nfs)
+        for kind in self._kinds:
+            if kind.handles(of_kind):
+                return await kind.set_up(replace(wanted, volume=of_kind))
+        raise VolumeError(f'no volume plugin matched for persistent volume "{meta.name_of(volume)}"')
+
+    async def _claim(self, request: Request) -> core_v1.PersistentVolumeClaim:
+        """The claim, bound. Raises ``VolumeError``."""
+        pod, volume = request.pod, request.volume
+        named = volume.persistent_volume_claim
+        name = named.claim_name if named else f"{meta.name_of(pod)}-{volume.name}"
+        what = f"error processing PVC {meta.namespace_of(pod)}/{name}"
+        claim = await request.objects.claim(pod, name)
+        if claim is None:
+            raise VolumeError(f'{what}: failed to fetch PVC from API server: persistentvolumeclaims "{name}" not found')
+        owner = meta.controller_of(claim)
+        if named is None and (owner is None or owner.uid != meta.uid_of(pod)):
+            raise VolumeError(f"{what}: PVC was not created for pod {meta.key_of(pod)} (pod is not owner)")
+        if meta.is_being_deleted(claim):
+            raise VolumeError(f"{what}: PVC is being deleted")
+        if claim.status.phase != "Bound" or not claim.spec.volume_name:
+            raise VolumeError(f"{what}: PVC is not bound")
+        return claim
+
+    async def _volume(self, request: Request, claim: core_v1.PersistentVolumeClaim) -> core_v1.PersistentVolume:
+        name = claim.spec.volume_name or ""
+        volume = await request.objects.persistent_volume(name)
+        if volume is None:
+            raise VolumeError(f'failed to get PV {name} from API server: persistentvolumes "{name}" not found')
+        ref = volume.spec.claim_ref
+        if ref is None or ref.uid != meta.uid_of(claim):
+            raise VolumeError(f"PV {name} is bound to another claim than {meta.key_of(claim)}")
+        if volume.spec.volume_mode == "Block":
+            raise VolumeError(f"PV {name} is a block device; volumeMode Block is not supported")
+        return volume
+
+
+async def _check_node(request: Request, volume: core_v1.PersistentVolume) -> None:
+    """Raises ``VolumeError`` where the volume cannot be reached from this node."""
+    affinity = volume.spec.node_affinity
+    if affinity is None or affinity.required is None:
+        return
+    try:
+        node = await request.objects.node_of(request.pod)
+    except errors.NotFound as exc:
+        raise VolumeError(str(exc)) from exc
+    if not admission.selects(affinity.required, node):
+        raise VolumeError(
+            f'MountVolume.NodeAffinity check failed for volume "{meta.name_of(volume)}" : no matching NodeSelectorTerms'
+        )
