@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
-from benchmarks import api, cached, dns, fanout, idle, load, machine, pods, scheduling, services
+from benchmarks import api, cached, dns, fanout, idle, kubelet, load, machine, pods, scheduling, services
 from benchmarks.cluster import DATA, loopback_cluster
 from benchmarks.endpoint import Endpoint
 from benchmarks.errors import BenchmarkError
@@ -21,7 +21,7 @@ from benchmarks.settings import GROUPS, QUICK, Settings
 from deploy.lab.errors import LabError
 
 Measure = Callable[[], list[Row]]
-API, LAB = ("get", "list", "post", "fanout", "cached", "dns"), ("idle", "pods", "services")
+API, LAB = ("get", "list", "post", "fanout", "cached", "dns"), ("idle", "pods", "services", "kubelet")
 TOKEN = "PEAPOD_BENCH_TOKEN"
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -35,6 +35,7 @@ rows:
   pods              API call to Running, beside docker run of the same two containers
   services          new, keep-alive and bulk connections through a service's address, and directly; added latency
   idle              memory and CPU of each daemon
+  kubelet           its CPU and memory with 0, 30 and 100 idle pods, containers started a second
 
 The first seven start an apiserver, etcd (fsync on) and a scheduler of their own on loopback. The others bring up a
 lab named 'bench' with one node and remove it again; they need root. Everything ends with the run, Ctrl-C included.
@@ -137,6 +138,8 @@ class Run:
                 targets = [*stack.enter_context(services.lab_targets(lab, log)), *self._peers]
                 for work in services.WORKS:
                     self._group(f"services, {work}", partial(services.measure, targets, self._settings, work))
+            if "kubelet" in groups:
+                self._group("kubelet", lambda: kubelet.measure(lab, self._settings))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -52,6 +52,7 @@ GOALS = {
     "service-bulk": Goal("service, bulk", "GB/s", PROXY, 1.1, 1),
     "pod-start": Goal("pod start, one by one, p50", "s", "docker run of two containers", 0.38, 1.5, at_most=True),
     "pods-at-once": Goal("pods started at once, last one", "s", "docker run, as many at once", None, 1.5, at_most=True),
+    "kubelet-idle": Goal("kubelet, CPU with 100 idle pods", "%", "the budget", 3, 1, at_most=True),
     "memory": Goal(
         "idle control plane memory (RSS)",
         "MB",

@@ -65,9 +65,10 @@ def _at_once(times: list[float], subject: str = "Peapod") -> Row:
     return Row("pods-at-once", [max(times)], "s", subject, details=details, note=note)
 
 
-def _pod(name: str) -> Object:
+def pod(name: str, label: str = LABEL) -> Object:
+    """One that sleeps until it is asked to end."""
     container = {"name": "app", "image": IMAGE, "imagePullPolicy": "IfNotPresent", "command": COMMAND}
-    key, _, value = LABEL.partition("=")
+    key, _, value = label.partition("=")
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -83,7 +84,7 @@ def _start_pods(session: Session, moments: "queue.SimpleQueue[Moment]", prefix: 
     for number in range(count):
         name = f"{prefix}-{number}"
         called[name] = time.monotonic()
-        session.create(PODS, _pod(name))
+        session.create(PODS, pod(name))
     _until(moments, "Running", set(called), lambda name, moment: took.setdefault(name, moment - called[name]))
     for name in called:
         session.delete(f"{PODS}/{name}")

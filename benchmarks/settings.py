@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-GROUPS = ("get", "list", "post", "fanout", "cached", "dns", "schedule", "pods", "services", "idle")
+GROUPS = ("get", "list", "post", "fanout", "cached", "dns", "schedule", "pods", "services", "idle", "kubelet")
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Settings:
     latency_seconds: float = 1.0
     bulk_bytes: int = 2 * 1024**3
     idle_seconds: float = 20.0
+    idle_pods: tuple[int, ...] = (0, 30, 100)
+    idle_pods_seconds: float = 10.0
 
 
 QUICK = Settings(
@@ -46,5 +48,7 @@ QUICK = Settings(
     service_seconds=1.0,
     bulk_bytes=512 * 1024**2,
     idle_seconds=5.0,
+    idle_pods=(0, 30),
+    idle_pods_seconds=5.0,
 )
 """For a look while working on the code: every row, one short run of each."""

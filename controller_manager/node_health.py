@@ -17,6 +17,14 @@ NOT_READY: Final = "node.kubernetes.io/not-ready"
 UNREACHABLE: Final = "node.kubernetes.io/unreachable"
 _OURS: Final = (NOT_READY, UNREACHABLE)
 
+PRESSURES: Final = {
+    "MemoryPressure": "node.kubernetes.io/memory-pressure",
+    "DiskPressure": "node.kubernetes.io/disk-pressure",
+    "PIDPressure": "node.kubernetes.io/pid-pressure",
+    "NetworkUnavailable": "node.kubernetes.io/network-unavailable",
+}
+"""Conditions that keep pods from being scheduled while they are True, and the taints that say so."""
+
 _REPORTED: Final = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
 """The conditions that a kubelet reports, and that nobody knows when it is silent."""
 
@@ -92,14 +100,26 @@ def taints(node: Node, ready: str, effects: Collection[str], now: datetime) -> l
     """
     old = node.spec.taints or []
     key = {"True": None, "False": NOT_READY}.get(ready, UNREACHABLE)
-    kept = [one for one in old if one.key not in _OURS or (one.key == key and one.effect in effects)]
-    have = {one.effect for one in kept if one.key == key}
+    wanted = [(key, effect) for effect in effects] if key is not None else []
+    wanted += [(key, "NoSchedule") for key in pressures(node)]
+    kept = [one for one in old if not _is_ours(one) or (one.key, one.effect) in wanted]
+    have = {(one.key, one.effect) for one in kept}
     added = [
         Taint(key=key, effect=effect, time_added=meta.format_time(now))
-        for effect in effects
-        if key is not None and effect not in have
+        for key, effect in wanted
+        if (key, effect) not in have
     ]
     return [*kept, *added] if added or len(kept) != len(old) else None
+
+
+def pressures(node: Node) -> list[str]:
+    """The keys of the taints that the node's conditions ask for, its readiness aside."""
+    found = ((condition(node, type), key) for type, key in PRESSURES.items())
+    return [key for one, key in found if one is not None and one.status == "True"]
+
+
+def _is_ours(taint: Taint) -> bool:
+    return taint.key in _OURS or (taint.key in PRESSURES.values() and taint.effect == "NoSchedule")
 
 
 def has_taint(node: Node, effect: str) -> bool:

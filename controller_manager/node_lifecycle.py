@@ -165,6 +165,7 @@ class NodeLifecycleController:
             if (
                 old is not None
                 and node_health.readiness(old) == node_health.readiness(new)
+                and node_health.pressures(old) == node_health.pressures(new)
                 and old.spec.taints == new.spec.taints
             ):
                 return  # a heartbeat

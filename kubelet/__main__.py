@@ -2,7 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import NoReturn
 
@@ -13,7 +14,7 @@ from component_base.health import Health, Unhealthy
 from component_base.routes import NodeRoutes
 from component_base.serving import TLS, Server, daemon_app
 from kube_client import Client, EventRecorder, Informer, load_config
-from kubelet import etc_files, eviction, metrics, network, qos, thresholds
+from kubelet import etc_files, eviction, limits, metrics, network, qos, thresholds
 from kubelet.api_objects import ApiObjects
 from kubelet.container_starter import ContainerStarter
 from kubelet.eviction import Evictor
@@ -21,7 +22,7 @@ from kubelet.image_gc import ImageCollector, Policy
 from kubelet.lease import NodeLease
 from kubelet.machine import read_machine
 from kubelet.node import NodeKeeper
-from kubelet.node_address import default_address
+from kubelet.node_address import NodeAddress
 from kubelet.node_context import NodeContext
 from kubelet.node_status import Identity, allocatable
 from kubelet.options import KubeletOptions
@@ -34,6 +35,7 @@ from kubelet.server import Backend, kubelet_app
 from kubelet.static_pods import StaticPods
 from kubelet.stats import Stats
 from kubelet.status_manager import StatusManager
+from kubelet.thresholds import Threshold
 from kubelet.volume_limits import VolumeLimits
 from kubelet.volumes import Volumes
 
@@ -45,79 +47,147 @@ def main() -> NoReturn:
 
 async def kubelet(options: KubeletOptions) -> None:
     """Run the node's pods until cancelled. Containers go on running then."""
-    identity, address = identify(options), default_address(options.node.node_ip)
-    limits = thresholds.parse(options.resources.eviction_hard)
-    inside = cluster_ranges(options)
-    network.check_overlaps(inside, iproute.addresses(), iproute.routes())
-    network.enable_forwarding()
-    node = context(options, identity)
-    engine = Engine(options.runtime.docker_endpoint)
-    async with Client(load_config(options.node.kubeconfig), user_agent="kubelet") as client, Checks(engine) as checks:
-        recorder = EventRecorder(client, component="kubelet", host=identity.name)
-        nodes = Informer(client.resource(core_v1.Node))
-        services = Informer(client.resource(core_v1.Service))
-        pods = Informer(client.resource(core_v1.Pod), field_selector=f"spec.nodeName={identity.name}")
-        runtime = Runtime(engine, defaults(options))
-        mtu = options.network.network_plugin_mtu or iproute.mtu_of(address.device)
-        pod_network = network.PodNetwork(engine, [cidr for _, cidr in inside], mtu)
-        static = static_pods(options, client, pods, identity.name, lambda: keeper.node)
+    ground = prepare(options)
+    name = ground.identity.name
+    async with (
+        Client(load_config(options.node.kubeconfig), user_agent="kubelet") as client,
+        Checks(ground.engine) as checks,
+    ):
+        recorder = EventRecorder(client, component="kubelet", host=name)
+        nodes, services = Informer(client.resource(core_v1.Node)), Informer(client.resource(core_v1.Service))
+        pods = Informer(client.resource(core_v1.Pod), field_selector=f"spec.nodeName={name}")
+        runtime = Runtime(ground.engine, defaults(options))
+        pod_network = network.PodNetwork(ground.engine, [cidr for _, cidr in ground.ranges], ground.mtu)
+        keeper = node_keeper(options, ground, client, nodes, recorder, runtime, pod_network)
+        static = static_pods(options, client, pods, name, lambda: keeper.node)
         statuses = StatusManager(client, lambda pod: static.in_api(pod) if static else pod)
-        objects = ApiObjects(client)
-        parts = Parts(
-            runtime=runtime,
-            starter=ContainerStarter(runtime, recorder, services, objects, node),
-            volumes=Volumes(objects, node.host_ips, node.allocatable),
-            statuses=statuses,
-            checks=checks,
-            recorder=recorder,
-            pods=client.resource(core_v1.Pod),
-            dirs=PodDirs(options.runtime.root_dir),
-            node=node,
-            sync_frequency=options.node.sync_frequency,
-            network_fault=lambda: pod_network.fault,
-        )
-        keeper = NodeKeeper(
-            client,
-            identity,
-            nodes,
-            recorder,
-            runtime,
-            lambda: pod_network.fault,
-            pod_network.assign,
-            frequency=options.node.node_status_update_frequency,
-            register=options.node.register_node,
-            before_first_report=(runtime.containers.synced, pod_network.looked),
-        )
+        parts = shared_parts(options, ground, client, checks, services, recorder, runtime, statuses, pod_network)
         workers = PodWorkers(pods, services, parts, lambda: keeper.node, static)
-        stats = Stats(identity.name, identity.machine.memory, options.runtime.root_dir, runtime.containers)
+        stats = Stats(name, ground.identity.machine.memory, options.runtime.root_dir, runtime.containers)
         collector = image_collector(options, runtime, workers, recorder, keeper)
-        evictor = Evictor(limits, workers, stats, collector, options.runtime.root_dir)
-        workers.refuse_under_pressure(
-            lambda pod: eviction.refusal(pod, evictor.pressures, qos.qos_class(pod) == "BestEffort")
+        evictor = Evictor(
+            ground.evict_at, workers, stats, collector, runtime, parts.dirs, recorder, lambda: keeper.node
         )
-        keeper.watch_pressures(lambda: evictor.pressures)
-        evictor.on_change(keeper.wake)
         volume_limits = VolumeLimits(workers, parts.dirs, recorder)
-        lease = NodeLease(client, identity.name, lambda: keeper.node)
-        for listener in (keeper.wake, pod_network.check):
-            runtime.on_health(listener)
-        for listener in (keeper.wake, workers.wake_all):
-            pod_network.on_change(listener)
-        metrics.register(identity.name, runtime.containers)
+        introduce(runtime, pod_network, keeper, workers, evictor)
+        metrics.register(name, runtime.containers)
         health = Health()
         health.add("docker", lambda: check(runtime.fault), live=False)
+        listening = servers(options, Backend(runtime, workers.pods, stats, workers.find), health)
+        lease, routes = NodeLease(client, name, lambda: keeper.node), NodeRoutes(nodes, name)
+        loops = (
+            recorder.run, nodes.run, services.run, pods.run, runtime.run, pod_network.run, statuses.run, keeper.run,
+            lease.run, workers.run, collector.run, stats.run, evictor.run, volume_limits.run, routes.run,
+            *(one.run for one in listening),
+        )  # fmt: skip
         async with asyncio.TaskGroup() as tasks:
-            for server in servers(options, Backend(runtime, workers.pods, stats, workers.find), health):
-                tasks.create_task(server.run(), name="server")
-            loops = (
-                recorder.run, nodes.run, services.run, pods.run, runtime.run, pod_network.run, statuses.run,
-                keeper.run, lease.run, workers.run, collector.run, stats.run, evictor.run, volume_limits.run,
-                NodeRoutes(nodes, identity.name).run,
-            )  # fmt: skip
             for loop in loops:
                 tasks.create_task(loop(), name=loop.__qualname__)
             await pods.synced.wait()
             daemon.freeze()
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What the kubelet finds before it talks to anybody."""
+
+    identity: Identity
+    address: NodeAddress
+    node: NodeContext
+    engine: Engine
+    ranges: Sequence[tuple[str, IPv4Network]]
+    """The cluster's, with the flags that name them."""
+    mtu: int
+    evict_at: Sequence[Threshold]
+    warnings: Sequence[tuple[str, str]]
+    """What people should know of the machine: reasons and messages of events."""
+
+
+def prepare(options: KubeletOptions) -> Ground:
+    """Look at the machine, and make it fit for pods as far as that is ours. Raises what keeps a node from being one."""
+    identity, address = identify(options), NodeAddress(options.node.node_ip)
+    limits.raise_open_files()
+    ranges = cluster_ranges(options)
+    network.check_overlaps(ranges, iproute.addresses(), iproute.routes())
+    network.enable_forwarding()
+    return Ground(
+        identity,
+        address,
+        context(options, identity, address),
+        Engine(options.runtime.docker_endpoint),
+        ranges,
+        options.network.network_plugin_mtu or iproute.mtu_of(address.device),
+        thresholds.parse(options.resources.eviction_hard),
+        limits.shortages(limits.read_limits(), identity.max_pods),
+    )
+
+
+def node_keeper(
+    options: KubeletOptions,
+    ground: Ground,
+    client: Client,
+    nodes: Informer[core_v1.Node],
+    recorder: EventRecorder,
+    runtime: Runtime,
+    pod_network: network.PodNetwork,
+) -> NodeKeeper:
+    return NodeKeeper(
+        client,
+        ground.identity,
+        nodes,
+        recorder,
+        runtime,
+        ground.address,
+        lambda: pod_network.fault,
+        pod_network.assign,
+        frequency=options.node.node_status_update_frequency,
+        register=options.node.register_node,
+        warnings=ground.warnings,
+        before_first_report=(runtime.containers.synced, pod_network.looked),
+    )
+
+
+def shared_parts(
+    options: KubeletOptions,
+    ground: Ground,
+    client: Client,
+    checks: Checks,
+    services: Informer[core_v1.Service],
+    recorder: EventRecorder,
+    runtime: Runtime,
+    statuses: StatusManager,
+    pod_network: network.PodNetwork,
+) -> Parts:
+    objects, node = ApiObjects(client), ground.node
+    return Parts(
+        runtime=runtime,
+        starter=ContainerStarter(runtime, recorder, services, objects, node),
+        volumes=Volumes(objects, node.host_ips, node.allocatable),
+        statuses=statuses,
+        checks=checks,
+        recorder=recorder,
+        pods=client.resource(core_v1.Pod),
+        dirs=PodDirs(options.runtime.root_dir),
+        node=node,
+        sync_frequency=options.node.sync_frequency,
+        network_fault=lambda: pod_network.fault,
+    )
+
+
+def introduce(
+    runtime: Runtime, pod_network: network.PodNetwork, keeper: NodeKeeper, workers: PodWorkers, evictor: Evictor
+) -> None:
+    """Who hears of whose changes."""
+    for listener in (keeper.wake, pod_network.check):
+        runtime.on_health(listener)
+    for listener in (keeper.wake, workers.wake_all):
+        pod_network.on_change(listener)
+    keeper.watch_pressures(lambda: evictor.pressures)
+    keeper.on_address(workers.wake_all)
+    evictor.on_change(keeper.wake)
+    workers.refuse_under_pressure(
+        lambda pod: eviction.refusal(pod, evictor.pressures, qos.qos_class(pod) == "BestEffort")
+    )
 
 
 def identify(options: KubeletOptions) -> Identity:
@@ -126,7 +196,6 @@ def identify(options: KubeletOptions) -> Identity:
     return Identity(
         name=(options.node.hostname_override or hostname).lower(),
         hostname=options.node.hostname_override or hostname,
-        node_ip=str(default_address(options.node.node_ip).address),
         port=options.serving.port,
         max_pods=options.node.max_pods,
         machine=read_machine(options.runtime.root_dir),
@@ -137,20 +206,21 @@ def identify(options: KubeletOptions) -> Identity:
 
 def eviction_reserve(options: KubeletOptions) -> dict[str, Quantity]:
     """Memory that pods never get, because they would be evicted before they had it."""
-    limits = thresholds.parse(options.resources.eviction_hard)
-    return {"memory": sum(one.amount for one in limits if one.signal == "memory.available")}
+    evict_at = thresholds.parse(options.resources.eviction_hard)
+    return {"memory": sum(one.amount for one in evict_at if one.signal == "memory.available")}
 
 
-def context(options: KubeletOptions, identity: Identity) -> NodeContext:
+def context(options: KubeletOptions, identity: Identity, address: NodeAddress) -> NodeContext:
     has = allocatable(identity)
     return NodeContext(
         name=identity.name,
         hostname=identity.hostname,
-        host_ips=(identity.node_ip,),
+        address=address,
         memory=identity.machine.memory,
         lowest_oom_score=qos.lowest_score(),
         resolver=etc_files.parse_resolver(etc_files.read(options.network.resolv_conf)),
         hosts=etc_files.read(etc_files.HOSTS),
+        unsafe_sysctls=options.resources.allowed_unsafe_sysctls,
         apparmor=security.APPARMOR.exists(),
         seccomp_root=options.runtime.root_dir / "seccomp",
         cluster_dns=tuple(map(str, options.network.cluster_dns)),

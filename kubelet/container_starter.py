@@ -74,7 +74,9 @@ class ContainerStarter:
             message = f'Failed to inspect image "{spec.image}": couldn\'t parse image name: invalid reference format'
             self._warn(pod, spec, "InspectFailed", message)
             raise NotStarted("InvalidImageName", message)
-        if _policy(spec) == "Always" and (meta.uid_of(pod), spec.name, start.attempt) not in self._pulled:
+        waiter = (meta.uid_of(pod), spec.name)
+        is_due = _policy(spec) == "Always" and (*waiter, start.attempt) not in self._pulled
+        if is_due or waiter in self._told:  # one that was begun is heard to its end
             await self._pull(pod, start)
         resolved = await self._resolve(pod, start, sandbox, pod_dir, volumes)
         id = await self._create(pod, start, sandbox, resolved)
@@ -245,7 +247,8 @@ class ContainerStarter:
         hostname = etc_files.hostname_of(pod, node.hostname)
         resolver = etc_files.resolver_for(pod, node.resolver, node.cluster_dns, node.cluster_domain)
         hosts = etc_files.hosts_for(pod, hostname, sandbox.ip, node.cluster_domain, node.hosts)
-        files = {"resolv.conf": resolver.text(), "hosts": hosts, "hostname": f"{hostname}\n"}
+        own_name = etc_files.kernel_hostname(pod, hostname, node.cluster_domain)
+        files = {"resolv.conf": resolver.text(), "hosts": hosts, "hostname": f"{own_name}\n"}
         return [
             Mount(etc_files.write_once(pod_dir / f"etc-{name}", text), f"/etc/{name}") for name, text in files.items()
         ]
@@ -264,8 +267,8 @@ class ContainerStarter:
             except errors.ImageNotFound:
                 return ""  # creating the container will say so
             name = str((image.get("Config") or {}).get("User") or "0").partition(":")[0]
-        if non_root and name in ("0", "root"):
-            raise ConfigError("container has runAsNonRoot and image will run as root")
+        if non_root:
+            _check_non_root(pod, spec, name, of_image=user is None)
         return name if group is None else f"{name}:{group}"
 
     def _tell(self, pod: core_v1.Pod, spec: core_v1.Container, reason: str, message: str) -> None:
@@ -273,6 +276,18 @@ class ContainerStarter:
 
     def _warn(self, pod: core_v1.Pod, spec: core_v1.Container, reason: str, message: str) -> None:
         self._recorder.event(pod, "Warning", reason, message, field_path=pod_spec.field_path(pod, spec.name))
+
+
+def _check_non_root(pod: core_v1.Pod, spec: core_v1.Container, user: str, *, of_image: bool) -> None:
+    """Raise ``ConfigError`` where ``runAsNonRoot`` forbids this user, in Kubernetes' words."""
+    where = f'(pod: "{meta.name_of(pod)}_{meta.namespace_of(pod)}({meta.uid_of(pod)})", container: {spec.name})'
+    if user.isdecimal() and int(user) == 0:
+        if of_image:
+            raise ConfigError(f"container has runAsNonRoot and image will run as root {where}")
+        raise ConfigError(f"container's runAsUser breaks non-root policy {where}")
+    if not user.isdecimal():
+        cannot = f"image has non-numeric user ({user}), cannot verify user is non-root"
+        raise ConfigError(f"container has runAsNonRoot and {cannot} {where}")
 
 
 def _policy(spec: core_v1.Container) -> str:

@@ -14,7 +14,7 @@ from apimachinery.types import core_v1
 HOSTS = Path("/etc/hosts")
 
 MAX_SEARCHES, MAX_NAMESERVERS = 32, 3
-MAX_HOSTNAME = 63
+MAX_HOSTNAME, MAX_KERNEL_HOSTNAME = 63, 64
 
 _HOSTS_HEAD = """\
 # Kubernetes-managed hosts file.
@@ -25,6 +25,10 @@ fe00::0\tip6-mcastprefix
 fe00::1\tip6-allnodes
 fe00::2\tip6-allrouters
 """
+
+
+class BadHostname(ValueError):
+    """A host name that the kernel does not take; the message is for people."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +90,29 @@ def resolver_for(pod: core_v1.Pod, node: Resolver, cluster_dns: Sequence[str], d
 
 
 def hostname_of(pod: core_v1.Pod, node_hostname: str) -> str:
-    """The pod's host name, as its sandbox has it: its own, by default the pod's name cut to 63 characters."""
+    """The pod's host name: its own, by default the pod's name cut to 63 characters."""
     if pod.spec.host_network:
         return node_hostname
     return pod.spec.hostname or meta.name_of(pod)[:MAX_HOSTNAME].rstrip("-.")
+
+
+def kernel_hostname(pod: core_v1.Pod, hostname: str, domain: str) -> str:
+    """What ``hostname`` says in the pod: its host name, or its whole name where ``setHostnameAsFQDN`` asks for that.
+
+    Raises:
+        BadHostname: it is too long for the kernel.
+    """
+    if not (pod.spec.set_hostname_as_fqdn and pod.spec.subdomain) or pod.spec.host_network:
+        return hostname
+    name = _whole_name(pod, hostname, domain)
+    if len(name) > MAX_KERNEL_HOSTNAME:
+        limit = f"{MAX_KERNEL_HOSTNAME} characters is the max, {len(name)} characters requested"
+        raise BadHostname(f"failed to construct FQDN from pod hostname and cluster domain, FQDN {name} is too long ({limit})")
+    return name
+
+
+def _whole_name(pod: core_v1.Pod, hostname: str, domain: str) -> str:
+    return f"{hostname}.{pod.spec.subdomain}.{meta.namespace_of(pod)}.svc.{domain}"
 
 
 def hosts_for(pod: core_v1.Pod, hostname: str, address: str, domain: str, node_hosts: str) -> str:
@@ -99,7 +122,7 @@ def hosts_for(pod: core_v1.Pod, hostname: str, address: str, domain: str, node_h
     else:
         names = [hostname]
         if pod.spec.subdomain:
-            names.insert(0, f"{hostname}.{pod.spec.subdomain}.{meta.namespace_of(pod)}.svc.{domain}")
+            names.insert(0, _whole_name(pod, hostname, domain))
         text = _HOSTS_HEAD + "\t".join([address, *names]) + "\n"
     if pod.spec.host_aliases:
         text += "\n# Entries added by HostAliases.\n"

@@ -14,6 +14,7 @@ from contextlib import suppress
 from apimachinery import codec, errors, meta
 from apimachinery.types import core_v1
 from kube_client import Client, EventRecorder, Informer
+from kubelet.node_address import NodeAddress
 from kubelet.node_status import Identity, is_ready, is_same, new_node, node_status
 from kubelet.runtime import Runtime
 from kubelet.runtime.errors import EngineError
@@ -46,28 +47,34 @@ class NodeKeeper:
         nodes: Informer[core_v1.Node],
         recorder: EventRecorder,
         runtime: Runtime,
+        address: NodeAddress,
         network_fault: Callable[[], str],
         on_pod_cidr: Callable[[str], object],
         *,
         frequency: float,
         register: bool = True,
+        warnings: Sequence[tuple[str, str]] = (),
         before_first_report: Sequence[asyncio.Event] = (),
     ) -> None:
+        """``warnings`` are reasons and messages of events that the node begins with."""
         self._nodes_api = client.resource(core_v1.Node)
         self._identity = identity
         self._nodes = nodes
         self._recorder = recorder
         self._runtime = runtime
+        self._address = address
         self._network_fault = network_fault
         self._on_pod_cidr = on_pod_cidr
         self._frequency = frequency
         self._register_node = register
+        self._warnings = warnings
         self._before_first_report = before_first_report
         self._wake = asyncio.Event()
         self._written_at = 0.0
         self._engine_version = ""
         self._images: list[ImageRecord] = []
         self._images_at = 0.0
+        self._address_listeners: list[Callable[[], object]] = []
         self._pressures: Callable[[], Collection[str]] = tuple
         self._node: core_v1.Node | None = None
         self.registered = asyncio.Event()
@@ -78,8 +85,12 @@ class NodeKeeper:
         return self._node
 
     def watch_pressures(self, pressures: Callable[[], Collection[str]]) -> None:
-        """``pressures`` names the conditions (MemoryPressure, DiskPressure) that hold now."""
+        """``pressures`` names the conditions (MemoryPressure, DiskPressure, PIDPressure) that hold now."""
         self._pressures = pressures
+
+    def on_address(self, listener: Callable[[], object]) -> None:
+        """``listener`` is called when the node has got another address."""
+        self._address_listeners.append(listener)
 
     def wake(self) -> None:
         """Something that the status tells of may have changed."""
@@ -119,6 +130,8 @@ class NodeKeeper:
                 node = await self._nodes_api.patch(self._identity.name, {"metadata": {"labels": labels}})
         log.info("node %s: registered", self._identity.name)
         self._recorder.event(node, "Normal", "Starting", "Starting kubelet.")
+        for reason, message in self._warnings:
+            self._recorder.event(node, "Warning", reason, message)
         return node
 
     async def _report(self) -> None:
@@ -129,8 +142,16 @@ class NodeKeeper:
         now = time.monotonic()
         faults = await self._faults()
         await self._look_at_images()
+        await self._look_at_address(node)
         status = node_status(
-            self._identity, node.status, faults, self._engine_version, meta.now(), self._pressures(), self._images
+            self._identity,
+            str(self._address),
+            node.status,
+            faults,
+            self._engine_version,
+            meta.now(),
+            self._pressures(),
+            self._images,
         )
         if is_same(node.status, status) and self._written_at and now - self._written_at < REPORT:
             return
@@ -152,6 +173,14 @@ class NodeKeeper:
             async with asyncio.timeout(_PATIENCE):
                 self._images = await self._runtime.images.list()
             self._images_at = time.monotonic()
+
+    async def _look_at_address(self, node: core_v1.Node) -> None:
+        if await asyncio.to_thread(self._address.look):
+            message = f"Node {self._identity.name} has got another address: {self._address}"
+            log.warning("node %s: address is now %s", self._identity.name, self._address)
+            self._recorder.event(node, "Normal", "NodeAddressChanged", message)
+            for listener in self._address_listeners:
+                listener()
 
     async def _settle(self) -> None:
         """Let a restarted kubelet find its network and containers before it speaks.

@@ -1,8 +1,12 @@
-"""Which of the machine's addresses is the node's."""
+"""Which of the machine's addresses is the node's, now: a laptop moves, a lease runs out."""
+
+import logging
 
 from component_base import iproute
 from component_base.values import IPAddress
 from kubelet.network import DEVICE, SERVICE_DEVICE
+
+log = logging.getLogger(__name__)
 
 
 class NoAddress(Exception):
@@ -28,3 +32,34 @@ def default_address(wanted: IPAddress | None) -> iproute.Address:
     if not preferred:
         raise NoAddress("this machine has no address but loopback; --node-ip may name one")
     return preferred[0]
+
+
+class NodeAddress:
+    """The node's address as last seen. ``look`` blocks a little: call it in a thread."""
+
+    def __init__(self, wanted: IPAddress | None) -> None:
+        """Raises ``NoAddress``."""
+        self._wanted = wanted
+        self._found = default_address(wanted)
+
+    def __str__(self) -> str:
+        return str(self._found.address)
+
+    @property
+    def device(self) -> str:
+        return self._found.device
+
+    @property
+    def ips(self) -> tuple[str, ...]:
+        """What pods learn of it."""
+        return (str(self),)
+
+    def look(self) -> bool:
+        """Whether it is another one than before. A machine that has none at the moment keeps the one that it had."""
+        try:
+            found = default_address(self._wanted)
+        except (NoAddress, iproute.IpRouteError, OSError) as exc:
+            log.info("node address %s: %s; kept", self, exc)
+            return False
+        before, self._found = self._found.address, found
+        return found.address != before

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from apimachinery.types.base import Quantity
 from kubelet.etc_files import Resolver
+from kubelet.node_address import NodeAddress
 
 
 @dataclass(frozen=True)
 class NodeContext:
     name: str
     hostname: str
-    host_ips: tuple[str, ...]
+    address: NodeAddress
     memory: int
     """Bytes."""
     lowest_oom_score: int
@@ -22,8 +23,15 @@ class NodeContext:
     """The node's own /etc/hosts."""
     seccomp_root: Path
     """Where profiles lie that pods name (``localhostProfile``)."""
+    unsafe_sysctls: tuple[str, ...] = ()
+    """Those that pods may set although they may harm others."""
     apparmor: bool = False
     """Whether the kernel enforces AppArmor profiles."""
     cluster_dns: tuple[str, ...] = ()
     cluster_domain: str = "cluster.local"
     allocatable: Callable[[], Mapping[str, Quantity]] = field(default=dict)
+
+    @property
+    def host_ips(self) -> tuple[str, ...]:
+        """The node's addresses now."""
+        return self.address.ips

@@ -29,6 +29,7 @@ _CALM = (
 _PRESSED = {
     "MemoryPressure": ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
     "DiskPressure": ("KubeletHasDiskPressure", "kubelet has disk pressure"),
+    "PIDPressure": ("KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
 }
 
 
@@ -38,7 +39,6 @@ class Identity:
 
     name: str
     hostname: str
-    node_ip: str
     port: int
     max_pods: int
     machine: Machine
@@ -82,6 +82,7 @@ def allocatable(identity: Identity) -> dict[str, Quantity]:
 
 def node_status(
     identity: Identity,
+    address: str,
     before: core_v1.NodeStatus,
     faults: Sequence[str],
     engine_version: str,
@@ -89,12 +90,12 @@ def node_status(
     pressures: Collection[str] = (),
     images: Sequence[ImageRecord] = (),
 ) -> core_v1.NodeStatus:
-    """The status now. ``faults`` keep the node from being Ready; conditions of others are left out."""
+    """The status now, at ``address``. ``faults`` keep the node from being Ready; conditions of others are left out."""
     machine = identity.machine
     has = capacity(identity)
     return core_v1.NodeStatus(
         addresses=[
-            core_v1.NodeAddress(type="InternalIP", address=identity.node_ip),
+            core_v1.NodeAddress(type="InternalIP", address=address),
             core_v1.NodeAddress(type="Hostname", address=identity.hostname),
         ],
         capacity=has,

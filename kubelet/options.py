@@ -49,8 +49,11 @@ class NetworkOptions:
 class ResourceOptions:
     system_reserved: dict[str, str] = option({}, "What the machine's own processes need: cpu=500m,memory=1Gi.")
     kube_reserved: dict[str, str] = option({}, "What kubelet, proxy and engine need, in the same form.")
+    allowed_unsafe_sysctls: tuple[str, ...] = option(
+        (), "Kernel parameters that pods may set beside the safe ones; a name may end in *."
+    )
     eviction_hard: tuple[str, ...] = option(
-        ("memory.available<100Mi", "nodefs.available<10%", "imagefs.available<15%"),
+        ("memory.available<100Mi", "nodefs.available<10%", "nodefs.inodesFree<5%", "imagefs.available<15%"),
         "What makes the node evict pods.",
     )
 

@@ -94,8 +94,7 @@ def plan(
         orphans = [one for one in records if one.running and not one.is_sandbox]
         if orphans:  # they hold a network that is gone
             return Plan(stop=tuple(Stop(one, SANDBOX_CHANGED) for one in orphans))
-        attempt = sandboxes[-1].attempt + 1 if sandboxes else 0
-        return Plan(create_sandbox=attempt, remove=(*stale, *dead))
+        return Plan(create_sandbox=_next_attempt(sandboxes), remove=(*stale, *dead))
     step = _Step(pod, sandbox, latest_records(records), backoff, restarts, health)
     step.plan()
     return Plan(None, sandbox, tuple(step.starts), step.waiting, tuple(step.stops), (*stale, *dead))
@@ -232,6 +231,14 @@ def has_failed_to_initialize(pod: core_v1.Pod, latest: Mapping[str, ContainerRec
 def exit_code_of(record: ContainerRecord) -> int:
     """The exit code; a container that the engine could not start failed, whatever the engine says."""
     return record.exit_code or (128 if record.error and record.started_at is None else 0)
+
+
+def _next_attempt(sandboxes: Sequence[ContainerRecord]) -> int:
+    """Of a sandbox, the oldest first; one that never ran does not count."""
+    if not sandboxes:
+        return 0
+    last = sandboxes[-1]
+    return last.attempt if last.never_started else last.attempt + 1
 
 
 def _first_attempt(container: core_v1.Container, restarts: Mapping[str, int]) -> int:

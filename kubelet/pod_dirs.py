@@ -5,6 +5,7 @@ from pathlib import Path
 
 class PodDirs:
     def __init__(self, root: Path) -> None:
+        self.root = root
         self._pods = root / "pods"
 
     def prepare(self) -> None:

@@ -20,25 +20,22 @@ from apimachinery import meta
 from apimachinery.types import core_v1
 from kube_client import EventRecorder, Resource
 from kubelet import etc_files, metrics, pod_spec, qos
-from kubelet.backoff import Backoff
-from kubelet.container_starter import ContainerStarter, NotStarted
+from kubelet.container_starter import ContainerStarter
 from kubelet.node_context import NodeContext
 from kubelet.plan import Plan, Start, latest_records, plan, wind_up
 from kubelet.pod_dirs import PodDirs
+from kubelet.pod_starts import PodStarts
 from kubelet.probes import Checks
 from kubelet.runtime import ContainerRecord, Runtime, errors
-from kubelet.status import End, Observed, Waiting, pod_status, rejected_status
+from kubelet.status import End, Observed, pod_status, rejected_status
 from kubelet.status_manager import StatusManager
 from kubelet.stopper import Stopper
-from kubelet.termination_message import read_message
+from kubelet.termination_message import TerminationMessages
 from kubelet.vitals import Vitals
 from kubelet.volumes import VolumeError, Volumes, mounts
 from kubelet.volumes.volumes import volumes_follow_api
 
 log = logging.getLogger(__name__)
-
-FIRST_PAUSE, LONGEST_PAUSE = 10.0, 300.0
-"""Seconds between restarts of a container that keeps ending, as Kubernetes has them."""
 
 _RETRY_FIRST, _RETRY_LONGEST = 0.5, 20.0
 """Seconds between tries of a step that failed: the apiserver or the engine is away, a volume is not there yet."""
@@ -80,14 +77,12 @@ class PodWorker:
         self._parts = parts
         self._wake = asyncio.Event()
         self._stopper = Stopper(parts.runtime)
-        self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE, time.time)
-        self._waiting: dict[str, Waiting] = {}
-        self._hold: dict[str, float] = {}
+        self._starts = PodStarts(parts.recorder)
+        self._messages = TerminationMessages(parts.runtime, parts.dirs.of(uid))
         self._paths: Mapping[str, Path] | None = None
         self._refresh_at = math.inf
-        self._messages: dict[str, str] = {}
         self._told_network = False
-        self._vitals = Vitals(parts.checks, parts.recorder, parts.node.host_ips, tasks, self._wake.set)
+        self._vitals = Vitals(parts.checks, parts.recorder, lambda: parts.node.host_ips, tasks, self._wake.set)
         self._end: End | None = None
         self.finished = False
         """Nothing is left of the pod here. The API may take a moment longer to say so."""
@@ -147,7 +142,7 @@ class PodWorker:
             try:
                 delay = await self._timed_sync()
                 retry = _RETRY_FIRST
-            except (api_errors.ApiError, errors.EngineError, VolumeError, OSError) as exc:
+            except (api_errors.ApiError, errors.EngineError, VolumeError, etc_files.BadHostname, OSError) as exc:
                 log.info("%s: %s; will retry in %.1f s", self.name, exc, retry)
                 delay, retry = retry, min(_RETRY_LONGEST, retry * 2)
             except Exception:
@@ -179,7 +174,7 @@ class PodWorker:
         self._check_deadline(pod)
         self._vitals.follow(pod, self._records(), ending=self._end is not None)
         step = self._plan(pod)
-        self._report(pod)
+        await self._report(pod)
         if step.is_steady:
             await self._refresh_volumes(pod)
             return self._next_look(pod, step)
@@ -194,28 +189,19 @@ class PodWorker:
         await asyncio.gather(*(self._remove(record) for record in step.remove))
         self._vitals.follow(pod, self._records(), ending=self._end is not None)
         step = self._plan(pod)
-        self._report(pod)
+        await self._report(pod)
         look = self._next_look(pod, step)
         return min([*delays, *([look] if look is not None else [])], default=None)
 
     def _plan(self, pod: core_v1.Pod) -> Plan:
-        """The plan, without the starts that have to wait; ``_waiting`` tells why they do."""
+        """The plan, without the starts that have to wait."""
         status = pod.status
         known = (status.init_container_statuses, status.container_statuses, status.ephemeral_container_statuses)
         restarts = {one.name: one.restart_count for group in known for one in group or () if one.container_id}
         over = self._end.message if self._end else ""
-        step = plan(pod, self._records(), self._restart_in, restarts, self._vitals.health(over))
-        for name in step.waiting:
-            pause = self._backoff.pause(name)
-            back_off = f"back-off {_duration(pause)} restarting failed container={name} pod={_full_name(pod)}"
-            if name not in self._waiting or self._waiting[name].reason != "CrashLoopBackOff":
-                message = f"Back-off restarting failed container {name} in pod {_full_name(pod)}"
-                self._event(pod, "Warning", "BackOff", message, name)
-            self._waiting[name] = Waiting("CrashLoopBackOff", back_off)
+        step = plan(pod, self._records(), self._starts.restart_in, restarts, self._vitals.health(over))
+        self._starts.note_back_off(pod, step)
         return step
-
-    def _restart_in(self, ended: ContainerRecord) -> float:
-        return self._backoff.wait(ended.name, _ended_at(ended))
 
     def _check_deadline(self, pod: core_v1.Pod) -> None:
         left = self._seconds_left(pod)
@@ -239,8 +225,7 @@ class PodWorker:
             looks.append(max(0.01, left))
         if self._refresh_at < math.inf:
             looks.append(max(0.01, self._refresh_at - now))
-        looks += [max(0.01, until - now) for name, until in self._hold.items() if name in self._waiting]
-        return min(looks, default=None)
+        return min([*looks, *self._starts.next_looks()], default=None)
 
     def _has_network(self, pod: core_v1.Pod) -> bool:
         fault = "" if pod.spec.host_network else self._parts.network_fault()
@@ -254,11 +239,12 @@ class PodWorker:
         await self._set_up_volumes(pod)
         if attempt:
             self._event(pod, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
-        hostname = etc_files.hostname_of(pod, parts.node.hostname)
+        own = etc_files.hostname_of(pod, parts.node.hostname)
         score = max(parts.node.lowest_oom_score, qos.SANDBOX_SCORE)
         try:
+            hostname = etc_files.kernel_hostname(pod, own, parts.node.cluster_domain)
             await parts.runtime.create_sandbox(pod, attempt, hostname, score)
-        except errors.EngineError as exc:
+        except (errors.EngineError, etc_files.BadHostname) as exc:
             if isinstance(exc, errors.ImageNotFound):
                 parts.runtime.images.pull(parts.runtime.defaults.pause_image, (self.uid, "POD"))
             message = f"Failed to create pod sandbox: {exc}"
@@ -299,26 +285,15 @@ class PodWorker:
         return self._paths
 
     async def _start_all(self, pod: core_v1.Pod, starts: Sequence[Start], sandbox: ContainerRecord) -> None:
-        now = time.monotonic()
-        due = [one for one in starts if self._hold.get(one.container.name, now) <= now]
-        if due:
-            paths = self._paths if self._paths is not None else await self._set_up_volumes(pod)
-            await asyncio.gather(*(self._start(pod, one, sandbox, paths) for one in due))
+        if not starts:
+            return
+        paths = self._paths if self._paths is not None else await self._set_up_volumes(pod)
 
-    async def _start(self, pod: core_v1.Pod, start: Start, sandbox: ContainerRecord, paths: Mapping[str, Path]) -> None:
-        name = start.container.name
-        self._hold.pop(name, None)
-        if start.after is not None:
-            self._backoff.count(name, _ended_at(start.after))
-        try:
-            await self._parts.starter.start(pod, start, sandbox, self._parts.dirs.of(self.uid), paths)
-        except NotStarted as exc:
-            self._waiting[name] = exc.waiting
-            if exc.retry_in is not None:
-                self._hold[name] = time.monotonic() + exc.retry_in
-        else:
-            self._waiting.pop(name, None)
-            self._vitals.started(pod, start.container, self._records())
+        async def start(one: Start) -> None:
+            await self._parts.starter.start(pod, one, sandbox, self._parts.dirs.of(self.uid), paths)
+            self._vitals.started(pod, one.container, self._records())
+
+        await self._starts.start_all(starts, start)
 
     async def _stop(self, pod: core_v1.Pod | None, record: ContainerRecord, message: str = "") -> float:
         if not self._stopper.is_stopping(record) and pod is not None and not record.is_sandbox:
@@ -342,7 +317,7 @@ class PodWorker:
     async def _remove(self, record: ContainerRecord) -> None:
         await self._parts.runtime.remove(record.id)
         self._stopper.forget(record.id)
-        self._messages.pop(record.id, None)
+        self._messages.forget(record.id)
 
     async def _terminate(self) -> float | None:
         """Stop, remove, forget: the way out, taken up at any point by a restarted kubelet."""
@@ -354,11 +329,11 @@ class PodWorker:
             due = [one.record for one in wind_up(pod, self._records())]
             delays = await asyncio.gather(*(self._stop(pod, one) for one in due))
             if pod is not None and present:
-                self._report(pod)
+                await self._report(pod)
             if self._running():
                 return max(0.01, min(delays))
         if pod is not None and present:
-            self._report(pod)
+            await self._report(pod)
         await asyncio.gather(*(self._remove(record) for record in self._records()))
         await asyncio.to_thread(mounts.remove_tree, parts.dirs.of(self.uid))
         if pod is not None and present:
@@ -378,11 +353,11 @@ class PodWorker:
         except (api_errors.NotFound, api_errors.Conflict) as exc:  # gone, or another pod has the name
             log.debug("%s: %s", self.name, exc)
 
-    def _report(self, pod: core_v1.Pod) -> None:
-        parts, records = self._parts, self._records()
-        self._read_messages(records)
-        running = {name for name, one in latest_records(records).items() if one.running}
-        self._waiting = {name: waiting for name, waiting in self._waiting.items() if name not in running}
+    async def _report(self, pod: core_v1.Pod) -> None:
+        parts = self._parts
+        await self._messages.read(pod, self._records())
+        records = self._records()
+        self._starts.note_running({name for name, one in latest_records(records).items() if one.running})
         if self._end is not None and not records and not parts.statuses.latest(pod).container_statuses:
             parts.statuses.set(pod, rejected_status(pod, parts.statuses.latest(pod), self._end, meta.now()))
             return
@@ -390,18 +365,13 @@ class PodWorker:
             records,
             parts.node.host_ips,
             meta.now(),
-            self._waiting,
-            self._messages,
+            self._starts.waiting,
+            self._messages.known,
             unready=self._vitals.unready,
             not_started=self._vitals.not_started,
             end=self._end,
         )
         parts.statuses.set(pod, pod_status(pod, parts.statuses.latest(pod), seen))
-
-    def _read_messages(self, records: Sequence[ContainerRecord]) -> None:
-        for record in records:
-            if record.ended and not record.is_sandbox and record.id not in self._messages:
-                self._messages[record.id] = read_message(self._parts.dirs.of(self.uid), record)
 
     def _records(self) -> list[ContainerRecord]:
         return self._parts.runtime.containers.of_pod(self.uid)
@@ -412,17 +382,3 @@ class PodWorker:
     def _event(self, pod: core_v1.Pod, type: str, reason: str, message: str, container: str = "") -> None:
         path = pod_spec.field_path(pod, container) if container else ""
         self._parts.recorder.event(pod, type, reason, message, field_path=path)
-
-
-def _ended_at(record: ContainerRecord) -> float:
-    """Seconds since the epoch."""
-    return meta.parse_time(record.finished_at or record.created_at).timestamp()
-
-
-def _full_name(pod: core_v1.Pod) -> str:
-    return f"{meta.name_of(pod)}_{meta.namespace_of(pod)}({meta.uid_of(pod)})"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from apimachinery import meta
 from apimachinery.types import core_v1
 from kube_client import Informer, wait_for_sync
-from kubelet import admission, pod_spec
+from kubelet import admission, pod_spec, sysctls
 from kubelet.pod_worker import Parts, PodWorker
 from kubelet.static_pods import MIRROR, StaticPods, is_mirror
 from kubelet.status import End
@@ -61,8 +61,12 @@ class PodWorkers:
         return found
 
     def images(self) -> set[str]:
-        """What the containers of all pods here are made from, those included that are about to be created."""
-        pods = [*self._pods.list(), *(one.pod for one in self._workers.values() if one.pod is not None)]
+        """What containers of pods here are made from, those included that are about to be created.
+
+        What has run for the last time needs its image no more.
+        """
+        everyone = [*self._pods.list(), *(one.pod for one in self._workers.values() if one.pod is not None)]
+        pods = [pod for pod in everyone if pod.status.phase not in ("Succeeded", "Failed")]
         return {one.image or "" for pod in pods for one in pod_spec.all_containers(pod)}
 
     def active(self) -> list[PodWorker]:
@@ -144,7 +148,7 @@ class PodWorkers:
 
     def _admit(self, pod: core_v1.Pod, worker: PodWorker) -> None:
         others = [one.pod for one in self.active() if one.pod is not None]
-        refused = self._under_pressure(pod)
+        refused = self._under_pressure(pod) or sysctls.refusal(pod, self._parts.node.unsafe_sysctls)
         refused = refused or admission.refusal(pod, others, self._node(), self._parts.node.allocatable())
         if refused is not None:
             log.info("%s: %s", meta.key_of(pod), refused.message)

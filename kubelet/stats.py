@@ -62,7 +62,10 @@ class Stats:
     async def run(self) -> None:
         await self._containers.synced.wait()
         while True:
-            await self.sample()
+            try:
+                await self.sample()
+            except OSError as exc:  # no file can be opened at the moment
+                log.info("usage: %s; will look again", exc)
             await asyncio.sleep(PERIOD)
 
     async def sample(self) -> None:

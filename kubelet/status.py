@@ -132,6 +132,8 @@ def _container(
         restart_count=latest.attempt,
         ready=is_ready(pod, latest, seen),
         started=latest.running and latest.id not in seen.not_started,
+        allocated_resources=spec.resources.requests or None,
+        resources=spec.resources if spec.resources.requests or spec.resources.limits else None,
     )
     previous = next((r for r in seen.records if r.name == spec.name and r.attempt == latest.attempt - 1), None)
     if previous is not None and previous.ended:

@@ -10,6 +10,7 @@ CONDITIONS = {
     "nodefs.available": "DiskPressure",
     "nodefs.inodesFree": "DiskPressure",
     "imagefs.available": "DiskPressure",
+    "pid.available": "PIDPressure",
 }
 
 RESOURCES = {
@@ -17,6 +18,7 @@ RESOURCES = {
     "nodefs.available": "ephemeral-storage",
     "nodefs.inodesFree": "inodes",
     "imagefs.available": "ephemeral-storage",
+    "pid.available": "pids",
 }
 """What the node is low on, as people are told."""
 
@@ -25,7 +27,7 @@ RESOURCES = {
 class Threshold:
     signal: str
     amount: int = 0
-    """Bytes, or inodes."""
+    """Bytes, inodes or processes."""
     percent: float = 0.0
     """Of the capacity, where no amount is given."""
 

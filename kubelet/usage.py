@@ -57,6 +57,23 @@ def machine_memory(proc: Path = Path("/proc")) -> tuple[int, int]:
     return total, available
 
 
+def machine_processes(proc: Path = Path("/proc")) -> tuple[int, int]:
+    """Process IDs in all, and those left: threads take one each."""
+    limits = [int(proc.joinpath("sys/kernel", name).read_text()) for name in ("pid_max", "threads-max")]
+    running = int(proc.joinpath("loadavg").read_text().split()[3].partition("/")[2])
+    return min(limits), max(0, min(limits) - running)
+
+
+def processes(pid: int, proc: Path = Path("/proc"), cgroups: Path = _CGROUPS) -> int:
+    """How many processes and threads the container has that process is in; 0 when it is gone."""
+    try:
+        paths = _paths(proc.joinpath(str(pid), "cgroup").read_text())
+        group = cgroups / "pids" / paths["pids"].lstrip("/") if "pids" in paths else cgroups / paths[""].lstrip("/")
+        return int(group.joinpath("pids.current").read_text())
+    except (OSError, KeyError, ValueError):
+        return 0
+
+
 def traffic(pid: int, device: str = "eth0", proc: Path = Path("/proc")) -> Traffic | None:
     """Of a device in a process's network namespace."""
     try:

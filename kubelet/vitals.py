@@ -20,7 +20,7 @@ class Vitals:
         self,
         checks: Checks,
         recorder: EventRecorder,
-        host_ips: tuple[str, ...],
+        host_ips: Callable[[], tuple[str, ...]],
         tasks: asyncio.TaskGroup,
         wake: Callable[[], object],
     ) -> None:
@@ -74,7 +74,7 @@ class Vitals:
 
     def _address(self, pod: core_v1.Pod, records: Sequence[ContainerRecord]) -> str:
         if pod.spec.host_network:
-            return self._host_ips[0] if self._host_ips else "127.0.0.1"
+            return next(iter(self._host_ips()), "127.0.0.1")
         return next((one.ip for one in records if one.is_sandbox and one.running), "")
 
     def _warn(self, pod: core_v1.Pod, name: str, reason: str, message: str) -> None:

@@ -6,15 +6,14 @@ eviction. A volume of memory is a file system of its size instead.
 
 import asyncio
 import logging
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 from apimachinery import meta, quantity
 from apimachinery.types import core_v1
 from kube_client import EventRecorder
 from kubelet.eviction import is_spared
 from kubelet.pod_dirs import PodDirs
+from kubelet.pod_disk import of_tree
 from kubelet.pod_worker import PodWorker
 from kubelet.pod_workers import PodWorkers
 from kubelet.status import End
@@ -42,7 +41,7 @@ class VolumeLimits:
     async def _look(self, worker: PodWorker, pod: core_v1.Pod) -> None:
         for name, limit in limits(pod):
             directory = self._dirs.of(worker.uid) / "volumes" / f"kubernetes.io~{EmptyDir.kind}" / name
-            if await asyncio.to_thread(usage, directory) <= quantity.value(limit):
+            if (await asyncio.to_thread(of_tree, directory)).bytes <= quantity.value(limit):
                 continue
             message = f'Usage of EmptyDir volume "{name}" exceeds the limit "{limit}". '
             log.warning("%s: evicted. %s", meta.key_of(pod), message)
@@ -57,18 +56,3 @@ def limits(pod: core_v1.Pod) -> Iterator[tuple[str, str | int | float]]:
         source = volume.empty_dir
         if source is not None and source.size_limit and source.medium != "Memory":
             yield volume.name, source.size_limit
-
-
-def usage(directory: Path) -> int:
-    """Bytes on disk; a file with several links counts once. What goes away meanwhile does not count. Blocks."""
-    total, seen = 0, set[tuple[int, int]]()
-    for where, directories, files in os.walk(directory):
-        for name in (*directories, *files):
-            try:
-                found = os.lstat(os.path.join(where, name))
-            except OSError:
-                continue
-            if (found.st_dev, found.st_ino) not in seen:
-                seen.add((found.st_dev, found.st_ino))
-                total += found.st_blocks * 512
-    return total

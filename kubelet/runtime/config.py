@@ -80,7 +80,7 @@ def sandbox(pod: core_v1.Pod, attempt: int, hostname: str, oom_score_adj: int, d
         "PortBindings": {} if spec.host_network else _port_bindings(pod),
     }
     if spec.security_context and spec.security_context.sysctls:
-        host["Sysctls"] = {one.name: one.value for one in spec.security_context.sysctls}
+        host["Sysctls"] = {one.name.replace("/", "."): one.value for one in spec.security_context.sysctls}
     config: dict[str, Any] = {
         "Image": defaults.pause_image,
         "Labels": records.labels(pod, records.SANDBOX, attempt),

@@ -143,6 +143,18 @@ async def test_a_node_that_says_it_is_not_ready_is_tainted_so(
         await node_is(client, "n2", "False", "not-ready:NoSchedule", "not-ready:NoExecute")
 
 
+async def test_a_node_under_pressure_is_tainted_as_long_as_it_lasts(
+    client: Client, controller_manager: DaemonProcess
+) -> None:
+    await register(client, "n1")
+    nodes = client.resource(Node)
+    async with beating(client, "n1"):
+        for status, found in (("True", ["memory-pressure:NoSchedule"]), ("False", [])):
+            condition = {"type": "MemoryPressure", "status": status}
+            await nodes.patch("n1", {"status": {"conditions": [condition]}}, subresource="status")
+            await node_is(client, "n1", "True", *found)
+
+
 async def test_each_node_gets_a_part_of_the_pod_network_once_across_restarts(
     client: Client, controller_manager: DaemonProcess
 ) -> None:

@@ -102,12 +102,13 @@ class Cluster:
         self._certificates()
         self.etcd = self._etcd()
         self.apiserver = self._apiserver()
+        self.containerd = self._containerd()
         self.engine = self._engine()
         self.kubelet = self._kubelet()
 
     def start(self) -> None:
         Path("/proc/sys/net/ipv4/ip_forward").write_text("1\n")
-        for one in (self.etcd, self.engine):
+        for one in (self.etcd, self.containerd, self.engine):
             one.start()
         self.apiserver.start()
         self.await_engine()
@@ -121,7 +122,7 @@ class Cluster:
         with contextlib.suppress(Exception), self.docker() as client:
             for one in client.containers(all=True):
                 client.remove_container(one["Id"], force=True, v=True)
-        for process in (self.apiserver, self.engine, self.etcd):
+        for process in (self.apiserver, self.engine, self.containerd, self.etcd):
             process.stop()
         self.unmount_below(self.directory)
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -231,6 +232,22 @@ class Cluster:
             "--disable-admission-plugins=ServiceAccount,StorageObjectInUseProtection",
         )
 
+    def _containerd(self) -> Process:
+        """Apart from the engine, as on most machines: it outlives an engine that is killed."""
+        settings = self.file("containerd.toml")
+        settings.write_text(
+            f"""\
+version = 2
+root = "{self.file("containerd")}"
+state = "{self.file("containerd-state")}"
+oom_score = 0
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+address = "{self.file("containerd.sock")}"
+"""
+        )
+        return Process(self.file("containerd.log"), "containerd", f"--config={settings}")
+
     def _engine(self) -> Process:
         settings = self.file("daemon.json")
         settings.write_text("{}\n")  # so that the machine's own is not read
@@ -240,6 +257,7 @@ class Cluster:
             f"--config-file={settings}",
             f"--data-root={self.file('docker')}",
             f"--exec-root={self.file('docker-exec')}",
+            f"--containerd={self.file('containerd.sock')}",
             f"--host=unix://{self.docker_socket}",
             f"--pidfile={self.file('docker.pid')}",
             "--bridge=none",

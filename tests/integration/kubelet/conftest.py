@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from apimachinery import errors
+from apimachinery import errors, meta
 from apimachinery.types import core_v1, meta_v1
 from kube_client import Client, load_config
 from tests.integration.kubelet.cluster import NODE, POD_CIDR, Cluster, name_of_namespace, own_namespace
@@ -59,6 +59,16 @@ async def node(client: Client) -> core_v1.Node:
     answer = await eventually(ready, timeout=15)
     assert answer is not None
     return answer
+
+
+@pytest.fixture
+async def empty_node(cluster: Cluster, client: Client, node: core_v1.Node) -> None:
+    """No pod of another test is on the node: who is evicted first is between those of this one."""
+    pods = client.resource(core_v1.Pod)
+    for pod in (await pods.list()).items:
+        await pods.delete(meta.name_of(pod), namespace=meta.namespace_of(pod), grace_period_seconds=0)
+    with cluster.docker() as engine:
+        await eventually(lambda: not engine.containers(all=True), timeout=30, interval=0.1)
 
 
 @pytest.fixture

@@ -32,10 +32,27 @@ class Pods:
 
     def __init__(self, client: Client, namespace: str) -> None:
         self._pods = client.resource(core_v1.Pod)
+        self._events = client.resource(core_v1.Event)
         self._namespace = namespace
+
+    @property
+    def namespace(self) -> str:
+        return self._namespace
 
     async def create(self, name: str, *containers: core_v1.Container, **spec: Any) -> core_v1.Pod:
         return await self._pods.create(pod(self._namespace, name, *containers, **spec))
+
+    async def event(self, found: core_v1.Pod, reason: str, words: str = "", timeout: float = 10.0) -> core_v1.Event:
+        """An event of the pod with that reason and these words in its message, once there is one."""
+        selector = f"involvedObject.uid={meta.uid_of(found)},reason={reason}"
+
+        async def told() -> core_v1.Event | None:
+            page = await self._events.list(namespace=self._namespace, field_selector=selector)
+            return next((one for one in page.items if words in (one.message or "")), None)
+
+        one = await eventually(told, timeout)
+        assert one is not None
+        return one
 
     async def get(self, name: str) -> core_v1.Pod:
         return await self._pods.get(name, namespace=self._namespace)
@@ -58,10 +75,12 @@ class Pods:
         assert found is not None
         return found
 
-    async def running(self, name: str, *containers: core_v1.Container, **spec: Any) -> core_v1.Pod:
+    async def running(
+        self, name: str, *containers: core_v1.Container, timeout: float = 15.0, **spec: Any
+    ) -> core_v1.Pod:
         """A new pod, once it is Ready."""
         await self.create(name, *containers, **spec)
-        return await self.until(name, is_ready)
+        return await self.until(name, is_ready, timeout)
 
     async def appears(self, name: str, other_than: str = "") -> core_v1.Pod:
         """A pod of that name, made by somebody else; of another UID."""
@@ -98,6 +117,16 @@ def status_of(pod: core_v1.Pod, name: str = "main") -> core_v1.ContainerStatus:
 
 def container_id(pod: core_v1.Pod, name: str = "main") -> str:
     return (status_of(pod, name).container_id or "").removeprefix("docker://")
+
+
+def waits_for(reason: str) -> Callable[[core_v1.Pod], bool]:
+    """Whether the container ``main`` waits for that reason."""
+
+    def check(pod: core_v1.Pod) -> bool:
+        state = status_of(pod).state.waiting
+        return state is not None and state.reason == reason
+
+    return check
 
 
 def uid_of(pod: core_v1.Pod) -> str:

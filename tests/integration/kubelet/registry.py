@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import http.server
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 
@@ -14,7 +15,12 @@ _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 
 @contextlib.contextmanager
 def serve_image(
-    name: str, tag: str, layer: bytes, config: dict[str, object], login: tuple[str, str] | None = None
+    name: str,
+    tag: str,
+    layer: bytes,
+    config: dict[str, object],
+    login: tuple[str, str] | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[str]:
     """The reference under which the engine finds an image of one layer (a tar) meanwhile, if it knows the ``login``."""
     expected = f"Basic {base64.b64encode(':'.join(login).encode()).decode()}" if login else None
@@ -65,7 +71,9 @@ def serve_image(
         def log_message(self, format: str, *args: object) -> None:
             """Quiet."""
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with http.server.ThreadingHTTPServer(("0.0.0.0", 0), Handler) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:

@@ -1,7 +1,10 @@
 """Pulls with credentials, and image garbage collection on a real engine."""
 
+import asyncio
 import base64
 import json
+import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,8 +16,8 @@ from deploy.images.build import PAUSE, busybox_tree, dynamic_busybox
 from kube_client import Client
 from kubelet.image_gc import ImageCollector, Policy
 from kubelet.runtime import Defaults, Engine, Runtime
-from tests.integration.kubelet.cluster import Cluster
-from tests.integration.kubelet.pods import Pods, container, is_ready, status_of
+from tests.integration.kubelet.cluster import ADDRESS, Cluster
+from tests.integration.kubelet.pods import Pods, container, is_ready, status_of, waits_for
 from tests.integration.kubelet.registry import serve_image
 
 LOGIN = ("robot", "s3cret:!")
@@ -26,10 +29,19 @@ def pods(client: Client, namespace: str, node: core_v1.Node) -> Pods:
 
 
 @contextmanager
-def serve(cluster: Cluster, tag: str, login: tuple[str, str] | None = None) -> Iterator[str]:
+def serve(
+    cluster: Cluster, tag: str, login: tuple[str, str] | None = None, tls: ssl.SSLContext | None = None
+) -> Iterator[str]:
     tree = layer(busybox_tree(dynamic_busybox(cluster.directory / "cache")))
-    with serve_image("team/private", tag, tree, {"Cmd": ["sh"], "Labels": {"tag": tag}}, login) as image:
+    with serve_image("team/private", tag, tree, {"Cmd": ["sh"], "Labels": {"tag": tag}}, login, tls) as image:
         yield image
+
+
+@contextmanager
+def hanging_registry() -> Iterator[str]:
+    """One that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"127.0.0.1:{listener.getsockname()[1]}/team/stuck:1"
 
 
 def pull_secret(namespace: str, registry: str, login: tuple[str, str]) -> core_v1.Secret:
@@ -65,12 +77,102 @@ async def test_a_wrong_or_missing_pull_secret_is_told(pods: Pods, cluster: Clust
         assert "FailedToRetrieveImagePullSecret" in {one.reason for one in page.items}
 
 
-def waits_for(reason: str):  # type: ignore[no-untyped-def]
-    def check(pod: core_v1.Pod) -> bool:
-        state = status_of(pod).state.waiting
-        return state is not None and state.reason == reason
+async def test_a_pull_tells_what_it_does(pods: Pods, cluster: Cluster) -> None:
+    with serve(cluster, "told") as image:
+        found = await pods.running("p", container(image=image))
+        await pods.event(found, "Pulling", f'Pulling image "{image}"')
+        await pods.event(found, "Pulled", f'Successfully pulled image "{image}" in ')
+        again = await pods.running("again", container(image=image))
+        await pods.event(again, "Pulled", f'Container image "{image}" already present on machine')
+    # The registry is gone: what is here does, unless the policy wants to be sure.
+    await pods.running("present", container(image=image))
+    await pods.running("never", container(image=image, image_pull_policy="Never"))
+    sure = await pods.create("sure", container(image=image, image_pull_policy="Always"))
+    await pods.until("sure", waits_for("ErrImagePull"))
+    await pods.event(sure, "Failed", f'Failed to pull image "{image}"')
+    await pods.event(sure, "Failed", "Error: ErrImagePull")
+    await pods.until("sure", waits_for("ImagePullBackOff"))
+    await pods.event(sure, "BackOff", f'Back-off pulling image "{image}"')
+    await pods.event(sure, "Failed", "Error: ImagePullBackOff")
 
-    return check
+
+async def test_a_registry_with_tls_and_credentials(
+    pods: Pods, cluster: Cluster, client: Client, namespace: str
+) -> None:
+    """The engine trusts any certificate on loopback, and elsewhere only those that the machine's owner has given it."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(cluster.file("apiserver.crt"), cluster.file("apiserver.key"))
+    with serve(cluster, "tls", LOGIN, tls) as image:
+        await client.resource(core_v1.Secret).create(pull_secret(namespace, image.partition("/")[0], LOGIN))
+        secrets = [core_v1.LocalObjectReference(name="pull")]
+        await pods.running("p", container(image=image), image_pull_secrets=secrets)
+        found = await pods.create("q", container(image=image.replace("127.0.0.1", ADDRESS)))
+        await pods.event(found, "Failed", "x509: certificate signed by unknown authority")
+
+
+async def test_pulls_go_on_side_by_side(pods: Pods, cluster: Cluster) -> None:
+    """One that hangs keeps no other from coming."""
+    with hanging_registry() as stuck, serve(cluster, "beside") as image:
+        await pods.create("stuck", container(image=stuck))
+        await pods.until("stuck", waits_for("ContainerCreating"))
+        await pods.running("p", container(image=image))
+        assert waits_for("ContainerCreating")(await pods.get("stuck"))
+        await pods.delete("stuck", grace=0)
+        await pods.until_gone("stuck")
+
+
+async def test_no_image_goes_between_its_pull_and_its_container(pods: Pods, cluster: Cluster) -> None:
+    """A collector that takes everything it may, all the time, while pods come whose images are pulled."""
+    runtime = Runtime(Engine(f"unix://{cluster.docker_socket}"), Defaults("peapod", PAUSE))
+    wanted: set[str] = set()
+    collector = ImageCollector(runtime, Policy(), lambda: wanted, lambda reason, message: None)
+
+    async def collect() -> None:
+        while True:
+            await runtime.containers.relist()
+            await collector.free_all()
+            await asyncio.sleep(0)
+
+    collecting = asyncio.create_task(collect())
+    try:
+        with serve(cluster, "race") as image:
+            wanted.add(image)  # as soon as a pod is bound to the node
+            for number in range(4):
+                name = f"p-{number}"
+                found = await pods.running(name, container(image=image, image_pull_policy="Always"))
+                assert status_of(found).restart_count == 0
+                await pods.delete(name, grace=0)
+                await pods.until_gone(name)
+    finally:
+        collecting.cancel()
+        await asyncio.gather(collecting, return_exceptions=True)
+
+
+async def test_images_go_when_the_disk_is_too_full(pods: Pods, cluster: Cluster) -> None:
+    """A threshold that any disk is above; what cannot be had is told."""
+    with serve(cluster, "full") as image:
+        await pods.running("p", container(image=image))
+        await pods.delete("p")
+        await pods.until_gone("p")
+        runtime = Runtime(Engine(f"unix://{cluster.docker_socket}"), Defaults("peapod", PAUSE))
+        told: list[str] = []
+
+        def collector(policy: Policy) -> ImageCollector:
+            return ImageCollector(runtime, policy, tuple, lambda reason, message: told.append(f"{reason}: {message}"))
+
+        async def names() -> set[str]:
+            return {name for one in await runtime.images.list() for name in one.names}
+
+        await runtime.containers.relist()
+        await collector(Policy(high=100, low=99, least_age=0.0)).collect()
+        assert image in await names()
+        await collector(Policy(high=0, low=0, least_age=3600.0)).collect()
+        assert image in await names()  # too young
+        told.clear()
+        await collector(Policy(high=0, low=0, least_age=0.0)).collect()
+        assert image not in await names()
+        assert PAUSE in await names()
+        assert told[0].startswith("FreeDiskSpaceFailed: Failed to garbage collect required amount of images.")
 
 
 async def test_images_that_nothing_needs_are_removed(pods: Pods, cluster: Cluster) -> None:

@@ -5,6 +5,7 @@ import ssl
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from apimachinery.types import core_v1
 from kube_client import Client
 from tests.integration.kubelet.cluster import ADDRESS, NODE, Cluster
 from tests.integration.kubelet.conftest import condition_of
-from tests.integration.kubelet.pods import Pods, container, is_ready, status_of
+from tests.integration.kubelet.pods import Pods, container, container_id, is_ready, status_of
 from tests.support import eventually
 
 
@@ -56,7 +57,7 @@ async def test_usage_is_told(pods: Pods, cluster: Cluster) -> None:
 
     stats = await eventually(found, timeout=40, interval=0.5)
     assert stats is not None
-    assert 100_000_000 < stats["containers"][0]["cpu"]["usageNanoCores"] < 300_000_000
+    assert 20_000_000 < stats["containers"][0]["cpu"]["usageNanoCores"] < 300_000_000
     assert 0 < stats["memory"]["workingSetBytes"] < 64 * 1024 * 1024
     metrics = fetch(cluster, "/metrics/resource")
     assert (
@@ -64,6 +65,31 @@ async def test_usage_is_told(pods: Pods, cluster: Cluster) -> None:
         in metrics
     )
     assert "node_cpu_usage_seconds_total " in metrics
+
+
+def oom_score_adj_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+
+async def test_requests_and_limits_reach_the_kernel(pods: Pods, cluster: Cluster) -> None:
+    """And who asked for more is killed later when the node's memory ends."""
+    request = {"cpu": "250m", "memory": "24Mi"}
+    guaranteed = core_v1.ResourceRequirements(requests=dict(request), limits=dict(request))
+    burstable = core_v1.ResourceRequirements(requests=dict(request), limits={"cpu": "500m"})
+    settings, scores = {}, {}
+    for name, resources in (("guaranteed", guaranteed), ("burstable", burstable), ("best-effort", None)):
+        spec = container(resources=resources or core_v1.ResourceRequirements())
+        found = await pods.running(name, spec)
+        assert (found.status.qos_class or "").lower() == name.replace("-", "")
+        with cluster.docker() as engine:
+            inspected = engine.inspect_container(container_id(found))
+        settings[name] = inspected["HostConfig"]
+        scores[name] = oom_score_adj_of(inspected["State"]["Pid"])
+    keys = ("CpuShares", "CpuQuota", "CpuPeriod", "Memory")
+    assert [settings["guaranteed"][key] for key in keys] == [256, 25_000, 100_000, 24 * 1024 * 1024]
+    assert [settings["burstable"][key] for key in keys] == [256, 50_000, 100_000, 0]
+    assert [settings["best-effort"][key] for key in keys] == [2, 0, 0, 0]
+    assert scores["guaranteed"] < scores["burstable"] < scores["best-effort"] == 1000
 
 
 async def test_too_much_memory_is_told(pods: Pods) -> None:
@@ -75,7 +101,9 @@ async def test_too_much_memory_is_told(pods: Pods) -> None:
     assert (ended.reason, ended.exit_code) == ("OOMKilled", 137)
 
 
-async def test_pods_are_evicted_under_pressure(pods: Pods, cluster: Cluster, client: Client) -> None:
+async def test_pods_are_evicted_under_pressure(
+    empty_node: None, pods: Pods, cluster: Cluster, client: Client
+) -> None:
     request = core_v1.ResourceRequirements(requests={"memory": "64Mi"})
     await pods.running("modest", container(resources=request))
     await pods.running("careless")
@@ -83,6 +111,7 @@ async def test_pods_are_evicted_under_pressure(pods: Pods, cluster: Cluster, cli
         evicted = await pods.until("careless", lambda one: one.status.phase == "Failed", timeout=30)
         assert evicted.status.reason == "Evicted"
         assert (evicted.status.message or "").startswith("The node was low on resource: memory.")
+        await pods.event(evicted, "Evicted", "The node was low on resource: memory.")
 
         async def pressed() -> bool:
             node = await client.resource(core_v1.Node).get(NODE)
@@ -118,7 +147,7 @@ async def test_files_of_a_running_pod_follow_the_api(
         await eventually(lambda: (base / "kubernetes.io~configmap/c/k").read_text() == "new", timeout=20)
         labelled = {"metadata": {"labels": {"fresh": "yes"}}}
         await client.resource(core_v1.Pod).patch("live", labelled, namespace=namespace)
-        await eventually(lambda: 'fresh="yes"' in (base / "kubernetes.io~downward-api/d/labels").read_text(), timeout=5)
+        await eventually(lambda: 'fresh="yes"' in (base / "kubernetes.io~downward-api/d/labels").read_text(), timeout=20)
     assert (base / "kubernetes.io~empty-dir/e").stat().st_mode & 0o777 == 0o700
     assert status_of(await pods.until("live", is_ready)).restart_count == 0
 

@@ -6,7 +6,7 @@ from math import inf
 import pytest
 
 from apimachinery.types.coordination_v1 import Lease, LeaseSpec
-from apimachinery.types.core_v1 import Taint, Toleration
+from apimachinery.types.core_v1 import Node, NodeCondition, Taint, Toleration
 from controller_manager.node_health import NOT_READY, UNREACHABLE, Heartbeats, taints, unknown_conditions
 from controller_manager.taint_eviction import seconds_left
 from tests.objects import ago, make_node, make_pod
@@ -79,6 +79,35 @@ OTHER = Taint(key="dedicated", value="db", effect="NoExecute")
 def test_taints(before: list[Taint], ready: str, effects, after) -> None:
     found = taints(make_node(taints=before), ready, effects, datetime.now(UTC))
     assert (found if found is None else {(one.key, one.effect) for one in found}) == after
+
+
+def pressed(*types: str) -> Node:
+    node = make_node(taints=[OTHER])
+    node.status.conditions = [*(node.status.conditions or ()), *(NodeCondition(type=t, status="True") for t in types)]
+    return node
+
+
+def test_pressure_keeps_new_pods_away_and_its_taint_goes_with_it() -> None:
+    node = pressed("MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailable", "Other")
+    found = taints(node, "True", BOTH, datetime.now(UTC)) or []
+    words = ["memory-pressure", "disk-pressure", "pid-pressure", "network-unavailable"]
+    assert [(one.key, one.effect) for one in found[1:]] == [
+        (f"node.kubernetes.io/{word}", "NoSchedule") for word in words
+    ]
+    node.spec.taints = found
+    assert taints(node, "True", BOTH, datetime.now(UTC)) is None
+    calm = pressed()
+    calm.spec.taints = [*found, Taint(key="node.kubernetes.io/disk-pressure", effect="NoExecute")]  # a person's
+    left = taints(calm, "True", BOTH, datetime.now(UTC)) or []
+    assert [(one.key, one.effect) for one in left] == [
+        ("dedicated", "NoExecute"),
+        ("node.kubernetes.io/disk-pressure", "NoExecute"),
+    ]
+
+
+def test_a_node_that_is_silent_under_pressure_has_both_taints() -> None:
+    found = taints(pressed("MemoryPressure"), "Unknown", ("NoSchedule",), datetime.now(UTC)) or []
+    assert {one.key for one in found} == {"dedicated", UNREACHABLE, "node.kubernetes.io/memory-pressure"}
 
 
 NOW = datetime.now(UTC)  # the parameters' times are made together with it, when the module is read

@@ -1,6 +1,9 @@
 """resolv.conf, hosts and host name of pods."""
 
+import pytest
+
 from apimachinery.types import core_v1, meta_v1
+from kubelet import etc_files
 from kubelet.etc_files import Resolver, hostname_of, hosts_for, parse_resolver, resolver_for
 
 NODE = Resolver(("192.168.0.9",), ("corp.example",), ("timeout:1",))
@@ -52,6 +55,15 @@ def test_hosts_name_the_pod_and_its_aliases() -> None:
     assert "10.1.0.5\tweb.sub.ns.svc.cluster.local\tweb\n" in text
     assert text.endswith("\n# Entries added by HostAliases.\n1.2.3.4\ta\tb\n")
     assert "node's" in hosts_for(make_pod(host_network=True), "n", "", "cluster.local", "node's")
+
+
+def test_the_whole_name_as_host_name() -> None:
+    named = make_pod(subdomain="sub", set_hostname_as_fqdn=True)
+    assert etc_files.kernel_hostname(named, "p", "d") == "p.sub.ns.svc.d"
+    assert etc_files.kernel_hostname(make_pod(set_hostname_as_fqdn=True), "p", "d") == "p"
+    assert etc_files.kernel_hostname(make_pod(subdomain="sub"), "p", "d") == "p"
+    with pytest.raises(etc_files.BadHostname, match=r"64 characters is the max, 65 characters requested"):
+        etc_files.kernel_hostname(named, "p" * 52, "d")
 
 
 def test_host_names() -> None:

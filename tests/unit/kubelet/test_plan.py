@@ -67,6 +67,11 @@ def test_a_lost_sandbox_stops_its_containers_then_comes_again_with_all_of_them()
     assert found.remove == (lost,)
 
 
+def test_a_sandbox_that_never_ran_does_not_count() -> None:
+    assert step([sandbox(state="created")]).create_sandbox == 0
+    assert step([sandbox(state="exited"), sandbox(1, state="created")]).create_sandbox == 1
+
+
 def test_a_container_in_an_older_sandbox_is_stopped() -> None:
     found = step([sandbox(1), record(sandbox_id="POD-0")])
     assert [one.record.name for one in found.stop] == ["main"]

@@ -13,7 +13,7 @@ from apimachinery import codec
 from apimachinery.schema import descriptions
 from apimachinery.schema.definitions import definitions
 from apimachinery.types import core_v1, meta_v1
-from kubelet.volume_limits import usage
+from kubelet.pod_disk import of_tree
 from kubelet.volumes import VolumeError, mounts, payload
 from kubelet.volumes.empty_dir import EmptyDir, memory_size
 from kubelet.volumes.host_path import HostPath
@@ -175,7 +175,7 @@ def test_a_memory_volume_is_as_large_as_its_least_bound() -> None:
 def test_what_an_empty_dir_holds_is_counted_once(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(os.urandom(100_000))
     os.link(tmp_path / "a", tmp_path / "b")
-    assert 100_000 <= usage(tmp_path) < 150_000
+    assert 100_000 <= of_tree(tmp_path).bytes < 150_000
 
 
 def test_mounts_come_off_latest_first_and_only_below_the_path() -> None:
