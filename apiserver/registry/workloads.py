@@ -91,26 +91,30 @@ def scale_subresource(strategy: Strategy[T]) -> Subresource:
     return Subresource(STATUS_VERBS, strategy=strategy, view=SCALE, kind="Scale")
 
 
-def _scale(obj: Any) -> Scale:
-    metadata = obj.metadata
-    return Scale(
-        metadata=ObjectMeta(
-            name=metadata.name,
-            namespace=metadata.namespace,
-            uid=metadata.uid,
-            resource_version=metadata.resource_version,
-            creation_timestamp=metadata.creation_timestamp,
-        ),
-        spec=ScaleSpec(replicas=obj.spec.replicas),
-        status=ScaleStatus(replicas=obj.status.replicas or 0, selector=field_rules.selector_text(obj.spec.selector)),
-    )
+def scale_view(selector_of: Callable[[Any], str]) -> View:
+    """``Scale`` of a kind; ``selector_of`` tells its selector as text."""
+
+    def read(obj: Any) -> Scale:
+        metadata = obj.metadata
+        return Scale(
+            metadata=ObjectMeta(
+                name=metadata.name,
+                namespace=metadata.namespace,
+                uid=metadata.uid,
+                resource_version=metadata.resource_version,
+                creation_timestamp=metadata.creation_timestamp,
+            ),
+            spec=ScaleSpec(replicas=obj.spec.replicas),
+            status=ScaleStatus(replicas=obj.status.replicas or 0, selector=selector_of(obj)),
+        )
+
+    def write(obj: Any, scale: Scale) -> None:
+        obj.spec.replicas = scale.spec.replicas or 0
+
+    return View(Scale, "autoscaling", "v1", "Scale", read, write)
 
 
-def _set_scale(obj: Any, scale: Scale) -> None:
-    obj.spec.replicas = scale.spec.replicas or 0
-
-
-SCALE: Final = View(Scale, "autoscaling", "v1", "Scale", _scale, _set_scale)
+SCALE: Final = scale_view(lambda obj: field_rules.selector_text(obj.spec.selector))
 
 
 def column_set(*groups: Column[T] | Sequence[Column[T]]) -> tuple[Column[T], ...]:

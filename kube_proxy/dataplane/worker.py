@@ -5,7 +5,6 @@ what is applied and, about once a second while something happens, what happened.
 """
 
 import argparse
-import ctypes
 import gc
 import logging
 import os
@@ -15,6 +14,7 @@ import time
 from select import EPOLLIN, EPOLLOUT
 
 from component_base import logs
+from component_base.workers import end_with_parent
 from kube_proxy.dataplane.balancer import Balancer
 from kube_proxy.dataplane.loop import Loop
 from kube_proxy.dataplane.messages import (
@@ -39,7 +39,6 @@ log = logging.getLogger(__name__)
 
 REPORT_EVERY = 1.0
 CHOICES_EVERY = 0.05
-_PR_SET_PDEATHSIG = 1
 
 
 class Worker:
@@ -153,12 +152,6 @@ class Worker:
         return min((wait for wait in waits if wait >= 0), default=-1.0)
 
 
-def _die_with_parent(parent: int) -> None:
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before we asked
-        os._exit(0)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="kube-proxy-worker")
     parser.add_argument("channel", type=int)
@@ -166,7 +159,7 @@ def main() -> None:
     parser.add_argument("--logging-format", choices=["text", "json"], default="text")
     parser.add_argument("--v", type=int, default=2)
     arguments = parser.parse_args()
-    _die_with_parent(arguments.parent)
+    end_with_parent(arguments.parent)
     # The parent stops us by closing the channel; a terminal's Ctrl-C reaches both, and is its business.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logs.setup(arguments.logging_format, arguments.v)

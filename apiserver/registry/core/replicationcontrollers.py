@@ -5,14 +5,13 @@ from typing import Final
 
 from apimachinery import selectors
 from apimachinery.fields import FieldError, Path
-from apimachinery.types.autoscaling_v1 import Scale, ScaleSpec, ScaleStatus
 from apimachinery.types.core_v1 import Container, ReplicationController, ReplicationControllerStatus
-from apimachinery.types.meta_v1 import ObjectMeta
 from apiserver.registry import columns, names
 from apiserver.registry.core.pod_defaults import default_spec
 from apiserver.registry.core.pod_validation import not_negative, validate_spec
-from apiserver.registry.resource import ResourceInfo, Subresource, View
+from apiserver.registry.resource import ResourceInfo, Subresource
 from apiserver.registry.strategy import StatusStrategy, Strategy
+from apiserver.registry.workloads import scale_view
 
 _SPEC: Final = Path("spec")
 
@@ -65,28 +64,7 @@ class ReplicationControllerStrategy(Strategy[ReplicationController]):
             )
 
 
-def _scale(controller: ReplicationController) -> Scale:
-    metadata = controller.metadata
-    return Scale(
-        metadata=ObjectMeta(
-            name=metadata.name,
-            namespace=metadata.namespace,
-            uid=metadata.uid,
-            resource_version=metadata.resource_version,
-            creation_timestamp=metadata.creation_timestamp,
-        ),
-        spec=ScaleSpec(replicas=controller.spec.replicas),
-        status=ScaleStatus(
-            replicas=controller.status.replicas, selector=str(selectors.from_map(controller.spec.selector))
-        ),
-    )
-
-
-def _set_scale(controller: ReplicationController, scale: Scale) -> None:
-    controller.spec.replicas = scale.spec.replicas or 0
-
-
-SCALE: Final = View(Scale, "autoscaling", "v1", "Scale", _scale, _set_scale)
+SCALE: Final = scale_view(lambda controller: str(selectors.from_map(controller.spec.selector)))
 
 _STRATEGY: Final = ReplicationControllerStrategy()
 
