@@ -1,11 +1,8 @@
 """The cluster's name server as pods instead of a daemon: from our own image, behind the same fixed address.
 
 What is applied is ``deploy/addons/kube-dns.yaml``, a manifest for any cluster; only what differs between labs is
-added to it: the pods' range, whether there is an outside to forward to, and the kubeconfig as a Secret.
+added to it: the pods' range, and whether there is an outside to forward to.
 """
-
-import base64
-from typing import Any
 
 import yaml
 
@@ -16,7 +13,6 @@ from deploy.lab.lab import Lab
 
 NAME = "kube-dns"
 MANIFEST = "deploy/addons/kube-dns.yaml"
-SECRET = "kube-dns-kubeconfig"
 _CORE = "/api/v1/namespaces/kube-system"
 _SELECTED = f"k8s-app={NAME}"
 _PLURALS = {
@@ -35,7 +31,6 @@ def ensure(lab: Lab, client: Api) -> int:
     if service is not None and not service["spec"].get("selector"):
         client.delete(f"{_CORE}/services/{NAME}")  # the daemon's own
         client.delete(f"{_CORE}/endpoints/{NAME}")
-    _ensure_secret(lab, client)
     for document in objects(lab):
         path = f"{_CORE}/{_PLURALS[document['kind']]}"
         present = client.get(f"{path}/{NAME}")
@@ -53,7 +48,6 @@ def remove(client: Api) -> None:
     if client.get(f"{_CORE}/replicationcontrollers/{NAME}") is None:
         return
     client.delete(f"{_CORE}/replicationcontrollers/{NAME}?propagationPolicy=Background")
-    client.delete(f"{_CORE}/secrets/{SECRET}")
     client.delete(f"{_CORE}/services/{NAME}")
 
 
@@ -76,18 +70,6 @@ def _arguments_in(document: Object) -> list[str]:
     """The command line in a controller's template; nothing in other objects."""
     template = document.get("spec", {}).get("template", {}).get("spec", {})
     return [argument for container in template.get("containers", ()) for argument in container.get("args", ())]
-
-
-def _ensure_secret(lab: Lab, client: Api) -> None:
-    content = base64.b64encode(lab.daemon_kubeconfig(NAME).read_bytes()).decode()
-    path, wanted = f"{_CORE}/secrets", {"kubeconfig": content}
-    present: Any = client.get(f"{path}/{SECRET}")
-    if present is not None and present.get("data") != wanted:
-        client.delete(f"{path}/{SECRET}")
-        present = None
-    if present is None:
-        metadata = {"name": SECRET, "labels": {"k8s-app": NAME}}
-        client.create(path, {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": wanted})
 
 
 def _ready(client: Api) -> int:

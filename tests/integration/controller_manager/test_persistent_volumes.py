@@ -199,6 +199,9 @@ async def test_a_claim_in_use_stays_until_its_pod_is_gone(api: httpx.AsyncClient
     await post(api, f"{NS}/pods", {"metadata": {"name": "user"}, "spec": spec})
     await api.delete(f"{CLAIMS}/c")
     await api.delete(f"{VOLUMES}/v")
+    await post(api, CLAIMS, claim("unused"))
+    await api.delete(f"{CLAIMS}/unused")
+    await until_gone(api, f"{CLAIMS}/unused")  # so the controller has looked at the other one too
     for path in (f"{CLAIMS}/c", f"{VOLUMES}/v"):
         found = (await api.get(path)).json()
         assert found["metadata"]["deletionTimestamp"]
