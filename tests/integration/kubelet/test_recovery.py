@@ -153,11 +153,17 @@ def traces(cluster: Cluster, uid: str) -> Traces:
     namespaces = str(cluster.file("docker-exec") / "netns")
     return Traces(
         tuple(sorted(f"{_label(one)} {one['Labels'][attempts]} {one['State']}" for one in found)),
-        tuple(sorted(str(path.relative_to(root)) for path in root.rglob("*"))),
+        files_below(root),
         tuple(sorted(one.removeprefix(str(root)) for one in mounts if one.startswith(str(root)))),
         len(network.get("Containers") or {}),
         sum(one.startswith(f"{namespaces}/") and not one.endswith("/default") for one in mounts),
     )
+
+
+def files_below(root: Path) -> tuple[str, ...]:
+    """What is there; it may go away meanwhile."""
+    found = ((where, name) for where, directories, files in os.walk(root) for name in (*directories, *files))
+    return tuple(sorted(os.path.relpath(os.path.join(where, name), root) for where, name in found))
 
 
 def _label(found: dict[str, dict[str, str]]) -> str:
