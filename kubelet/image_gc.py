@@ -42,6 +42,13 @@ class Disk:
     used: int
 
 
+def disk_of(path: str) -> Disk:
+    """The disk that a path really lies on, wherever links lead. Raises OSError."""
+    found = os.statvfs(path)
+    used = (found.f_blocks - found.f_bfree) * found.f_frsize
+    return Disk(used + found.f_bavail * found.f_frsize, used)
+
+
 def bytes_to_free(disk: Disk, policy: Policy) -> int:
     """0 while the disk is less full than the high threshold."""
     if not disk.capacity or disk.used * 100 < disk.capacity * policy.high:
@@ -103,11 +110,8 @@ class ImageCollector:
         return await self._free(None, 0.0)
 
     async def disk(self) -> Disk:
-        """Of the engine's real root, wherever links lead. Raises ``errors.EngineError``, OSError."""
-        root = (await self._runtime.info()).root
-        found = await asyncio.to_thread(os.statvfs, root)
-        used = (found.f_blocks - found.f_bfree) * found.f_frsize
-        return Disk(used + found.f_bavail * found.f_frsize, used)
+        """Of the engine's root. Raises ``errors.EngineError``, OSError."""
+        return await asyncio.to_thread(disk_of, (await self._runtime.info()).root)
 
     async def _free(self, wanted: int | None, least_age: float) -> int:
         async with self._lock:

@@ -59,3 +59,20 @@ def test_a_closed_standard_error_costs_the_line_only(monkeypatch: pytest.MonkeyP
     logging.getLogger("a").info("lost")
     logging.getLogger("a").info("%d", "not a number")
     logs.flush()
+
+
+def test_a_line_that_comes_too_often_is_told_some_times_and_then_counted() -> None:
+    now = 0.0
+    limit = logs.RateLimit(burst=3, window=10, clock=lambda: now)
+
+    def write(line: int) -> str | None:
+        record = logging.LogRecord("x", logging.INFO, "x.py", line, "lost %s", ("a",), None)
+        return record.getMessage() if limit.filter(record) else None
+
+    assert [write(1) for _ in range(5)] == ["lost a"] * 3 + [None] * 2
+    assert write(2) == "lost a"  # another line of code has an allowance of its own
+    now = 10.0
+    assert write(1) == "lost a (2 lines like this one were left out before it)"
+    assert write(1) == "lost a"
+    now = 20.0
+    assert write(1) == "lost a"

@@ -1,14 +1,22 @@
 """When images are removed, and which."""
 
+from pathlib import Path
+
 import pytest
 
-from kubelet.image_gc import Disk, Policy, bytes_to_free, full_name, removable
+from kubelet.image_gc import Disk, Policy, bytes_to_free, disk_of, full_name, removable
 from kubelet.runtime.images import ImageRecord
 
 
 @pytest.mark.parametrize(("used", "free"), [(84, 0), (85, 5), (100, 20)])
 def test_thresholds(used: int, free: int) -> None:
     assert bytes_to_free(Disk(100, used), Policy()) == free
+
+
+def test_a_root_behind_a_link_is_measured_where_it_lies(tmp_path: Path) -> None:
+    root = tmp_path / "docker"
+    root.symlink_to("/dev/shm")  # memory: another file system than the folder of the link
+    assert disk_of(str(root)).capacity == disk_of("/dev/shm").capacity != disk_of(str(tmp_path)).capacity
 
 
 def image(name: str, pulled: bool = True) -> ImageRecord:
