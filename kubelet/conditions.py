@@ -8,6 +8,8 @@ from apimachinery.types import core_v1
 from kubelet import pod_spec
 
 OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady")
+DISRUPTION = "DisruptionTarget"
+"""Told by whoever ends the pod for another's sake: the kubelet, or somebody through the API. The first word counts."""
 
 
 def conditions(
@@ -35,6 +37,20 @@ def conditions(
         same = known is not None and known.status == condition.status
         condition.last_transition_time = known.last_transition_time if known and same else now
     return [*fresh, *others]
+
+
+def disrupted(present: Sequence[core_v1.PodCondition], message: str, now: str) -> list[core_v1.PodCondition]:
+    """With the condition that tells that the kubelet ended the pod; as it was, if it has it."""
+    if any(one.type == DISRUPTION for one in present):
+        return [*present]
+    told = core_v1.PodCondition(
+        type=DISRUPTION,
+        status="True",
+        reason="TerminationByKubelet",
+        message=message,
+        last_transition_time=now,
+    )
+    return [*present, told]
 
 
 def has_initialized(

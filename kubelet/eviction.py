@@ -25,7 +25,7 @@ from kubelet.pod_workers import PodWorkers
 from kubelet.runtime import Runtime
 from kubelet.runtime.errors import EngineError
 from kubelet.stats import Stats
-from kubelet.status import End
+from kubelet.status import End, evicted
 from kubelet.thresholds import CONDITIONS, RESOURCES, Level, Shortage, Threshold, shortages
 
 log = logging.getLogger(__name__)
@@ -132,7 +132,7 @@ class Evictor:
         if ranked:
             log.warning("%s: evicted. %s", ranked[0].name, short.message)
             self._recorder.event(_pod(ranked[0]), "Warning", "Evicted", short.message)
-            ranked[0].end(End("Evicted", short.message))
+            ranked[0].end(evicted(short.message))
 
     async def _used(self, signal: str, uids: Sequence[str]) -> Mapping[str, int]:
         """What each pod uses of what the signal is about."""

@@ -31,6 +31,13 @@ class End:
 
     reason: str
     message: str
+    is_disruption: bool = False
+    """Whether a pod that was well is ended for the node's sake; who made it may want to know."""
+
+
+def evicted(message: str) -> End:
+    """The end of a pod that takes more than the node can spare."""
+    return End("Evicted", message, is_disruption=True)
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,8 @@ def pod_status(pod: core_v1.Pod, before: core_v1.PodStatus, seen: Observed) -> c
     )
     if seen.end is not None:
         status.reason, status.message = seen.end.reason, seen.end.message
+        if seen.end.is_disruption:
+            status.conditions = conditions.disrupted(status.conditions or (), seen.end.message, seen.now)
     if pod.spec.host_network:
         addresses: tuple[str, ...] = seen.host_ips
     else:

@@ -13,7 +13,7 @@ from typing import Any
 from apimachinery import codec, errors, meta
 from apimachinery.types import core_v1
 from kube_client import Client, WorkQueue, process
-from kubelet.conditions import OWN_CONDITIONS
+from kubelet.conditions import DISRUPTION, OWN_CONDITIONS
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +142,8 @@ def status_patch(old: core_v1.PodStatus, new: core_v1.PodStatus) -> dict[str, An
         value = after.get(key)
         if key == "conditions":
             known = {one["type"]: one for one in before.get(key) or ()}
-            value = [c for c in value or () if c["type"] in OWN_CONDITIONS and c != known.get(c["type"])]
+            ours = (*OWN_CONDITIONS, *(() if DISRUPTION in known else (DISRUPTION,)))
+            value = [c for c in value or () if c["type"] in ours and c != known.get(c["type"])]
             # A merge keeps what it is not told of: a reason that is gone must be said to be.
             value = [{**dict.fromkeys(known.get(c["type"], {})), **c} for c in value]
             if not value:
@@ -154,8 +155,9 @@ def status_patch(old: core_v1.PodStatus, new: core_v1.PodStatus) -> dict[str, An
 
 
 def _with_foreign(own: core_v1.PodStatus, api: core_v1.PodStatus) -> core_v1.PodStatus:
-    mine: Sequence[core_v1.PodCondition] = [c for c in own.conditions or () if c.type in OWN_CONDITIONS]
     foreign = [c for c in api.conditions or () if c.type not in OWN_CONDITIONS]
+    ours = {*OWN_CONDITIONS, DISRUPTION} - {c.type for c in foreign}
+    mine: Sequence[core_v1.PodCondition] = [c for c in own.conditions or () if c.type in ours]
     status = codec.copy(own)
     status.conditions = [*mine, *foreign]
     status.qos_class = api.qos_class or own.qos_class

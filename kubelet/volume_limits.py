@@ -16,7 +16,7 @@ from kubelet.pod_dirs import PodDirs
 from kubelet.pod_disk import of_tree
 from kubelet.pod_worker import PodWorker
 from kubelet.pod_workers import PodWorkers
-from kubelet.status import End
+from kubelet.status import evicted
 from kubelet.volumes.empty_dir import EmptyDir
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class VolumeLimits:
             message = f'Usage of EmptyDir volume "{name}" exceeds the limit "{limit}". '
             log.warning("%s: evicted. %s", meta.key_of(pod), message)
             self._recorder.event(pod, "Warning", "Evicted", message)
-            worker.end(End("Evicted", message))
+            worker.end(evicted(message))
             return
 
 

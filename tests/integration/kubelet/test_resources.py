@@ -110,6 +110,8 @@ async def test_pods_are_evicted_under_pressure(
     with kubelet_with(cluster, "--eviction-hard=memory.available<1000Ti"):
         evicted = await pods.until("careless", lambda one: one.status.phase == "Failed", timeout=30)
         assert evicted.status.reason == "Evicted"
+        told = [one.reason for one in evicted.status.conditions or () if one.type == "DisruptionTarget"]
+        assert told == ["TerminationByKubelet"]
         assert (evicted.status.message or "").startswith("The node was low on resource: memory.")
         await pods.event(evicted, "Evicted", "The node was low on resource: memory.")
 
