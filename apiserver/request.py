@@ -33,7 +33,3 @@ class Attributes(Struct, frozen=True):
     field_manager: str = "unknown"
     is_apply: bool = False
     """Whether a patch is a server-side apply, which settles managedFields itself."""
-
-    @property
-    def is_resource(self) -> bool:
-        return bool(self.resource)

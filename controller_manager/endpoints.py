@@ -6,13 +6,14 @@ without a selector, and those without a service, belong to whoever made them.
 
 import logging
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from apimachinery import codec, errors, meta
 from apimachinery.meta import Key
 from apimachinery.types.core_v1 import Endpoints, Pod, Service
 from apimachinery.types.meta_v1 import ObjectMeta
-from controller_manager.endpoints_plan import labels, same_to_services, subsets
+from controller_manager.endpoints_plan import affected_services, labels, subsets
 from controller_manager.informers import BY_NAMESPACE, Informers
 from kube_client import Client, EventRecorder, WorkQueue, process
 from kube_client.workqueue import Backoff
@@ -69,9 +70,7 @@ class EndpointsController:
         key = meta.key_of(service)
         selector = (service.spec.selector or {}).items()
         pods = [
-            pod
-            for pod in self._pods.by_index(BY_NAMESPACE, key.namespace)
-            if selector <= meta.labels_of(pod).items()
+            pod for pod in self._pods.by_index(BY_NAMESPACE, key.namespace) if selector <= meta.labels_of(pod).items()
         ]
         wanted, wanted_labels = subsets(service, pods) or None, labels(service)
         old = self._endpoints.get(key)
@@ -109,20 +108,8 @@ class EndpointsController:
             self._trigger(meta.key_of(service))
 
     def _on_pod(self, old: Pod | None, new: Pod | None) -> None:
-        if old is not None and new is not None and same_to_services(old, new):
-            return
-        for pod in (old, new):
-            if pod is not None:
-                for key in self._services_of(pod):
-                    self._trigger(key)
-
-    def _services_of(self, pod: Pod) -> list[Key]:
-        carried = meta.labels_of(pod).items()
-        return [
-            meta.key_of(service)
-            for service in self._services.by_index(BY_NAMESPACE, meta.namespace_of(pod))
-            if service.spec.selector and service.spec.selector.items() <= carried
-        ]
+        for key in affected_services(old, new, partial(self._services.by_index, BY_NAMESPACE)):
+            self._trigger(key)
 
     def _on_endpoints(self, old: Endpoints | None, new: Endpoints | None) -> None:
         """Mend what somebody else has changed."""

@@ -1,7 +1,7 @@
 """The addresses behind a service, from its pods. Pure, and canonical: the same pods give the same Endpoints."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from apimachinery import meta
@@ -127,3 +127,18 @@ def same_to_services(old: Pod, new: Pod) -> bool:
         and meta.labels_of(old) == meta.labels_of(new)
         and old.spec.node_name == new.spec.node_name
     )
+
+
+def affected_services(
+    old: Pod | None, new: Pod | None, services_in: Callable[[str], Iterable[Service]]
+) -> set[meta.Key]:
+    """The services whose endpoints a pod's change may alter; ``services_in`` gives those of a namespace."""
+    if old is not None and new is not None and same_to_services(old, new):
+        return set()
+    return {
+        meta.key_of(service)
+        for pod in (old, new)
+        if pod is not None
+        for service in services_in(meta.namespace_of(pod))
+        if service.spec.selector and service.spec.selector.items() <= meta.labels_of(pod).items()
+    }

@@ -5,13 +5,14 @@ Slices of others belong to others.
 """
 
 import logging
+from functools import partial
 from typing import Final
 
 from apimachinery import meta
 from apimachinery.meta import Key
 from apimachinery.types.core_v1 import Pod, Service
 from apimachinery.types.discovery_v1 import EndpointSlice
-from controller_manager.endpoints_plan import labels, same_to_services
+from controller_manager.endpoints_plan import affected_services, labels
 from controller_manager.endpointslice_plan import LAST_CHANGE, MANAGED_BY, Owner, Wanted, of_pods, plan
 from controller_manager.endpointslice_writer import SliceWriter, service_key
 from controller_manager.informers import BY_NAMESPACE, BY_SERVICE, Informers
@@ -81,18 +82,8 @@ class EndpointSliceController:
             self._trigger(meta.key_of(service))
 
     def _on_pod(self, old: Pod | None, new: Pod | None) -> None:
-        if old is not None and new is not None and same_to_services(old, new):
-            return
-        for key in {key for pod in (old, new) if pod is not None for key in self._services_of(pod)}:
+        for key in affected_services(old, new, partial(self._services.by_index, BY_NAMESPACE)):
             self._trigger(key)
-
-    def _services_of(self, pod: Pod) -> list[Key]:
-        carried = meta.labels_of(pod).items()
-        return [
-            meta.key_of(service)
-            for service in self._services.by_index(BY_NAMESPACE, meta.namespace_of(pod))
-            if service.spec.selector and service.spec.selector.items() <= carried
-        ]
 
     def _on_slice(self, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
         """Mend what somebody else has changed."""

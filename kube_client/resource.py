@@ -150,10 +150,6 @@ class Resource(Generic[T]):
         answer = await self._client.request("POST", self._path(namespace, name, subresource), body=codec.encode(body))
         return codec.decode(answer, type(body))
 
-    async def get_subresource(self, name: str, subresource: str, type: type[S], *, namespace: str | None = None) -> S:
-        body = await self._client.request("GET", self._path(namespace, name, subresource))
-        return codec.decode(body, type)
-
     async def watch(
         self,
         *,

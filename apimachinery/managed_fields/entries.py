@@ -1,6 +1,6 @@
 """``metadata.managedFields`` as Kubernetes keeps it: who owns which fields since when."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -113,8 +113,3 @@ def capped(owners: Owners) -> Owners:
         kept[bucket.identity] = first[owner.api_version] = bucket
         surplus -= 1
     return kept
-
-
-def named_entries(entries: Sequence[ManagedFieldsEntry]) -> dict[str, Any]:
-    """For messages and tests: the fields of each manager as builtins."""
-    return {entry.manager or "": msgspec.json.decode(entry.fields_v1) for entry in entries}

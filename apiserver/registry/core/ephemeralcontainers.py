@@ -6,8 +6,7 @@ from typing import Final
 from apimachinery import codec
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import EphemeralContainer, Pod, PodSpec
-from apiserver.registry import names
-from apiserver.registry.core.pod_validation import PULL_POLICIES, one_of
+from apiserver.registry.core.pod_validation import name_and_image
 from apiserver.registry.core.pods import PodStrategy
 from apiserver.registry.core.volume_defaults import pull_policy
 from apiserver.registry.resource import Subresource
@@ -58,16 +57,7 @@ def _containers(spec: PodSpec) -> Iterator[FieldError]:
     seen = set(others)
     for i, container in enumerate(spec.ephemeral_containers or ()):
         path = _PATH[i]
-        if not container.name:
-            yield (path / "name").required()
-        else:
-            yield from names.check(path / "name", container.name, names.dns_label)
-            if container.name in seen:
-                yield (path / "name").duplicate(container.name)
-            seen.add(container.name)
-        if not container.image:
-            yield (path / "image").required()
-        yield from one_of(path / "imagePullPolicy", container.image_pull_policy, PULL_POLICIES)
+        yield from name_and_image(path, container, seen)
         if container.target_container_name and container.target_container_name not in others:
             yield (path / "targetContainerName").not_found(container.target_container_name)
         for field in _NOT_ALLOWED:

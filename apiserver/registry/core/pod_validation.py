@@ -75,7 +75,8 @@ def port_reference(path: Path, port: int | str) -> Iterator[FieldError]:
         yield from names.check(path, port, names.port_name)
 
 
-def _container(path: Path, container: v1.Container, volumes: set[str], seen: set[str]) -> Iterator[FieldError]:
+def name_and_image(path: Path, container: v1.Container | v1.EphemeralContainer, seen: set[str]) -> Iterator[FieldError]:
+    """What a container is called, and made from; ``seen`` are the names before it, and then its own too."""
     if not container.name:
         yield (path / "name").required()
     else:
@@ -88,6 +89,10 @@ def _container(path: Path, container: v1.Container, volumes: set[str], seen: set
     elif container.image != container.image.strip():
         yield (path / "image").invalid(container.image, "must not have leading or trailing whitespace")
     yield from one_of(path / "imagePullPolicy", container.image_pull_policy, PULL_POLICIES)
+
+
+def _container(path: Path, container: v1.Container, volumes: set[str], seen: set[str]) -> Iterator[FieldError]:
+    yield from name_and_image(path, container, seen)
     yield from _ports(path / "ports", container.ports or ())
     yield from _environment(path / "env", container.env or ())
     yield from _environment_sources(path / "envFrom", container.env_from or ())
