@@ -11,10 +11,10 @@ from contextlib import suppress
 from typing import Final, NamedTuple
 
 from apimachinery import codec, errors, meta
+from apimachinery.core.persistent_volumes import best_match, class_of, mismatch, reference, refers
 from apimachinery.meta import Key
 from apimachinery.types.core_v1 import PersistentVolume, PersistentVolumeClaim
 from apimachinery.types.storage_v1 import StorageClass
-from apimachinery.volume_match import best_match, class_of, mismatch, reference, refers
 from controller_manager.informers import BY_CLAIM, Informers
 from controller_manager.volume_reclaim import Reclaimer
 from kube_client import Client, EventRecorder, WorkQueue, process

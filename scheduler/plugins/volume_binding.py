@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 
 from apimachinery import codec, errors, meta
+from apimachinery.core.persistent_volumes import best_match, class_of, matches, reference
 from apimachinery.meta import Key
 from apimachinery.types.core_v1 import PersistentVolume, PersistentVolumeClaim
-from apimachinery.volume_match import best_match, class_of, matches, reference
 from kube_client import Client
 from scheduler.columns import Bools, Ints, NodeTable
 from scheduler.framework import Storage, Unschedulable

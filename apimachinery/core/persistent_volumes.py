@@ -1,17 +1,15 @@
 """Which persistent volume suits a claim: the smallest that offers what the claim asks for. Pure."""
 
 from collections.abc import Iterable
-from typing import Final
 
 from apimachinery import meta, quantity, selectors
+from apimachinery.core import well_known
 from apimachinery.types.core_v1 import ObjectReference, PersistentVolume, PersistentVolumeClaim
-
-_BETA_CLASS: Final = "volume.beta.kubernetes.io/storage-class"
 
 
 def class_of(obj: PersistentVolume | PersistentVolumeClaim) -> str:
-    """The storage class's name; the annotation of old counts first."""
-    return meta.annotations_of(obj).get(_BETA_CLASS) or obj.spec.storage_class_name or ""
+    """The storage class's name; the annotation that preceded the field takes precedence."""
+    return meta.annotations_of(obj).get(well_known.STORAGE_CLASS_ANNOTATION) or obj.spec.storage_class_name or ""
 
 
 def reference(claim: PersistentVolumeClaim) -> ObjectReference:
@@ -34,8 +32,8 @@ def refers(ref: ObjectReference | None, claim: PersistentVolumeClaim) -> bool:
 
 
 def mismatch(volume: PersistentVolume, claim: PersistentVolumeClaim) -> str:
-    """Why a volume that was asked for by name will not do; empty if it will."""
-    if capacity(volume) < asked(claim):
+    """Why a volume that the claim asks for by name cannot be bound to it; empty if it can."""
+    if capacity(volume) < requested(claim):
         return "requested PV is too small"
     if class_of(volume) != class_of(claim):
         return "storageClassName does not match"
@@ -83,7 +81,7 @@ def capacity(volume: PersistentVolume) -> int:
     return quantity.value((volume.spec.capacity or {}).get("storage", 0))
 
 
-def asked(claim: PersistentVolumeClaim) -> int:
-    """Bytes that the claim wants."""
+def requested(claim: PersistentVolumeClaim) -> int:
+    """Bytes that the claim requests."""
     requests = (claim.spec.resources.requests if claim.spec.resources else None) or {}
     return quantity.value(requests.get("storage", 0))

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from apimachinery.core.persistent_volumes import best_match, mismatch
 from apimachinery.types import core_v1 as v1
 from apimachinery.types.meta_v1 import LabelSelector, ObjectMeta
-from apimachinery.volume_match import best_match, mismatch
 
 HERE = v1.ObjectReference(namespace="ns", name="c")
 
@@ -75,9 +75,7 @@ def claim(size: str = "1Gi", **spec: Any) -> v1.PersistentVolumeClaim:
         ),
     ],
 )
-def test_best_match(
-    asked: v1.PersistentVolumeClaim, volumes: list[v1.PersistentVolume], expected: str | None
-) -> None:
+def test_best_match(asked: v1.PersistentVolumeClaim, volumes: list[v1.PersistentVolume], expected: str | None) -> None:
     for order in (volumes, volumes[::-1]):
         found = best_match(asked, order)
         assert (found.metadata.name if found else None) == expected

@@ -1,0 +1,87 @@
+"""What a pod requests of its node, and what it may use at most.
+
+Amounts are whole numbers, rounded up: CPU in thousandths, everything else in its own unit (bytes, pieces), as
+Kubernetes' scheduler and kubelet count. Rules of ``PodRequests`` and ``PodLimits`` in k8s.io/component-helpers/resource.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from apimachinery import quantity
+from apimachinery.core import containers
+from apimachinery.types.base import Quantity
+from apimachinery.types.core_v1 import Container, Pod
+
+CPU: Final = "cpu"
+MEMORY: Final = "memory"
+EPHEMERAL_STORAGE: Final = "ephemeral-storage"
+PODS: Final = "pods"
+
+
+def amount(resource: str, value: Quantity) -> int:
+    """Raises ValueError if ``value`` is not a quantity."""
+    return quantity.milli(value) if resource == CPU else quantity.value(value)
+
+
+def amounts(quantities: Mapping[str, Quantity] | None) -> dict[str, int]:
+    return {name: amount(name, value) for name, value in (quantities or {}).items()}
+
+
+def container_requests(container: Container) -> dict[str, int]:
+    """What is not requested but limited counts as requested, as the API's defaults have it."""
+    requests = amounts(container.resources.requests)
+    for name, value in (container.resources.limits or {}).items():
+        if name not in requests:
+            requests[name] = amount(name, value)
+    return requests
+
+
+def container_limits(container: Container) -> dict[str, int]:
+    return amounts(container.resources.limits)
+
+
+def requests(pod: Pod) -> dict[str, int]:
+    """What the pod needs at its most demanding moment, plus its overhead.
+
+    That is the sum over all that run side by side, or a step of its start if that needs more: each init container
+    beside the sidecars that started before it.
+    """
+    total = _effective(pod, container_requests)
+    if pod.spec.overhead:
+        _add(total, amounts(pod.spec.overhead))
+    return total
+
+
+def limits(pod: Pod) -> dict[str, int]:
+    """What the pod may use; only resources that are limited have their overhead added."""
+    total = _effective(pod, container_limits)
+    _add(total, {name: value for name, value in amounts(pod.spec.overhead).items() if name in total})
+    return total
+
+
+def _effective(pod: Pod, of: Callable[[Container], dict[str, int]]) -> dict[str, int]:
+    if not pod.spec.init_containers and len(pod.spec.containers) == 1:
+        return of(pod.spec.containers[0])
+    running: dict[str, int] = {}
+    peak: dict[str, int] = {}
+    for container in containers.init_containers(pod):
+        own = of(container)
+        if containers.is_sidecar(container):
+            _add(running, own)
+            _raise(peak, running)
+        else:
+            _raise(peak, {name: value + running.get(name, 0) for name, value in own.items()})
+    for container in pod.spec.containers:
+        _add(running, of(container))
+    _raise(running, peak)
+    return running
+
+
+def _add(total: dict[str, int], more: Mapping[str, int]) -> None:
+    for name, value in more.items():
+        total[name] = total.get(name, 0) + value
+
+
+def _raise(total: dict[str, int], floor: Mapping[str, int]) -> None:
+    for name, value in floor.items():
+        total[name] = max(total.get(name, 0), value)

@@ -1,0 +1,33 @@
+"""The quality-of-service class of a pod: Guaranteed, Burstable or BestEffort.
+
+``ComputePodQOS`` of Kubernetes' pkg/apis/core/v1/helper/qos: CPU and memory count, zero counts as not given, and init
+containers count as the others do.
+"""
+
+from typing import Final, Literal
+
+from apimachinery.core.pod_resources import CPU, MEMORY, amount
+from apimachinery.types.core_v1 import PodSpec
+
+QOSClass = Literal["Guaranteed", "Burstable", "BestEffort"]
+_COUNTED: Final = (CPU, MEMORY)
+
+
+def qos_class(spec: PodSpec) -> QOSClass:
+    """The class that a pod of this spec has; defaults of the API need not have been filled in."""
+    requests: dict[str, int] = {}
+    limits: dict[str, int] = {}
+    all_limited = True
+    for container in (*spec.containers, *(spec.init_containers or ())):
+        own_limits = container.resources.limits or {}
+        own_requests = {**own_limits, **(container.resources.requests or {})}
+        for name in _COUNTED:
+            if requested := amount(name, own_requests.get(name, 0)):
+                requests[name] = requests.get(name, 0) + requested
+            if limit := amount(name, own_limits.get(name, 0)):
+                limits[name] = limits.get(name, 0) + limit
+            else:
+                all_limited = False
+    if not requests and not limits:
+        return "BestEffort"
+    return "Guaranteed" if all_limited and requests == limits else "Burstable"
