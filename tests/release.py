@@ -20,8 +20,11 @@ CACHE = Path("/var/tmp/peapod-releases")
 REQUIRED = "make python3"
 """What the README asks for."""
 COMMANDS = ("make up", "make test", "make down")
-PASSED_ON = ("PIP_", "UV_", "npm_config_", "NODE_EXTRA_CA_CERTS", "http_proxy", "https_proxy", "no_proxy")
+PASSED_ON = ("PIP_", "UV_", "npm_config_", "http_proxy", "https_proxy", "no_proxy")
 """How this machine reaches its package registries; of the rest of the environment nothing is passed on."""
+CERTIFICATES = ("PIP_CERT", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")
+"""Variables that name the certificate authorities of a machine whose registries have one of their own."""
+COPIED = "/usr/local/share/host-authorities.crt"
 
 ENTER = """
 set -e
@@ -85,16 +88,15 @@ def fresh_root(base: Path) -> Path:
     subprocess.run(["cp", "--archive", str(base), str(root)], check=True)
     for name in ("resolv.conf", "hosts"):
         shutil.copy(f"/etc/{name}", root / "etc" / name)
-    for certificates in {os.environ.get("PIP_CERT"), os.environ.get("NODE_EXTRA_CA_CERTS")} - {None, ""}:
-        copy = root / str(certificates).lstrip("/")
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(str(certificates), copy)
+    if authorities := next((os.environ[name] for name in CERTIFICATES if name in os.environ), None):
+        shutil.copy(authorities, root / COPIED.lstrip("/"))
     return root
 
 
 def run_in(root: Path, command: str) -> int:
     """The command's exit status; whatever it left running ends with it, as its process namespace does."""
     passed = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
+    passed |= {name: COPIED for name in CERTIFICATES if name in os.environ}
     script = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in passed.items()) + f"\n{command}\n"
     return subprocess.run(entered(root, script), stdin=subprocess.DEVNULL).returncode
 
