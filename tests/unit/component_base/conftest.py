@@ -45,7 +45,7 @@ class Authority:
     def issue(self, name: str, organizations: tuple[str, ...] = ()) -> tuple[Path, Path]:
         """Certificate and key files; valid for 127.0.0.1."""
         key = ec.generate_private_key(ec.SECP256R1())
-        attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, one) for one in organizations]
+        attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization) for organization in organizations]
         subject = x509.Name([*attributes, x509.NameAttribute(NameOID.COMMON_NAME, name)])
         address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
         builder = _builder(subject, self.certificate.subject, key)

@@ -35,9 +35,9 @@ class Children:
         self._stack.callback(child.stdout.close)
         child.stdout.readline()
         self._handles[child.pid] = child
-        found = processes.process_of(child.pid)
-        assert found is not None
-        return found
+        process = processes.process_of(child.pid)
+        assert process is not None
+        return process
 
     def exit_code(self, process: Process) -> int:
         return self._handles[process.pid].wait(timeout=5)
