@@ -33,7 +33,7 @@ def lab(tmp_path: Path) -> Lab:
     [
         pytest.param(SERVER, timedelta(), None, id="as requested"),
         pytest.param(SERVER, LIFE - RENEW_BEFORE - timedelta(days=1), None, id="long before its end"),
-        pytest.param(SERVER, LIFE - RENEW_BEFORE + timedelta(days=1), "ends on", id="near its end"),
+        pytest.param(SERVER, LIFE - RENEW_BEFORE + timedelta(days=1), "expires on", id="near its end"),
         pytest.param(
             Request("kubelet-a", "system:node:a", "system:nodes", hosts=("a", "127.0.0.1", "10.0.0.1")),
             timedelta(),
@@ -43,7 +43,7 @@ def lab(tmp_path: Path) -> Lab:
         pytest.param(
             Request("kubelet-a", "system:node:b", "system:nodes", hosts=SERVER.hosts),
             timedelta(),
-            "somebody else",
+            "another subject",
             id="another identity",
         ),
     ],
