@@ -138,6 +138,4 @@ def test_pythons_that_are_promised_are_those_that_are_tested() -> None:
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
     beyond = f"{newest.split('.')[0]}.{int(newest.split('.')[1]) + 1}"
     assert project["requires-python"] == f">={oldest},<{beyond}"
-    [tested] = re.findall(r"^PYTHONS := (.*)$", (CHECKOUT / "Makefile").read_text(), re.M)
-    assert (tested.split()[0], tested.split()[-1]) == (oldest, newest)
     assert f"Python {oldest} to {newest}" in (CHECKOUT / "README.md").read_text()
