@@ -47,8 +47,11 @@ def unknown(document: Any, definition: str) -> list[str]:
 
 
 def _problems(document: Any, shape: Shape, *, repeated: bool = False) -> list[str]:
+    problems: list[str] = []
     try:
-        return _locate(document, shape) if repeated or not _is_known(document, shape) else []
+        if repeated or not _is_known(document, shape):
+            _walk(document, shape, "", problems)
+        return list(dict.fromkeys(problems))[:_MAX_PROBLEMS]
     except RecursionError as fault:
         raise BadRequest("the object is nested too deep") from fault
 
@@ -77,12 +80,6 @@ def _is_known(value: Any, shape: Shape) -> bool:
     elif form is Form.MAP and type(value) is dict and not (item := shape.element).is_simple:
         return all(_is_known(member, item) for member in value.values())
     return True
-
-
-def _locate(value: Any, shape: Shape) -> list[str]:
-    problems: list[str] = []
-    _walk(value, shape, "", problems)
-    return list(dict.fromkeys(problems))[:_MAX_PROBLEMS]
 
 
 def _walk(value: Any, shape: Shape, path: str, problems: list[str]) -> None:

@@ -2,7 +2,7 @@
 
 Owns the root task. Promises:
 - the first SIGTERM or SIGINT cancels the root task, which then has ``GRACE`` seconds to clean up; a second
-  signal, or the end of that time, ends the process at once, whatever threads still run;
+  signal, or the end of that time, ends the process at once, even if threads still run;
 - a root task that ends without a signal, even without an error, ends the daemon with status 1, so that its
   supervisor restarts it.
 The ``main`` coroutine function does the daemon's work.

@@ -22,7 +22,7 @@ HEAD_TIMEOUT = 32.0
 """Seconds that a client may take to send them, as in the apiserver."""
 
 _JOINED = 64 * 1024
-"""Bytes of a body up to which copying it is cheaper than a TLS record of its own."""
+"""Bytes of a body up to which copying it is cheaper than a separate TLS record."""
 
 _MAX_EARLY = 64 * 1024
 """Bytes that a client may send on an upgraded connection before the application has accepted it."""
@@ -163,7 +163,8 @@ class HttpProtocol(HttpToolsProtocol):
             super().on_headers_complete()
             self.cycle.transport = _HeldHead(self.cycle, self.loop)  # type: ignore[assignment]
             return
-        self._body_left = _content_length(self.headers)
+        length = next((value for name, value in self.headers if name == b"content-length"), b"0")
+        self._body_left = int(length)  # the parser has checked that it is a number
         upgrade = _ProtocolUpgrade(self, _offered(self.headers))
         if upgrade.protocols:
             extensions: dict[str, Any] = self.scope["extensions"]
@@ -199,7 +200,7 @@ class HttpProtocol(HttpToolsProtocol):
         assert self._early is not None
         if self._body_left and data:
             # To the parser, a request that offers an upgrade ends with its head. Clients that offer HTTP/2 (h2c)
-            # send a body all the same, as with an ordinary request.
+            # nevertheless send a body, as with an ordinary request.
             body, data = data[: self._body_left], data[self._body_left :]
             self._body_left -= len(body)
             self.on_body(body)
@@ -218,11 +219,6 @@ class HttpProtocol(HttpToolsProtocol):
 def _offered(headers: list[tuple[bytes, bytes]]) -> tuple[str, ...]:
     values = b",".join(value for name, value in headers if name == b"upgrade").decode("latin-1")
     return tuple(part.strip().lower() for part in values.split(",") if part.strip())
-
-
-def _content_length(headers: list[tuple[bytes, bytes]]) -> int:
-    """0 without the header; the parser has checked that it is a number."""
-    return next((int(value) for name, value in headers if name == b"content-length"), 0)
 
 
 class _ProtocolUpgrade:

@@ -28,7 +28,7 @@ def _node(member: bool, children: Fields) -> Fields | None:
 
 
 def below(node: Fields) -> Fields:
-    """What lies below a place, without the place itself."""
+    """The members below a place, without the place itself."""
     return {key: child for key, child in node.items() if key != _SELF} if _SELF in node else node
 
 
@@ -109,7 +109,7 @@ _UNTRACKED_METADATA: Final = tuple(
 
 
 def tracked(fields: Fields, reset: tuple[str, ...] = ()) -> Fields:
-    """Without the fields that identify an object or that the server sets, and without the top-level fields in ``reset``."""
+    """Without the fields that identify an object, that the server sets, or that are top-level and in ``reset``."""
     result = dict(fields)
     for name in ("apiVersion", "kind", *reset):
         result.pop(f"f:{name}", None)

@@ -46,7 +46,7 @@ def element_key(shape: Shape, element: Any) -> str:
 
 
 def is_atomic(shape: Shape, value: Any) -> bool:
-    """Whether values of this kind are owned as a whole, whatever they hold."""
+    """Whether a value is owned as a whole, even if it has parts."""
     if shape.atomic:
         return True
     if type(value) is dict:
@@ -55,7 +55,7 @@ def is_atomic(shape: Shape, value: Any) -> bool:
 
 
 def is_leaf(shape: Shape, value: Any) -> bool:
-    """Whether no part of a value can have an owner of its own."""
+    """Whether a value has no parts with separate owners."""
     return not value or is_atomic(shape, value)
 
 
@@ -151,7 +151,7 @@ def _compare_part(key: str, shape: Shape, old: Any, new: Any, changed: Fields, r
     both_empty = not old and not new
     if type(old) is not type(new) or both_empty or (is_leaf(shape, old) and is_leaf(shape, new)):
         changed[key] = _new_fields(shape, new)
-        if lost := below(_new_fields(shape, old)):  # the parts that had owners of their own are gone
+        if lost := below(_new_fields(shape, old)):  # parts that had separate owners are gone
             removed[key] = lost
         return
     added, lost = compare(shape, old, new)

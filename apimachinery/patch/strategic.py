@@ -91,7 +91,8 @@ def _merge_list(present: list[Any], patch: list[Any], shape: Shape) -> list[Any]
     if not present and not patch:
         return present
     if _element_type(present, patch) is not dict:
-        merged = _unique([*present, *patch])
+        values = [*present, *patch]
+        merged = [values[index] for index in places(values, "").values()]  # without duplicates
         return _ordered(merged, patch, present, "")
     if not shape.merge_key:
         _fault(f"cannot merge lists without merge key for type {shape.element.name or 'map'}")
@@ -223,10 +224,6 @@ def _element_type(*lists: list[Any]) -> type:
     if len(kinds) > 1:
         _fault(f"list element types are not identical: {_text(lists)}")
     return kinds.pop()
-
-
-def _unique(values: list[Any]) -> list[Any]:
-    return [values[index] for index in places(values, "").values()]
 
 
 def _text(value: Any) -> str:

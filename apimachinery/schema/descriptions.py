@@ -3,7 +3,7 @@
 They are in ``descriptions.json``. ``definitions`` is keyed by short name (``core.v1.Pod``): ``""`` describes the
 definition itself, a field's name that field. ``like`` names a definition whose field descriptions another one reuses,
 and ``common`` describes the fields that kinds, lists and conditions share. The most specific description wins. The file
-is read anew for each document: documents are made seldom, and daemons that serve none do not pay for it.
+is read again for each document: documents are rarely made, and daemons that serve none do not pay for it.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,10 @@ class Descriptions(msgspec.Struct):
         if own := words.get(""):
             described["description"] = own
         if fields := definition.get("properties"):
-            described["properties"] = {name: _described(field, words.get(name)) for name, field in fields.items()}
+            described["properties"] = {
+                name: {**field, "description": words[name]} if name in words else field
+                for name, field in fields.items()
+            }
         return described
 
     def _words(self, name: str, definition: Definition) -> Mapping[str, str]:
@@ -41,10 +44,6 @@ class Descriptions(msgspec.Struct):
         if source := self.like.get(short):
             words |= {field: text for field, text in self.definitions[source].items() if field}
         return words | self.definitions.get(short, {})
-
-
-def _described(field: Definition, words: str | None) -> Definition:
-    return {**field, "description": words} if words else field
 
 
 def _common(short: str, definition: Definition) -> str | None:
@@ -60,5 +59,5 @@ def short_name(name: str) -> str:
 
 
 def load() -> Descriptions:
-    """The descriptions, read anew."""
+    """Read the descriptions from their file."""
     return msgspec.json.decode(_FILE.read_bytes(), type=Descriptions)

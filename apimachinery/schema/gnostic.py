@@ -4,7 +4,7 @@ Field numbers are those of google/gnostic's ``openapiv2/OpenAPIv2.proto``; ``gno
 that our documents need. Extensions travel as YAML text, and JSON is YAML.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -113,9 +113,6 @@ _SCHEMA_FIELDS: Final[dict[str, Callable[[Any, Any], None]]] = {
 
 
 def _extensions(messages: Any, owner: dict[str, Any]) -> None:
-    for name, value in _vendor(owner):
-        messages.add(name=name).value.yaml = codec.encode(value).decode() + "\n"
-
-
-def _vendor(owner: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    return ((key, value) for key, value in owner.items() if key.startswith("x-kubernetes-"))
+    for key, value in owner.items():
+        if key.startswith("x-kubernetes-"):
+            messages.add(name=key).value.yaml = codec.encode(value).decode() + "\n"

@@ -138,8 +138,8 @@ class _Plans(dict[str, dict[int, tuple[str, Reader | None, bool]]]):
                 plan[field.number] = ("", _read, False)
             else:
                 wire = words.rename.get(field.name, field.name)
-                keeps = wire in words.keep or (field.message_type is not None and not _is_plain(field))
-                plan[field.number] = (wire, _reader(field), keeps)
+                is_struct = field.message_type is not None and field.message_type.full_name not in _SCALARS
+                plan[field.number] = (wire, _reader(field), wire in words.keep or is_struct)
         return plan
 
 
@@ -161,11 +161,6 @@ class _Words:
 @cache
 def _words(definition: str) -> _Words:
     return _Words(definition)
-
-
-def _is_plain(field: Any) -> bool:
-    """Whether a message is a scalar in JSON, so that its zero means absence."""
-    return field.message_type.full_name in _SCALARS
 
 
 def _reader(field: Any) -> Reader:

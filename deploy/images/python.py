@@ -54,7 +54,8 @@ def interpreter_tree() -> list[Entry]:
         Entry("usr/bin/python3", target=_NAME, mode=0o777),
         *_files(library, f"usr/lib/{_NAME}"),
     ]
-    return _stripped([*entries, *_shared_libraries([program, *_extensions(library)])])
+    extensions = [path for path in library.rglob("*.so") if not _is_left_out(path.relative_to(library).parts)]
+    return _stripped([*entries, *_shared_libraries([program, *extensions])])
 
 
 def daemon_tree(package: str) -> list[Entry]:
@@ -130,10 +131,6 @@ def _file(path: Path, target: str) -> Entry:
 
 def _is_left_out(parts: Iterable[str]) -> bool:
     return any(_LEFT_OUT.fullmatch(part) for part in parts)
-
-
-def _extensions(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*.so") if not _is_left_out(path.relative_to(folder).parts)]
 
 
 def _shared_libraries(programs: Iterable[Path]) -> Iterator[Entry]:

@@ -159,12 +159,13 @@ def sign(
         encipher_only=False,
         decipher_only=False,
     )
+    purpose = ExtendedKeyUsageOID.SERVER_AUTH if request.hosts else ExtendedKeyUsageOID.CLIENT_AUTH
     issuer = authority.certificate
     builder = (
         _builder(request.subject, issuer.subject, public_key, now, LIFE)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usage, critical=True)
-        .add_extension(x509.ExtendedKeyUsage([_purpose(request)]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()), critical=False)
     )
     if request.hosts:
@@ -189,10 +190,6 @@ def _builder(
         .not_valid_before(now - _CLOCK_SKEW)
         .not_valid_after(now + life)
     )
-
-
-def _purpose(request: Request) -> x509.ObjectIdentifier:
-    return ExtendedKeyUsageOID.SERVER_AUTH if request.hosts else ExtendedKeyUsageOID.CLIENT_AUTH
 
 
 def _general_name(host: str) -> x509.GeneralName:

@@ -55,16 +55,14 @@ def objects(lab: Lab) -> list[Object]:
     """The manifest's objects, with this lab's arguments."""
     text = (lab.checkout / MANIFEST).read_text()
     documents: list[Object] = [document for document in yaml.safe_load_all(text) if document]
+    arguments = [f"--reverse-ranges={SERVICE_RANGE},{lab.addresses.cluster_cidr}"]
+    if not lab.settings.egress:
+        arguments.append("--resolv-conf=")
     for document in documents:
         if document["kind"] == "ReplicationController":
             (container,) = document["spec"]["template"]["spec"]["containers"]
-            container["args"] += _arguments(lab)
+            container["args"] += arguments
     return documents
-
-
-def _arguments(lab: Lab) -> list[str]:
-    ranges = f"--reverse-ranges={SERVICE_RANGE},{lab.addresses.cluster_cidr}"
-    return [ranges] if lab.settings.egress else [ranges, "--resolv-conf="]
 
 
 def _arguments_in(document: Object) -> list[str]:

@@ -72,7 +72,7 @@ class Real:
 
     def step(self, kind: str, manager: str, values: Values) -> None:
         self.time += 1
-        # a label that all agree on: an object of which nobody owns anything is not tracked at all
+        # a label that all managers apply, since an object without owners is not tracked
         metadata: dict[str, Any] = {"name": "m", "labels": {"all": "agree"}}
         document: dict[str, Any] = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
         if values:

@@ -325,7 +325,7 @@ _UNTRACKED = (".apiVersion", ".kind", *(f".metadata.{name}" for name in (
 
 
 def leaves(shape: Shape, value: Any, path: str = "") -> dict[str, Any]:
-    """Every field that can be owned by itself and has nothing below it, with its value: an oracle for ``compare``."""
+    """Every field that can have an owner and has no parts with owners, with its value: an oracle for ``compare``."""
     if path and is_leaf(shape, value):
         return {path: value}
     result: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""What a log line looks like, and that it never hurts."""
+"""The format of log lines, and that logging never raises."""
 
 import io
 import json
@@ -70,7 +70,7 @@ def test_lines_beyond_the_limit_are_counted_instead_of_logged() -> None:
         return record.getMessage() if limit.filter(record) else None
 
     assert [write(1) for _ in range(5)] == ["lost a"] * 3 + [None] * 2
-    assert write(2) == "lost a"  # another line of code has an allowance of its own
+    assert write(2) == "lost a"  # another line of code has its own limit
     now = 10.0
     assert write(1) == "lost a (2 similar lines dropped before this one)"
     assert write(1) == "lost a"

@@ -31,7 +31,7 @@ def test_binary_messages_come_out_whole(sizes: list[int], step: int) -> None:
 
 
 @pytest.mark.parametrize("step", [1, 3, 1000])
-def test_other_frames_are_handed_on_as_they_are(step: int) -> None:
+def test_other_frames_are_passed_on_unchanged(step: int) -> None:
     client = Connection(ConnectionType.CLIENT)
     text, ping = client.send(TextMessage(data="hello")), client.send(Ping(payload=b"x"))
     fragment = client.send(BytesMessage(data=b"a", message_finished=False))
@@ -41,7 +41,7 @@ def test_other_frames_are_handed_on_as_they_are(step: int) -> None:
     assert parts == [(False, text), (False, ping), (False, fragment), (False, rest), (True, b"after")]
 
 
-def test_what_says_that_it_is_too_large_is_not_waited_for() -> None:
+def test_a_frame_that_is_too_large_is_passed_on_at_once() -> None:
     data, splitter = client_bytes(b"ok", bytes(LARGEST + 1)), FrameSplitter(LARGEST)
     parts = list(splitter.feed(data[:50]))
     assert parts[0] == (True, b"ok")
@@ -49,5 +49,5 @@ def test_what_says_that_it_is_too_large_is_not_waited_for() -> None:
     assert list(splitter.feed(data[50:60])) == [(False, data[50:60])]
 
 
-def test_an_unmasked_frame_is_left_to_be_judged() -> None:
+def test_an_unmasked_frame_is_passed_on() -> None:
     assert list(FrameSplitter(LARGEST).feed(b"\x82\x01a")) == [(False, b"\x82\x01a")]

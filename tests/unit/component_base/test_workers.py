@@ -1,4 +1,4 @@
-"""Workers as real processes: replaced, stopped, given up, and never left behind."""
+"""Workers as real processes: replaced, stopped, given up, and never leaked."""
 
 import os
 import signal
@@ -86,7 +86,7 @@ def test_workers_do_not_outlive_a_parent_that_was_killed(parent: "subprocess.Pop
     assert all_ended(*workers)
 
 
-def test_workers_that_cannot_even_start_are_not_tried_for_ever() -> None:
+def test_workers_that_fail_at_their_start_are_not_restarted_for_ever() -> None:
     process = start("fail", trial=5.0)
     with process:
         assert process.wait(10) == 1

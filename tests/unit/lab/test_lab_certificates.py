@@ -1,4 +1,4 @@
-"""Who is named in which certificate, and when one is made again."""
+"""The identities in certificates, and when certificates are issued again."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -48,12 +48,12 @@ def lab(tmp_path: Path) -> Lab:
         ),
     ],
 )
-def test_when_a_certificate_is_made_again(requested: Request, later: timedelta, reason: str | None) -> None:
+def test_when_a_certificate_is_issued_again(requested: Request, later: timedelta, reason: str | None) -> None:
     answer = certificates.reason_to_renew(certificate(SERVER), requested, AUTHORITY.certificate, NOW + later)
     assert answer is None if reason is None else reason in (answer or "")
 
 
-def test_a_certificate_of_another_authority_is_made_again_even_under_its_name() -> None:
+def test_a_certificate_of_another_authority_with_the_same_name_is_issued_again() -> None:
     other = certificates.new_authority("peapod test", NOW)
     reason = certificates.reason_to_renew(certificate(SERVER), SERVER, other.certificate, NOW)
     assert reason == "another authority signed it"

@@ -1,4 +1,4 @@
-"""The name server of a lab: a daemon, or the manifest's pods with what differs between labs."""
+"""The name server of a lab: a daemon, or the manifest's pods with the lab's arguments."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def test_it_runs_in_one_way_at_a_time(how: str, is_daemon: bool) -> None:
     assert ("master/kube-dns" in {row.key for row in table}) == is_daemon
 
 
-def test_the_service_has_the_address_that_kubelets_tell_pods() -> None:
+def test_the_service_has_the_address_in_the_pods_resolv_conf() -> None:
     objects = objects_by_kind()
 
     assert objects["Service"]["spec"]["clusterIP"] == str(CLUSTER_DNS)
@@ -37,7 +37,7 @@ def test_the_service_has_the_address_that_kubelets_tell_pods() -> None:
 
 
 @pytest.mark.parametrize("egress", [False, True])
-def test_without_egress_nobody_outside_is_asked(egress: bool) -> None:
+def test_without_egress_nothing_is_forwarded(egress: bool) -> None:
     arguments = container(objects_by_kind(egress=egress))["args"]
 
     assert ("--resolv-conf=" in arguments) == (not egress)

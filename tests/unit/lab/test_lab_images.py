@@ -60,7 +60,7 @@ def test_the_output_of_ldd_is_parsed_and_a_static_program_has_no_libraries() -> 
     assert parse_ldd("\tnot a dynamic executable\n") == []
 
 
-def test_an_image_of_ours_has_what_we_require_and_not_what_happens_to_be_installed() -> None:
+def test_our_image_contains_our_requirements_and_no_other_installed_packages() -> None:
     names = {
         distribution.metadata["Name"].lower()
         for distribution in python._needed(["aiohttp", "dnslib", "httpx", "pygments", "pytest"])

@@ -14,7 +14,7 @@ import pytest
 from deploy.lab import processes
 from deploy.lab.processes import Process
 
-# Prints a line once its handlers stand, so that no signal comes before them.
+# Prints a line once its handlers are installed, so that no signal comes before.
 WILLING = "import sys, time; print(); sys.stdout.flush(); time.sleep(60)"
 ORDERLY = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(3)); " + WILLING
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + WILLING
