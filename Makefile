@@ -1,10 +1,10 @@
-# Everything one does here. 'make' alone lists it.
+# All tasks of the project. 'make' alone lists them.
 #
-#   NODES=3    how many nodes the lab has (2 when it is made, then as it is)
-#   LAB=x      another lab beside the default one, with addresses and state (.peapod-x) of its own
-#   DNS=pods   run the cluster's name server as pods (DNS=process, as a daemon of the master, takes it back)
-#   EGRESS=1   let nodes and pods reach the outside through this host (0 takes it back)
-#   PYTHON=x   the Python that .venv is made with; VENV=x another environment than .venv
+#   NODES=3    the number of nodes of the lab (2 for a new lab, otherwise unchanged)
+#   LAB=x      another lab beside the default one, with its own addresses and state (.peapod-x)
+#   DNS=pods   run the cluster's name server as pods (DNS=process: as a daemon on the master)
+#   EGRESS=1   let nodes and pods reach the outside through this host (EGRESS=0: no longer)
+#   PYTHON=x   the Python with which .venv is created; VENV=x an environment other than .venv
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -20,25 +20,25 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@sed -n 's/^#   /  /p' $(MAKEFILE_LIST)
 
-up: install ## bring the lab up: install what is missing, start it, prove that the example answers
+up: install ## bring the lab up: install what is missing, start it, check that the example answers
 	@$(LABCLI) up $(UPFLAGS)
 
-down: | $(PY) ## end the lab on this machine; its state (.peapod) stays, 'make up' brings it back
+down: | $(PY) ## stop and remove the lab on this machine; its state (.peapod) stays, 'make up' brings it back
 	@$(LABCLI) down
 
-stop: | $(PY) ## stop the daemons only; containers go on running
+stop: | $(PY) ## stop only the daemons; containers keep running
 	@$(LABCLI) stop
 
-clean: | $(PY) ## end the lab and remove its state
+clean: | $(PY) ## 'make down', and remove the state
 	@$(LABCLI) clean
 
 status: | $(PY) ## show what runs: daemons, nodes, pods
 	@$(LABCLI) status || test $$? -eq 3
 
-test: test-install ## all tests; the end-to-end ones bring up labs of their own
+test: test-install ## run all tests; the end-to-end tests start their own labs
 	@$(PY) -m tests.run
 
-check: lint unit ## lint, types, direction of imports, unit tests
+check: lint unit ## run linter, type checks, import checks and unit tests
 
 lint: environment
 	@$(PY) -m ruff check .
@@ -48,27 +48,27 @@ lint: environment
 unit: environment
 	@$(PY) -m pytest -q tests/unit
 
-fuzz: install ## send the API tens of thousands of made-up requests (FUZZ=n)
+fuzz: install ## send tens of thousands of generated requests to the API (FUZZ=n)
 	@FUZZ=$(or $(FUZZ),25000) $(PY) -m pytest -q tests/integration/apiserver/test_fuzz.py
 
 bench: install ## measure speed and memory
 	@$(PY) -m benchmarks
 
-generate: environment ## make the API's types again from their schema
+generate: environment ## generate the API's types from their schema
 	@$(PY) -m apimachinery.schema.generate
 
-lock: environment ## move requirements/ to the newest versions of all packages, and run everything on them
+lock: environment ## update requirements/ to the newest versions of all packages, and run all checks and tests
 	@$(PY) -m deploy.lock
 	@$(MAKE) check test
 
-test-lowest: test-install ## run the tests on the lowest versions that pyproject.toml allows
+test-lowest: test-install ## run the tests with the lowest versions that pyproject.toml allows
 	@$(PY) -m deploy.lock --lowest .venv-lowest
 	@.venv-lowest/bin/python -m tests.run
 
-check-pythons: environment ## 'make check' on each Python that Peapod promises
+check-pythons: environment ## 'make check' on each supported Python
 	@$(PY) -m tests.pythons
 
-test-release: test-install ## 'make up', 'make test', 'make down' in a bare Debian of its own (RELEASE=trixie)
+test-release: test-install ## 'make up', 'make test', 'make down' in a bare Debian (RELEASE=trixie)
 	@$(PY) -m tests.release $(or $(RELEASE),trixie)
 
 # What the lab needs: Debian's packages, and .venv.

@@ -1,4 +1,4 @@
-"""``make check`` on each Python that Peapod promises: ``python -m tests.pythons``. One that is missing is a failure."""
+"""``make check`` on each supported Python: ``python -m tests.pythons``. A missing Python is a failure."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ def main() -> int:
         version = f"{major}.{minor}"
         program = interpreter(version)
         if program is None:
-            print(f"Python {version} is not on this machine: neither on the PATH nor among pyenv's", file=sys.stderr)
+            print(f"Python {version} was not found, neither on the PATH nor in pyenv", file=sys.stderr)
             return 1
         print(f"==> Python {version}: {program}", flush=True)
         command = ["make", "--no-print-directory", "check", f"PYTHON={program}", f"VENV=.venv-{version}"]
@@ -26,7 +26,7 @@ def main() -> int:
 
 
 def interpreter(version: str) -> Path | None:
-    """The first that runs; pyenv's shims on the PATH may be of versions that are not chosen."""
+    """The first that runs: pyenv's shims on the PATH fail for versions that are not selected."""
     return next((program for program in _candidates(version) if _runs(program, version)), None)
 
 
@@ -40,8 +40,8 @@ def _candidates(version: str) -> Iterator[Path]:
 def _runs(program: Path, version: str) -> bool:
     if not program.exists():
         return False
-    ask = [str(program), "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
-    return subprocess.run(ask, capture_output=True, text=True).stdout.strip() == version
+    command = [str(program), "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip() == version
 
 
 if __name__ == "__main__":
