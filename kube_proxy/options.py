@@ -8,7 +8,7 @@ from pathlib import Path
 
 from component_base.flags import Options, group, option
 from component_base.values import Duration, HostPort, IPNetwork, PortRange
-from kube_proxy.iptables import BACKENDS
+from kube_proxy.iptables import backends
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class ProxyOptions:
     iptables_backend: str = option(
         "auto",
         "Where rules are written: legacy, nft (by the iptables command), or auto: legacy where the kernel has it.",
-        choices=BACKENDS,
+        choices=backends.CHOICES,
     )
     bind_address: IPv4Address = option("0.0.0.0", "Address on which proxy ports listen; userspace mode needs all.")
     proxy_port_range: PortRange | None = option(
@@ -58,7 +58,7 @@ class KubeProxyOptions(Options):
     hostname_override: str = option(socket.gethostname().lower(), "Name of this node in events.")
     cleanup: bool = option(False, "Remove all rules, chains and the service range's route, and exit.")
     proxy: ProxyOptions = group("Proxy", ProxyOptions)
-    serving: ServingOptions = group("Serving", ServingOptions)
+    serving: ServingOptions = group("ServedPort", ServingOptions)
 
     def __post_init__(self) -> None:
         if self.proxy.workers < 1:

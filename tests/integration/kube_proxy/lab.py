@@ -22,14 +22,16 @@ from apimachinery.types.objects import KubeObject
 from component_base.values import PortRange
 from kube_proxy.dataplane.messages import Counters
 from kube_proxy.dataplane.pool import WorkerPool
-from kube_proxy.iptables import RuleTables, kernel_mode_tables, open_tables
-from kube_proxy.kernel import KernelMode
+from kube_proxy.iptables import RuleTables
+from kube_proxy.iptables.backends import open_tables
+from kube_proxy.iptables.chains import IPTABLES_CHAINS, USERSPACE_CHAINS
+from kube_proxy.iptables_mode import IptablesMode
+from kube_proxy.mode import Mode, Settings
 from kube_proxy.ports import Ports
 from kube_proxy.proxier import Proxier
-from kube_proxy.serving import Mode, Settings
 from kube_proxy.sources import FromEndpoints
 from kube_proxy.statistics import Statistics
-from kube_proxy.userspace import UserspaceMode
+from kube_proxy.userspace_mode import UserspaceMode
 from tests.support import eventually
 
 T = TypeVar("T", bound=KubeObject)
@@ -265,12 +267,10 @@ async def running_proxy(
             setattr(counters, name, getattr(counters, name) + getattr(some, name))
 
     statistics = Statistics()
-    pool = WorkerPool(
-        workers, on_counters=count, on_stats=statistics.report, on_restart=statistics.worker_gone
-    )
+    pool = WorkerPool(workers, on_counters=count, on_stats=statistics.report, on_restart=statistics.worker_gone)
     if mode == "iptables":
         workers = 0
-    async with open_tables(backend) as tables:
+    async with open_tables(IPTABLES_CHAINS if mode == "iptables" else USERSPACE_CHAINS, backend) as tables:
         wanted, ready, events = Objects[core_v1.Service](), Objects[core_v1.Endpoints](), Events()
         for one in services:
             wanted.put(one)
@@ -281,9 +281,9 @@ async def running_proxy(
         source = FromEndpoints(ready, node)
         how: Mode = UserspaceMode(tables, pool, ports, statistics)
         if mode == "iptables":
-            how = KernelMode(kernel_mode_tables(backend))
+            how = IptablesMode(tables)
         proxier = Proxier(wanted, source, how, ports, events, settings)
-        statistics.on_failing = proxier.tell_failing
+        statistics.on_failing = proxier.report_failing
         tasks = [asyncio.create_task(pool.run()), asyncio.create_task(proxier.run())]
         proxy = Proxy(wanted, ready, events, tables, pool, proxier, counters, statistics)
         try:

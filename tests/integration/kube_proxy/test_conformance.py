@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from apimachinery.types import core_v1
-from kube_proxy.iptables import clean_up_everywhere
+from kube_proxy.iptables.backends import clean_up_everywhere
 from tests.integration.kube_proxy.lab import (
     CLUSTER_IP,
     NODE_ADDRESS,
@@ -103,9 +103,7 @@ async def test_every_client_reaches_every_address(
     names = {one.name.encode() for one in backends}
     async with (
         udp_server() as udp,
-        running_proxy(
-            [web()], [ready(*(one.endpoint for one in backends), udp=udp)], mode=mode, backend=backend
-        ),
+        running_proxy([web()], [ready(*(one.endpoint for one in backends), udp=udp)], mode=mode, backend=backend),
     ):
         for client, node in ((lab.pod, POD_GATEWAY), (lab.node, NODE_ADDRESS), (outside, OUTSIDE_GATEWAY)):
             for address, port in ((CLUSTER_IP, 1234), (EXTERNAL_IP, 1234), (node, NODE_PORT)):
@@ -215,9 +213,7 @@ async def test_policies_and_source_ranges(
 
 
 @pytest.mark.parametrize("backend", ["legacy", "nft"])
-async def test_kernel_mode_hides_the_clients_that_must_be_hidden(
-    lab: Lab, outside: Namespace, backend: str
-) -> None:
+async def test_kernel_mode_hides_the_clients_that_must_be_hidden(lab: Lab, outside: Namespace, backend: str) -> None:
     """A pod that is its own client and clients from outside are seen as the node; other pods as themselves."""
 
     async def seen(client: Namespace, address: str, port: int) -> str:
