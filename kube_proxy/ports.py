@@ -13,7 +13,7 @@ from pathlib import Path
 
 from component_base.values import PortRange
 from kube_proxy.dataplane.admission import BACKLOG
-from kube_proxy.dataplane.tcp import set_keepalive
+from kube_proxy.dataplane.stream import set_keepalive
 
 log = logging.getLogger(__name__)
 
