@@ -42,6 +42,7 @@ TESTS: Final[Mapping[str, tuple[str, ...]]] = {
     "tcpdump": ("tcpdump",),
     "docker-registry": ("docker-registry",),
     "git": ("git",),
+    "debootstrap": ("debootstrap",),
     "pgrep": ("procps",),
     "node": ("nodejs",),
     "npm": ("npm",),
