@@ -6,15 +6,19 @@ server, under whatever address: a question sent to oneself goes round for ever.
 
 import ipaddress
 import logging
+import re
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from component_base.values import parse_map
+
 log = logging.getLogger(__name__)
 
 PORT = 53
+_DOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?(\.[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?)*")
 _RECHECK = 5.0
 """Seconds between looks at resolv.conf."""
 
@@ -43,11 +47,19 @@ def parse_server(text: str) -> Server:
     return Server(str(ipaddress.ip_address(host.strip())), int(port))
 
 
-def parse_stub_domains(domains: Mapping[str, str]) -> dict[str, tuple[Server, ...]]:
-    """Domain -> its servers, which stand in the text with "+" between them. Raises ValueError."""
+def parse_domain(text: str) -> str:
+    """A domain in lower case, without the last dot. Raises ValueError."""
+    domain = text.lower().removesuffix(".")
+    if not _DOMAIN.fullmatch(domain):
+        raise ValueError(f'"{text}" is not a domain')
+    return domain
+
+
+def parse_stub_domains(text: str) -> dict[str, tuple[Server, ...]]:
+    """``domain=server[+server...],...``: domain -> its servers. Raises ValueError."""
     return {
-        domain.lower().strip("."): tuple(parse_server(one) for one in servers.split("+"))
-        for domain, servers in domains.items()
+        parse_domain(domain): tuple(parse_server(server) for server in servers.split("+"))
+        for domain, servers in parse_map(text).items()
     }
 
 

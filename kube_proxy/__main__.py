@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import sys
-from ipaddress import IPv4Network
 
 from apimachinery.types import core_v1
 from component_base import daemon, open_files
@@ -66,8 +65,8 @@ async def run(options: KubeProxyOptions) -> None:
             pool = worker_pool(options, statistics)
             mode = UserspaceMode(tables, pool, taken, statistics)
         services = Informer(client.resource(core_v1.Service))
-        endpoints = FromApi(client, node=options.hostname_override)
-        recorder = EventRecorder(client, component="kube-proxy", host=options.hostname_override)
+        endpoints = FromApi(client, node=options.node)
+        recorder = EventRecorder(client, component="kube-proxy", host=options.node)
         proxier = Proxier(services, endpoints, mode, taken, recorder, settings_of(proxy))
         statistics.on_failing = proxier.report_failing
         daemon.freeze()
@@ -102,9 +101,9 @@ def worker_pool(options: KubeProxyOptions, statistics: Statistics) -> WorkerPool
 def settings_of(proxy: ProxyOptions) -> Settings:
     return Settings(
         service_range=proxy.service_cluster_ip_range,
-        node_port_addresses=tuple(n for n in proxy.nodeport_addresses if isinstance(n, IPv4Network)),
+        node_port_addresses=proxy.nodeport_addresses,
         sync_period=proxy.iptables_sync_period,
-        cluster_cidr=proxy.cluster_cidr if isinstance(proxy.cluster_cidr, IPv4Network) else None,
+        cluster_cidr=proxy.cluster_cidr,
     )
 
 
