@@ -38,7 +38,7 @@ _MEMORY: Final = 32 << 20
 
 
 @dataclass(frozen=True)
-class Found:
+class Forwarded:
     """A message that answers the question; ``refused``: there was nobody to ask."""
 
     message: bytes
@@ -58,38 +58,38 @@ class Forwarder:
         self.upstreams = upstreams
         self.cache = AnswerCache(cache_size, _MEMORY, clock)
         self._tasks, self._clock = tasks, clock
-        self._pending: dict[bytes, asyncio.Future[Found]] = {}
+        self._pending: dict[bytes, asyncio.Future[Forwarded]] = {}
         self._missed: dict[Server, tuple[int, float]] = {}  # how often in a row, and until when that counts
 
     def cached(self, query: Query) -> bytes | None:
         return self.cache.get(_key(query))
 
-    async def resolve(self, query: Query) -> Found:
+    async def resolve(self, query: Query) -> Forwarded:
         """The answer to a question, from the cache or from a server. Never raises but for cancellation."""
         key = _key(query)
-        if (kept := self.cache.get(key)) is not None:
+        if (cached := self.cache.get(key)) is not None:
             metrics.cache_hits.inc("forward")
-            return Found(kept)
+            return Forwarded(cached)
         pending = self._pending.get(key)
         if pending is None:
             if len(self._pending) >= MAX_CONCURRENT:
                 metrics.forward_rejects.inc()
-                return Found(_code(query, SERVFAIL))
+                return Forwarded(_code(query, SERVFAIL))
             metrics.cache_misses.inc()
             pending = self._pending[key] = self._tasks.create_task(self._resolve(key, query), name="forward")
         return await asyncio.shield(pending)
 
-    async def _resolve(self, key: bytes, query: Query) -> Found:
+    async def _resolve(self, key: bytes, query: Query) -> Forwarded:
         try:
             servers = self.upstreams.of(query.name)
             if not servers:
-                return Found(_code(query, REFUSED), refused=True)
-            found = await self._ask_all(query, servers)
-            self.cache.put(key, found)
-            return Found(found)
-        except Exception:  # whatever one question meets must not end the daemon
+                return Forwarded(_code(query, REFUSED), refused=True)
+            answer = await self._ask_all(query, servers)
+            self.cache.put(key, answer)
+            return Forwarded(answer)
+        except Exception:  # a bug met by one question must not end the daemon
             log.exception("%s: forwarding failed", query.name)
-            return Found(_code(query, SERVFAIL))
+            return Forwarded(_code(query, SERVFAIL))
         finally:
             del self._pending[key]
 
@@ -110,7 +110,7 @@ class Forwarder:
                 continue
             if _rcode(answer) in (0, NXDOMAIN):
                 return answer
-            last = answer  # SERVFAIL, REFUSED, NOTIMP: perhaps the next one can
+            last = answer  # SERVFAIL, REFUSED, NOTIMP: the next server may do better
         return last
 
     async def _ask(self, server: Server, query: Query, timeout: float) -> bytes | None:
@@ -135,7 +135,7 @@ class Forwarder:
 
 
 def _key(query: Query) -> bytes:
-    """What an answer depends on: the question, and whether signatures are wanted and checked."""
+    """What an answer depends on: the question, and whether signatures are asked for and checked."""
     return query.key + bytes((query.dnssec_ok, bool(query.flags & CHECKING_DISABLED)))
 
 

@@ -68,14 +68,14 @@ def of_service(service: core_v1.Service, groups: Sequence[Group], domain: str) -
     if spec.type == "ExternalName":
         return {name: (Record(CNAME, _plain(spec.external_name or "")),)} if spec.external_name else {}
     ready = list(_ready(groups, _publishes_unready(service)))
-    found = _Collector()
-    found.add_all(_of_endpoints(name, ready))
+    collector = _Collector()
+    collector.add_all(_of_endpoints(name, ready))
     addresses = cluster_ips(spec)
     if addresses:
-        found.add_all(_of_cluster_ips(name, addresses, spec.ports or ()))
+        collector.add_all(_of_cluster_ips(name, addresses, spec.ports or ()))
     else:
-        found.add_all(_of_headless(name, ready))
-    return found.records()
+        collector.add_all(_of_headless(name, ready))
+    return collector.records()
 
 
 def of_domain(domain: str, server_ip: str | None) -> Records:

@@ -3,7 +3,7 @@
 For a server that runs as a process and not as pods: a service without a selector, and endpoints that name the one
 address and port where it listens. Keeps both as they should be, whatever happens to them; a service of that name
 with a selector belongs to someone who runs DNS as pods, and is left alone, endpoints included. One server registers
-itself, not several: each would take the other's address out.
+itself, not several: each would remove the other's address.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ class Place:
     port: int
 
 
-def wanted_service(place: Place) -> core_v1.Service:
+def desired_service(place: Place) -> core_v1.Service:
     ports = [
         core_v1.ServicePort(name=name, protocol=protocol, port=PORT, target_port=place.port)
         for name, protocol in _PORTS
@@ -46,18 +46,18 @@ def wanted_service(place: Place) -> core_v1.Service:
     return core_v1.Service(metadata=_metadata(), spec=spec)
 
 
-def wanted_endpoints(place: Place) -> core_v1.Endpoints:
+def desired_endpoints(place: Place) -> core_v1.Endpoints:
     ports = [core_v1.EndpointPort(name=name, protocol=protocol, port=place.port) for name, protocol in _PORTS]
     subset = core_v1.EndpointSubset(addresses=[core_v1.EndpointAddress(ip=place.address)], ports=ports)
     return core_v1.Endpoints(metadata=_metadata(), subsets=[subset])
 
 
-def service_is_as_wanted(service: core_v1.Service, wanted: core_v1.Service) -> bool:
-    return service.spec.cluster_ip == wanted.spec.cluster_ip and _ports(service) == _ports(wanted)
+def service_matches(service: core_v1.Service, desired: core_v1.Service) -> bool:
+    return service.spec.cluster_ip == desired.spec.cluster_ip and _ports(service) == _ports(desired)
 
 
-def endpoints_are_as_wanted(endpoints: core_v1.Endpoints, wanted: core_v1.Endpoints) -> bool:
-    return _places(endpoints) == _places(wanted)
+def endpoints_match(endpoints: core_v1.Endpoints, desired: core_v1.Endpoints) -> bool:
+    return _places(endpoints) == _places(desired)
 
 
 class Registration:
@@ -70,7 +70,7 @@ class Registration:
             namespace=KEY.namespace,
             field_selector=f"metadata.name={KEY.name}",
         )
-        self._service, self._wanted_endpoints = wanted_service(place), wanted_endpoints(place)
+        self._service, self._desired_endpoints = desired_service(place), desired_endpoints(place)
         self._queue = WorkQueue[Key]("kube_dns_registration", backoff=Backoff(base=0.05, limit=_LONGEST_DELAY))
         services.on_change(self._on_service)
         self._endpoints.on_change(self._on_endpoints)
@@ -101,23 +101,23 @@ class Registration:
         if service is None:
             await services.create(codec.copy(self._service))
             log.info("%s: created with %s", key, self._service.spec.cluster_ip)
-        elif not service_is_as_wanted(service, self._service):
+        elif not service_matches(service, self._service):
             changed = codec.copy(service)
             changed.spec.ports = codec.copy(self._service).spec.ports
             await services.update(changed)
             log.info("%s: ports mended", key)
 
     async def _sync_endpoints(self, key: Key) -> None:
-        endpoints, wanted = self._client.resource(core_v1.Endpoints), self._wanted_endpoints
+        endpoints, desired = self._client.resource(core_v1.Endpoints), self._desired_endpoints
         present = self._endpoints.get(key)
         if present is None:
-            await endpoints.create(codec.copy(wanted))
-            log.info("%s: endpoints created: %s", key, _places(wanted))
-        elif not endpoints_are_as_wanted(present, wanted):
+            await endpoints.create(codec.copy(desired))
+            log.info("%s: endpoints created: %s", key, _places(desired))
+        elif not endpoints_match(present, desired):
             changed = codec.copy(present)
-            changed.subsets = codec.copy(wanted).subsets
+            changed.subsets = codec.copy(desired).subsets
             await endpoints.update(changed)
-            log.info("%s: endpoints mended: %s", key, _places(wanted))
+            log.info("%s: endpoints repaired: %s", key, _places(desired))
 
     def _on_service(self, old: core_v1.Service | None, new: core_v1.Service | None) -> None:
         self._on_change(new or old)
@@ -125,8 +125,8 @@ class Registration:
     def _on_endpoints(self, old: core_v1.Endpoints | None, new: core_v1.Endpoints | None) -> None:
         self._on_change(new or old)
 
-    def _on_change(self, one: core_v1.Service | core_v1.Endpoints | None) -> None:
-        if one is not None and meta.key_of(one) == KEY:
+    def _on_change(self, changed: core_v1.Service | core_v1.Endpoints | None) -> None:
+        if changed is not None and meta.key_of(changed) == KEY:
             self._queue.add(KEY)
 
 

@@ -29,7 +29,7 @@ _LENGTH: Final = struct.Struct("!H")
 
 
 class TcpServer:
-    """Serves one address, as an async context manager. Raises OSError when the address is not to be had."""
+    """Serves one address, as an async context manager. Raises OSError when the address is unavailable."""
 
     def __init__(self, host: str, port: int, resolver: Resolver, idle: float = IDLE) -> None:
         self._host, self._port, self._resolver, self._idle = host, port, resolver, idle

@@ -32,7 +32,7 @@ _IP_PKTINFO: Final = 8  # the socket module of Python 3.11 does not name it
 
 
 class UdpServer:
-    """Serves one address, as an async context manager. Raises OSError when the address is not to be had."""
+    """Serves one address, as an async context manager. Raises OSError when the address is unavailable."""
 
     def __init__(self, host: str, port: int, resolver: Resolver) -> None:
         self._host, self._port, self._resolver = host, port, resolver

@@ -1,4 +1,4 @@
-"""The rules of userspace mode: what leads to the proxy ports, and what is refused. Pure."""
+"""The rules of userspace mode: what is redirected to proxy ports, and what is refused. Pure."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +19,7 @@ from kube_proxy.iptables.rules import ANY
 
 @dataclass(frozen=True)
 class Portal:
-    """What leads to one proxy port: addresses with the service's own port, and a node port."""
+    """The destinations that are redirected to one proxy port: addresses with the service's own port, and a node port."""
 
     name: str
     protocol: str
@@ -31,19 +31,19 @@ class Portal:
     """Addresses that answer clients from ``source_ranges`` only."""
     source_ranges: tuple[IPv4Network, ...] = ()
     outsiders_only: bool = False
-    """Pods and the node itself are not led here by ``addresses`` and ``node_port``, but by those that follow."""
+    """``addresses`` and ``node_port`` redirect neither pods nor the node itself; the following ones do."""
     insider_addresses: tuple[str, ...] = ()
     insider_node_port: int | None = None
 
 
 @dataclass
 class RuleSetBuilder:
-    """Collects the rules of all portals, each in the order of the calls."""
+    """Collects the rules of all portals, in the order of the calls."""
 
     node_port_addresses: Sequence[IPv4Network] = ()
     """Node ports answer on these addresses only; on all of the node's own when empty."""
     cluster_cidr: IPv4Network | None = None
-    """Where pods have their addresses; without it they cannot be told from clients outside."""
+    """Where pods have their addresses; without it they cannot be distinguished from clients outside."""
     rules: dict[Chain, list[Rule]] = field(default_factory=lambda: {chain: [] for chain in USERSPACE_CHAINS})
 
     def add_portal(self, portal: Portal) -> None:
@@ -77,7 +77,7 @@ class RuleSetBuilder:
         self._add(rule, host)
 
     def _restrict_sources(self, portal: Portal, address: IPv4Network) -> None:
-        """Clients of the ranges are redirected; what comes from elsewhere goes on to where it is refused."""
+        """Clients of the ranges are redirected; all others are refused."""
         protocol = portal.protocol.lower()
         for source in portal.source_ranges:
             target = Redirect(portal.proxy_port)

@@ -67,7 +67,7 @@ def _delete(sock: socket.socket, entry: Entry) -> bool:
         for _ in _answers(sock):
             pass
     except OSError as exc:
-        if exc.errno != errno.ENOENT:  # gone meanwhile, which is what we wanted
+        if exc.errno != errno.ENOENT:  # gone meanwhile, as intended
             raise
         return False
     return True
@@ -75,16 +75,16 @@ def _delete(sock: socket.socket, entry: Entry) -> bool:
 
 def parse(attributes: bytes) -> Entry | None:
     """The entry in a message's attributes; None if it is not UDP."""
-    found = dict(_attributes(attributes))
-    if _TUPLE_ORIG not in found or _TUPLE_REPLY not in found:
+    by_type = dict(_attributes(attributes))
+    if _TUPLE_ORIG not in by_type or _TUPLE_REPLY not in by_type:
         return None
-    original = _tuple(found[_TUPLE_ORIG])
-    reply = _tuple(found[_TUPLE_REPLY])
+    original = _tuple(by_type[_TUPLE_ORIG])
+    reply = _tuple(by_type[_TUPLE_REPLY])
     if original is None or reply is None:
         return None
-    handle = _attribute(_TUPLE_ORIG | _NESTED, found[_TUPLE_ORIG])
-    if _ID in found:
-        handle += _attribute(_ID, found[_ID])
+    handle = _attribute(_TUPLE_ORIG | _NESTED, by_type[_TUPLE_ORIG])
+    if _ID in by_type:
+        handle += _attribute(_ID, by_type[_ID])
     return Entry(asked=original[1], answers=reply[0], handle=handle)
 
 

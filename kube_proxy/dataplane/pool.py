@@ -51,7 +51,7 @@ _PACKAGES = str(Path(__file__).resolve().parents[2])
 
 @dataclass
 class ServedPort:
-    """What a new worker is told about a port."""
+    """What a new worker must know about a port."""
 
     number: int
     name: str
@@ -69,7 +69,7 @@ class ServedPort:
         return self.protocol == "UDP" or self.settings.affinity_seconds is not None
 
     def introduction(self) -> Iterator[tuple[Order, socket.socket | None]]:
-        """All that a worker must be told of the port."""
+        """All orders that make a new worker serve the port."""
         yield Serve(self.number, self.name, self.protocol, self.settings), self.sock
         seconds = self.settings.affinity_seconds
         if seconds is not None and (choices := self.affinity.choices(seconds)):
@@ -219,7 +219,7 @@ class _Slot:
         self._changed = asyncio.Event()
 
     def tell(self, order: Order, sock: socket.socket | None = None) -> None:
-        if self.channel:  # a worker that is yet to come is told everything
+        if self.channel:  # a worker that is yet to start is sent everything
             self.channel.send(order, sock)
 
     async def reached(self, version: int) -> None:
@@ -248,9 +248,7 @@ class _Slot:
                 channel.close()
                 await asyncio.shield(_end(process))
 
-    def _on_report(
-        self, report: Report, pass_on: "Callable[[_Slot, Counters | Choices | PortStats], None]"
-    ) -> None:
+    def _on_report(self, report: Report, pass_on: "Callable[[_Slot, Counters | Choices | PortStats], None]") -> None:
         match report:
             case Applied(version):
                 self._applied = max(self._applied, version)

@@ -141,7 +141,7 @@ class Worker:
         for port, stats in [*self._stats.items()]:
             if stats.is_news:
                 self._send(stats)
-                stats.told()
+                stats.clear()
             elif not stats.backends and port not in self._tcp.listeners and port not in self._udp.ports:
                 del self._stats[port]  # no longer served, and its last connection has ended
 

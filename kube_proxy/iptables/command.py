@@ -84,14 +84,14 @@ class CommandTables:
 
     async def _verify(self, table: str, desired: RuleSet) -> int:
         text = await self._save(table)
-        shown, unchanged = hash(rules_part(text)), self._written.pop(table, None) == desired
+        printed, unchanged = hash(rules_part(text)), self._written.pop(table, None) == desired
         steps = 0
-        if not unchanged or self._verified.get(table) != shown:
+        if not unchanged or self._verified.get(table) != printed:
             make_plan = partial(plan, table, desired, declared=self._declared)
             if make_plan(parse_save(text)):
                 steps = await self._commit(table, make_plan)
             else:
-                self._verified[table] = shown
+                self._verified[table] = printed
         self._written[table] = desired
         return steps
 

@@ -104,12 +104,12 @@ def test_an_empty_resolv_conf_is_none_and_servers_are_read() -> None:
     assert forward.stub_domains == {"corp": (Server("192.0.2.2", 53),)}
 
 
-def test_the_wanted_objects_satisfy_themselves_and_not_others() -> None:
+def test_the_desired_objects_satisfy_themselves_and_not_others() -> None:
     here, there = Place("10.0.0.10", "192.0.2.1", 53), Place("10.0.0.10", "192.0.2.2", 54)
-    service, endpoints = registration.wanted_service(here), registration.wanted_endpoints(here)
+    service, endpoints = registration.desired_service(here), registration.desired_endpoints(here)
 
-    assert registration.service_is_as_wanted(service, registration.wanted_service(here))
-    assert registration.endpoints_are_as_wanted(endpoints, registration.wanted_endpoints(here))
-    assert not registration.service_is_as_wanted(service, registration.wanted_service(there))
-    assert not registration.endpoints_are_as_wanted(endpoints, registration.wanted_endpoints(there))
+    assert registration.service_matches(service, registration.desired_service(here))
+    assert registration.endpoints_match(endpoints, registration.desired_endpoints(here))
+    assert not registration.service_matches(service, registration.desired_service(there))
+    assert not registration.endpoints_match(endpoints, registration.desired_endpoints(there))
     assert service.spec.selector is None
