@@ -24,10 +24,10 @@ def tree(pid: int) -> list[int]:
     for name in os.listdir("/proc"):
         if name.isdigit() and (fields := _stat(int(name))):
             children[int(fields[1])].append(int(name))
-    found = [pid]
-    for one in found:
-        found += children[one]
-    return found
+    pids = [pid]
+    for parent in pids:
+        pids += children[parent]
+    return pids
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:

@@ -87,7 +87,7 @@ async def test_iptables_mode_needs_more_than_libiptc_can_express(lab: Lab) -> No
         assert isinstance(tables, CommandTables)
 
 
-async def test_a_host_without_tables_is_told_every_reason(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_host_without_tables_gets_every_reason(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(TablesError, match=r"^iptables-nft: iptables-nft-save: No such file or directory$"):
         async with open_tables(USERSPACE_CHAINS, "nft"):

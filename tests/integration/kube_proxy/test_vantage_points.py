@@ -74,18 +74,16 @@ def web(**changes: object) -> core_v1.Service:
 
 def ready(**pods: str) -> core_v1.Endpoints:
     """Pods that are endpoints, by address, each with its node's name."""
-    found = endpoints()
-    found.subsets = [
+    by_port = endpoints()
+    by_port.subsets = [
         core_v1.EndpointSubset(
             addresses=[
                 core_v1.EndpointAddress(ip=address, node_name=node.replace("_", "-")) for node, address in pods.items()
             ],
-            ports=[
-                core_v1.EndpointPort(name=name.lower(), port=SERVER_PORT, protocol=name) for name in PROTOCOLS
-            ],
+            ports=[core_v1.EndpointPort(name=name.lower(), port=SERVER_PORT, protocol=name) for name in PROTOCOLS],
         )
     ]
-    return found
+    return by_port
 
 
 @pytest.fixture(scope="module", params=MODES)
@@ -148,9 +146,7 @@ def local(cluster: Cluster) -> Cluster:
     return cluster
 
 
-@pytest.mark.parametrize(
-    ("vantage", "address", "protocol"), [cell for cell in CELLS if cell[0] in ANSWERING]
-)
+@pytest.mark.parametrize(("vantage", "address", "protocol"), [cell for cell in CELLS if cell[0] in ANSWERING])
 def test_a_local_policy_is_for_clients_outside(local: Cluster, vantage: str, address: str, protocol: str) -> None:
     expected = ANSWERING[vantage][[*ADDRESSES].index(address)]
     assert answering(local, vantage, address, protocol) == expected
@@ -175,5 +171,5 @@ def test_a_node_without_endpoints_refuses_whom_the_policy_is_for(one_sided: Clus
 
 
 def test_kernel_mode_shows_clients_from_outside_where_the_policy_is_local(local: Cluster) -> None:
-    seen = local.places["outside"].ask(NODE_1, NODE_PORT, "TCP")
-    assert seen == f"own {OUTSIDE if local.mode == 'iptables' else GATEWAY}"
+    answer = local.places["outside"].ask(NODE_1, NODE_PORT, "TCP")
+    assert answer == f"own {OUTSIDE if local.mode == 'iptables' else GATEWAY}"

@@ -59,7 +59,7 @@ def test_the_revision_grows_with_changes_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "found"),
+    ("name", "expected"),
     [
         ("10-1-2-3.prod.pod.cluster.local", (Record(A, "10.1.2.3"),)),
         ("10-1-2-3.any.pod.cluster.local", (Record(A, "10.1.2.3"),)),
@@ -70,8 +70,8 @@ def test_the_revision_grows_with_changes_only() -> None:
         ("x.10-1-2-3.prod.pod.cluster.local", None),
     ],
 )
-def test_pods_have_names_made_of_their_addresses(name: str, found: object) -> None:
-    assert Zone("cluster.local").lookup(name) == found
+def test_pods_have_names_made_of_their_addresses(name: str, expected: object) -> None:
+    assert Zone("cluster.local").lookup(name) == expected
 
 
 @pytest.mark.parametrize(
