@@ -2,7 +2,7 @@
 
 kube-dns runs as a process on loopback beside an apiserver that has the services and their EndpointSlices. It is
 one thread, so a rate is one core's as long as another core is free for the generator; CPU time for each answer
-tells the same without that condition.
+shows the same without that condition.
 """
 
 import json

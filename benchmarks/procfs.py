@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")
-"""Seconds: the kernel tells CPU time of a process in these steps."""
+"""Seconds: the kernel counts a process's CPU time in these steps."""
 
 
 @dataclass(frozen=True)

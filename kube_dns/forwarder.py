@@ -1,6 +1,6 @@
-"""Names of others: asks the servers that know, and keeps what they say.
+"""Names outside the cluster: asks other servers, and caches their answers.
 
-Owns the cache and the questions under way. Promises: the same question is under way once however many ask it; an
+Owns the cache and the questions under way. Promises: the same question is under way only once, however many clients ask it; an
 answer or a failure comes within ``DEADLINE``, which is below a client's own patience of 5 s, and much sooner while
 all servers are known to be dead; the number of questions under way is bounded.
 """
@@ -31,7 +31,7 @@ MISSES: Final = 3
 """Tries in a row without an answer, whatever the question, after which a server counts as dead."""
 
 REMEMBERED: Final = 10.0
-"""Seconds that a try without an answer is held against a server: until then others are asked before it."""
+"""Seconds for which other servers are preferred to one that did not answer."""
 
 MAX_CONCURRENT: Final = 1000
 _MEMORY: Final = 32 << 20
@@ -39,14 +39,14 @@ _MEMORY: Final = 32 << 20
 
 @dataclass(frozen=True)
 class Forwarded:
-    """A message that answers the question; ``refused``: there was nobody to ask."""
+    """A message that answers the question; ``refused`` if there was no server to ask."""
 
     message: bytes
     refused: bool = False
 
 
 class Forwarder:
-    """``tasks`` is where the questions under way live."""
+    """``tasks`` runs the questions under way."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Forwarder:
         self.cache = AnswerCache(cache_size, _MEMORY, clock)
         self._tasks, self._clock = tasks, clock
         self._pending: dict[bytes, asyncio.Future[Forwarded]] = {}
-        self._missed: dict[Server, tuple[int, float]] = {}  # how often in a row, and until when that counts
+        self._missed: dict[Server, tuple[int, float]] = {}  # misses in a row, and until when they count
 
     def cached(self, query: Query) -> bytes | None:
         return self.cache.get(_key(query))
@@ -94,7 +94,7 @@ class Forwarder:
             del self._pending[key]
 
     async def _ask_all(self, query: Query, servers: Sequence[Server]) -> bytes:
-        """Ask one server after the other until one knows; a SERVFAIL if none does."""
+        """Ask one server after the other until one answers; a SERVFAIL if none does."""
         deadline = self._clock() + DEADLINE
         last = _code(query, SERVFAIL)
         dead = all(self._misses(server) >= MISSES for server in servers)
@@ -119,7 +119,7 @@ class Forwarder:
         try:
             answer = message.without_opt(await exchange.ask(server, query, timeout), OPT)
             for _ in message.records(answer):
-                pass  # each record is whole
+                pass  # a malformed record raises
         except (OSError, MessageError) as exc:  # TimeoutError is an OSError
             log.info("%s: %s: %s", query.name, server, exc or "no answer in time")
             metrics.forward_failures.inc(str(server))

@@ -1,4 +1,4 @@
-"""What the cluster's zone answers to a question. Pure: a zone and a question in, an Answer out."""
+"""The cluster's own answer to a question. Pure: a zone and a question in, an Answer out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ class Answer:
 
 
 def answer(zone: Zone, name: str, type: int, reverse_ranges: Sequence[IPv4Network] = ()) -> Answer | None:
-    """The zone's answer, or None where the name is not for it to answer."""
+    """The zone's answer, or None where the name belongs to others."""
     if zone.contains(name):
         return _follow(zone, name, name, type, zone.domain)
     if name.endswith((_REVERSE, ".ip6.arpa")):
@@ -42,7 +42,7 @@ def answer(zone: Zone, name: str, type: int, reverse_ranges: Sequence[IPv4Networ
 
 
 def _short(zone: Zone, name: str, type: int) -> Answer | None:
-    """``my-service.my-ns``, and all below it, without the domain: for names that a service has, and for no others.
+    """``my-service.my-ns``, and all below it, without the domain: for the names of existing services alone.
 
     A namespace called like a top-level domain hides names of that domain. It does so anyway: the pods' search
     path asks for ``name.svc.<domain>`` first.
@@ -75,7 +75,7 @@ def _address(name: str) -> IPv4Address | None:
 
 
 def _follow(zone: Zone, name: str, asked: str | None, type: int, soa: str) -> Answer:
-    """Look a name up, and what it is an alias of. ``asked`` is None where the question spelled it shorter."""
+    """Look up a name and its aliases. ``asked`` is None where the question had a shorter form."""
     answer = Answer()
     owner: str | None = None
     for _ in range(_LONGEST_CHAIN):

@@ -1,6 +1,6 @@
 """One question as it came in: reads the request's bytes, and nothing more than is needed to answer.
 
-Strict where laxness would hurt (one question, uncompressed, nothing cut off), blind to all that does not matter.
+Strict where laxness would hurt (one question, uncompressed, nothing cut off), and ignores what does not matter.
 """
 
 import struct

@@ -79,7 +79,7 @@ def of_service(service: core_v1.Service, groups: Sequence[Group], domain: str) -
 
 
 def of_domain(domain: str, server_ip: str | None) -> Records:
-    """What the cluster's domain has whatever services there are. ``server_ip`` is the DNS service's own."""
+    """The records of the cluster's domain that do not depend on its services. ``server_ip`` is the DNS service's own."""
     server = f"ns.dns.{domain}"
     records: dict[str, tuple[Record, ...]] = {
         domain: (Record(NS, server),),
@@ -116,7 +116,7 @@ def undashed(label: str) -> str | None:
 
 
 def reverse(ip: str) -> str:
-    """The name in in-addr.arpa or ip6.arpa; raises ValueError for what is no address."""
+    """The name in in-addr.arpa or ip6.arpa; raises ValueError for what is not an address."""
     return ipaddress.ip_address(ip).reverse_pointer
 
 

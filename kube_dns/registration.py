@@ -1,8 +1,8 @@
 """The add-on's fixed address in the cluster: Service and Endpoints ``kube-system/kube-dns``.
 
 For a server that runs as a process and not as pods: a service without a selector, and endpoints that name the one
-address and port where it listens. Keeps both as they should be, whatever happens to them; a service of that name
-with a selector belongs to someone who runs DNS as pods, and is left alone, endpoints included. One server registers
+address and port where it listens. Restores both whatever happens to them; a service of that name
+with a selector belongs to a DNS that runs as pods, and is left alone, endpoints included. One server registers
 itself, not several: each would remove the other's address.
 """
 
@@ -61,7 +61,7 @@ def endpoints_match(endpoints: core_v1.Endpoints, desired: core_v1.Endpoints) ->
 
 
 class Registration:
-    """Run it beside the informer of services, which it shares; its own Endpoints it follows by itself."""
+    """Run it beside the informer of services, which it shares; it has its own informer of the Endpoints."""
 
     def __init__(self, client: Client, services: Informer[core_v1.Service], place: Place) -> None:
         self._client, self._services = client, services
@@ -72,8 +72,8 @@ class Registration:
         )
         self._service, self._desired_endpoints = desired_service(place), desired_endpoints(place)
         self._queue = WorkQueue[Key]("kube_dns_registration", backoff=Backoff(base=0.05, limit=_LONGEST_DELAY))
-        services.on_change(self._on_service)
-        self._endpoints.on_change(self._on_endpoints)
+        services.on_change(self._on_change)
+        self._endpoints.on_change(self._on_change)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -84,10 +84,10 @@ class Registration:
             await process(self._queue, self.sync)
 
     async def sync(self, key: Key) -> None:
-        """Make both objects what they should be. Safe to call at any time."""
+        """Create or repair both objects. Safe to call at any time."""
         service = self._services.get(key)
         if service is not None and service.spec.selector:
-            log.warning("%s: has a selector, so others answer there; left as it is", key)
+            log.warning("%s: has a selector, so pods answer there; left alone", key)
             return
         await self._sync_service(key, service)
         await self._sync_endpoints(key)
@@ -95,7 +95,7 @@ class Registration:
     async def _sync_service(self, key: Key, service: core_v1.Service | None) -> None:
         services = self._client.resource(core_v1.Service)
         if service is not None and service.spec.cluster_ip != self._service.spec.cluster_ip:
-            log.info("%s: has %s; made anew, since that cannot change", key, service.spec.cluster_ip)
+            log.info("%s: has %s; created again, since that cannot change", key, service.spec.cluster_ip)
             await services.delete(key.name, namespace=key.namespace, uid=meta.uid_of(service))
             service = None
         if service is None:
@@ -105,7 +105,7 @@ class Registration:
             changed = codec.copy(service)
             changed.spec.ports = codec.copy(self._service).spec.ports
             await services.update(changed)
-            log.info("%s: ports mended", key)
+            log.info("%s: ports repaired", key)
 
     async def _sync_endpoints(self, key: Key) -> None:
         endpoints, desired = self._client.resource(core_v1.Endpoints), self._desired_endpoints
@@ -119,14 +119,11 @@ class Registration:
             await endpoints.update(changed)
             log.info("%s: endpoints repaired: %s", key, _places(desired))
 
-    def _on_service(self, old: core_v1.Service | None, new: core_v1.Service | None) -> None:
-        self._on_change(new or old)
-
-    def _on_endpoints(self, old: core_v1.Endpoints | None, new: core_v1.Endpoints | None) -> None:
-        self._on_change(new or old)
-
-    def _on_change(self, changed: core_v1.Service | core_v1.Endpoints | None) -> None:
-        if changed is not None and meta.key_of(changed) == KEY:
+    def _on_change(
+        self, old: core_v1.Service | core_v1.Endpoints | None, new: core_v1.Service | core_v1.Endpoints | None
+    ) -> None:
+        latest = new or old
+        if latest is not None and meta.key_of(latest) == KEY:
             self._queue.add(KEY)
 
 

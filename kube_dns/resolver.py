@@ -1,7 +1,7 @@
-"""Decides who answers a question, and keeps the answers that are ready to send.
+"""Decides who answers a question, and caches encoded answers.
 
-``prepared`` is the way of almost every question: the request's bytes but for the identifier are looked up, and
-the encoded answer goes out behind the identifier that came in. Only the zone's own answers are cached like this, because
+``prepared`` serves almost every question: the request's bytes without the identifier are looked up, and the encoded
+answer is sent behind the request's identifier. Only the zone's own answers are cached like this, because
 their TTLs do not run; all of them go when the zone changes. ``respond`` encodes an answer, ``resolve`` also
 waits for other servers. Nothing here raises: a bug met by one question is a SERVFAIL for it.
 """
@@ -49,14 +49,14 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Waiting:
-    """A question that another server has to answer, and what is known of the answer so far."""
+    """A question that another server has to answer, and the part of the answer that is known."""
 
     query: Query
     start: Answer | None = None
 
 
 class Resolver:
-    """``synced`` tells whether the zone is whole; before, no name of it is denied."""
+    """``synced`` returns whether the zone is complete; before that, none of its names is denied."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Resolver:
         return self._prepared
 
     def respond(self, data: bytes, stream: bool) -> bytes | Waiting | None:
-        """The answer to a request, or what has to be waited for, or None for what deserves no answer."""
+        """The answer to a request, or what has to be waited for, or None for a request that gets no answer."""
         proto = "tcp" if stream else "udp"
         try:
             if len(data) < HEADER.size or data[2] << 8 & RESPONSE:
@@ -101,7 +101,7 @@ class Resolver:
             return _counted(encoding.error(query, SERVFAIL), SERVFAIL)
 
     async def resolve(self, waiting: Waiting) -> bytes:
-        """The answer that had to be waited for."""
+        """The answer, once another server has given its own."""
         query, start = waiting.query, waiting.start
         try:
             if start is None:
@@ -109,7 +109,7 @@ class Resolver:
                 return _sent(forwarded.message, query, authoritative=False)
             return await self._resolve_chain(query, start)
         except MessageError as exc:
-            log.info("%s: another server's answer makes no sense: %s", query.name, exc)
+            log.info("%s: another server's answer is malformed: %s", query.name, exc)
         except Exception:
             log.exception("%s: no answer", query.name)
         return _counted(encoding.error(query, SERVFAIL), SERVFAIL)
@@ -148,11 +148,11 @@ class Resolver:
         self._used = 0
 
     async def _resolve_chain(self, query: Query, start: Answer) -> bytes:
-        """An ExternalName service: its alias, then what the alias' own server says."""
+        """An ExternalName service: its alias, then the answer of the alias' own server."""
         assert start.elsewhere is not None
         try:
             question = encoding.wire_question(start.elsewhere, query.type)
-        except ValueError:  # the API lets names pass that DNS does not
+        except ValueError:  # the API allows names that DNS does not
             return _counted(encoding.error(query, SERVFAIL), SERVFAIL)
         asked = replace(query, question=question, name=start.elsewhere)
         forwarded = await self._forwarder.resolve(asked)

@@ -101,7 +101,7 @@ class TcpServer:
                 task.add_done_callback(lambda _: room.release())
 
     async def _next(self, reader: asyncio.StreamReader) -> bytes | None:
-        """The next request; None once the client has said all. Raises TimeoutError."""
+        """The next request; None once the client has finished. Raises TimeoutError."""
         try:
             async with asyncio.timeout(self._idle):
                 (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))

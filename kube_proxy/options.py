@@ -114,7 +114,7 @@ class KubeProxyOptions(Options):
     )
     hostname_override: str | None = option(
         None,
-        "This node's name, which tells its endpoints from those of other nodes (default: the host's name).",
+        "This node's name, which distinguishes its endpoints from those of other nodes (default: the host's name).",
         type=ValueType(_parse_node_name, str, "STRING"),
     )
     cleanup: bool = option(False, "Remove all rules, chains and the service range's route, and exit.")

@@ -1,4 +1,4 @@
-"""The node's ports that the proxy binds: proxy ports that REDIRECT rules lead to, and node ports held open.
+"""The node's ports that the proxy binds: proxy ports to which REDIRECT rules lead, and node ports held open.
 
 Proxy ports lie outside the range from which the kernel takes source ports, so that no outgoing connection of the
 node sits on one when it is needed again. A restarted proxy gets the same ones back.

@@ -1,7 +1,7 @@
 """What this node's proxy must offer for Services. Pure.
 
 A service port is known as ``namespace/name:port``, without the colon where the port has no name: so the same name is
-found in a Service, in its endpoints and in the comments of the node's rules. Where the service's two traffic policies
+used for a Service, its endpoints and the comments of the node's rules. Where the service's two traffic policies
 differ, one port of it is served twice: under its name for clients of the cluster IP, and with ``/external`` after it
 for those that come by an address or port from outside. ``externalTrafficPolicy: Local`` is for clients from outside
 the cluster; pods and the node itself come by such an address as if by a load balancer, to the endpoints of all nodes.

@@ -1,4 +1,4 @@
-"""What the data plane tells of each service port and each of its backends: kept, shown as metrics, and watched.
+"""What the data plane reports about each service port and its backends: summed up, exported as metrics, and watched.
 
 Owns the sums of all workers. Numbers are the data plane's for its ports. A service whose clients have not reached any
 endpoint for a while is reported in an event.

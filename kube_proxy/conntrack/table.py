@@ -32,23 +32,23 @@ _READ = 1 << 18
 
 
 class ConntrackError(Exception):
-    """The kernel did not let us; without connection tracking there is nothing to mend."""
+    """The kernel did not permit it. Without connection tracking there is nothing to remove."""
 
 
-async def remove(unwanted: Callable[[Entry], bool]) -> int:
-    """Remove the IPv4 UDP entries of this network namespace for which ``unwanted`` says so; how many those were.
+async def remove(is_unwanted: Callable[[Entry], bool]) -> int:
+    """Remove the IPv4 UDP entries of this network namespace for which ``is_unwanted`` is true; how many those were.
 
     Raises:
         ConntrackError
     """
-    return await asyncio.to_thread(_remove, unwanted)
+    return await asyncio.to_thread(_remove, is_unwanted)
 
 
-def _remove(unwanted: Callable[[Entry], bool]) -> int:
+def _remove(is_unwanted: Callable[[Entry], bool]) -> int:
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER) as sock:
             sock.settimeout(5)
-            doomed = [entry for entry in _entries(sock) if unwanted(entry)]
+            doomed = [entry for entry in _entries(sock) if is_unwanted(entry)]
             return sum(_delete(sock, entry) for entry in doomed)
     except (OSError, struct.error) as exc:
         raise ConntrackError(f"conntrack: {exc}") from exc
@@ -109,7 +109,7 @@ def _message(kind: int, flags: int, attributes: bytes = b"") -> bytes:
 
 
 def _answers(sock: socket.socket) -> Iterator[tuple[int, bytes]]:
-    """Type and body of each message until the kernel has said all."""
+    """Type and body of each message until the kernel's last one."""
     while True:
         data, at = sock.recv(_READ), 0
         while at + _HEADER.size <= len(data):
