@@ -19,6 +19,7 @@ LAB: Final[Mapping[str, tuple[str, ...]]] = {
     "containerd": ("containerd",),
     "iptables": ("iptables",),
     "iptables-legacy": ("iptables",),
+    "iptables-nft": ("iptables",),
     "conntrack": ("conntrack",),
     "ip": ("iproute2",),
     "nsenter": ("util-linux",),
