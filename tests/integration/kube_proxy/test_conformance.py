@@ -215,7 +215,7 @@ async def test_policies_and_source_ranges(
 
 
 @pytest.mark.parametrize("backend", ["legacy", "nft"])
-async def test_kernel_mode_hides_the_clients_that_must_be_hidden(lab: Lab, outside: Namespace, backend: str) -> None:
+async def test_iptables_mode_hides_the_clients_that_must_be_hidden(lab: Lab, outside: Namespace, backend: str) -> None:
     """A pod that is its own client and clients from outside are seen as the node; other pods as themselves."""
 
     async def seen(client: Namespace, address: str, port: int) -> str:
@@ -236,7 +236,7 @@ async def test_kernel_mode_hides_the_clients_that_must_be_hidden(lab: Lab, outsi
 
 
 @pytest.mark.parametrize("backend", ["legacy", "nft"])
-async def test_kernel_mode_repairs_restarts_and_cleans_up(lab: Lab, backends: list[Backend], backend: str) -> None:
+async def test_iptables_mode_repairs_restarts_and_cleans_up(lab: Lab, backends: list[Backend], backend: str) -> None:
     def standing() -> list[str]:
         return [line for line in iptables_save(backend).splitlines() if line.startswith("-A")]
 
@@ -258,7 +258,7 @@ async def test_kernel_mode_repairs_restarts_and_cleans_up(lab: Lab, backends: li
 
 
 @pytest.mark.parametrize("backend", ["legacy", "nft"])
-async def test_kernel_mode_moves_udp_clients_with_a_fixed_port(lab: Lab, backend: str) -> None:
+async def test_iptables_mode_moves_udp_clients_with_a_fixed_port(lab: Lab, backend: str) -> None:
     async with udp_server() as udp, running_proxy([web()], [ready()], backend=backend, mode="iptables") as proxy:
         with lab.pod.datagram_socket() as sock:
             sock.connect((POD_GATEWAY, NODE_PORT))

@@ -195,7 +195,7 @@ async def test_it_shows_its_current_table_and_what_each_backend_did(
         assert {row["name"] for row in everything["services"]} == {"default/web", "default/kubernetes:https"}
 
 
-async def test_kernel_mode_is_a_flag(
+async def test_iptables_mode_is_a_flag(
     lab: Lab, apiserver: ApiserverProcess, client: Client, backends: list[Backend], tmp_path: Path
 ) -> None:
     await client.resource(core_v1.Service).create(service())

@@ -55,7 +55,7 @@ CARRIED = {
 }  # fmt: skip
 SEEN = {
     "userspace": CARRIED,
-    # Kernel mode lets endpoints see pods that come by the cluster IP; but one that is its own client must be hidden.
+    # Iptables mode lets endpoints see pods that come by the cluster IP; but one that is its own client must be hidden.
     "iptables": CARRIED | {
         "pod on the same node":  (NEAR,       GATEWAY,     GATEWAY,       NODE_2),
         "pod on another node":   (FAR,        NODE_2,      GATEWAY,       NODE_2),
@@ -170,6 +170,6 @@ def test_a_node_without_endpoints_refuses_whom_the_policy_is_for(one_sided: Clus
             assert places[name].ask(*ADDRESSES[address], protocol) == f"own {NODE_2}"
 
 
-def test_kernel_mode_shows_clients_from_outside_where_the_policy_is_local(local: Cluster) -> None:
+def test_iptables_mode_shows_clients_from_outside_where_the_policy_is_local(local: Cluster) -> None:
     answer = local.places["outside"].ask(NODE_1, NODE_PORT, "TCP")
     assert answer == f"own {OUTSIDE if local.mode == 'iptables' else GATEWAY}"
