@@ -59,11 +59,11 @@ async def open_tables(chains: Sequence[Chain]) -> AsyncIterator[RuleTables]:
     Raises:
         TablesError: there are none, or ``chains`` contain rules that ``entry`` cannot express.
     """
+    if chains == IPTABLES_CHAINS:
+        raise TablesError("iptables mode's rules take the iptables command")
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="iptables") as thread:
         tables = LibiptcTables(thread)
         await tables.rules()
-        if chains == IPTABLES_CHAINS:
-            raise TablesError("iptables mode's rules take the iptables command")
         yield tables
 
 
