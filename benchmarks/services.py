@@ -132,7 +132,9 @@ def _latency(targets: Sequence[Target], settings: Settings) -> list[Row]:
     """Of one request at a time, on a connection that stays open: no request waits for another."""
     runs_by_subject = _runs(targets, settings, 1, settings.latency_seconds, close=False)
     # Each percentile by itself at its quietest: what others on the machine did meanwhile is not the proxy's.
-    best = {who: (min(o.p50_ms for o in runs), min(o.p99_ms for o in runs)) for who, runs in runs_by_subject.items()}
+    best = {
+        subject: (min(o.p50_ms for o in runs), min(o.p99_ms for o in runs)) for subject, runs in runs_by_subject.items()
+    }
     p50, p99 = (ms * 1000 for ms in best[DIRECT])
     return [
         Row(

@@ -58,11 +58,11 @@ class Encoder:
 
     def encode(self, query: Query, answer: Answer) -> bytes:
         """A message without OPT, of any length; ``complete`` follows."""
-        asked = _asked_name(query)
+        question_name = _asked_name(query)
         record = dnslib.DNSRecord(dnslib.DNSHeader(id=0, bitmap=AUTHORITATIVE | answer.rcode))
-        record.add_question(dnslib.DNSQuestion(asked, query.type, IN))
+        record.add_question(dnslib.DNSQuestion(question_name, query.type, IN))
         for owner, data in answer.answers:
-            record.add_answer(self._rr(asked if owner is None else _label(owner), data))
+            record.add_answer(self._rr(question_name if owner is None else _label(owner), data))
         for owner, data in answer.additional:
             record.add_ar(self._rr(_label(owner), data))
         if answer.soa is not None:
@@ -80,15 +80,15 @@ class Encoder:
         Raises:
             MessageError: ``continuation`` cannot be read.
         """
-        asked = _asked_name(query)
+        question_name = _asked_name(query)
         try:
             other = dnslib.DNSRecord.parse(continuation)
         except Exception as exc:  # dnslib raises errors of any kind
             raise MessageError(str(exc)) from exc
         record = dnslib.DNSRecord(dnslib.DNSHeader(id=0, bitmap=other.header.bitmap & RCODE))
-        record.add_question(dnslib.DNSQuestion(asked, query.type, IN))
+        record.add_question(dnslib.DNSQuestion(question_name, query.type, IN))
         for owner, data in answer.answers:
-            record.add_answer(self._rr(asked if owner is None else _label(owner), data))
+            record.add_answer(self._rr(question_name if owner is None else _label(owner), data))
         record.add_answer(*other.rr)
         record.add_auth(*(record for record in other.auth if record.rtype == SOA))
         return bytes(record.pack())

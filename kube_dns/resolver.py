@@ -154,8 +154,8 @@ class Resolver:
             question = encoding.wire_question(start.elsewhere, query.type)
         except ValueError:  # the API allows names that DNS does not
             return _counted(encoding.error(query, SERVFAIL), SERVFAIL)
-        asked = replace(query, question=question, name=start.elsewhere)
-        forwarded = await self._forwarder.resolve(asked)
+        query_elsewhere = replace(query, question=question, name=start.elsewhere)
+        forwarded = await self._forwarder.resolve(query_elsewhere)
         if forwarded.refused:  # the alias is all that is known
             finished = encoding.complete(self._encoder.encode(query, start), query, authoritative=True)
             return _counted(finished, 0)

@@ -86,8 +86,8 @@ class RuleSetBuilder:
                 PORTALS_CONTAINER,
                 PORTALS_HOST,
             )
-        how = RejectWith.TCP_RESET if protocol == "tcp" else RejectWith.PORT_UNREACHABLE
-        self._add(Rule(Reject(how), portal.name, protocol, address, portal.port), PORTALS_REJECT)
+        reject_with = RejectWith.TCP_RESET if protocol == "tcp" else RejectWith.PORT_UNREACHABLE
+        self._add(Rule(Reject(reject_with), portal.name, protocol, address, portal.port), PORTALS_REJECT)
 
     def refuse(self, service_range: IPv4Network) -> None:
         """Whatever goes to the range and was not redirected is refused at once, and never leaves the node."""

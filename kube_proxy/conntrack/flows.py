@@ -31,7 +31,7 @@ class UdpFlows:
         """From now on datagrams may go where ``claims`` allows."""
         if claims == self._claims:
             return
-        self._gone |= {asked: _NOBODY for asked in self._claims if asked not in claims}
+        self._gone |= {destination: _NOBODY for destination in self._claims if destination not in claims}
         self._claims = claims
         self.is_due = True
 
@@ -50,7 +50,7 @@ class UdpFlows:
             return 0
         finally:
             self.is_due = False
-        self._gone = {asked: claim for asked, claim in self._gone.items() if asked not in claims}
+        self._gone = {destination: claim for destination, claim in self._gone.items() if destination not in claims}
         if removed:
             log.info("conntrack: %d stale UDP entries removed", removed)
         return removed

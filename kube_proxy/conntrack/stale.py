@@ -16,8 +16,8 @@ Target = tuple[str | None, int]
 class Entry(NamedTuple):
     """One flow: the destination that the client chose, and the one that answers."""
 
-    asked: tuple[str, int]
-    answers: tuple[str, int]
+    destination: tuple[str, int]
+    responder: tuple[str, int]
     handle: bytes = b""
     """The flow in the kernel's own encoding, to name it in a removal."""
 
@@ -35,9 +35,9 @@ Claims = Mapping[Target, Claim]
 
 def is_stale(entry: Entry, claims: Claims, is_local: Callable[[str], bool]) -> bool:
     """Whether the flow is to a service, and goes elsewhere than it should."""
-    claim = claims.get(entry.asked)
+    claim = claims.get(entry.destination)
     if claim is None:
-        claim = claims.get((None, entry.asked[1]))
-        if claim is None or not is_local(entry.asked[0]):
+        claim = claims.get((None, entry.destination[1]))
+        if claim is None or not is_local(entry.destination[0]):
             return False  # what only passes through this node may have such a port too
-    return entry.answers not in claim.targets and (None, entry.answers[1]) not in claim.targets
+    return entry.responder not in claim.targets and (None, entry.responder[1]) not in claim.targets

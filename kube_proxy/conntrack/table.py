@@ -85,7 +85,7 @@ def parse(attributes: bytes) -> Entry | None:
     handle = _attribute(_TUPLE_ORIG | _NESTED, by_type[_TUPLE_ORIG])
     if _ID in by_type:
         handle += _attribute(_ID, by_type[_ID])
-    return Entry(asked=original[1], answers=reply[0], handle=handle)
+    return Entry(destination=original[1], responder=reply[0], handle=handle)
 
 
 def _tuple(data: bytes) -> tuple[tuple[str, int], tuple[str, int]] | None:

@@ -20,7 +20,7 @@ from socket import AF_INET, IPPROTO_TCP, MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_NONBLO
 from kube_proxy.dataplane.balancer import Balancer
 from kube_proxy.dataplane.loop import Complaints, Loop
 from kube_proxy.dataplane.messages import Backend, Counters, PortStats
-from kube_proxy.dataplane.proxy_protocol import asked_address, header
+from kube_proxy.dataplane.proxy_protocol import header, original_destination
 from kube_proxy.dataplane.stream import Connections, reset_on_close
 
 log = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class Dial:
             client = (self._client_address, self._client_port)
             # Nothing was sent before, so the kernel takes it whole; if the backend is gone, forwarding finds out.
             with contextlib.suppress(OSError):
-                sock.send(header(port.proxy_protocol, client, asked_address(self._client)), MSG_NOSIGNAL)
+                sock.send(header(port.proxy_protocol, client, original_destination(self._client)), MSG_NOSIGNAL)
         self._dials.establish(self._client, sock, stats)
 
     def on_timeout(self) -> None:

@@ -65,8 +65,8 @@ def encode_target(target: Target) -> bytes:
         case Redirect(port):
             ports = port.to_bytes(2, "big")
             return _module("REDIRECT", 0, _REDIRECT.pack(1, _PROTO_SPECIFIED, 0, 0, ports, ports))
-        case Reject(how):
-            return _module("REJECT", 0, _INT.pack(how.value))
+        case Reject(reject_with):
+            return _module("REJECT", 0, _INT.pack(reject_with.value))
         case Jump(chain):
             return _module(chain, 0, _INT.pack(0))
         case _:
@@ -148,8 +148,8 @@ def _decode_target(data: bytes, name: str) -> Target | None:
             return None
         return Redirect(int.from_bytes(lowest, "big"))
     if name == "REJECT":
-        (how,) = _INT.unpack_from(body)
-        return Reject(RejectWith(how)) if how in RejectWith._value2member_map_ else None
+        (reject_with,) = _INT.unpack_from(body)
+        return Reject(RejectWith(reject_with)) if reject_with in RejectWith._value2member_map_ else None
     return None
 
 

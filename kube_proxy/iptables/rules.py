@@ -23,7 +23,7 @@ class Redirect:
 
 @dataclass(frozen=True)
 class Reject:
-    how: RejectWith
+    reject_with: RejectWith
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from kube_proxy.iptables.rules import (
 )
 
 _REJECTS = {RejectWith.PORT_UNREACHABLE: "icmp-port-unreachable", RejectWith.TCP_RESET: "tcp-reset"}
-_REJECT_NAMES = {name: how for how, name in _REJECTS.items()}
+_REJECT_NAMES = {name: reject_with for reject_with, name in _REJECTS.items()}
 
 
 def restore_input(table: str, steps: list[Step]) -> str:
@@ -130,8 +130,8 @@ def _target(target: Target) -> str:
     match target:
         case Redirect(port):
             return f"-j REDIRECT --to-ports {port}"
-        case Reject(how):
-            return f"-j REJECT --reject-with {_REJECTS[how]}"
+        case Reject(reject_with):
+            return f"-j REJECT --reject-with {_REJECTS[reject_with]}"
         case Dnat(address, port):
             return f"-j DNAT --to-destination {address}:{port}"
         case Masquerade():
