@@ -27,7 +27,7 @@ STARTERS = frozenset(
 IN_EVERY_DEBIAN = frozenset(
     ("apt-get", "apt-cache", "bash", "cp", "env", "rm", "sh", "sleep", "systemctl", "true", "umount", "tar", "cat", "sed",
      "mount", "chmod", "ls", "dd", "false", "timeout", "echo", "touch", "id", "hostname", "kill", "ln", "test", "sync",
-     "tail", "diff", "prlimit", "mkdir", "yes", "python3", "dpkg")
+     "tail", "diff", "prlimit", "mkdir", "yes", "python3", "make", "dpkg")
 )  # fmt: skip
 """Programs of essential packages, or looked for before they are called (``systemctl``)."""
 
