@@ -45,7 +45,7 @@ class UserspaceMode:
         if before.settings != port.spec.settings:
             self._pool.change(port.number, port.spec.settings)
         self._pool.set_backends(port.number, port.backends)
-        current = {f"{address}:{port}" for address, port in port.backends}
+        current = {f"{address}:{number}" for address, number in port.backends}
         self._statistics.keep_backends(port.number, current)
 
     def rules(self, served: Iterable[ServedPort], settings: Settings) -> RuleSet:
