@@ -5,6 +5,7 @@ without a selector, and those without a service, belong to whoever created them.
 """
 
 import logging
+from collections.abc import Iterator
 from contextlib import suppress
 
 from apimachinery import codec, errors, meta
@@ -28,9 +29,11 @@ class EndpointsController:
         self._endpoints = context.informer(Endpoints)
         self._queue = WorkQueue[Key]("endpoint", backoff=Backoff(limit=LONGEST_BACKOFF))
         self._triggers = ServiceTriggers(context, self._queue)
-        self._endpoints.feed(self._queue)  # others' changes are undone, leftovers of deleted services go
+        self._endpoints.feed(self._queue, self._if_of_service)  # another writer's changes are undone
 
     async def run(self) -> None:
+        for endpoints in self._endpoints.list():  # their service may have been deleted while no controller ran
+            self._queue.add(meta.key_of(endpoints))
         await process(self._queue, self.sync, workers=self._workers)
 
     async def sync(self, key: Key) -> None:
@@ -41,6 +44,12 @@ class EndpointsController:
                 await self._delete(key)
             elif has_endpoints(service):
                 await self._write(service, changed_at)
+
+    def _if_of_service(self, endpoints: Endpoints) -> Iterator[Key]:
+        """Those of a service that does not exist (yet) belong to whoever created them."""
+        key = meta.key_of(endpoints)
+        if self._triggers.services.get(key) is not None:
+            yield key
 
     async def _delete(self, key: Key) -> None:
         endpoints = self._endpoints.get(key)
