@@ -7,11 +7,11 @@ from apimachinery.types.core_v1 import Node
 from component_base import daemon
 from component_base.flags import parse
 from component_base.health import Health
-from component_base.routes import NodeRoutes
 from component_base.serving import daemon_app
 from controller_manager import manager
 from controller_manager.context import ControllerContext
 from controller_manager.options import NAME, ControllerManagerOptions
+from host_network.node_routes import NodeRoutes
 from kube_client import Client, EventRecorder, InformerFactory, load_config, run_elected
 from kube_client.identity import identity
 

@@ -1,13 +1,12 @@
 """The flags of kube-controller-manager."""
 
-import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from component_base.flags import group, option
 from component_base.leader_election import LeaderElectionOptions, resource_name
-from component_base.serving_options import ServingOptions, check_readable, secure_port
+from component_base.serving_options import ServingOptions, secure_port
 from controller_manager import manager
 from controller_manager.controller_options import ControllerOptions
 from controller_manager.serviceaccount_tokens import read_signing_key
@@ -38,17 +37,7 @@ class ControllerManagerOptions(ControllerOptions):
     election: ControllerManagerElection = group("Leader election", ControllerManagerElection)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         manager.enabled(self.controllers)
-        if self.root_ca_file is not None:
-            certificates = check_readable("root-ca-file", self.root_ca_file)
-            try:
-                ssl.create_default_context(cadata=certificates.decode())
-            except ValueError as exc:
-                raise ValueError(f"--root-ca-file {self.root_ca_file}: no certificates in PEM") from exc
-            except ssl.SSLError as exc:
-                raise ValueError(f"--root-ca-file {self.root_ca_file}: {exc.reason}") from exc
         if self.service_account_private_key_file is not None:
-            check_readable("service-account-private-key-file", self.service_account_private_key_file)
             read_signing_key(self.service_account_private_key_file)
         check_kubeconfig(self.kubeconfig)
