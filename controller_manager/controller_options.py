@@ -5,8 +5,8 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Final
 
-from component_base.flags import Options, group, option
 from component_base.credentials import CERTIFICATES, PRIVATE_KEY
+from component_base.flags import Options, group, option
 from component_base.values import AGE, PERIOD, Duration, number
 
 _WORKERS: Final = number(1, 1000)
