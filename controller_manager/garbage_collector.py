@@ -148,21 +148,21 @@ class GarbageCollector:
         if "unknown" in fates.values():
             self._queue.add_after(item.uid, _UNKNOWN_KIND_RETRY)
             return
-        going = {uid for uid, fate in fates.items() if fate != "solid"}
-        if len(going) < len(fates):
-            if going:
-                await self._disown(item, going)
+        not_solid = {uid for uid, fate in fates.items() if fate != "solid"}
+        if len(not_solid) < len(fates):
+            if not_solid:
+                await self._disown(item, not_solid)
             return
         foreground = "waiting" in fates.values() and bool(self._graph.dependents(item.uid))
         await self._delete(item, "Foreground" if foreground else None)
 
     async def _fate(self, item: Item, owner: OwnerReference) -> _Fate:
-        known = self._graph.get(owner.uid)
-        if known is not None:
-            namespace = meta.namespace_of(known.obj)
+        owning = self._graph.get(owner.uid)
+        if owning is not None:
+            namespace = meta.namespace_of(owning.obj)
             if namespace and namespace != meta.namespace_of(item.obj):
                 return "dangling"  # a reference across namespaces is invalid
-            return "waiting" if known.waits_for(FOREGROUND) else "solid"
+            return "waiting" if owning.waits_for(FOREGROUND) else "solid"
         if owner.uid in self._absent:
             return "dangling"
         resource = self._kinds.get((owner.api_version, owner.kind))

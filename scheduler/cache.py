@@ -51,9 +51,9 @@ class Cache:
         before = self._node_of.get(info.uid)
         if before is not None and before != node:
             self._take_off(info.uid)
-        known = self._pods.get(node, {}).get(info.uid)
+        previous = self._pods.get(node, {}).get(info.uid)
         self._put_on(node, info)
-        if known is None or not known.weighs_as(info):
+        if previous is None or not previous.weighs_as(info):
             self.table.set_pods(node)
 
     def remove_pod(self, uid: str) -> None:

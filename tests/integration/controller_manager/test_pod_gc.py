@@ -7,6 +7,7 @@ import pytest
 
 from apimachinery import meta
 from apimachinery.types.core_v1 import Node, Pod
+from component_base.flags import parse
 from controller_manager.context import ControllerContext
 from controller_manager.controller_options import ControllerOptions
 from controller_manager.pod_gc import PodGarbageCollector
@@ -18,7 +19,7 @@ from tests.support import eventually
 @pytest.fixture
 async def context(client: Client) -> AsyncIterator[ControllerContext]:
     recorder = EventRecorder(client, "controller-manager")
-    context = ControllerContext(client, InformerFactory(client), recorder, ControllerOptions())
+    context = ControllerContext(client, InformerFactory(client), recorder, parse(ControllerOptions, "tests", "", []))
     task = asyncio.create_task(context.informers.run())
     yield context
     task.cancel()
