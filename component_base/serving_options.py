@@ -10,7 +10,7 @@ and serves with ``async with options.serving.serve(daemon_app(health)):``.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,18 +38,26 @@ class ServingOptions:
     def __post_init__(self) -> None:
         check_pair("--tls-cert-file", self.tls_cert_file, "--tls-private-key-file", self.tls_private_key_file)
 
-    @asynccontextmanager
-    async def serve(self, app: Any) -> AsyncIterator[Server | None]:
-        """Serve the application for the duration of the block; nothing (None) where the port is 0.
+    @property
+    def tls(self) -> TLS | None:
+        if self.tls_cert_file is None or self.tls_private_key_file is None:
+            return None
+        return TLS(self.tls_cert_file, self.tls_private_key_file)
 
-        Raises:
-            OSError: the address is in use, or not one of this machine's.
-        """
-        if not self.secure_port:
-            yield None
-            return
-        tls = None
-        if self.tls_cert_file is not None and self.tls_private_key_file is not None:
-            tls = TLS(self.tls_cert_file, self.tls_private_key_file)
-        async with Server(app, [(str(self.bind_address), self.secure_port)], tls=tls) as server:
-            yield server
+    def serve(self, app: Any) -> AbstractAsyncContextManager[Server | None]:
+        """Serve the application as the flags say, for the duration of the block; see ``serve``."""
+        return serve(app, self.bind_address, self.secure_port, self.tls)
+
+
+@asynccontextmanager
+async def serve(app: Any, bind_address: IPAddress, port: int, tls: TLS | None = None) -> AsyncIterator[Server | None]:
+    """Serve the application for the duration of the block; nothing (None) where the port is 0.
+
+    Raises:
+        OSError: the address is in use, or not one of this machine's.
+    """
+    if not port:
+        yield None
+        return
+    async with Server(app, [(str(bind_address), port)], tls=tls) as server:
+        yield server

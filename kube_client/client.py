@@ -15,6 +15,6 @@ class Client(RestClient):
         """The collection of all objects of a type.
 
         Args:
-            served_as: where it is served, for a type that is not of one resource: custom resources, metadata alone.
+            served_as: which resource, for a type that stands for several: custom resources, metadata alone.
         """
         return Resource(self, type, served_as)

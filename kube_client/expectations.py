@@ -20,7 +20,7 @@ TIMEOUT = 300.0
 
 @dataclass
 class _Pending:
-    at: float
+    since: float
     creations: int = 0
     deletions: set[str] = field(default_factory=set)  # UIDs
 
@@ -74,7 +74,7 @@ class Expectations:
         pending = self._pending.get(key)
         if pending is None:
             return True
-        return (pending.creations <= 0 and not pending.deletions) or self._now() - pending.at > self._timeout
+        return (pending.creations <= 0 and not pending.deletions) or self._now() - pending.since > self._timeout
 
     def forget(self, key: Key) -> None:
         """The controller's object is gone."""

@@ -82,9 +82,6 @@ class Informer(Generic[T]):
         """The objects for which the index's function yielded ``value``."""
         return [*self._store.indexes[index].get(value, {}).values()]
 
-    def index_values(self, index: str) -> _List[Hashable]:
-        return [*self._store.indexes[index]]
-
     def add_indexes(self, indexes: Mapping[str, Index[T]]) -> None:
         """Index the objects by more; an index that exists already is left as it is.
 

@@ -35,7 +35,7 @@ class InformerFactory:
         """The informer of the objects of a type, or of those that the selectors match; has at least these indexes.
 
         Args:
-            served_as: where the objects are served, for a type that is not of one resource: custom resources.
+            served_as: which resource, for a type that stands for several: custom resources, metadata alone.
 
         Raises:
             ValueError: another caller has given an index of the same name another function.

@@ -27,8 +27,8 @@ class LeadershipLost(Exception):
     """The Lease could not be kept; the leader must stop, and is best restarted as a process."""
 
 
-class LeaderElectionOptions(Protocol):
-    """What ``run_elected`` needs of the flags: ``component_base.leader_election`` defines them."""
+class ElectionSettings(Protocol):
+    """The flags of leader election; ``component_base.leader_election`` defines them."""
 
     @property
     def leader_elect(self) -> bool: ...
@@ -45,24 +45,24 @@ class LeaderElectionOptions(Protocol):
 
 
 async def run_elected(
-    client: Client, options: LeaderElectionOptions, identity: str, lead: Callable[[], Awaitable[None]]
+    client: Client, settings: ElectionSettings, identity: str, lead: Callable[[], Awaitable[None]]
 ) -> None:
-    """Run ``lead`` while being the leader, or at once where the options ask for no election.
+    """Run ``lead`` while being the leader, or at once where the flags ask for no election.
 
     Raises:
         LeadershipLost: the Lease is lost; ``lead`` has been cancelled and has ended.
     """
-    if not options.leader_elect:
+    if not settings.leader_elect:
         await lead()
         return
     elector = LeaderElector(
         client,
-        name=options.leader_elect_resource_name,
-        namespace=options.leader_elect_resource_namespace,
+        name=settings.leader_elect_resource_name,
+        namespace=settings.leader_elect_resource_namespace,
         identity=identity,
-        lease_duration=options.leader_elect_lease_duration,
-        renew_deadline=options.leader_elect_renew_deadline,
-        retry_period=options.leader_elect_retry_period,
+        lease_duration=settings.leader_elect_lease_duration,
+        renew_deadline=settings.leader_elect_renew_deadline,
+        retry_period=settings.leader_elect_retry_period,
     )
     await elector.run(lead)
 
