@@ -11,11 +11,18 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from apimachinery import codec, errors, meta
-from apimachinery.core.persistent_volumes import best_match, class_of, mismatch, reference, refers
+from apimachinery.core.persistent_volumes import (
+    best_match,
+    class_of,
+    delays_binding,
+    is_provisioned_externally,
+    mismatch,
+    reference,
+    refers,
+)
 from apimachinery.core.well_known import (
     BIND_COMPLETED_ANNOTATION,
     BOUND_BY_CONTROLLER_ANNOTATION,
-    IN_TREE_PROVISIONER_PREFIX,
     SELECTED_NODE_ANNOTATION,
     STORAGE_PROVISIONER_ANNOTATIONS,
 )
@@ -119,9 +126,8 @@ class PersistentVolumeBinder:
 
     def _waits_for_consumer(self, claim: PersistentVolumeClaim) -> bool:
         """Whether its class delays binding until a pod is scheduled, and none has been yet."""
-        storage_class = self._classes.get(Key("", class_of(claim)))
-        delayed = storage_class is not None and storage_class.volume_binding_mode == "WaitForFirstConsumer"
-        return delayed and SELECTED_NODE_ANNOTATION not in meta.annotations_of(claim)
+        is_delayed = delays_binding(self._classes.get(Key("", class_of(claim))))
+        return is_delayed and SELECTED_NODE_ANNOTATION not in meta.annotations_of(claim)
 
     def _explain_unbound(self, claim: PersistentVolumeClaim, waits: bool) -> None:
         name = class_of(claim)
@@ -140,7 +146,7 @@ class PersistentVolumeBinder:
         elif storage_class is None:
             message = f'storageclass.storage.k8s.io "{name}" not found'
             self._recorder.event(claim, "Warning", "ProvisioningFailed", message)
-        elif storage_class.provisioner.startswith(IN_TREE_PROVISIONER_PREFIX):
+        elif not is_provisioned_externally(storage_class):
             message = f"no volume plugin matched name: {storage_class.provisioner}"
             self._recorder.event(claim, "Warning", "ProvisioningFailed", message)
         else:
@@ -154,7 +160,7 @@ class PersistentVolumeBinder:
     async def _request_provisioning(self, claim: PersistentVolumeClaim) -> None:
         """Where an external provisioner creates volumes, annotate the claim so that it creates one."""
         storage_class = self._classes.get(Key("", class_of(claim)))
-        if storage_class is None or storage_class.provisioner.startswith(IN_TREE_PROVISIONER_PREFIX):
+        if storage_class is None or not is_provisioned_externally(storage_class):
             return
         annotations = dict.fromkeys(STORAGE_PROVISIONER_ANNOTATIONS, storage_class.provisioner)
         if not annotations.items() <= meta.annotations_of(claim).items():

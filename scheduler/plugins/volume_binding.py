@@ -13,7 +13,14 @@ import numpy as np
 
 from apimachinery import codec, errors, meta
 from apimachinery.core import node_selection, well_known
-from apimachinery.core.persistent_volumes import best_match, class_of, matches, reference
+from apimachinery.core.persistent_volumes import (
+    best_match,
+    class_of,
+    delays_binding,
+    is_provisioned_externally,
+    matches,
+    reference,
+)
 from apimachinery.core.pods import claims_of
 from apimachinery.meta import Key
 from apimachinery.types.core_v1 import Node, PersistentVolume, PersistentVolumeClaim
@@ -80,23 +87,15 @@ class VolumeBinding:
                 reason = f'persistentvolumeclaim "{key.name}" bound to non-existent persistentvolume "{volume}"'
             elif meta.is_being_deleted(claim):
                 reason = f'persistentvolumeclaim "{key.name}" is being deleted'
-            elif not is_bound(claim) and not self._waits_for_consumer(claim):
+            elif not is_bound(claim) and not delays_binding(self._class_of(claim)):
                 reason = "pod has unbound immediate PersistentVolumeClaims"
             if reason or claim is None:
                 raise Unschedulable(f"0/{len(table)} nodes are available: {reason}.")
             claims.append(claim)
         return claims
 
-    def _waits_for_consumer(self, claim: PersistentVolumeClaim) -> bool:
-        storage_class = self._classes.get(Key("", class_of(claim)))
-        return storage_class is not None and storage_class.volume_binding_mode == "WaitForFirstConsumer"
-
-    def _is_provisioned(self, claim: PersistentVolumeClaim) -> bool:
-        """Whether an external provisioner creates volumes of the claim's class."""
-        storage_class = self._classes.get(Key("", class_of(claim)))
-        return storage_class is not None and not storage_class.provisioner.startswith(
-            well_known.IN_TREE_PROVISIONER_PREFIX
-        )
+    def _class_of(self, claim: PersistentVolumeClaim) -> StorageClass | None:
+        return self._classes.get(Key("", class_of(claim)))
 
     def _reachable(self, claim: PersistentVolumeClaim, table: NodeTable) -> Bools:
         """The rows from which the claim's volume, or one that it could have, can be used."""
@@ -104,7 +103,7 @@ class VolumeBinding:
         if claim.spec.volume_name:
             volume = self._volumes.get(Key("", claim.spec.volume_name))
             return all_rows if volume is None else _reachable_from(volume, table)
-        if self._is_provisioned(claim):
+        if is_provisioned_externally(self._class_of(claim)):
             return all_rows
         rows = np.zeros(len(table.names), np.bool_)
         for volume in self._volumes.list():
@@ -123,7 +122,7 @@ class VolumeBinding:
                 well_known.BOUND_BY_CONTROLLER_ANNOTATION: "yes",
             }
             await self._volumes_api.update(changed)  # a Conflict if another claim was faster
-        elif volume is None and self._is_provisioned(claim):
+        elif volume is None and is_provisioned_externally(self._class_of(claim)):
             namespace, name = meta.key_of(claim)
             patch = {
                 "metadata": {"uid": meta.uid_of(claim), "annotations": {well_known.SELECTED_NODE_ANNOTATION: node}}
