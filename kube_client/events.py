@@ -76,13 +76,6 @@ class _Similar:
     messages: set[str] = field(default_factory=set)
 
 
-@dataclass
-class _Written:
-    """The last event object that the server has for a subject and message."""
-
-    event: core_v1.Event
-
-
 V = TypeVar("V")
 
 
@@ -110,13 +103,13 @@ class EventRecorder:
     """Events of one component on one host; start ``run`` in the daemon's task group."""
 
     def __init__(self, client: Client, component: str, host: str | None = None) -> None:
-        self._events = client.resource(core_v1.Event)
+        self._events_api = client.resource(core_v1.Event)
         self._component = component
         self._host = host
         self._queue: asyncio.Queue[tuple[_Subject, core_v1.Event]] = asyncio.Queue(_QUEUE)
         self._buckets: _Recent[_Bucket] = _Recent(_CACHE)
         self._similar: _Recent[_Similar] = _Recent(_CACHE)
-        self._written: _Recent[_Written] = _Recent(_CACHE)
+        self._written: _Recent[core_v1.Event] = _Recent(_CACHE)  # the server's last, by subject and message
 
     def event(self, obj: KubeObject, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         """Record that something happened. ``type`` is Normal or Warning, ``reason`` one word in CamelCase.
@@ -206,9 +199,9 @@ class EventRecorder:
             if attempt:
                 await asyncio.sleep(_RETRY_DELAY * random.uniform(0.5, 1.5))
             try:
-                known = self._written.get(key)
-                event = await (self._count(known.event, event) if known else self._events.create(event))
-                self._written.put(key, _Written(event))
+                written = self._written.get(key)
+                event = await (self._count(written, event) if written else self._events_api.create(event))
+                self._written.put(key, event)
                 return
             except (errors.ServiceUnavailable, errors.Timeout, errors.TooManyRequests, errors.InternalError) as exc:
                 log.debug("%s: event not written: %s; will retry", event.metadata.name, exc)
@@ -222,18 +215,18 @@ class EventRecorder:
                 return
         self._drop("unavailable")
 
-    async def _count(self, known: core_v1.Event, event: core_v1.Event) -> core_v1.Event:
-        """Count one more of an event that the server has; it may have forgotten it, events expire."""
+    async def _count(self, written: core_v1.Event, event: core_v1.Event) -> core_v1.Event:
+        """Raise the count of an event that the server has; create it again if it has expired there."""
         patch = {
-            "count": (known.count or 1) + 1,
+            "count": (written.count or 1) + 1,
             "lastTimestamp": event.last_timestamp,
             "message": event.message,
         }
-        name, namespace = meta.name_of(known), meta.namespace_of(known)
+        name, namespace = meta.name_of(written), meta.namespace_of(written)
         try:
-            return await self._events.patch(name, patch, namespace=namespace, kind="strategic")
+            return await self._events_api.patch(name, patch, namespace=namespace, kind="strategic")
         except errors.NotFound:
-            return await self._events.create(event)
+            return await self._events_api.create(event)
 
     def _drop(self, reason: str) -> None:
         metrics.EVENTS_DROPPED.labels(reason).inc()

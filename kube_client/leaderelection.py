@@ -83,7 +83,7 @@ class LeaderElector:
     ) -> None:
         if not lease_duration > renew_deadline > retry_period > 0:
             raise ValueError("lease duration must be above the renew deadline, and that above the retry period")
-        self._leases = client.resource(coordination_v1.Lease)
+        self._leases_api = client.resource(coordination_v1.Lease)
         self._key = meta.Key(namespace, name)
         self._identity = identity
         self._lease_duration = lease_duration
@@ -167,10 +167,10 @@ class LeaderElector:
         try:
             lease = await self._read()
             if lease is None:
-                return self._won(await self._leases.create(self._claim(None)))
+                return self._won(await self._leases_api.create(self._claim(None)))
             if self._holder() not in ("", self._identity) and not self._expired():
                 return False
-            return self._won(await self._leases.update(self._claim(lease)))
+            return self._won(await self._leases_api.update(self._claim(lease)))
         except (errors.Conflict, errors.AlreadyExists, errors.NotFound):
             log.debug("%s: another candidate has written or deleted it", self._key)
         except errors.ApiError as exc:
@@ -182,7 +182,7 @@ class LeaderElector:
         if self._is_current and self._lease is not None:
             return self._lease  # as we wrote it last: enough for the compare-and-set
         try:
-            lease = await self._leases.get(self._key.name, namespace=self._key.namespace)
+            lease = await self._leases_api.get(self._key.name, namespace=self._key.namespace)
         except errors.NotFound:
             self._lease = None
             return None
@@ -245,7 +245,7 @@ class LeaderElector:
         claim.spec.holder_identity = ""
         claim.spec.lease_duration_seconds = 1
         try:
-            await self._leases.update(claim)
+            await self._leases_api.update(claim)
         except errors.Conflict:
             return False
         log.info("%s: %s released the lease", self._key, self._identity)
