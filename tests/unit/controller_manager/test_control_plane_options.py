@@ -16,7 +16,7 @@ from scheduler.options import SchedulerOptions
 from tests.certificates import Authority
 
 Bad = list[tuple[str, dict[str, str]]]
-"""The flag that the message must name, and the options given."""
+"""The flag that the message must name, and the settings that are bad."""
 
 SERVING_AND_ELECTION: Bad = [
     ("bind-address", {"bind-address": "everywhere"}),
@@ -91,8 +91,8 @@ CONTROLLER_MANAGER: Bad = [
 ]
 
 ROWS = [
-    *((SchedulerOptions, flag, given) for flag, given in SERVING_AND_ELECTION + SCHEDULER),
-    *((ControllerManagerOptions, flag, given) for flag, given in SERVING_AND_ELECTION + CONTROLLER_MANAGER),
+    *((SchedulerOptions, flag, settings) for flag, settings in SERVING_AND_ELECTION + SCHEDULER),
+    *((ControllerManagerOptions, flag, settings) for flag, settings in SERVING_AND_ELECTION + CONTROLLER_MANAGER),
 ]
 
 
@@ -129,17 +129,17 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("source", ["flags", "file"])
-@pytest.mark.parametrize(("options", "flag", "given"), ROWS)
+@pytest.mark.parametrize(("options", "flag", "settings"), ROWS)
 def test_a_bad_value_ends_the_start_with_one_line_that_names_the_flag(
     options: type[Options],
     flag: str,
-    given: dict[str, str],
+    settings: dict[str, str],
     source: str,
     files: dict[str, Path],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    values = {name: value.format(**files) for name, value in {"kubeconfig": "{kubeconfig}", **given}.items()}
+    values = {name: value.format(**files) for name, value in {"kubeconfig": "{kubeconfig}", **settings}.items()}
     argv = [f"--{name}={value}" for name, value in values.items()]
     if source == "file":
         (tmp_path / "config").write_text(yaml.safe_dump(values))
@@ -158,7 +158,7 @@ def test_every_flag_is_in_the_table(options: type[Options]) -> None:
 
 
 @pytest.mark.parametrize("options", [SchedulerOptions, ControllerManagerOptions])
-def test_without_a_bad_value_all_is_well(options: type[Options], files: dict[str, Path]) -> None:
+def test_good_values_are_accepted(options: type[Options], files: dict[str, Path]) -> None:
     read = parse(options, "daemon", "", [f"--kubeconfig={files['kubeconfig']}", "--leader-elect-resource-name=a"])
     assert read.sources["leader-elect-resource-name"] == "flag"
 
@@ -168,7 +168,7 @@ def test_contradictory_durations_do_not_matter_without_an_election(files: dict[s
     assert not parse(SchedulerOptions, "kube-scheduler", "", argv).election.leader_elect
 
 
-def test_outside_a_cluster_the_kubeconfig_is_missed_by_name(
+def test_without_a_kubeconfig_outside_of_a_cluster_the_message_names_the_flag(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
