@@ -143,7 +143,7 @@ class Framework:
             raise Unschedulable(self.explain(pod, table))
         if len(rows) > 1:
             total = self.score(pod, table, rows)
-            rows = rows[total == total.max()]
+            rows = rows[total == np.max(total)]
         return table.names[int(rows[random.randrange(len(rows))])]
 
     def feasible(self, pod: PodInfo, table: NodeTable) -> Ints:

@@ -56,7 +56,7 @@ class NodeAffinity(StatelessPlugin):
         for term in preferred:
             if (requirements := requirements_of(term.preference)) is not None:
                 total += term.weight * table.term(_Meets(requirements))[rows]
-        most = int(total.max())
+        most = int(np.max(total))
         return MAX_SCORE * total // most if most else None
 
 

@@ -4,6 +4,8 @@ from collections.abc import Collection, Hashable
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from apimachinery import meta
 from apimachinery.types.core_v1 import Node, ReplicationController, Service
 from apimachinery.types.objects import KubeObject
@@ -44,7 +46,7 @@ class SelectorSpread:
         if not labels:
             return None
         counts = table.term(_Siblings(pod.key.namespace, labels))[rows]
-        most = int(counts.max())
+        most = int(np.max(counts))
         if most == 0:
             return None
         scores: Ints = MAX_SCORE * (most - counts) // most

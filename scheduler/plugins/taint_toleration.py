@@ -75,7 +75,7 @@ class TaintToleration:
 
     def score(self, pod: PodInfo, table: NodeTable, rows: Ints) -> Ints | None:
         counts = table.term(_UntoleratedPreferences(pod.tolerations))[rows]
-        most = int(counts.max())
+        most = int(np.max(counts))
         if most == 0:
             return None
         scores: Ints = MAX_SCORE - MAX_SCORE * counts // most
