@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-from apiserver.admission.names import NAMES
+from apiserver.admission.builtin import NAMES
 from component_base.flags import Options, group, option
 from component_base.values import Duration, IPAddress, PortRange
 

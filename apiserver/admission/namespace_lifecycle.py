@@ -1,37 +1,37 @@
-"""Nothing is made in a namespace that does not exist or is on its way out, and some namespaces never go."""
+"""Nothing is created in a namespace that does not exist or is terminating, and some namespaces are never deleted."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 from apimachinery import errors
+from apimachinery.meta import Key
 from apimachinery.types.core_v1 import Namespace
 from apimachinery.types.meta_v1 import StatusCause
+from apimachinery.types.objects import KubeObject
 from apiserver.admission import Plugin
+from apiserver.registry.store import Store
 from apiserver.request import Attributes
 
 IMMORTAL: Final = ("default", "kube-system", "kube-public")
 
-FindNamespace = Callable[[str], Awaitable[Namespace | None]]
 
+class NamespaceLifecycle(Plugin[KubeObject]):
+    types = (KubeObject,)
 
-class NamespaceLifecycle(Plugin):
-    """``find`` must show a namespace that was created just before."""
+    def __init__(self, namespaces: Store[Namespace]) -> None:
+        self._namespaces = namespaces
 
-    def __init__(self, find: FindNamespace) -> None:
-        self._find = find
-
-    async def admit(self, attributes: Attributes, obj: Any | None, old: Any | None) -> None:
-        if attributes.resource == "namespaces" and not attributes.group:
-            if attributes.verb == "delete" and attributes.name in IMMORTAL:
-                raise errors.forbidden("namespaces", "", attributes.name, "this namespace may not be deleted")
+    async def admit(self, attributes: Attributes, obj: KubeObject, old: KubeObject | None) -> None:
+        if attributes.verb != "create" or not attributes.namespace or isinstance(obj, Namespace):
             return
-        if attributes.verb != "create" or not attributes.namespace:
-            return
-        namespace = await self._find(attributes.namespace)
+        namespace = await self._namespaces.find(Key("", attributes.namespace))
         if namespace is None:
             raise errors.not_found("namespaces", "", attributes.namespace)
         if namespace.metadata.deletion_timestamp or namespace.status.phase == "Terminating":
             raise _terminating(attributes)
+
+    async def validate_delete(self, attributes: Attributes, old: KubeObject) -> None:
+        if isinstance(old, Namespace) and attributes.verb == "delete" and attributes.name in IMMORTAL:
+            raise errors.forbidden("namespaces", "", attributes.name, "this namespace may not be deleted")
 
 
 def _terminating(attributes: Attributes) -> errors.Forbidden:

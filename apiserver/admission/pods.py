@@ -1,50 +1,54 @@
-"""What the cluster gives each new pod: patience with a node that is away, and a priority."""
+"""What the cluster gives each new pod: time on a node that is away, and a priority."""
 
-from typing import Any, Final
+from typing import Final
 
+from apimachinery.core.tolerations import NO_EXECUTE
+from apimachinery.core.well_known import NOT_READY_TAINT, UNREACHABLE_TAINT
 from apimachinery.types.core_v1 import Pod, Toleration
 from apiserver.admission import Plugin
 from apiserver.request import Attributes
 
-NOT_READY: Final = "node.kubernetes.io/not-ready"
-UNREACHABLE: Final = "node.kubernetes.io/unreachable"
 TOLERATION_SECONDS: Final = 300
 
 
-class DefaultTolerationSeconds(Plugin):
+class DefaultTolerationSeconds(Plugin[Pod]):
     """A pod stays five minutes on a node that is not ready or unreachable, unless it says otherwise.
 
-    Updates are given the same: whoever applies a manifest again writes the whole list without these two.
+    Updates get the same: whoever applies a manifest again writes the whole list without these two.
     """
 
-    async def admit(self, attributes: Attributes, obj: Any | None, old: Any | None) -> None:
-        if attributes.subresource or not isinstance(obj, Pod):
+    types = (Pod,)
+
+    async def admit(self, attributes: Attributes, obj: Pod, old: Pod | None) -> None:
+        if attributes.subresource:
             return
         tolerations = obj.spec.tolerations or []
-        for key in (NOT_READY, UNREACHABLE):
-            if not any(_tolerates(one, key) for one in tolerations):
-                tolerations = [*tolerations, _for_a_while(key)]
+        for key in (NOT_READY_TAINT, UNREACHABLE_TAINT):
+            # unlike a toleration of a taint, one of another value counts: upstream looks at key and effect alone
+            if not any(_is_about(toleration, key) for toleration in tolerations):
+                default = Toleration(
+                    key=key, operator="Exists", effect=NO_EXECUTE, toleration_seconds=TOLERATION_SECONDS
+                )
+                tolerations = [*tolerations, default]
         obj.spec.tolerations = tolerations
 
 
-def _tolerates(toleration: Toleration, key: str) -> bool:
-    return (toleration.key or "") in ("", key) and (toleration.effect or "") in ("", "NoExecute")
-
-
-def _for_a_while(key: str) -> Toleration:
-    return Toleration(key=key, operator="Exists", effect="NoExecute", toleration_seconds=TOLERATION_SECONDS)
+def _is_about(toleration: Toleration, key: str) -> bool:
+    return (toleration.key or "") in ("", key) and (toleration.effect or "") in ("", NO_EXECUTE)
 
 
 SYSTEM_PRIORITIES: Final = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
 
 
-class Priority(Plugin):
-    """Every pod has a priority; it is 0 without one of the two built-in classes, and may push out those below it."""
+class Priority(Plugin[Pod]):
+    """Every pod has a priority; it is 0 without one of the two built-in classes, and may preempt those below it."""
 
-    async def admit(self, attributes: Attributes, obj: Any | None, old: Any | None) -> None:
-        if attributes.subresource or not isinstance(obj, Pod):
+    types = (Pod,)
+
+    async def admit(self, attributes: Attributes, obj: Pod, old: Pod | None) -> None:
+        if attributes.subresource:
             return
-        if isinstance(old, Pod):  # a manifest that replaces a pod does not name what was filled in
+        if old is not None:  # a manifest that replaces a pod does not name what was filled in
             if obj.spec.priority is None:
                 obj.spec.priority = old.spec.priority
             obj.spec.preemption_policy = obj.spec.preemption_policy or old.spec.preemption_policy

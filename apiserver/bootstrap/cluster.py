@@ -18,7 +18,7 @@ from apiserver.bootstrap import flowcontrol, priorityclasses, rbac
 from apiserver.bootstrap.apiservices import LocalServices
 from apiserver.bootstrap.endpoints import ServerEndpoints
 from apiserver.bootstrap.objects import Objects
-from apiserver.handlers.table import ResourceTable
+from apiserver.registry.resources import Resources
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +29,8 @@ _EVERY: Final = 10.0  # s
 class Bootstrap:
     """Keeps these objects there, whoever deletes them."""
 
-    def __init__(self, table: ResourceTable, services: IPv4Network, address: str, port: int) -> None:
-        self._objects, self._services = Objects(table), services
+    def __init__(self, resources: Resources, services: IPv4Network, address: str, port: int) -> None:
+        self._objects, self._services = Objects(resources), services
         self._endpoints = ServerEndpoints(self._objects, services, address, port)
         self._local = LocalServices(self._objects)
         self._has_defaults = False
@@ -52,7 +52,7 @@ class Bootstrap:
 
     async def _sync(self) -> None:
         for name in NAMESPACES:
-            await self._objects.ensure("", "namespaces", v1.Namespace(metadata=ObjectMeta(name=name)))
+            await self._objects.ensure(v1.Namespace(metadata=ObjectMeta(name=name)))
         await self._endpoints.sync()
         if not self._has_defaults:
             await priorityclasses.make(self._objects)
@@ -63,7 +63,6 @@ class Bootstrap:
         await self._local.sync()  # groups may come at any time
 
     async def _service_range(self) -> None:
-        """The range of service addresses, as an object that tells of it."""
+        """The range of service addresses, as an object."""
         spec = ServiceCIDRSpec(cidrs=[str(self._services)])
-        wanted = ServiceCIDR(metadata=ObjectMeta(name="kubernetes"), spec=spec)
-        await self._objects.ensure("networking.k8s.io", "servicecidrs", wanted)
+        await self._objects.ensure(ServiceCIDR(metadata=ObjectMeta(name="kubernetes"), spec=spec))

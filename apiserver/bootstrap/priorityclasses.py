@@ -6,7 +6,6 @@ from apimachinery.types.meta_v1 import ObjectMeta
 from apimachinery.types.scheduling_v1 import PriorityClass
 from apiserver.bootstrap.objects import Objects
 
-_GROUP: Final = "scheduling.k8s.io"
 CLASSES: Final = (
     (
         "system-node-critical", 2_000_001_000,
@@ -22,5 +21,4 @@ CLASSES: Final = (
 async def make(objects: Objects) -> None:
     """Raises ApiError, and is safe to repeat."""
     for name, value, description in CLASSES:
-        wanted = PriorityClass(metadata=ObjectMeta(name=name), value=value, description=description)
-        await objects.ensure(_GROUP, "priorityclasses", wanted)
+        await objects.ensure(PriorityClass(metadata=ObjectMeta(name=name), value=value, description=description))

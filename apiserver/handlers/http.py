@@ -3,11 +3,13 @@
 import gzip
 from collections.abc import Mapping
 from io import BytesIO
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qs
 
+from starlette.types import Receive, Scope, Send
+
 from apimachinery import codec, errors
-from apimachinery.types.meta_v1 import Status
+from apimachinery.types.meta_v1 import Status, StatusDetails
 
 BODY_LIMIT: Final = 3 * 1024 * 1024  # bytes, as the apiserver of Kubernetes has it
 _GZIP_FROM: Final = 128 * 1024  # bytes; below this compressing costs more than it saves
@@ -23,7 +25,7 @@ Headers = list[tuple[bytes, bytes]]
 class Request:
     """A request over ASGI. Everything but the path is parsed when it is first asked for."""
 
-    def __init__(self, scope: Any, receive: Any, send: Any) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
         self.receive = receive
         self._send = send
@@ -77,6 +79,15 @@ class Request:
             raise errors.BadRequest(f"invalid value {value!r} for query parameter {name}: must be a whole number")
         return int(value)
 
+    def revision(self) -> int | None:
+        """The number in ``resourceVersion``; None if there is none."""
+        version = self.query.get("resourceVersion")
+        if not version:
+            return None
+        if not version.isdecimal() or len(version) > 18:
+            raise errors.BadRequest(f'invalid resource version "{version}": must be a whole number')
+        return int(version)
+
     async def body(self) -> bytes:
         """The whole body, uncompressed. Raises RequestEntityTooLarge above ``BODY_LIMIT``."""
         if self._body is None:
@@ -103,7 +114,7 @@ class Request:
         return _inflated(data) if self.headers.get("content-encoding") == "gzip" else data
 
     async def respond(
-        self, code: int, body: bytes, content_type: str = JSON, memo: dict[Any, Any] | None = None
+        self, code: int, body: bytes, content_type: str = JSON, memo: dict[str, bytes] | None = None
     ) -> None:
         """Answer, compressed where the client can read it and it pays.
 
@@ -163,9 +174,9 @@ def _parsed(query: bytes) -> Mapping[str, list[str]]:
         raise errors.BadRequest(f"the query cannot be read: {fault}") from fault
 
 
-def success(details: Any = None) -> bytes:
-    """A Status that says that all went well."""
-    return codec.encode(Status(kind="Status", api_version="v1", status="Success", details=details))
+def success(details: StatusDetails | None = None, code: int | None = None) -> bytes:
+    """A Status that reports success."""
+    return codec.encode(Status(kind="Status", api_version="v1", status="Success", details=details, code=code))
 
 
 def _too_large() -> errors.RequestEntityTooLarge:
@@ -184,13 +195,13 @@ def _inflated(data: bytes) -> bytes:
     return plain
 
 
-def _compressed(body: bytes, memo: dict[Any, Any] | None) -> bytes:
+def _compressed(body: bytes, memo: dict[str, bytes] | None) -> bytes:
     if memo is None:
         return gzip.compress(body, compresslevel=1)
-    kept: bytes | None = memo.get("gzip")
-    if kept is None:
-        kept = memo["gzip"] = gzip.compress(body, compresslevel=1)
-    return kept
+    compressed = memo.get("gzip")
+    if compressed is None:
+        compressed = memo["gzip"] = gzip.compress(body, compresslevel=1)
+    return compressed
 
 
 def _bounded(warnings: list[str]) -> list[str]:

@@ -1,10 +1,10 @@
 """Watches over WebSocket, as web pages have them: each event is one text frame of what a stream has as a line."""
 
 from contextlib import suppress
-from typing import Any
 
 from apimachinery import errors
-from apiserver.authentication.bearer import protocols_in
+from apimachinery.types.objects import KubeObject
+from apiserver.authentication.authenticators import subprotocols
 from apiserver.handlers.watches import Watch
 from apiserver.storage import Event
 from component_base.websocket import HandshakeError, WebSocket
@@ -25,7 +25,7 @@ class WebSocketWatch(Watch):
                 await self._socket.close()
 
     async def _begin(self) -> None:
-        offered = protocols_in(self._request.headers.get("sec-websocket-protocol", ""))
+        offered = subprotocols(self._request.headers.get("sec-websocket-protocol", ""))
         try:
             self._socket = await WebSocket.accept(self._request.scope, offered)
         except HandshakeError as fault:
@@ -46,5 +46,5 @@ class WebSocketWatch(Watch):
         while await self._socket.receive() is not None:
             pass  # nothing that a client says means anything here
 
-    def _hand_over(self, event: Event[Any]) -> bool:
+    def _hand_over(self, event: Event[KubeObject]) -> bool:
         return False  # frames are made where they are written

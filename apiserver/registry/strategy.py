@@ -6,7 +6,7 @@ Hooks are synchronous and do no I/O. ``obj`` is the request's own object and may
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from apimachinery.fields import FieldError
 from apimachinery.types.objects import KubeObject
@@ -58,7 +58,7 @@ class Strategy(Generic[T]):
     counts_generations = False
     """Whether ``metadata.generation`` counts the changes of the desired state."""
 
-    def desired_state(self, obj: T) -> Any:
+    def desired_state(self, obj: T) -> object:
         """What raises the generation when it changes."""
         return getattr(obj, "spec", None)
 
@@ -81,7 +81,7 @@ class Strategy(Generic[T]):
 class PostedStrategy(Strategy[T]):
     """A change that the server makes itself of what was posted, such as a binding: nobody's wish has changed."""
 
-    def desired_state(self, obj: T) -> Any:
+    def desired_state(self, obj: T) -> object:
         return None
 
 
@@ -101,5 +101,5 @@ class StatusStrategy(Strategy[T]):
             obj.spec = old.spec  # type: ignore[attr-defined]
         obj.metadata.owner_references = old.metadata.owner_references
 
-    def desired_state(self, obj: T) -> Any:
+    def desired_state(self, obj: T) -> object:
         return None

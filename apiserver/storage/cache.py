@@ -11,9 +11,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Generic
+from types import TracebackType
+from typing import Generic, Protocol, Self
 
-from apimachinery.errors import BadRequest, ServiceUnavailable
+from apimachinery.errors import ApiError, BadRequest, ServiceUnavailable
 from apiserver.storage import metrics
 from apiserver.storage.errors import TooLargeResourceVersion, too_old
 from apiserver.storage.etcd import Change, KeyValue
@@ -27,6 +28,36 @@ log = logging.getLogger(__name__)
 
 WAIT = 3.0  # s that a read waits for a revision before it answers 504, as kube-apiserver does
 BUFFER = 10_000  # events that may wait for one watcher; they are shared, so a place costs 8 bytes
+
+
+class ObjectWatch(Protocol[T]):
+    """What a watcher may do with its subscription."""
+
+    @property
+    def revision(self) -> int: ...
+    async def next(self, timeout: float | None = None) -> list[Event[T]]: ...
+    def hand_to(self, sink: Callable[[Event[T]], bool]) -> None: ...
+    def end(self, error: ApiError) -> None: ...
+    def wake(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class ObjectCache(Protocol[T]):
+    """What a reader may do with a cache, whatever version its objects are shown in."""
+
+    @property
+    def is_loaded(self) -> bool: ...
+    @property
+    def revision(self) -> int: ...
+    def get(self, key: str) -> Stored[T] | None: ...
+    def items(self, prefix: str | None = None, *, start: str = "", limit: int = 0) -> tuple[list[Stored[T]], int]: ...
+    def changed_at(self, prefix: str | None = None) -> int: ...
+    async def wait_until(self, revision: int = 0, timeout: float = WAIT) -> None: ...
+    async def wait_current(self, timeout: float = WAIT) -> int: ...
+    def watch(self, prefix: str | None, since: int) -> ObjectWatch[T]: ...
 
 
 class Cache(Generic[T]):

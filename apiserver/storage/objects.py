@@ -103,7 +103,7 @@ def _with_revision(value: bytes, revision: int) -> bytes | None:
 class Event(Generic[T]):
     """A change of one object: from ``old`` to ``new``, of which one is None if it was created or deleted."""
 
-    __slots__ = ("_chunks", "_gone", "_lines", "_memo", "key", "new", "old", "revision", "time")
+    __slots__ = ("_gone", "_memo", "encodings", "key", "new", "old", "revision", "time")
 
     def __init__(self, key: str, revision: int, old: Stored[T] | None, new: Stored[T] | None, time: float) -> None:
         self.key = key
@@ -112,8 +112,8 @@ class Event(Generic[T]):
         self.new = new
         self.time = time  # monotonic, when it was received
         self._gone: Stored[T] | None = None
-        self._lines: dict[EventType, bytes] = {}
-        self._chunks: dict[EventType, bytes] = {}
+        self.encodings: dict[str, bytes] = {}
+        """What handlers send of the event, by names of their own: encoded once, however many watchers there are."""
         self._memo: dict[Any, Any] | None = None
 
     @property
@@ -143,22 +143,6 @@ class Event(Generic[T]):
         if kind == "DELETED" or self.new is None:
             return self.gone
         return self.new
-
-    def line(self, kind: EventType) -> bytes:
-        """The event as one line of a JSON watch stream."""
-        line = self._lines.get(kind)
-        if line is None:
-            line = b'{"type":"%b","object":%b}\n' % (kind.encode(), self.shown(kind).data)
-            self._lines[kind] = line
-        return line
-
-    def chunk(self, kind: EventType) -> bytes:
-        """The line as one chunk of HTTP's chunked encoding, ready for a connection."""
-        chunk = self._chunks.get(kind)
-        if chunk is None:
-            line = self.line(kind)
-            chunk = self._chunks[kind] = b"%x\r\n%b\r\n" % (len(line), line)
-        return chunk
 
     def __repr__(self) -> str:
         return f"<{self.type} {self.key} at {self.revision}>"

@@ -9,7 +9,7 @@ spares the wake-up of a task for each of them.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Generic
+from typing import Generic, Self
 
 from apimachinery.errors import ApiError
 from apiserver.storage.errors import Lagged
@@ -93,7 +93,7 @@ class Subscription(Generic[T]):
     def close(self) -> None:
         self._on_close(self)
 
-    def __enter__(self) -> "Subscription[T]":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

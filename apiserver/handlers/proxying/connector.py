@@ -2,23 +2,22 @@
 
 import ssl
 from collections.abc import Sequence
-from typing import Any
 
+from apimachinery.types.core_v1 import Node
 from apiserver.handlers.proxying.kubelet_streams import KubeletStreams
 from apiserver.handlers.proxying.kubelets import Kubelets
 from apiserver.handlers.proxying.proxies import Proxies
-from apiserver.handlers.table import ResourceTable
 from apiserver.handlers.verbs import Call
+from apiserver.registry.resources import Resources
 
 
 class Connectors:
     """Serves every subresource that is somebody else's to answer."""
 
-    def __init__(self, table: ResourceTable, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, resources: Resources, tls: ssl.SSLContext | None) -> None:
         """``tls`` verifies the kubelets and shows them who asks; None leaves the kubelets out of reach."""
-        nodes: Any = table.find("", "v1", "nodes")
-        self.kubelets = Kubelets(nodes, tls)
-        self._streams, self._proxies = KubeletStreams(self.kubelets), Proxies(table, self.kubelets)
+        self.kubelets = Kubelets(resources.store(Node), tls)
+        self._streams, self._proxies = KubeletStreams(self.kubelets), Proxies(resources, self.kubelets)
 
     async def connect(self, call: Call, rest: Sequence[str]) -> None:
         """Raises ApiError if nothing has been answered yet."""

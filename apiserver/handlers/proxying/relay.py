@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from apimachinery import errors
-from apiserver.authentication.bearer import protocols_in
+from apiserver.authentication.authenticators import subprotocols
 from apiserver.handlers.http import Request
 from apiserver.handlers.proxying.upstream import CHUNK, Answer, Upstream, dial, read_head
 from component_base.streams import Stream, Upgrade
@@ -119,7 +119,7 @@ def _without_token(name: bytes, value: bytes) -> bytes:
     """A browser's token comes as one of the WebSocket's subprotocols."""
     if name != b"sec-websocket-protocol":
         return value
-    return ", ".join(protocols_in(value.decode("latin-1"))).encode("latin-1")
+    return ", ".join(subprotocols(value.decode("latin-1"))).encode("latin-1")
 
 
 async def _exchange(request: Request, writer: asyncio.StreamWriter, answering: object, framing: bytes) -> None:

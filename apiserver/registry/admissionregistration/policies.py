@@ -18,9 +18,10 @@ from apiserver.registry.admissionregistration.match_rules import (
     validate_match,
 )
 from apiserver.registry.columns import Column
-from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
-from apiserver.registry.workloads import SPEC, STATUS_VERBS
+from apiserver.registry.subresources import ObjectSubresource
+from apiserver.registry.workloads import SPEC
 
 _ACTIONS: Final = ("Audit", "Deny", "Warn")
 
@@ -76,7 +77,7 @@ def _parameter(obj: ValidatingAdmissionPolicy) -> str:
 
 _POLICY = PolicyKind()
 
-VALIDATING_ADMISSION_POLICIES = ResourceInfo(
+VALIDATING_ADMISSION_POLICIES = StoredResource(
     ValidatingAdmissionPolicy,
     _POLICY,
     singular="validatingadmissionpolicy",
@@ -87,7 +88,7 @@ VALIDATING_ADMISSION_POLICIES = ResourceInfo(
         Column("ParamKind", _parameter),
         columns.age(),
     ),
-    subresources={"status": Subresource(STATUS_VERBS, strategy=StatusStrategy[ValidatingAdmissionPolicy](_POLICY))},
+    subresources={"status": ObjectSubresource(StatusStrategy[ValidatingAdmissionPolicy](_POLICY))},
 )
 
 
@@ -133,7 +134,7 @@ def _reference(obj: ValidatingAdmissionPolicyBinding) -> str:
     return field_rules.selector_text(ref.selector)
 
 
-VALIDATING_ADMISSION_POLICY_BINDINGS = ResourceInfo(
+VALIDATING_ADMISSION_POLICY_BINDINGS = StoredResource(
     ValidatingAdmissionPolicyBinding,
     BindingKind(),
     singular="validatingadmissionpolicybinding",

@@ -19,7 +19,7 @@ from apiserver.registry.admissionregistration.match_rules import (
     validate_rules,
 )
 from apiserver.registry.columns import Column
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 
 TIMEOUT_SECONDS: Final = 10
@@ -100,14 +100,14 @@ _COLUMNS: Final[tuple[Column[Any], ...]] = (
     columns.age(),
 )
 
-MUTATING_WEBHOOK_CONFIGURATIONS = ResourceInfo(
+MUTATING_WEBHOOK_CONFIGURATIONS = StoredResource(
     MutatingWebhookConfiguration,
     WebhookKind(mutates=True),
     singular="mutatingwebhookconfiguration",
     categories=("api-extensions",),
     columns=_COLUMNS,
 )
-VALIDATING_WEBHOOK_CONFIGURATIONS = ResourceInfo(
+VALIDATING_WEBHOOK_CONFIGURATIONS = StoredResource(
     ValidatingWebhookConfiguration,
     WebhookKind(mutates=False),
     singular="validatingwebhookconfiguration",

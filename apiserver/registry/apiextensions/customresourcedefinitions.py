@@ -16,9 +16,10 @@ from apimachinery.types.apiextensions_v1 import (
 from apiserver.registry import field_rules, names
 from apiserver.registry.apiextensions.structural import validate_schema
 from apiserver.registry.default_columns import DEFAULT_COLUMNS
-from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
-from apiserver.registry.workloads import SPEC, STATUS_VERBS
+from apiserver.registry.subresources import ObjectSubresource
+from apiserver.registry.workloads import SPEC
 
 SCOPES: Final = ("Cluster", "Namespaced")
 _STRATEGIES: Final = ("None", "Webhook")
@@ -178,12 +179,12 @@ def _conversion(spec: CustomResourceDefinitionSpec) -> Iterator[FieldError]:
 
 _KIND = CustomResourceDefinitionKind()
 
-CUSTOM_RESOURCE_DEFINITIONS = ResourceInfo(
+CUSTOM_RESOURCE_DEFINITIONS = StoredResource(
     CustomResourceDefinition,
     _KIND,
     singular="customresourcedefinition",
     short_names=("crd", "crds"),
     categories=("api-extensions",),
     columns=DEFAULT_COLUMNS,
-    subresources={"status": Subresource(STATUS_VERBS, strategy=StatusStrategy[CustomResourceDefinition](_KIND))},
+    subresources={"status": ObjectSubresource(StatusStrategy[CustomResourceDefinition](_KIND))},
 )

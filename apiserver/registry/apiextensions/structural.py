@@ -102,12 +102,16 @@ def _extensions(path: Path, schema: Schema) -> Iterator[FieldError]:
         if of_list not in _LIST_TYPES:
             yield (path / "x-kubernetes-list-type").not_supported(of_list, _LIST_TYPES)
         if schema.get("type") != "array":
-            yield (path / "type").invalid(schema.get("type") or "", "must be array if x-kubernetes-list-type is specified")
+            yield (path / "type").invalid(
+                schema.get("type") or "", "must be array if x-kubernetes-list-type is specified"
+            )
     if of_map is not None:
         if of_map not in _MAP_TYPES:
             yield (path / "x-kubernetes-map-type").not_supported(of_map, _MAP_TYPES)
         if schema.get("type") != "object":
-            yield (path / "type").invalid(schema.get("type") or "", "must be object if x-kubernetes-map-type is specified")
+            yield (path / "type").invalid(
+                schema.get("type") or "", "must be object if x-kubernetes-map-type is specified"
+            )
     if of_list == "map":
         yield from _map_keys(path, schema, keys or [])
     elif keys:
@@ -167,4 +171,6 @@ def _metadata(path: Path, schema: Schema | None) -> Iterator[FieldError]:
     if schema.get("type") not in (None, "", "object"):
         yield (place / "type").invalid(schema["type"], "must be object")
     if set(schema.get("properties") or ()) - _IN_METADATA or schema.get("additionalProperties") is not None:
-        yield place.forbidden("must not specify anything other than name and generateName, but metadata is implicitly specified")
+        yield place.forbidden(
+            "must not specify anything other than name and generateName, but metadata is implicitly specified"
+        )

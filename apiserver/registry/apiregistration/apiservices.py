@@ -6,9 +6,10 @@ from apimachinery.fields import FieldError, Path
 from apimachinery.types.apiregistration_v1 import APIService, APIServiceCondition, APIServiceStatus
 from apiserver.registry import columns, names
 from apiserver.registry.columns import Column
-from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
-from apiserver.registry.workloads import SPEC, STATUS_VERBS
+from apiserver.registry.subresources import ObjectSubresource
+from apiserver.registry.workloads import SPEC
 
 _HIGHEST_GROUP = 20_000
 _HIGHEST_VERSION = 1_000
@@ -92,11 +93,11 @@ def _service(obj: APIService) -> str:
 
 _KIND = APIServiceKind()
 
-API_SERVICES = ResourceInfo(
+API_SERVICES = StoredResource(
     APIService,
     _KIND,
     singular="apiservice",
     categories=("api-extensions",),
     columns=(columns.name(), Column("Service", _service), Column("Available", _available), columns.age()),
-    subresources={"status": Subresource(STATUS_VERBS, strategy=StatusStrategy[APIService](_KIND))},
+    subresources={"status": ObjectSubresource(StatusStrategy[APIService](_KIND))},
 )

@@ -17,7 +17,7 @@ from apiserver.registry import columns, field_rules, names, workloads
 from apiserver.registry.core.persistentvolumeclaims import default_claim
 from apiserver.registry.core.pod_defaults import default_spec
 from apiserver.registry.field_rules import not_negative
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 from apiserver.registry.workloads import HISTORY_LIMIT, SPEC
 
@@ -120,7 +120,7 @@ def _retention(spec: StatefulSetSpec) -> Iterator[FieldError]:
 
 _KIND = StatefulSetKind()
 
-STATEFUL_SETS = ResourceInfo(
+STATEFUL_SETS = StoredResource(
     StatefulSet,
     _KIND,
     singular="statefulset",
@@ -134,6 +134,6 @@ STATEFUL_SETS = ResourceInfo(
     ),
     subresources={
         "status": workloads.status_subresource(_KIND),
-        "scale": workloads.scale_subresource(_KIND),
+        "scale": workloads.scale_subresource(_KIND, lambda obj: field_rules.selector_text(obj.spec.selector)),
     },
 )

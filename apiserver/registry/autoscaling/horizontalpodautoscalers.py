@@ -17,9 +17,10 @@ from apiserver.registry import columns, field_rules, names
 from apiserver.registry.autoscaling.metrics_column import targets
 from apiserver.registry.columns import Column
 from apiserver.registry.field_rules import not_negative, positive
-from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
-from apiserver.registry.workloads import SPEC, STATUS_VERBS
+from apiserver.registry.subresources import ObjectSubresource
+from apiserver.registry.workloads import SPEC
 
 CPU_PERCENT: Final = 80
 SOURCES: Final = {
@@ -151,8 +152,9 @@ def _behavior(path: Path, rules: HPAScalingRules) -> Iterator[FieldError]:
 
 
 _KIND = HorizontalPodAutoscalerKind()
+STATUS: Final = StatusStrategy[HorizontalPodAutoscaler](_KIND)
 
-HORIZONTAL_POD_AUTOSCALERS = ResourceInfo(
+HORIZONTAL_POD_AUTOSCALERS = StoredResource(
     HorizontalPodAutoscaler,
     _KIND,
     singular="horizontalpodautoscaler",
@@ -167,5 +169,5 @@ HORIZONTAL_POD_AUTOSCALERS = ResourceInfo(
         Column("Replicas", lambda obj: str(obj.status.current_replicas or 0)),
         columns.age(),
     ),
-    subresources={"status": Subresource(STATUS_VERBS, strategy=StatusStrategy[HorizontalPodAutoscaler](_KIND))},
+    subresources={"status": ObjectSubresource(STATUS)},
 )

@@ -11,7 +11,7 @@ from apiserver.registry import columns, field_rules, names, workloads
 from apiserver.registry.batch import schedules
 from apiserver.registry.batch.jobs import default_template, validate_spec
 from apiserver.registry.field_rules import not_negative
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 from apiserver.registry.workloads import SPEC
 
@@ -86,7 +86,7 @@ def _zones() -> frozenset[str]:
 
 _KIND = CronJobKind()
 
-CRON_JOBS = ResourceInfo(
+CRON_JOBS = StoredResource(
     CronJob,
     _KIND,
     singular="cronjob",

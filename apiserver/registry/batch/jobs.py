@@ -11,9 +11,10 @@ from apimachinery.types.meta_v1 import LabelSelector
 from apiserver.registry import columns, field_rules, names, workloads
 from apiserver.registry.core.pod_defaults import default_spec
 from apiserver.registry.field_rules import not_negative
-from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
-from apiserver.registry.workloads import SPEC, STATUS_VERBS
+from apiserver.registry.subresources import ObjectSubresource
+from apiserver.registry.workloads import SPEC
 
 BACKOFF_LIMIT: Final = 6
 UID_LABEL: Final = "batch.kubernetes.io/controller-uid"
@@ -244,7 +245,7 @@ def _duration(job: Job) -> str:
 
 _KIND = JobKind()
 
-JOBS = ResourceInfo(
+JOBS = StoredResource(
     Job,
     _KIND,
     singular="job",
@@ -259,5 +260,5 @@ JOBS = ResourceInfo(
         workloads.selector_column(lambda obj: obj.spec.selector),
     ),
     fields={"status.successful": lambda obj: str(obj.status.succeeded or 0)},
-    subresources={"status": Subresource(STATUS_VERBS, strategy=workloads.CountsStatus(_KIND))},
+    subresources={"status": ObjectSubresource(workloads.CountsStatus(_KIND))},
 )

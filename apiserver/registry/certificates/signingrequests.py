@@ -20,9 +20,10 @@ from apimachinery.types.certificates_v1 import (
 from apiserver.registry import columns, field_rules, names
 from apiserver.registry.columns import Column
 from apiserver.registry.names import NameRule
-from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
-from apiserver.registry.workloads import SPEC, STATUS_VERBS
+from apiserver.registry.subresources import ObjectSubresource
+from apiserver.registry.workloads import SPEC
 
 USAGES: Final = (
     "any", "cert sign", "client auth", "code signing", "content commitment", "crl sign", "data encipherment",
@@ -149,7 +150,7 @@ def _duration(obj: CertificateSigningRequest) -> str:
     return "<none>" if seconds is None else columns.duration(seconds)
 
 
-CERTIFICATE_SIGNING_REQUESTS = ResourceInfo(
+CERTIFICATE_SIGNING_REQUESTS = StoredResource(
     CertificateSigningRequest,
     SigningRequestKind(),
     singular="certificatesigningrequest",
@@ -164,7 +165,7 @@ CERTIFICATE_SIGNING_REQUESTS = ResourceInfo(
     ),
     fields={"spec.signerName": lambda obj: obj.spec.signer_name},
     subresources={
-        "approval": Subresource(STATUS_VERBS, strategy=DecisionStrategy(decides=True)),
-        "status": Subresource(STATUS_VERBS, strategy=DecisionStrategy(decides=False)),
+        "approval": ObjectSubresource(DecisionStrategy(decides=True)),
+        "status": ObjectSubresource(DecisionStrategy(decides=False)),
     },
 )

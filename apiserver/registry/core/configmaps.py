@@ -8,7 +8,7 @@ from typing import Final
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import ConfigMap
 from apiserver.registry import columns, names
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 
 DATA_LIMIT: Final = 1024 * 1024  # bytes of all values of a config map or secret
@@ -59,7 +59,7 @@ class ConfigMapStrategy(Strategy[ConfigMap]):
                     yield Path(field).forbidden("field is immutable when `immutable` is set")
 
 
-CONFIG_MAPS = ResourceInfo(
+CONFIG_MAPS = StoredResource(
     ConfigMap,
     ConfigMapStrategy(),
     singular="configmap",

@@ -9,7 +9,7 @@ from apimachinery.types.core_v1 import EndpointAddress, EndpointPort, Endpoints
 from apiserver.registry import columns, names
 from apiserver.registry.core.pod_settings_validation import address as valid_address
 from apiserver.registry.core.pod_validation import PROTOCOLS, one_of, port_number
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 
 _SHOWN: Final = 3
@@ -73,7 +73,7 @@ def _text(endpoints: Endpoints) -> str:
     return columns.first_few(places, _SHOWN)
 
 
-ENDPOINTS = ResourceInfo(
+ENDPOINTS = StoredResource(
     Endpoints,
     EndpointsStrategy(),
     singular="endpoints",

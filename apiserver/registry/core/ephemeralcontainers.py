@@ -9,8 +9,7 @@ from apimachinery.types.core_v1 import EphemeralContainer, Pod, PodSpec
 from apiserver.registry.core.pod_validation import name_and_image
 from apiserver.registry.core.pods import PodStrategy
 from apiserver.registry.core.volume_defaults import pull_policy
-from apiserver.registry.resource import Subresource
-from apiserver.registry.workloads import STATUS_VERBS
+from apiserver.registry.subresources import ObjectSubresource
 
 _PATH: Final = Path("spec", "ephemeralContainers")
 _NOT_ALLOWED: Final = (
@@ -67,4 +66,4 @@ def _containers(spec: PodSpec) -> Iterator[FieldError]:
             yield (path / "resources").forbidden("cannot be set for an Ephemeral Container")
 
 
-EPHEMERAL_CONTAINERS: Final = Subresource(STATUS_VERBS, strategy=EphemeralContainersStrategy())
+EPHEMERAL_CONTAINERS: Final = ObjectSubresource(EphemeralContainersStrategy())

@@ -1,13 +1,13 @@
 """Events as events.k8s.io/v1 has them: the same objects under newer names."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from apimachinery.fields import FieldError, Path
 from apimachinery.types import core_v1, events_v1
 from apiserver.registry import field_rules
 from apiserver.registry.core.events import EVENTS
-from apiserver.registry.versions import OtherVersion, other_version
+from apiserver.registry.versions import Conversion, ConvertedStrategy, other_version
 
 _RENAMED: Final = (  # in events.k8s.io, in core
     ("note", "message"),
@@ -48,10 +48,10 @@ def to_core(event: events_v1.Event) -> core_v1.Event:
     )
 
 
-class NewEvent(OtherVersion):
+class NewEvent(ConvertedStrategy[events_v1.Event, core_v1.Event]):
     """The newer version asks for more than the older one does."""
 
-    def validate(self, obj: Any) -> Iterator[FieldError]:
+    def validate(self, obj: events_v1.Event) -> Iterator[FieldError]:
         yield from super().validate(obj)
         if obj.event_time is None:  # one that the older version made
             return
@@ -66,4 +66,6 @@ class NewEvent(OtherVersion):
                 )
 
 
-EVENTS_K8S_IO = other_version(events_v1.Event, EVENTS, to_core, from_core, NewEvent)
+_CONVERSION: Final = Conversion(events_v1.Event, to_core, from_core)
+
+EVENTS_K8S_IO = other_version(EVENTS, _CONVERSION, NewEvent(EVENTS.strategy, _CONVERSION))

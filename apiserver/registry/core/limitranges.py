@@ -10,7 +10,7 @@ from apimachinery.types.core_v1 import LimitRange, LimitRangeItem
 from apiserver.registry.core.quotas_validation import resource_name
 from apiserver.registry.core.resources_validation import canonical, validate_quantity
 from apiserver.registry.default_columns import DEFAULT_COLUMNS
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 
 _AMOUNTS: Final = ("default", "default_request", "max", "min", "max_limit_request_ratio")
@@ -90,7 +90,7 @@ def _order(path: Path, item: LimitRangeItem) -> Iterator[FieldError]:
             yield (path / "maxLimitRequestRatio").key(name).invalid(str(ratio), f"ratio {ratio} is less than 1")
 
 
-LIMIT_RANGES = ResourceInfo(
+LIMIT_RANGES = StoredResource(
     LimitRange,
     LimitRangeKind(),
     singular="limitrange",

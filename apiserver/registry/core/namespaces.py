@@ -6,8 +6,9 @@ from apimachinery.fields import FieldError
 from apimachinery.types.core_v1 import Namespace, NamespaceStatus
 from apiserver.registry import columns
 from apiserver.registry.names import dns_label
-from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
+from apiserver.registry.subresources import ObjectSubresource
 
 NAME_LABEL = "kubernetes.io/metadata.name"
 FINALIZER = "kubernetes"
@@ -47,7 +48,7 @@ class FinalizeStrategy(NamespaceStrategy):
         yield from ()
 
 
-NAMESPACES = ResourceInfo(
+NAMESPACES = StoredResource(
     Namespace,
     NamespaceStrategy(),
     singular="namespace",
@@ -55,8 +56,8 @@ NAMESPACES = ResourceInfo(
     columns=(columns.name(), columns.Column("Status", lambda obj: obj.status.phase), columns.age()),
     fields={"status.phase": lambda obj: obj.status.phase or "", "name": lambda obj: obj.metadata.name or ""},
     subresources={
-        "status": Subresource(("get", "patch", "update"), strategy=StatusStrategy(NamespaceStrategy())),
-        "finalize": Subresource(("update",), strategy=FinalizeStrategy()),
+        "status": ObjectSubresource(StatusStrategy(NamespaceStrategy())),
+        "finalize": ObjectSubresource(FinalizeStrategy(), ("update",)),
     },
     verbs=CRUD,
 )

@@ -10,8 +10,9 @@ from apimachinery.types.core_v1 import DaemonEndpoint, Node, NodeDaemonEndpoints
 from apiserver.registry import columns, names
 from apiserver.registry.core.affinity_validation import EFFECTS
 from apiserver.registry.core.resources_validation import canonical, validate_amounts
-from apiserver.registry.resource import ResourceInfo, Subresource, proxy
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
+from apiserver.registry.subresources import ObjectSubresource, proxy
 
 _ROLE: Final = "node-role.kubernetes.io/"
 
@@ -90,7 +91,7 @@ def _address(node: Node, kind: str) -> str:
     return next((one.address for one in node.status.addresses or () if one.type == kind), "<none>")
 
 
-NODES = ResourceInfo(
+NODES = StoredResource(
     Node,
     NodeStrategy(),
     singular="node",
@@ -109,7 +110,7 @@ NODES = ResourceInfo(
     ),
     fields={"spec.unschedulable": lambda node: "true" if node.spec.unschedulable else "false"},
     subresources={
-        "status": Subresource(("get", "patch", "update"), strategy=NodeStatusStrategy(NodeStrategy())),
+        "status": ObjectSubresource(NodeStatusStrategy(NodeStrategy())),
         "proxy": proxy("NodeProxyOptions"),
     },
 )

@@ -18,9 +18,9 @@ from apiserver.registry.columns import Column, wide
 from apiserver.registry.core.claim_validation import validate_claim
 from apiserver.registry.core.resources_validation import canonical
 from apiserver.registry.core.volume_columns import access_text, class_name
-from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
-from apiserver.registry.workloads import STATUS_VERBS
+from apiserver.registry.subresources import ObjectSubresource
 
 _SPEC: Final = Path("spec")
 
@@ -95,7 +95,7 @@ def _bound(obj: PersistentVolumeClaim, text: str) -> str:
 
 _KIND = PersistentVolumeClaimKind()
 
-PERSISTENT_VOLUME_CLAIMS = ResourceInfo(
+PERSISTENT_VOLUME_CLAIMS = StoredResource(
     PersistentVolumeClaim,
     _KIND,
     singular="persistentvolumeclaim",
@@ -114,6 +114,6 @@ PERSISTENT_VOLUME_CLAIMS = ResourceInfo(
         wide("VolumeMode", lambda obj: obj.spec.volume_mode or "<unset>"),
     ),
     subresources={
-        "status": Subresource(STATUS_VERBS, strategy=StatusStrategy[PersistentVolumeClaim](_KIND)),
+        "status": ObjectSubresource(StatusStrategy[PersistentVolumeClaim](_KIND)),
     },
 )

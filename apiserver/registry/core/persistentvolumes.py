@@ -13,9 +13,9 @@ from apiserver.registry.core.resources_validation import canonical, validate_qua
 from apiserver.registry.core.volume_columns import access_text, class_name
 from apiserver.registry.core.volume_defaults import default_sources
 from apiserver.registry.core.volume_validation import validate_source
-from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
-from apiserver.registry.workloads import STATUS_VERBS
+from apiserver.registry.subresources import ObjectSubresource
 
 RECLAIM_POLICIES: Final = ("Delete", "Recycle", "Retain")
 _SPEC: Final = Path("spec")
@@ -104,7 +104,7 @@ def _claim(obj: PersistentVolume) -> str:
 
 _KIND = PersistentVolumeKind()
 
-PERSISTENT_VOLUMES = ResourceInfo(
+PERSISTENT_VOLUMES = StoredResource(
     PersistentVolume,
     _KIND,
     singular="persistentvolume",
@@ -124,5 +124,5 @@ PERSISTENT_VOLUMES = ResourceInfo(
         columns.age(),
         wide("VolumeMode", lambda obj: obj.spec.volume_mode or "<unset>"),
     ),
-    subresources={"status": Subresource(STATUS_VERBS, strategy=StatusStrategy[PersistentVolume](_KIND))},
+    subresources={"status": ObjectSubresource(StatusStrategy[PersistentVolume](_KIND))},
 )

@@ -7,7 +7,7 @@ from apimachinery.types.core_v1 import PodTemplate
 from apiserver.registry import columns
 from apiserver.registry.columns import Column, labels_text
 from apiserver.registry.core.pod_defaults import default_spec
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 from apiserver.registry.workloads import validate_template
 
@@ -25,7 +25,7 @@ class PodTemplateKind(Strategy[PodTemplate]):
         yield from validate_template(Path("template"), obj.template)
 
 
-POD_TEMPLATES = ResourceInfo(
+POD_TEMPLATES = StoredResource(
     PodTemplate,
     PodTemplateKind(),
     singular="podtemplate",

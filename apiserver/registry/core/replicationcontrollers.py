@@ -9,9 +9,10 @@ from apimachinery.types.core_v1 import Container, ReplicationController, Replica
 from apiserver.registry import columns, names
 from apiserver.registry.core.pod_defaults import default_spec
 from apiserver.registry.core.pod_validation import not_negative, validate_spec
-from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
-from apiserver.registry.workloads import scale_view
+from apiserver.registry.subresources import ObjectSubresource
+from apiserver.registry.workloads import scale_subresource
 
 _SPEC: Final = Path("spec")
 
@@ -64,11 +65,9 @@ class ReplicationControllerStrategy(Strategy[ReplicationController]):
             )
 
 
-SCALE: Final = scale_view(lambda controller: str(selectors.from_map(controller.spec.selector)))
-
 _STRATEGY: Final = ReplicationControllerStrategy()
 
-REPLICATION_CONTROLLERS = ResourceInfo(
+REPLICATION_CONTROLLERS = StoredResource(
     ReplicationController,
     _STRATEGY,
     singular="replicationcontroller",
@@ -86,8 +85,8 @@ REPLICATION_CONTROLLERS = ResourceInfo(
     ),
     fields={"status.replicas": lambda rc: str(rc.status.replicas)},
     subresources={
-        "status": Subresource(("get", "patch", "update"), strategy=StatusStrategy(_STRATEGY)),
-        "scale": Subresource(("get", "patch", "update"), strategy=_STRATEGY, view=SCALE, kind="Scale"),
+        "status": ObjectSubresource(StatusStrategy(_STRATEGY)),
+        "scale": scale_subresource(_STRATEGY, lambda rc: str(selectors.from_map(rc.spec.selector))),
     },
 )
 

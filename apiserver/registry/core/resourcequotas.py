@@ -10,9 +10,9 @@ from apiserver.registry import columns, field_rules
 from apiserver.registry.columns import Column
 from apiserver.registry.core.quotas_validation import resource_name
 from apiserver.registry.core.resources_validation import canonical, validate_quantity
-from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
-from apiserver.registry.workloads import STATUS_VERBS
+from apiserver.registry.subresources import ObjectSubresource
 
 SCOPES: Final = (
     "BestEffort", "CrossNamespacePodAffinity", "NotBestEffort", "NotTerminating", "PriorityClass", "Terminating",
@@ -85,7 +85,7 @@ def _used(quota: ResourceQuota, *, limits: bool) -> str:
 
 _KIND = ResourceQuotaKind()
 
-RESOURCE_QUOTAS = ResourceInfo(
+RESOURCE_QUOTAS = StoredResource(
     ResourceQuota,
     _KIND,
     singular="resourcequota",
@@ -96,5 +96,5 @@ RESOURCE_QUOTAS = ResourceInfo(
         Column("Limit", lambda obj: _used(obj, limits=True)),
         columns.age(),
     ),
-    subresources={"status": Subresource(STATUS_VERBS, strategy=QuotaStatus(_KIND))},
+    subresources={"status": ObjectSubresource(QuotaStatus(_KIND))},
 )

@@ -8,7 +8,7 @@ from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import Secret
 from apiserver.registry import columns, names
 from apiserver.registry.core.configmaps import DATA_LIMIT, decoded_size, unwrapped
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 
 _NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
@@ -58,7 +58,7 @@ class SecretStrategy(Strategy[Secret]):
                     yield Path(field).forbidden("field is immutable when `immutable` is set")
 
 
-SECRETS = ResourceInfo(
+SECRETS = StoredResource(
     Secret,
     SecretStrategy(),
     singular="secret",

@@ -26,8 +26,9 @@ from apiserver.registry.core.allocators import (
 )
 from apiserver.registry.core.pod_settings_validation import address as valid_address
 from apiserver.registry.core.pod_validation import PROTOCOLS, one_of, port_number, port_reference
-from apiserver.registry.resource import ResourceInfo, Subresource, proxy
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
+from apiserver.registry.subresources import ObjectSubresource, proxy
 
 TYPES: Final = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 AFFINITIES: Final = ("ClientIP", "None")
@@ -243,10 +244,10 @@ def _ports_text(ports: Sequence[ServicePort]) -> str:
     )
 
 
-def services(addresses: ServiceRange, ports: PortRange) -> ResourceInfo[Service]:
+def services(addresses: ServiceRange, ports: PortRange) -> StoredResource[Service]:
     """The row, for clusters with these ranges of addresses and node ports."""
     strategy = ServiceStrategy(addresses, ports)
-    return ResourceInfo(
+    return StoredResource(
         Service,
         strategy,
         singular="service",
@@ -266,7 +267,7 @@ def services(addresses: ServiceRange, ports: PortRange) -> ResourceInfo[Service]
             "spec.type": lambda service: service.spec.type or "",
         },
         subresources={
-            "status": Subresource(("get", "patch", "update"), strategy=StatusStrategy(strategy)),
+            "status": ObjectSubresource(StatusStrategy(strategy)),
             "proxy": proxy("ServiceProxyOptions"),
         },
         allocator=ServiceAllocator(addresses, ports),

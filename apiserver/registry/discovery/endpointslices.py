@@ -9,7 +9,7 @@ from apimachinery.types.discovery_v1 import Endpoint, EndpointConditions, Endpoi
 from apiserver.registry import columns, field_rules, names
 from apiserver.registry.columns import Column
 from apiserver.registry.core.pod_validation import PROTOCOLS, port_number
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 
 ADDRESS_TYPES: Final = ("FQDN", "IPv4", "IPv6")
@@ -102,7 +102,7 @@ def _ports_text(obj: EndpointSlice) -> str:
     return _first([str(port.port) if port.port is not None else port.name or "*" for port in obj.ports or ()])
 
 
-ENDPOINT_SLICES = ResourceInfo(
+ENDPOINT_SLICES = StoredResource(
     EndpointSlice,
     EndpointSliceKind(),
     singular="endpointslice",

@@ -18,9 +18,10 @@ from apimachinery.types.flowcontrol_v1 import (
 from apiserver.registry import columns, field_rules
 from apiserver.registry.columns import Column
 from apiserver.registry.field_rules import not_negative
-from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
-from apiserver.registry.workloads import SPEC, STATUS_VERBS
+from apiserver.registry.subresources import ObjectSubresource
+from apiserver.registry.workloads import SPEC
 
 PRECEDENCE: Final = 1000
 SHARES: Final = 30
@@ -94,7 +95,7 @@ def _missing(obj: FlowSchema) -> str:
 
 _SCHEMA = FlowSchemaKind()
 
-FLOW_SCHEMAS = ResourceInfo(
+FLOW_SCHEMAS = StoredResource(
     FlowSchema,
     _SCHEMA,
     singular="flowschema",
@@ -109,7 +110,7 @@ FLOW_SCHEMAS = ResourceInfo(
         columns.age(),
         Column("MissingPL", _missing),
     ),
-    subresources={"status": Subresource(STATUS_VERBS, strategy=StatusStrategy[FlowSchema](_SCHEMA))},
+    subresources={"status": ObjectSubresource(StatusStrategy[FlowSchema](_SCHEMA))},
 )
 
 
@@ -203,7 +204,7 @@ def _queue(field: str) -> Any:
 
 _LEVEL = PriorityLevelKind()
 
-PRIORITY_LEVEL_CONFIGURATIONS = ResourceInfo(
+PRIORITY_LEVEL_CONFIGURATIONS = StoredResource(
     PriorityLevelConfiguration,
     _LEVEL,
     singular="prioritylevelconfiguration",
@@ -216,5 +217,5 @@ PRIORITY_LEVEL_CONFIGURATIONS = ResourceInfo(
         Column("QueueLengthLimit", _queue("queue_length_limit")),
         columns.age(),
     ),
-    subresources={"status": Subresource(STATUS_VERBS, strategy=StatusStrategy[PriorityLevelConfiguration](_LEVEL))},
+    subresources={"status": ObjectSubresource(StatusStrategy[PriorityLevelConfiguration](_LEVEL))},
 )

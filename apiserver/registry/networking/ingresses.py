@@ -17,9 +17,10 @@ from apiserver.registry import columns, names
 from apiserver.registry.columns import Column
 from apiserver.registry.core.pod_validation import port_number
 from apiserver.registry.field_rules import required
-from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
-from apiserver.registry.workloads import SPEC, STATUS_VERBS
+from apiserver.registry.subresources import ObjectSubresource
+from apiserver.registry.workloads import SPEC
 
 PATH_TYPES: Final = ("Exact", "ImplementationSpecific", "Prefix")
 _CLASS_ANNOTATION: Final = "kubernetes.io/ingress.class"
@@ -146,7 +147,7 @@ def _address(obj: Ingress) -> str:
 
 _KIND = IngressKind()
 
-INGRESSES = ResourceInfo(
+INGRESSES = StoredResource(
     Ingress,
     _KIND,
     singular="ingress",
@@ -159,5 +160,5 @@ INGRESSES = ResourceInfo(
         Column("Ports", lambda obj: "80, 443" if obj.spec.tls else "80"),
         columns.age(),
     ),
-    subresources={"status": Subresource(STATUS_VERBS, strategy=StatusStrategy[Ingress](_KIND))},
+    subresources={"status": ObjectSubresource(StatusStrategy[Ingress](_KIND))},
 )

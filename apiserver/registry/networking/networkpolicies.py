@@ -9,7 +9,7 @@ from apimachinery.types.networking_v1 import IPBlock, NetworkPolicy, NetworkPoli
 from apiserver.registry import columns, field_rules
 from apiserver.registry.columns import Column
 from apiserver.registry.core.pod_validation import PROTOCOLS, port_number, port_reference
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 from apiserver.registry.workloads import SPEC
 
@@ -107,7 +107,7 @@ def _within(inner: Network, outer: Network) -> bool:
     return inner.prefixlen > outer.prefixlen and inner.network_address in outer
 
 
-NETWORK_POLICIES = ResourceInfo(
+NETWORK_POLICIES = StoredResource(
     NetworkPolicy,
     NetworkPolicyKind(),
     singular="networkpolicy",

@@ -9,7 +9,7 @@ from apimachinery.types.rbac_v1 import ClusterRoleBinding, RoleBinding, Subject
 from apiserver.registry import columns, names
 from apiserver.registry.columns import Column, wide
 from apiserver.registry.names import NameRule
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 
 GROUP: Final = "rbac.authorization.k8s.io"
@@ -85,10 +85,10 @@ _COLUMNS: Final[tuple[Column[Any], ...]] = (
     wide("ServiceAccounts", _of("ServiceAccount")),
 )
 
-ROLE_BINDINGS = ResourceInfo(
+ROLE_BINDINGS = StoredResource(
     RoleBinding, BindingKind(("ClusterRole", "Role"), namespaced=True), singular="rolebinding", columns=_COLUMNS
 )
-CLUSTER_ROLE_BINDINGS = ResourceInfo(
+CLUSTER_ROLE_BINDINGS = StoredResource(
     ClusterRoleBinding,
     BindingKind(("ClusterRole",), namespaced=False),
     singular="clusterrolebinding",

@@ -8,7 +8,7 @@ from apimachinery.types.scheduling_v1 import PriorityClass
 from apiserver.admission.pods import SYSTEM_PRIORITIES
 from apiserver.registry import columns, field_rules
 from apiserver.registry.columns import Column
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 
 HIGHEST: Final = 1_000_000_000  # what a user may give; above are the system's own
@@ -42,7 +42,7 @@ class PriorityClassKind(Strategy[PriorityClass]):
         yield from field_rules.immutable(Path(), obj, old, "preemption_policy")
 
 
-PRIORITY_CLASSES = ResourceInfo(
+PRIORITY_CLASSES = StoredResource(
     PriorityClass,
     PriorityClassKind(),
     singular="priorityclass",

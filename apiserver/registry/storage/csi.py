@@ -9,7 +9,7 @@ from apimachinery.types.storage_v1 import CSIDriver, CSINode, CSIStorageCapacity
 from apiserver.registry import columns, field_rules, names
 from apiserver.registry.columns import Column
 from apiserver.registry.core.resources_validation import canonical_amount, validate_quantity
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 from apiserver.registry.workloads import SPEC
 
@@ -58,7 +58,7 @@ class CSIDriverKind(Strategy[CSIDriver]):
         yield from field_rules.immutable(SPEC, obj.spec, old.spec, "attach_required", "volume_lifecycle_modes")
 
 
-CSI_DRIVERS = ResourceInfo(
+CSI_DRIVERS = StoredResource(
     CSIDriver,
     CSIDriverKind(),
     singular="csidriver",
@@ -100,7 +100,7 @@ class CSINodeKind(Strategy[CSINode]):
                 yield (SPEC / "drivers")[i].invalid(driver.name, "field is immutable")
 
 
-CSI_NODES = ResourceInfo(
+CSI_NODES = StoredResource(
     CSINode,
     CSINodeKind(),
     singular="csinode",
@@ -137,7 +137,7 @@ def _amount(amount: Quantity | None) -> str:
     return "<unset>" if amount is None else str(amount)
 
 
-CSI_STORAGE_CAPACITIES = ResourceInfo(
+CSI_STORAGE_CAPACITIES = StoredResource(
     CSIStorageCapacity,
     CSIStorageCapacityKind(),
     singular="csistoragecapacity",

@@ -7,7 +7,7 @@ from apimachinery.fields import FieldError, Path
 from apimachinery.types.storage_v1 import StorageClass, VolumeAttributesClass
 from apiserver.registry import columns, field_rules, names
 from apiserver.registry.columns import Column
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 
 DEFAULT_ANNOTATIONS: Final = (
@@ -62,7 +62,7 @@ def _name(obj: StorageClass) -> str:
     return f"{obj.metadata.name} (default)" if is_default else obj.metadata.name or ""
 
 
-STORAGE_CLASSES = ResourceInfo(
+STORAGE_CLASSES = StoredResource(
     StorageClass,
     StorageClassKind(),
     singular="storageclass",
@@ -90,7 +90,7 @@ class VolumeAttributesClassKind(Strategy[VolumeAttributesClass]):
         yield from field_rules.immutable(Path(), obj, old, "driver_name", "parameters")
 
 
-VOLUME_ATTRIBUTES_CLASSES = ResourceInfo(
+VOLUME_ATTRIBUTES_CLASSES = StoredResource(
     VolumeAttributesClass,
     VolumeAttributesClassKind(),
     singular="volumeattributesclass",

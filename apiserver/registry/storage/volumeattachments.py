@@ -7,9 +7,10 @@ from apimachinery.fields import FieldError, Path
 from apimachinery.types.storage_v1 import VolumeAttachment, VolumeAttachmentStatus
 from apiserver.registry import columns, field_rules, names
 from apiserver.registry.columns import Column
-from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
-from apiserver.registry.workloads import SPEC, STATUS_VERBS
+from apiserver.registry.subresources import ObjectSubresource
+from apiserver.registry.workloads import SPEC
 
 
 class VolumeAttachmentKind(Strategy[VolumeAttachment]):
@@ -43,7 +44,7 @@ class VolumeAttachmentKind(Strategy[VolumeAttachment]):
 
 _KIND = VolumeAttachmentKind()
 
-VOLUME_ATTACHMENTS = ResourceInfo(
+VOLUME_ATTACHMENTS = StoredResource(
     VolumeAttachment,
     _KIND,
     singular="volumeattachment",
@@ -55,5 +56,5 @@ VOLUME_ATTACHMENTS = ResourceInfo(
         Column("Attached", lambda obj: obj.status.attached, type="boolean"),
         columns.age(),
     ),
-    subresources={"status": Subresource(STATUS_VERBS, strategy=StatusStrategy[VolumeAttachment](_KIND))},
+    subresources={"status": ObjectSubresource(StatusStrategy[VolumeAttachment](_KIND))},
 )

@@ -3,6 +3,7 @@
 import pytest
 
 from apimachinery import codec
+from apimachinery.core.well_known import FLOW_CONTROL_AUTOUPDATE_ANNOTATION, RBAC_AUTOUPDATE_ANNOTATION
 from apimachinery.types.rbac_v1 import ClusterRole, ClusterRoleBinding, PolicyRule, Subject
 from apiserver.bootstrap import flowcontrol, rbac
 from apiserver.bootstrap.apiservices import local_service
@@ -93,7 +94,7 @@ def test_a_rule_about_one_object_does_not_cover_all_of_the_kind() -> None:
 
 def test_a_role_that_opts_out_is_not_touched() -> None:
     found, wanted = copies()
-    found.rules, found.metadata.annotations = None, {rbac.AUTOUPDATE: "false"}
+    found.rules, found.metadata.annotations = None, {RBAC_AUTOUPDATE_ANNOTATION: "false"}
     assert rbac.merged_role(found, wanted) is None
 
 
@@ -113,7 +114,7 @@ def test_a_changed_flow_schema_is_put_right_unless_it_opts_out() -> None:
     assert flowcontrol.merged(found, wanted) is None
     found.spec.matching_precedence = 7
     assert flowcontrol.merged(found, wanted).spec == wanted.spec
-    found.metadata.annotations = {flowcontrol.AUTOUPDATE: "false"}
+    found.metadata.annotations = {FLOW_CONTROL_AUTOUPDATE_ANNOTATION: "false"}
     assert flowcontrol.merged(found, wanted) is None
 
 

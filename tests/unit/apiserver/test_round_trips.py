@@ -11,10 +11,11 @@ from apimachinery import codec
 from apimachinery.schema import protobuf
 from apiserver.registry.builtin import builtin
 from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.resources import Resources
 from apiserver.storage.objects import from_value, to_value
 from tests.unit.apimachinery.examples import documents
 
-ROWS = builtin(ipaddress.IPv4Network("10.0.0.0/24"), range(30000, 30010))
+ROWS = builtin(Resources(), ipaddress.IPv4Network("10.0.0.0/24"), range(30000, 30010))
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))

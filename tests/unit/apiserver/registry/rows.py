@@ -5,16 +5,17 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from apimachinery import codec
-from apiserver.authentication import Union
+from apiserver.authentication.authenticators import Union
 from apiserver.authorization import AlwaysAllow
 from apiserver.registry import metadata
 from apiserver.registry.builtin import builtin, reviewing
 from apiserver.registry.core.componentstatuses import component_statuses
 from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.resources import Resources
 from tests.kinds import KINDS, kind
 
 ROWS = [
-    *builtin(IPv4Network("10.0.0.0/24"), range(30000, 32768)),
+    *builtin(Resources(), IPv4Network("10.0.0.0/24"), range(30000, 32768)),
     *reviewing(Union([]), AlwaysAllow()),
     component_statuses({}),
 ]

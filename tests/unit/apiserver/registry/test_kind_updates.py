@@ -22,7 +22,6 @@ def setting(path: str, value: Any) -> Callable[[Any], None]:
     return change
 
 
-
 IMMUTABLE: list[tuple[str, Callable[[Any], None], set[tuple[str, str]]]] = [
     ("deployments", setting("spec.replicas", 5), set()),
     ("deployments", setting("spec.selector.match_labels", {}), {
@@ -114,8 +113,9 @@ def test_only_approval_decides(subresource: str, expected: list[str]) -> None:
 
 
 def test_conflicting_decisions_are_refused() -> None:
-    strategy, old = row("certificatesigningrequests").subresources["approval"].strategy, prepared(
-        "certificatesigningrequests"
+    strategy, old = (
+        row("certificatesigningrequests").subresources["approval"].strategy,
+        prepared("certificatesigningrequests"),
     )
     assert strategy is not None
     conditions = [{"type": "Approved", "status": "True"}, {"type": "Denied", "status": "True"}]
