@@ -6,6 +6,7 @@ from apimachinery.core.tolerations import NO_EXECUTE
 from apimachinery.core.well_known import NOT_READY_TAINT, UNREACHABLE_TAINT
 from apimachinery.types.core_v1 import Pod, Toleration
 from apiserver.admission import Plugin
+from apiserver.registry.scheduling.priorityclasses import SYSTEM_PRIORITIES
 from apiserver.request import Attributes
 
 TOLERATION_SECONDS: Final = 300
@@ -35,9 +36,6 @@ class DefaultTolerationSeconds(Plugin[Pod]):
 
 def _is_about(toleration: Toleration, key: str) -> bool:
     return (toleration.key or "") in ("", key) and (toleration.effect or "") in ("", NO_EXECUTE)
-
-
-SYSTEM_PRIORITIES: Final = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
 
 
 class Priority(Plugin[Pod]):
