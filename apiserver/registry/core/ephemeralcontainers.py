@@ -6,9 +6,9 @@ from typing import Final
 from apimachinery import codec
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import EphemeralContainer, Pod, PodSpec
+from apiserver.registry.core.pod_defaults import pull_policy
 from apiserver.registry.core.pod_validation import name_and_image
 from apiserver.registry.core.pods import PodStrategy
-from apiserver.registry.core.volume_defaults import pull_policy
 from apiserver.registry.subresources import ObjectSubresource
 
 _PATH: Final = Path("spec", "ephemeralContainers")

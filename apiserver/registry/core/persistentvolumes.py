@@ -9,9 +9,9 @@ from apiserver.registry import columns, field_rules
 from apiserver.registry.columns import Column, wide
 from apiserver.registry.core.affinity_validation import validate_node_selector
 from apiserver.registry.core.claim_validation import VOLUME_MODES, access_modes
+from apiserver.registry.core.pod_defaults import default_sources
 from apiserver.registry.core.resources_validation import canonical, validate_quantity
 from apiserver.registry.core.volume_columns import access_text, class_name
-from apiserver.registry.core.volume_defaults import default_sources
 from apiserver.registry.core.volume_validation import validate_source
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy

@@ -7,10 +7,9 @@ from apimachinery.fields import FieldError, Path
 from apimachinery.types import core_v1 as v1
 from apiserver.registry import names
 from apiserver.registry.core.affinity_validation import validate_placement
-from apiserver.registry.core.mount_validation import validate_mounts
 from apiserver.registry.core.pod_settings_validation import validate_container_settings, validate_settings
 from apiserver.registry.core.resources_validation import validate_requirements
-from apiserver.registry.core.volume_validation import validate_volumes
+from apiserver.registry.core.volume_validation import validate_mounts, validate_volumes
 
 RESTART_POLICIES: Final = ("Always", "OnFailure", "Never")
 DNS_POLICIES: Final = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
