@@ -36,7 +36,7 @@ def _annotated(name: str) -> ObjectMeta:
 def levels() -> list[fc.PriorityLevelConfiguration]:
     """All priority levels."""
     exempt = fc.PriorityLevelConfigurationSpec(type="Exempt")
-    found = [fc.PriorityLevelConfiguration(metadata=_annotated("exempt"), spec=exempt)]
+    configurations = [fc.PriorityLevelConfiguration(metadata=_annotated("exempt"), spec=exempt)]
     for name, shares, lendable, queues in _LEVELS:
         response = fc.LimitResponse(type="Reject")
         if queues is not None:
@@ -46,8 +46,8 @@ def levels() -> list[fc.PriorityLevelConfiguration]:
             nominal_concurrency_shares=shares, lendable_percent=lendable, limit_response=response
         )
         spec = fc.PriorityLevelConfigurationSpec(type="Limited", limited=limited)
-        found.append(fc.PriorityLevelConfiguration(metadata=_annotated(name), spec=spec))
-    return found
+        configurations.append(fc.PriorityLevelConfiguration(metadata=_annotated(name), spec=spec))
+    return configurations
 
 
 def _groups(*names: str) -> list[fc.Subject]:

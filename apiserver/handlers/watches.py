@@ -119,9 +119,9 @@ class Watch:
     def _present(self) -> list[Stored[KubeObject]]:
         prefix = self._prefix
         if not prefix.endswith("/"):
-            one = self._served.cache.get(prefix)
-            return [one] if one is not None and self._selected.matches(one.object) else []
-        return [one for one in self._served.cache.items(prefix)[0] if self._selected.matches(one.object)]
+            stored = self._served.cache.get(prefix)
+            return [stored] if stored is not None and self._selected.matches(stored.object) else []
+        return [stored for stored in self._served.cache.items(prefix)[0] if self._selected.matches(stored.object)]
 
     def _end_with(self, subscription: ObjectWatch[KubeObject]) -> list["asyncio.Task[None]"]:
         """Let the stream end when the client goes, or the server does."""

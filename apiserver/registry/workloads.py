@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
 from apimachinery.fields import FieldError, Path
-from apimachinery.types.apps_v1 import Deployment, ReplicaSet, StatefulSet
+from apimachinery.types.apps_v1 import DaemonSet, Deployment, ReplicaSet, StatefulSet
 from apimachinery.types.autoscaling_v1 import Scale, ScaleSpec, ScaleStatus
+from apimachinery.types.batch_v1 import Job
 from apimachinery.types.core_v1 import Container, PodTemplateSpec, ReplicationController
 from apimachinery.types.meta_v1 import LabelSelector, ObjectMeta
 from apimachinery.types.objects import KubeObject
@@ -52,6 +53,10 @@ def validate_selection(selector: LabelSelector, template: PodTemplateSpec) -> It
     if not selector_matches:
         labels = template.metadata.labels or {}
         yield (TEMPLATE / "metadata" / "labels").invalid(labels, "`selector` does not match template `labels`")
+
+
+def pod_template(obj: DaemonSet | Deployment | Job | ReplicaSet | StatefulSet) -> PodTemplateSpec:
+    return obj.spec.template
 
 
 def container_columns(template: Callable[[T], PodTemplateSpec]) -> tuple[Column[T], Column[T]]:

@@ -205,10 +205,10 @@ class Cache(Generic[T]):
 
     def decoded(self, items: Iterable[KeyValue]) -> list[Stored[T]]:
         """The objects that values of etcd stand for: all read once, and then held as JSON until used."""
-        found = [stored for item in items if (stored := self._decode(item)) is not None]
-        for stored in found:
+        decoded = [stored for item in items if (stored := self._decode(item)) is not None]
+        for stored in decoded:
             stored.shed()
-        return found
+        return decoded
 
     def replace(self, items: Iterable[Stored[T]], revision: int) -> None:
         """Make the cache what a list of etcd at ``revision`` says. Watchers end, unless this is the first."""

@@ -43,8 +43,8 @@ class Compactor:
         )
         target, self._revision = self._revision, outcome.revision
         if not outcome.succeeded:
-            found = outcome.reads[0]
-            self._version = found[0].version if found else 0
+            marks = outcome.reads[0]
+            self._version = marks[0].version if marks else 0
             return False
         self._version += 1
         if target == 0:

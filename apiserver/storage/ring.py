@@ -56,13 +56,13 @@ class Ring(Generic[T]):
         if revision < self._oldest:
             raise too_old(revision, self._oldest)
         # From the end: whoever asks has usually missed little.
-        found = []
+        events = []
         for event in reversed(self._events):
             if event.revision <= revision:
                 break
-            found.append(event)
-        found.reverse()
-        return found
+            events.append(event)
+        events.reverse()
+        return events
 
     def _is_over(self, now: float) -> bool:
         count = len(self._events)

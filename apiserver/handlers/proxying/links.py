@@ -70,13 +70,13 @@ class HtmlLinks:
         if names is None:
             return match[0]
 
-        def attribute(found: re.Match[bytes]) -> bytes:
-            if found[1].lower() not in names:
-                return found[0]
-            quoted = found[3]
+        def attribute(attribute_match: re.Match[bytes]) -> bytes:
+            if attribute_match[1].lower() not in names:
+                return attribute_match[0]
+            quoted = attribute_match[3]
             quote = quoted[:1] if quoted[:1] in (b'"', b"'") else b""
             link = quoted[1:-1] if quote else quoted
             new = self._links.rewritten(link.decode("utf-8", "surrogateescape"))
-            return found[1] + found[2] + quote + new.encode("utf-8", "surrogateescape") + quote
+            return attribute_match[1] + attribute_match[2] + quote + new.encode("utf-8", "surrogateescape") + quote
 
         return b"<" + match[1] + _ATTRIBUTE.sub(attribute, match[2]) + b">"

@@ -97,9 +97,9 @@ def _head(request: Request, target: bytes, changes: Changes, upgrade: Upgrade | 
     headers: list[tuple[bytes, bytes]] = request.scope["headers"]
     kept = [(name, _without_token(name, value)) for name, value in _end_to_end(headers) if name not in _OURS]
     lines = [b"%b %b HTTP/1.1" % (request.method.encode(), target)]
-    lines += [b"%b: %b" % one for one in changes.request(kept)]
+    lines += [b"%b: %b" % header for header in changes.request(kept)]
     if upgrade is not None:
-        lines += [b"connection: Upgrade", *(b"upgrade: %b" % one for one in _values(headers, b"upgrade"))]
+        lines += [b"connection: Upgrade", *(b"upgrade: %b" % protocol for protocol in _values(headers, b"upgrade"))]
     else:
         lines += [b"connection: close", *filter(None, (_framing(request),))]
     return b"\r\n".join((*lines, b"", b""))
@@ -108,11 +108,11 @@ def _head(request: Request, target: bytes, changes: Changes, upgrade: Upgrade | 
 def _end_to_end(headers: Headers) -> list[tuple[bytes, bytes]]:
     """Without those that are meant for the next hop alone."""
     named = {part.strip().lower() for value in _values(headers, b"connection") for part in value.split(b",")}
-    return [one for one in headers if one[0] not in _HOP_BY_HOP and one[0] not in named]
+    return [header for header in headers if header[0] not in _HOP_BY_HOP and header[0] not in named]
 
 
 def _values(headers: Headers, name: bytes) -> list[bytes]:
-    return [value for one, value in headers if one == name]
+    return [value for other, value in headers if other == name]
 
 
 def _without_token(name: bytes, value: bytes) -> bytes:
@@ -172,7 +172,7 @@ async def _answer(request: Request, answer: Answer, reader: asyncio.StreamReader
     """Pass an answer on as it comes. Raises ConnectionResetError if it ends before its end."""
     change = None if request.method == "HEAD" else changes.body(answer)
     left_out = {b"content-length"} if change is not None or answer.code in _BODYLESS else set()
-    headers = [one for one in _end_to_end(changes.answer(answer)) if one[0] not in left_out]
+    headers = [header for header in _end_to_end(changes.answer(answer)) if header[0] not in left_out]
     if not _values(headers, b"cache-control"):
         headers.append((b"cache-control", b"no-cache, private"))
     await request.start_relayed(answer.code, headers)

@@ -58,8 +58,8 @@ def pod_address(pod: Pod, target: Target) -> tuple[str, int]:
         raise errors.BadRequest(f"pod {target.name} has no address")
     if target.port:
         return pod.status.pod_ip, port_number(target.port)
-    named = [port.container_port for one in pod.spec.containers for port in one.ports or ()]
-    return pod.status.pod_ip, named[0] if named else _DEFAULT_PORTS.get(target.scheme, 80)
+    ports = [port.container_port for container in pod.spec.containers for port in container.ports or ()]
+    return pod.status.pod_ip, ports[0] if ports else _DEFAULT_PORTS.get(target.scheme, 80)
 
 
 def service_port_name(service: Service, target: Target) -> str:
@@ -74,15 +74,15 @@ def service_port_name(service: Service, target: Target) -> str:
 
 def ready_addresses(endpoints: Endpoints, port_name: str) -> list[tuple[EndpointAddress, int]]:
     """All that serve the port, in an order by chance."""
-    found = [
+    ready = [
         (address, port.port)
         for subset in endpoints.subsets or ()
         for port in subset.ports or ()
         if (port.name or "") == port_name
         for address in subset.addresses or ()
     ]
-    random.shuffle(found)
-    return found
+    random.shuffle(ready)
+    return ready
 
 
 def may_be_reached(address: str) -> bool:
@@ -104,10 +104,10 @@ async def checked(host: str) -> str:
     addresses = [host]
     if not _is_address(host):
         try:
-            found = await get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            infos = await get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
         except OSError as fault:
             raise errors.ServiceUnavailable(f"error trying to reach {host}: {fault}") from fault
-        addresses = [str(one[4][0]) for one in found]
+        addresses = [str(info[4][0]) for info in infos]
     if not addresses or not all(map(may_be_reached, addresses)):
         raise errors.BadRequest("address not allowed")
     return addresses[0]

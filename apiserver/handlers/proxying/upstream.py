@@ -89,7 +89,7 @@ class Answer:
         return b"content-length" not in names and b"transfer-encoding" not in names
 
     def header(self, name: bytes) -> bytes:
-        return next((value for one, value in self.headers if one == name), b"")
+        return next((value for other, value in self.headers if other == name), b"")
 
     def feed(self, data: bytes) -> None:
         """Raises ConnectionResetError for what is no HTTP."""

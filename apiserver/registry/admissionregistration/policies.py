@@ -55,8 +55,8 @@ class PolicyKind(Strategy[ValidatingAdmissionPolicy]):
         if not spec.validations and not spec.audit_annotations:
             for field in ("validations", "auditAnnotations"):
                 yield (SPEC / field).required("validations or auditAnnotations must be specified")
-        for i, one in enumerate(spec.validations or ()):
-            if not one.expression.strip():
+        for i, validation in enumerate(spec.validations or ()):
+            if not validation.expression.strip():
                 yield ((SPEC / "validations")[i] / "expression").required("expression is not specified")
         seen: set[str] = set()
         for i, variable in enumerate(spec.variables or ()):

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from apimachinery import codec
+from apimachinery.core import conditions
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.apiextensions_v1 import (
     CustomResourceConversion,
@@ -77,8 +78,7 @@ class CustomResourceDefinitionKind(Strategy[CustomResourceDefinition]):
 
     def validate_update(self, obj: CustomResourceDefinition, old: CustomResourceDefinition) -> Iterator[FieldError]:
         yield from field_rules.immutable(SPEC, obj.spec, old.spec, "group")
-        established = any(one.type == "Established" and one.status == "True" for one in old.status.conditions or ())
-        if established:
+        if conditions.is_true(old.status.conditions, "Established"):
             yield from field_rules.immutable(SPEC, obj.spec, old.spec, "scope")
             yield from field_rules.immutable(SPEC / "names", obj.spec.names, old.spec.names, "kind", "plural")
         served = {version.name for version in obj.spec.versions}
@@ -123,7 +123,7 @@ def _versions(spec: CustomResourceDefinitionSpec) -> Iterator[FieldError]:
 def _schemas(spec: CustomResourceDefinitionSpec) -> Iterator[FieldError]:
     """A schema that all versions share is named once, as if it stood beside them, as Kubernetes does."""
     schemas = [version.schema.open_apiv3_schema if version.schema else None for version in spec.versions]
-    if all(one is not None and one == schemas[0] for one in schemas):
+    if all(schema is not None and schema == schemas[0] for schema in schemas):
         yield from validate_schema(SPEC / "validation" / "openAPIV3Schema", codec.to_builtins(schemas[0]))
         return
     for i, schema in enumerate(schemas):

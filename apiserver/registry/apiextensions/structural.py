@@ -144,23 +144,23 @@ def _junctors(path: Path, schema: Schema) -> Iterator[FieldError]:
     """What stands in anyOf and its like may speak of values alone; of int-or-string, also of its two types."""
     pending: list[tuple[Path, Schema]] = []
     for field in _JUNCTORS:
-        for i, one in enumerate(schema.get(field) or ()):
+        for i, alternative in enumerate(schema.get(field) or ()):
             types = [other.get("type") for other in schema[field]]
             if schema.get(_EITHER) and sorted(filter(None, types)) == ["integer", "string"]:
                 continue
-            pending.append(((path / field)[i], one))
+            pending.append(((path / field)[i], alternative))
     if isinstance(schema.get("not"), dict):
         pending.append((path / "not", schema["not"]))
     while pending:
-        place, one = pending.pop()
+        place, alternative = pending.pop()
         for field in _ABOUT_SHAPE:
-            if one.get(field):
+            if alternative.get(field):
                 yield (place / field).forbidden("must be empty to be structural")
         for field in _JUNCTORS:
-            pending += [((place / field)[i], other) for i, other in enumerate(one.get(field) or ())]
-        if isinstance(one.get("not"), dict):
-            pending.append((place / "not", one["not"]))
-        pending += [(where, child) for where, child, _ in _children(place, one)]
+            pending += [((place / field)[i], other) for i, other in enumerate(alternative.get(field) or ())]
+        if isinstance(alternative.get("not"), dict):
+            pending.append((place / "not", alternative["not"]))
+        pending += [(where, child) for where, child, _ in _children(place, alternative)]
 
 
 def _metadata(path: Path, schema: Schema | None) -> Iterator[FieldError]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from apimachinery.core import conditions
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.apiregistration_v1 import APIService, APIServiceCondition, APIServiceStatus
 from apiserver.registry import columns, names
@@ -80,10 +81,10 @@ class APIServiceKind(Strategy[APIService]):
 
 
 def _available(obj: APIService) -> str:
-    found = next((one for one in obj.status.conditions or () if one.type == "Available"), None)
-    if found is None:
+    available = conditions.find(obj.status.conditions, "Available")
+    if available is None:
         return "Unknown"
-    return found.status if found.status == "True" else f"{found.status} ({found.reason})"
+    return available.status if available.status == "True" else f"{available.status} ({available.reason})"
 
 
 def _service(obj: APIService) -> str:

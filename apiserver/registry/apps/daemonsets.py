@@ -89,7 +89,7 @@ DAEMON_SETS = StoredResource(
         workloads.count("Available", lambda obj: obj.status.number_available),
         columns.Column("Node Selector", lambda obj: columns.labels_text(obj.spec.template.spec.node_selector)),
         columns.age(),
-        workloads.container_columns(lambda obj: obj.spec.template),
+        workloads.container_columns(workloads.pod_template),
         workloads.selector_column(lambda obj: obj.spec.selector),
     ),
     subresources={"status": workloads.status_subresource(_KIND)},

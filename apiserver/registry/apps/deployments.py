@@ -91,7 +91,7 @@ DEPLOYMENTS = StoredResource(
         columns.Column("Up-to-date", lambda obj: str(obj.status.updated_replicas or 0)),
         columns.Column("Available", lambda obj: str(obj.status.available_replicas or 0)),
         columns.age(),
-        workloads.container_columns(lambda obj: obj.spec.template),
+        workloads.container_columns(workloads.pod_template),
         workloads.selector_column(lambda obj: obj.spec.selector),
     ),
     subresources={

@@ -51,7 +51,7 @@ REPLICA_SETS = StoredResource(
         workloads.count("Current", lambda obj: obj.status.replicas),
         workloads.count("Ready", lambda obj: obj.status.ready_replicas),
         columns.age(),
-        workloads.container_columns(lambda obj: obj.spec.template),
+        workloads.container_columns(workloads.pod_template),
         workloads.selector_column(lambda obj: obj.spec.selector),
     ),
     fields={"status.replicas": lambda obj: str(obj.status.replicas)},

@@ -93,7 +93,7 @@ def _with_claims(spec: StatefulSetSpec) -> PodTemplateSpec:
     """The template as the pods will be made of it: each claim is a volume that containers may mount."""
     template = codec.copy(spec.template)
     claims = {claim.metadata.name or "": claim for claim in spec.volume_claim_templates or ()}
-    others = [one for one in template.spec.volumes or () if one.name not in claims]
+    others = [volume for volume in template.spec.volumes or () if volume.name not in claims]
     template.spec.volumes = [*others, *(Volume(name=name) for name in claims)]
     return template
 
@@ -130,7 +130,7 @@ STATEFUL_SETS = StoredResource(
         columns.name(),
         columns.Column("Ready", lambda obj: f"{obj.status.ready_replicas or 0}/{obj.spec.replicas or 0}"),
         columns.age(),
-        workloads.container_columns(lambda obj: obj.spec.template),
+        workloads.container_columns(workloads.pod_template),
     ),
     subresources={
         "status": workloads.status_subresource(_KIND),

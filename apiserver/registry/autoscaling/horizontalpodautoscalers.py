@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.autoscaling_v2 import (
+    CrossVersionObjectReference,
     HorizontalPodAutoscaler,
     HorizontalPodAutoscalerStatus,
     HPAScalingPolicy,
@@ -79,7 +80,7 @@ def _rules(rules: HPAScalingRules | None, window: int | None, policies: list[tup
     return rules
 
 
-def _reference(path: Path, reference: Any) -> Iterator[FieldError]:
+def _reference(path: Path, reference: CrossVersionObjectReference) -> Iterator[FieldError]:
     for field, value in (("kind", reference.kind), ("name", reference.name)):
         if not value:
             yield (path / field).required()
@@ -94,12 +95,12 @@ def _metric(path: Path, metric: MetricSpec) -> Iterator[FieldError]:
     if metric.type not in SOURCES:
         yield (path / "type").not_supported(metric.type, sorted(SOURCES))
         return
-    wanted = field_rules.wire_name(MetricSpec, SOURCES[metric.type])
-    for extra in field_rules.given(metric, "type"):
-        if extra != wanted:
+    field = field_rules.wire_name(MetricSpec, SOURCES[metric.type])
+    for extra in field_rules.set_fields(metric, "type"):
+        if extra != field:
             yield (path / extra).forbidden(f"must populate the given metric source only for type {metric.type}")
     source: Any = getattr(metric, SOURCES[metric.type])
-    path = path / wanted
+    path = path / field
     if source is None:
         yield path.required(f"must populate information for the given metric source (type {metric.type})")
         return

@@ -7,6 +7,7 @@ from typing import Final
 
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.batch_v1 import CronJob, CronJobStatus
+from apimachinery.types.core_v1 import PodTemplateSpec
 from apiserver.registry import columns, field_rules, names, workloads
 from apiserver.registry.batch import schedules
 from apiserver.registry.batch.jobs import default_template, validate_spec
@@ -86,6 +87,11 @@ def _zones() -> frozenset[str]:
 
 _KIND = CronJobKind()
 
+
+def _pod_template(obj: CronJob) -> PodTemplateSpec:
+    return obj.spec.job_template.spec.template
+
+
 CRON_JOBS = StoredResource(
     CronJob,
     _KIND,
@@ -103,7 +109,7 @@ CRON_JOBS = StoredResource(
             lambda obj: columns.since(obj.status.last_schedule_time) if obj.status.last_schedule_time else "<none>",
         ),
         columns.age(),
-        workloads.container_columns(lambda obj: obj.spec.job_template.spec.template),
+        workloads.container_columns(_pod_template),
         workloads.selector_column(lambda obj: obj.spec.job_template.spec.selector),
     ),
     subresources={"status": workloads.status_subresource(_KIND)},

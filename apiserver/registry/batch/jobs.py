@@ -185,8 +185,8 @@ def _policies(path: Path, spec: JobSpec) -> Iterator[FieldError]:
             yield place.invalid(codec.to_builtins(spec.success_policy), "requires indexed completion mode")
         if not spec.success_policy.rules:
             yield (place / "rules").required("at least one rules must be specified when the successPolicy is specified")
-        for j, one in enumerate(spec.success_policy.rules):
-            if one.succeeded_count is None and one.succeeded_indexes is None:
+        for j, success_rule in enumerate(spec.success_policy.rules):
+            if success_rule.succeeded_count is None and success_rule.succeeded_indexes is None:
                 yield (place / "rules")[j].required(
                     "at least one of succeededCount or succeededIndexes must be specified"
                 )
@@ -222,7 +222,7 @@ def completions(job: Job) -> str:
 
 
 def status(job: Job) -> str:
-    true = {one.type for one in job.status.conditions or () if one.status == "True"}
+    true = {condition.type for condition in job.status.conditions or () if condition.status == "True"}
     for word in ("Complete", "Failed"):
         if word in true:
             return word
@@ -256,7 +256,7 @@ JOBS = StoredResource(
         columns.Column("Completions", completions),
         columns.Column("Duration", _duration),
         columns.age(),
-        workloads.container_columns(lambda obj: obj.spec.template),
+        workloads.container_columns(workloads.pod_template),
         workloads.selector_column(lambda obj: obj.spec.selector),
     ),
     fields={"status.successful": lambda obj: str(obj.status.succeeded or 0)},

@@ -107,9 +107,8 @@ class DecisionStrategy(Strategy[CertificateSigningRequest]):
     def validate_update(self, obj: CertificateSigningRequest, old: CertificateSigningRequest) -> Iterator[FieldError]:
         after, before = obj.status.conditions or [], old.status.conditions or []
         yield from _conditions(after)
-        removed = [one for one in before if one.type in _DECISIONS and one.type not in {new.type for new in after}]
-        for one in removed:
-            yield _CONDITIONS.forbidden(f"updates may not remove a condition of type {one.type!r}")
+        for decision in sorted(_decisions(before) - _decisions(after)):
+            yield _CONDITIONS.forbidden(f"updates may not remove a condition of type {decision!r}")
         if not self._decides and _decisions(after) - _decisions(before):
             yield _CONDITIONS.forbidden("updates may not add a condition of type 'Approved' or 'Denied' here")
         if not self._decides and old.status.certificate:
@@ -117,26 +116,26 @@ class DecisionStrategy(Strategy[CertificateSigningRequest]):
 
 
 def _decisions(conditions: Sequence[CertificateSigningRequestCondition]) -> set[str]:
-    return {one.type for one in conditions if one.type in _DECISIONS}
+    return {condition.type for condition in conditions if condition.type in _DECISIONS}
 
 
 def _conditions(conditions: Sequence[CertificateSigningRequestCondition]) -> Iterator[FieldError]:
     seen: set[str] = set()
-    for i, one in enumerate(conditions):
+    for i, condition in enumerate(conditions):
         path = _CONDITIONS[i]
-        if not one.type:
+        if not condition.type:
             yield (path / "type").required()
-        elif one.type in seen:
-            yield (path / "type").duplicate(one.type)
-        seen.add(one.type)
-        if one.type in (*_DECISIONS, "Failed"):
-            yield from field_rules.required(path / "status", one.status, ("True",))
+        elif condition.type in seen:
+            yield (path / "type").duplicate(condition.type)
+        seen.add(condition.type)
+        if condition.type in (*_DECISIONS, "Failed"):
+            yield from field_rules.required(path / "status", condition.status, ("True",))
     if set(_DECISIONS) <= seen:
         yield _CONDITIONS.invalid(sorted(seen), "Approved and Denied conditions are mutually exclusive")
 
 
 def _condition(obj: CertificateSigningRequest) -> str:
-    types = {one.type for one in obj.status.conditions or ()}
+    types = {condition.type for condition in obj.status.conditions or ()}
     words = [next((word for word in ("Denied", "Approved") if word in types), "Pending")]
     if "Failed" in types:
         words.append("Failed")

@@ -13,12 +13,14 @@ from apiserver.registry.unstored import ComputedResource
 
 
 def _healthy(obj: ComponentStatus) -> str:
-    word = next((one.status for one in obj.conditions or () if one.type == "Healthy"), "")
+    word = next((condition.status for condition in obj.conditions or () if condition.type == "Healthy"), "")
     return {"True": "Healthy", "False": "Unhealthy"}.get(word, "Unknown")
 
 
 def _said(obj: ComponentStatus, field: str) -> str:
-    return next((getattr(one, field) or "" for one in obj.conditions or () if one.type == "Healthy"), "")
+    return next(
+        (getattr(condition, field) or "" for condition in obj.conditions or () if condition.type == "Healthy"), ""
+    )
 
 
 def component_statuses(checks: Mapping[str, Check]) -> ComputedResource[ComponentStatus]:

@@ -37,7 +37,7 @@ class EphemeralContainersStrategy(PodStrategy):
 
     def validate_update(self, obj: Pod, old: Pod) -> Iterator[FieldError]:
         yield from _containers(obj.spec)
-        new = {one.name: one for one in obj.spec.ephemeral_containers or ()}
+        new = {container.name: container for container in obj.spec.ephemeral_containers or ()}
         for before in old.spec.ephemeral_containers or ():
             if before.name not in new:
                 yield _PATH.forbidden(f'existing ephemeral containers "{before.name}" may not be removed')
@@ -52,7 +52,7 @@ def _default(container: EphemeralContainer) -> None:
 
 
 def _containers(spec: PodSpec) -> Iterator[FieldError]:
-    others = {one.name for one in (*spec.containers, *(spec.init_containers or ()))}
+    others = {container.name for container in (*spec.containers, *(spec.init_containers or ()))}
     seen = set(others)
     for i, container in enumerate(spec.ephemeral_containers or ()):
         path = _PATH[i]

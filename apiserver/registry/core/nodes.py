@@ -2,9 +2,10 @@
 
 import ipaddress
 from collections.abc import Iterator
-from typing import Final
 
 from apimachinery import codec, meta
+from apimachinery.core import nodes
+from apimachinery.core.well_known import NODE_ROLE_PREFIX
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import DaemonEndpoint, Node, NodeDaemonEndpoints
 from apiserver.registry import columns, names
@@ -13,8 +14,6 @@ from apiserver.registry.core.resources_validation import canonical, validate_amo
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
 from apiserver.registry.subresources import ObjectSubresource, proxy
-
-_ROLE: Final = "node-role.kubernetes.io/"
 
 
 class NodeStrategy(Strategy[Node]):
@@ -37,7 +36,7 @@ class NodeStrategy(Strategy[Node]):
             yield from names.check(path / "key", taint.key, names.qualified_name)
             if taint.effect not in EFFECTS:
                 yield (path / "effect").not_supported(taint.effect, EFFECTS)
-            if any((one.key, one.effect) == (taint.key, taint.effect) for one in (obj.spec.taints or ())[:i]):
+            if any((other.key, other.effect) == (taint.key, taint.effect) for other in (obj.spec.taints or ())[:i]):
                 yield path.duplicate(codec.to_builtins(taint))
         yield from _ranges(obj)
 
@@ -71,24 +70,22 @@ class NodeStatusStrategy(StatusStrategy[Node]):
 
 
 def _status(node: Node) -> str:
-    words = []
-    for condition in node.status.conditions or ():
-        if condition.type == "Ready":
-            words.append("Ready" if condition.status == "True" else "NotReady")
-    if not words:
-        words.append("Unknown")
+    ready = nodes.condition(node, "Ready")
+    words = ["Unknown" if ready is None else "Ready" if ready.status == "True" else "NotReady"]
     if node.spec.unschedulable:
         words.append("SchedulingDisabled")
     return ",".join(words)
 
 
 def _roles(node: Node) -> str:
-    roles = {label.removeprefix(_ROLE) for label in meta.labels_of(node) if label.startswith(_ROLE)}
+    roles = {
+        label.removeprefix(NODE_ROLE_PREFIX) for label in meta.labels_of(node) if label.startswith(NODE_ROLE_PREFIX)
+    }
     return columns.joined(sorted(roles))
 
 
 def _address(node: Node, kind: str) -> str:
-    return next((one.address for one in node.status.addresses or () if one.type == kind), "<none>")
+    return nodes.address(node, kind) or "<none>"
 
 
 NODES = StoredResource(

@@ -67,7 +67,7 @@ def validate_spec(path: Path, spec: PersistentVolumeSpec) -> Iterator[FieldError
         path / "persistentVolumeReclaimPolicy", spec.persistent_volume_reclaim_policy, RECLAIM_POLICIES
     )
     yield from field_rules.one_of(path / "volumeMode", spec.volume_mode, VOLUME_MODES)
-    sources = field_rules.given(spec, *_NOT_SOURCES)
+    sources = field_rules.set_fields(spec, *_NOT_SOURCES)
     if not sources:
         yield path.required("must specify a volume type")
     for extra in sources[1:]:
@@ -77,7 +77,9 @@ def validate_spec(path: Path, spec: PersistentVolumeSpec) -> Iterator[FieldError
 
 def _places(path: Path, spec: PersistentVolumeSpec) -> Iterator[FieldError]:
     """The source, and the nodes from which it can be reached."""
-    for field in (one for one in spec.__struct_fields__ if one not in _NOT_SOURCES and getattr(spec, one) is not None):
+    for field in (
+        name for name in spec.__struct_fields__ if name not in _NOT_SOURCES and getattr(spec, name) is not None
+    ):
         yield from validate_source(path, spec, field)
         break
     if (

@@ -1,7 +1,7 @@
 """What Kubernetes fills into a pod's spec, and into the sources of volumes, when a client omits it (core/v1 defaults.go)."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
 from apimachinery.types import core_v1 as v1
 from apiserver.registry.core.resources_validation import canonical
@@ -86,7 +86,7 @@ DEFAULT_MODE: Final = 0o644
 TOKEN_SECONDS: Final = 3600
 
 # source -> field -> its default; core/v1 TestWorkloadDefaults lists them
-_FIXED: Final[Mapping[str, Mapping[str, Any]]] = {
+_FIXED: Final[Mapping[str, Mapping[str, object]]] = {
     "azure_disk": {"caching_mode": "ReadWrite", "fs_type": "ext4", "read_only": False, "kind": "Shared"},
     "config_map": {"default_mode": DEFAULT_MODE},
     "downward_api": {"default_mode": DEFAULT_MODE},
@@ -100,15 +100,15 @@ _FIXED: Final[Mapping[str, Mapping[str, Any]]] = {
 _SOURCES: Final = tuple(field for field in v1.Volume.__struct_fields__ if field != "name")
 
 
-def default_sources(union: Any) -> None:
+def default_sources(union: v1.Volume | v1.PersistentVolumeSpec) -> None:
     """The fixed defaults of whatever sources a Volume or a PersistentVolumeSpec has."""
     for source, defaults in _FIXED.items():
-        given = getattr(union, source, None)
-        if given is None:
+        configured = getattr(union, source, None)
+        if configured is None:
             continue
         for field, value in defaults.items():
-            if getattr(given, field) is None:
-                setattr(given, field, value)
+            if getattr(configured, field) is None:
+                setattr(configured, field, value)
 
 
 def default_volume(volume: v1.Volume) -> None:

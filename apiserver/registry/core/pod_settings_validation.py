@@ -64,7 +64,7 @@ def validate_container_settings(path: Path, container: v1.Container) -> Iterator
     for field, hook in (("postStart", container.lifecycle.post_start), ("preStop", container.lifecycle.pre_stop)):
         if hook is None:
             continue
-        given = [one for one in (hook.exec, hook.http_get, hook.tcp_socket, hook.sleep) if one is not None]
+        given = [handler for handler in (hook.exec, hook.http_get, hook.tcp_socket, hook.sleep) if handler is not None]
         if not given:
             yield (path / "lifecycle" / field).required("must specify a handler type")
         elif len(given) > 1:
@@ -111,7 +111,7 @@ def validate_pod_security(path: Path, context: v1.PodSecurityContext) -> Iterato
             ("runAsUser", context.run_as_user),
             ("runAsGroup", context.run_as_group),
             ("fsGroup", context.fs_group),
-            *((f"supplementalGroups[{i}]", one) for i, one in enumerate(context.supplemental_groups or ())),
+            *((f"supplementalGroups[{i}]", group) for i, group in enumerate(context.supplemental_groups or ())),
         ),
     )
     yield from field_rules.one_of(

@@ -31,8 +31,8 @@ POD_TEMPLATES = StoredResource(
     singular="podtemplate",
     columns=(
         columns.name(),
-        Column("Containers", lambda obj: ",".join(one.name for one in obj.template.spec.containers)),
-        Column("Images", lambda obj: ",".join(one.image or "" for one in obj.template.spec.containers)),
+        Column("Containers", lambda obj: ",".join(container.name for container in obj.template.spec.containers)),
+        Column("Images", lambda obj: ",".join(container.image or "" for container in obj.template.spec.containers)),
         Column("Pod Labels", lambda obj: labels_text(obj.template.metadata.labels)),
     ),
 )

@@ -58,8 +58,8 @@ def _scopes(spec: ResourceQuotaSpec) -> Iterator[FieldError]:
     for i, scope in enumerate(spec.scopes or ()):
         if scope not in SCOPES:
             yield (_SPEC / "scopes")[i].invalid(scope, "unsupported scope")
-    for one, other in _OPPOSITES:
-        if {one, other} <= set(spec.scopes or ()):
+    for scope, opposite in _OPPOSITES:
+        if {scope, opposite} <= set(spec.scopes or ()):
             yield (_SPEC / "scopes").invalid(spec.scopes, "conflicting scopes")
     path = _SPEC / "scopeSelector" / "matchExpressions"
     for i, term in enumerate((spec.scope_selector.match_expressions if spec.scope_selector else None) or ()):

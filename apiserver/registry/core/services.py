@@ -25,7 +25,8 @@ from apiserver.registry.core.allocators import (
     wants_node_ports,
 )
 from apiserver.registry.core.pod_settings_validation import address as valid_address
-from apiserver.registry.core.pod_validation import PROTOCOLS, one_of, port_number, port_reference
+from apiserver.registry.core.pod_validation import PROTOCOLS, port_number, port_reference
+from apiserver.registry.field_rules import required
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
 from apiserver.registry.subresources import ObjectSubresource, proxy
@@ -102,7 +103,7 @@ class ServiceStrategy(Strategy[Service]):
         yield from self._addresses_of(spec)
         yield from self._ports_of(obj)
         yield from names.validate_labels(_SPEC / "selector", spec.selector)
-        yield from one_of(_SPEC / "sessionAffinity", spec.session_affinity, AFFINITIES)
+        yield from required(_SPEC / "sessionAffinity", spec.session_affinity, AFFINITIES)
         yield from _affinity(spec)
         yield from service_traffic.validate(obj)
         if spec.type == "ExternalName":
@@ -220,7 +221,7 @@ def _port(path: Path, port: ServicePort, *, needs_name: bool) -> Iterator[FieldE
     elif port.name:
         yield from names.check(path / "name", port.name, names.dns_label)
     yield from port_number(path / "port", port.port)
-    yield from one_of(path / "protocol", port.protocol, PROTOCOLS)
+    yield from required(path / "protocol", port.protocol, PROTOCOLS)
     if port.target_port is not None:
         yield from port_reference(path / "targetPort", port.target_port)
 
@@ -232,7 +233,7 @@ def _external(service: Service) -> str:
     if spec.type == "ExternalName":
         return spec.external_name or "<none>"
     if spec.type == "LoadBalancer":
-        ingress = [one.ip or one.hostname or "" for one in service.status.load_balancer.ingress or ()]
+        ingress = [point.ip or point.hostname or "" for point in service.status.load_balancer.ingress or ()]
         return ",".join([*ingress, *public]) or "<pending>"
     return columns.joined(public)
 

@@ -77,7 +77,7 @@ def validate_volumes(path: Path, volumes: Iterable[v1.Volume]) -> Iterator[Field
             yield from validate_source(path[i], volume, source)
 
 
-def validate_source(path: Path, union: Any, field: str) -> Iterator[FieldError]:
+def validate_source(path: Path, union: v1.Volume | v1.PersistentVolumeSpec, field: str) -> Iterator[FieldError]:
     """The faults of one source; ``union`` is a Volume or a PersistentVolumeSpec that has it in ``field``."""
     source, place = getattr(union, field), path / field_rules.wire_name(type(union), field)
     for attribute, name in _NEEDED.get(field, ()):
@@ -100,10 +100,10 @@ def _empty_dir(path: Path, source: v1.EmptyDirVolumeSource) -> Iterator[FieldErr
         yield (path / "medium").not_supported(medium, ("", "Memory", "HugePages"))
     if source.size_limit is not None:
         try:
-            fine = quantity.parse(source.size_limit) >= 0
+            is_valid = quantity.parse(source.size_limit) >= 0
         except ValueError:
-            fine = False
-        if not fine:
+            is_valid = False
+        if not is_valid:
             yield (path / "sizeLimit").forbidden("SizeLimit field must be a valid resource quantity")
 
 
@@ -121,7 +121,9 @@ def _iscsi(path: Path, source: v1.ISCSIVolumeSource) -> Iterator[FieldError]:
         yield (path / "secretRef").required()
 
 
-def _disk(path: Path, source: Any) -> Iterator[FieldError]:
+def _disk(
+    path: Path, source: v1.AWSElasticBlockStoreVolumeSource | v1.GCEPersistentDiskVolumeSource
+) -> Iterator[FieldError]:
     if not 0 <= (source.partition or 0) <= 255:
         yield (path / "partition").invalid(source.partition, _BYTE)
 
@@ -143,7 +145,7 @@ def _git_repo(path: Path, source: v1.GitRepoVolumeSource) -> Iterator[FieldError
     yield from _local_path(path / "directory", source.directory or "")
 
 
-def _local(path: Path, source: Any) -> Iterator[FieldError]:
+def _local(path: Path, source: v1.LocalVolumeSource) -> Iterator[FieldError]:
     if ".." in (source.path or "").split("/"):
         yield (path / "path").invalid(source.path, "must not contain '..'")
 
@@ -155,7 +157,7 @@ def _flocker(path: Path, source: v1.FlockerVolumeSource) -> Iterator[FieldError]
         yield (path / "datasetName").invalid(source.dataset_name, "must not contain '/'")
 
 
-def _csi(path: Path, source: Any) -> Iterator[FieldError]:
+def _csi(path: Path, source: v1.CSIVolumeSource | v1.CSIPersistentVolumeSource) -> Iterator[FieldError]:
     if source.driver:
         if len(source.driver) > 63:
             yield (path / "driver").too_long(63)
@@ -173,9 +175,11 @@ def _image(path: Path, source: v1.ImageVolumeSource) -> Iterator[FieldError]:
 
 # -- files made of the API's own objects
 
+WithItems = v1.SecretVolumeSource | v1.ConfigMapVolumeSource | v1.SecretProjection | v1.ConfigMapProjection
 
-def _items(path: Path, source: Any) -> Iterator[FieldError]:
-    """A secret or config map, as a volume or as a part of one."""
+
+def _items(path: Path, source: WithItems) -> Iterator[FieldError]:
+    """A secret or config map, as a volume or as a projection."""
     yield from _mode(path / "defaultMode", getattr(source, "default_mode", None))
     for i, item in enumerate(source.items or ()):
         place = (path / "items")[i]
@@ -187,7 +191,7 @@ def _items(path: Path, source: Any) -> Iterator[FieldError]:
         yield from _mode(place / "mode", item.mode)
 
 
-def _downward(path: Path, source: Any) -> Iterator[FieldError]:
+def _downward(path: Path, source: v1.DownwardAPIVolumeSource | v1.DownwardAPIProjection) -> Iterator[FieldError]:
     yield from _mode(path / "defaultMode", getattr(source, "default_mode", None))
     for i, item in enumerate(source.items or ()):
         place = (path / "items")[i]
@@ -207,20 +211,19 @@ def _downward(path: Path, source: Any) -> Iterator[FieldError]:
 
 def _projected(path: Path, source: v1.ProjectedVolumeSource) -> Iterator[FieldError]:
     yield from _mode(path / "defaultMode", source.default_mode)
-    for i, one in enumerate(source.sources or ()):
+    for i, projection in enumerate(source.sources or ()):
         place = (path / "sources")[i]
-        given = [field for field in one.__struct_fields__ if getattr(one, field) is not None]
-        for extra in given[1:]:
-            yield (place / field_rules.wire_name(v1.VolumeProjection, extra)).forbidden(_ONE)
-        for field, projection in (("secret", one.secret), ("configMap", one.config_map)):
-            if projection is not None:
-                if not projection.name:
+        for extra in field_rules.set_fields(projection)[1:]:
+            yield (place / extra).forbidden(_ONE)
+        for field, named in (("secret", projection.secret), ("configMap", projection.config_map)):
+            if named is not None:
+                if not named.name:
                     yield (place / field / "name").required()
-                yield from _items(place / field, projection)
-        if one.downward_api is not None:
-            yield from _downward(place / "downwardAPI", one.downward_api)
-        if one.service_account_token is not None:
-            yield from _token(place / "serviceAccountToken", one.service_account_token)
+                yield from _items(place / field, named)
+        if projection.downward_api is not None:
+            yield from _downward(place / "downwardAPI", projection.downward_api)
+        if projection.service_account_token is not None:
+            yield from _token(place / "serviceAccountToken", projection.service_account_token)
 
 
 def _token(path: Path, token: v1.ServiceAccountTokenProjection) -> Iterator[FieldError]:

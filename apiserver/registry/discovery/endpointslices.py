@@ -2,7 +2,7 @@
 
 import ipaddress
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.discovery_v1 import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
@@ -28,7 +28,7 @@ class EndpointSliceKind(Strategy[EndpointSlice]):
         for endpoint in obj.endpoints or ():
             endpoint.conditions = endpoint.conditions or EndpointConditions()  # Go always writes it
 
-    def desired_state(self, obj: EndpointSlice) -> Any:
+    def desired_state(self, obj: EndpointSlice) -> object:
         return obj.address_type, obj.endpoints, obj.ports, obj.metadata.labels
 
     def validate(self, obj: EndpointSlice) -> Iterator[FieldError]:
@@ -110,7 +110,10 @@ ENDPOINT_SLICES = StoredResource(
         columns.name(),
         Column("AddressType", lambda obj: obj.address_type),
         Column("Ports", _ports_text),
-        Column("Endpoints", lambda obj: _first([one for end in obj.endpoints or () for one in end.addresses])),
+        Column(
+            "Endpoints",
+            lambda obj: _first([address for endpoint in obj.endpoints or () for address in endpoint.addresses]),
+        ),
         columns.age(),
     ),
 )

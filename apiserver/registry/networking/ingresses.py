@@ -69,8 +69,8 @@ def _rules(spec: IngressSpec) -> Iterator[FieldError]:
         if rule.http is not None:
             if not rule.http.paths:
                 yield (path / "http" / "paths").required()
-            for j, one in enumerate(rule.http.paths):
-                yield from _path((path / "http" / "paths")[j], one)
+            for j, rule_path in enumerate(rule.http.paths):
+                yield from _path((path / "http" / "paths")[j], rule_path)
 
 
 def _host(path: Path, host: str) -> Iterator[FieldError]:
@@ -85,23 +85,23 @@ def _host(path: Path, host: str) -> Iterator[FieldError]:
         yield path.invalid(host, "must be a DNS name, not an IP address")
 
 
-def _path(place: Path, one: HTTPIngressPath) -> Iterator[FieldError]:
-    if not one.path_type:
+def _path(place: Path, rule: HTTPIngressPath) -> Iterator[FieldError]:
+    if not rule.path_type:
         yield (place / "pathType").required("pathType must be specified")
     else:
-        yield from required(place / "pathType", one.path_type, PATH_TYPES)
-    path = one.path or ""
-    if one.path_type in ("Exact", "Prefix") or path:
+        yield from required(place / "pathType", rule.path_type, PATH_TYPES)
+    path = rule.path or ""
+    if rule.path_type in ("Exact", "Prefix") or path:
         if not path.startswith("/"):
             yield (place / "path").invalid(path, "must be an absolute path")
-        if one.path_type in ("Exact", "Prefix"):
+        if rule.path_type in ("Exact", "Prefix"):
             for wrong in ("//", "/./", "/../", "%2f", "%2F"):
                 if wrong in path:
                     yield (place / "path").invalid(path, f"must not contain '{wrong}'")
             for wrong in ("/..", "/."):
                 if path.endswith(wrong):
                     yield (place / "path").invalid(path, f"cannot end with '{wrong}'")
-    yield from _backend(place / "backend", one.backend)
+    yield from _backend(place / "backend", rule.backend)
 
 
 def _backend(path: Path, backend: IngressBackend) -> Iterator[FieldError]:
@@ -142,7 +142,7 @@ def _hosts(obj: Ingress) -> str:
 
 def _address(obj: Ingress) -> str:
     points = (obj.status.load_balancer.ingress if obj.status.load_balancer else None) or ()
-    return ",".join(sorted({one.ip or one.hostname or "" for one in points} - {""}))
+    return ",".join(sorted({point.ip or point.hostname or "" for point in points} - {""}))
 
 
 _KIND = IngressKind()

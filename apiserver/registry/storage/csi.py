@@ -68,7 +68,8 @@ CSI_DRIVERS = StoredResource(
         Column("PodInfoOnMount", lambda obj: bool(obj.spec.pod_info_on_mount), type="boolean"),
         Column("StorageCapacity", lambda obj: bool(obj.spec.storage_capacity), type="boolean"),
         Column(
-            "TokenRequests", lambda obj: ",".join(one.audience for one in obj.spec.token_requests or ()) or "<unset>"
+            "TokenRequests",
+            lambda obj: ",".join(request.audience for request in obj.spec.token_requests or ()) or "<unset>",
         ),
         Column("RequiresRepublish", lambda obj: bool(obj.spec.requires_republish), type="boolean"),
         Column("Modes", lambda obj: columns.joined(obj.spec.volume_lifecycle_modes or ())),

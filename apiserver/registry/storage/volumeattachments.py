@@ -29,10 +29,10 @@ class VolumeAttachmentKind(Strategy[VolumeAttachment]):
             yield (SPEC / "nodeName").required()
         else:
             yield from names.check(SPEC / "nodeName", obj.spec.node_name, names.dns_subdomain)
-        given = field_rules.given(obj.spec.source)
-        if not given:
+        sources = field_rules.set_fields(obj.spec.source)
+        if not sources:
             yield (SPEC / "source").required("must specify exactly one of inlineVolumeSpec and persistentVolumeName")
-        elif len(given) > 1:
+        elif len(sources) > 1:
             yield (SPEC / "source").forbidden("must specify exactly one of inlineVolumeSpec and persistentVolumeName")
         elif obj.spec.source.persistent_volume_name == "":
             yield (SPEC / "source" / "persistentVolumeName").required("must specify non empty persistentVolumeName")

@@ -41,8 +41,8 @@ class Etcd:
         await self._endpoints.close()
 
     async def get(self, key: str) -> KeyValue | None:
-        found = await self.range(key)
-        return found.items[0] if found.items else None
+        page = await self.range(key)
+        return page.items[0] if page.items else None
 
     async def range(
         self,
