@@ -19,7 +19,7 @@ class ServingOptions:
         1, "Processes that serve side by side, each with a cache of its own; /metrics shows the one that answers."
     )
     advertise_address: IPv4Address | None = option(
-        None, "Address by which the cluster reaches this server; the one of the default route if not given."
+        None, "Address by which the cluster reaches this server; by default that of the default route."
     )
     tls_cert_file: Path = option(help="Certificate of the server, with its chain.")
     tls_private_key_file: Path = option(help="Key of that certificate.")
@@ -31,27 +31,29 @@ class EtcdOptions:
 
     etcd_servers: tuple[str, ...] = option(("http://127.0.0.1:2379",), "URLs of the etcd members.")
     etcd_cafile: Path | None = option(None, "CA of etcd's certificates.")
-    etcd_certfile: Path | None = option(None, "Client certificate to show to etcd.")
+    etcd_certfile: Path | None = option(None, "Client certificate for requests to etcd.")
     etcd_keyfile: Path | None = option(None, "Key of that certificate.")
     etcd_compaction_interval: Duration = option(
-        "5m", "How often old revisions are compacted, and how long they are kept; 0 leaves it to others."
+        "5m", "How often old revisions are compacted, and how long they are kept; 0 disables it."
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class IdentityOptions:
-    """Who may ask."""
+    """Authentication and authorization."""
 
     client_ca_file: Path | None = option(None, "CA whose client certificates name users and groups.")
     token_auth_file: Path | None = option(None, 'File of bearer tokens: token,user,uid,"group,..." a line.')
-    authorization_mode: tuple[str, ...] = option(("AlwaysAllow",), "What decides who may do what; AlwaysAllow so far.")
+    authorization_mode: tuple[str, ...] = option(
+        ("AlwaysAllow",), "How requests are authorized; only AlwaysAllow is supported."
+    )
     service_account_issuer: str = option(
         "https://kubernetes.default.svc", "Issuer that tokens of service accounts name."
     )
     service_account_key_file: Path | None = option(None, "Key that verifies tokens of service accounts.")
     service_account_signing_key_file: Path | None = option(None, "Key that signs them.")
     service_account_extend_token_expiration: bool = option(
-        True, "Let the tokens that pods are given by themselves live a year, for clients that read them once."
+        True, "Let the tokens that are mounted into pods live a year, for clients that read them once."
     )
     service_account_jwks_uri: str = option(
         "", "URL of the keys that verify tokens; by default this server's /openid/v1/jwks."
@@ -61,24 +63,24 @@ class IdentityOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class AdmissionOptions:
-    """What changes or refuses objects on their way in."""
+    """Admission control."""
 
-    enable_admission_plugins: tuple[str, ...] = option((), "Admission plugins to use besides the usual ones.")
-    disable_admission_plugins: tuple[str, ...] = option((), "Usual admission plugins to leave out.")
+    enable_admission_plugins: tuple[str, ...] = option((), "Admission plugins to enable besides the default ones.")
+    disable_admission_plugins: tuple[str, ...] = option((), "Default admission plugins to disable.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class KubeletOptions:
     """How the nodes' kubelets are reached, for logs and exec."""
 
-    kubelet_client_certificate: Path | None = option(None, "Client certificate to show to kubelets.")
+    kubelet_client_certificate: Path | None = option(None, "Client certificate for requests to kubelets.")
     kubelet_client_key: Path | None = option(None, "Key of that certificate.")
     kubelet_certificate_authority: Path | None = option(None, "CA of the kubelets' certificates.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceOptions:
-    """What services are given."""
+    """Addresses and ports of services."""
 
     service_cluster_ip_range: IPv4Network = option("10.0.0.0/16", "Addresses of services.")
     service_node_port_range: PortRange = option("30000-32767", "Ports that services may have on every node.")
@@ -86,7 +88,7 @@ class ServiceOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ApiserverOptions(Options):
-    """All of them."""
+    """The options of kube-apiserver."""
 
     serving: ServingOptions = group("Serving", ServingOptions)
     etcd: EtcdOptions = group("etcd", EtcdOptions)
@@ -101,10 +103,10 @@ class ApiserverOptions(Options):
         if self.services.service_cluster_ip_range.num_addresses < 8:
             raise ValueError("--service-cluster-ip-range must hold at least 8 addresses (a /29)")
         on, off = self.admission.enable_admission_plugins, self.admission.disable_admission_plugins
-        if strange := [name for name in (*on, *off) if name not in NAMES]:
-            raise ValueError(f"admission plugin {strange[0]!r} is not known; {', '.join(NAMES)} are")
+        if unknown := [name for name in (*on, *off) if name not in NAMES]:
+            raise ValueError(f"admission plugin {unknown[0]!r} is not known; {', '.join(NAMES)} are")
         if both := set(on) & set(off):
             raise ValueError(f"admission plugin {min(both)!r} is both enabled and disabled")
-        unknown = set(self.identity.authorization_mode) - {"AlwaysAllow"}
-        if unknown:
-            raise ValueError(f"--authorization-mode {','.join(sorted(unknown))} is not known; AlwaysAllow is")
+        modes = set(self.identity.authorization_mode) - {"AlwaysAllow"}
+        if modes:
+            raise ValueError(f"--authorization-mode {','.join(sorted(modes))} is not known; AlwaysAllow is")

@@ -1,4 +1,4 @@
-"""Puts the apiserver together from its options, and runs it."""
+"""Assembles the apiserver from its options, and runs it."""
 
 import asyncio
 import logging

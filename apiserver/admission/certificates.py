@@ -1,4 +1,4 @@
-"""A certificate signing request says who asked for it, and nobody can say so for somebody else."""
+"""A certificate signing request names the user who created it, whatever the client writes."""
 
 from apimachinery.types.certificates_v1 import CertificateSigningRequest
 from apiserver.admission import Plugin

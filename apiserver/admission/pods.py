@@ -1,4 +1,4 @@
-"""What the cluster gives each new pod: time on a node that is away, and a priority."""
+"""What the cluster gives each new pod: time on an unavailable node, and a priority."""
 
 from typing import Final
 
@@ -25,7 +25,7 @@ class DefaultTolerationSeconds(Plugin[Pod]):
             return
         tolerations = obj.spec.tolerations or []
         for key in (NOT_READY_TAINT, UNREACHABLE_TAINT):
-            # unlike a toleration of a taint, one of another value counts: upstream looks at key and effect alone
+            # not is_tolerated: upstream compares key and effect alone, whatever the operator and value
             if not any(_is_about(toleration, key) for toleration in tolerations):
                 default = Toleration(
                     key=key, operator="Exists", effect=NO_EXECUTE, toleration_seconds=TOLERATION_SECONDS

@@ -28,7 +28,7 @@ _RETRY: Final = 0.05
 
 class ServiceAccount(Plugin[v1.Pod]):
     """Where nobody signs tokens (``mounts_tokens`` is False) a pod has its account, but nothing is mounted: it would
-    wait for ever."""
+    wait forever."""
 
     types = (v1.Pod,)
 

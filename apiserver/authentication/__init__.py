@@ -1,1 +1,1 @@
-"""Who asks: from the credentials of a request to a user."""
+"""Authentication: from the credentials of a request to a user."""

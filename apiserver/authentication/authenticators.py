@@ -24,7 +24,7 @@ _PROTOCOLS: Final = "sec-websocket-protocol"
 
 
 class Credentials(Struct, frozen=True):
-    """What of a request may tell who asks."""
+    """The parts of a request that may identify its user."""
 
     headers: Mapping[str, str]
     extensions: Mapping[str, Any]
@@ -40,7 +40,7 @@ class Authenticator(Protocol):
 
 
 class Union:
-    """Several authenticators as one: the first that recognizes a credential decides; without any, nobody is let in."""
+    """Several authenticators as one: the first that recognizes a credential decides; a request without one is refused."""
 
     def __init__(self, authenticators: Sequence[Authenticator]) -> None:
         self._authenticators = authenticators

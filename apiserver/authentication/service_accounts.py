@@ -1,8 +1,8 @@
 """Tokens of service accounts: signed by this cluster, mostly short-lived, bound to what they were issued for.
 
 A signature is verified once per token and remembered by the token's digest; whether the account and the object that
-a token is bound to are still there is looked up for every request. Tokens of old, kept in secrets, have no end and
-hold as long as their secret carries them.
+a token is bound to still exist is looked up for every request. Legacy tokens, in secrets, do not expire and are valid
+as long as their secret contains them.
 """
 
 import base64
@@ -163,7 +163,7 @@ class ServiceAccountTokens:
     def _must_live(
         self, type: type[Pod | Node | Secret | ServiceAccount], namespace: str, ref: Mapping[str, str]
     ) -> None:
-        """Raises Unauthorized if the object is gone, or is another one of the same name."""
+        """Raises Unauthorized if the object no longer exists, or is another one of the same name."""
         obj = self._find(type, namespace, ref.get("name", ""))
         if obj is None or meta.uid_of(obj) != ref.get("uid", ""):
             raise errors.Unauthorized("Unauthorized")

@@ -1,6 +1,6 @@
 """An APIService for every group and version that this server answers itself.
 
-Each is made once after it appeared in the resource table, at start or later.
+Each is created once after its version appears in the resource table, at start or later.
 """
 
 from collections.abc import Mapping
@@ -60,7 +60,7 @@ def local_service(group: str, version: str) -> APIService:
 
 
 class LocalServices:
-    """Remembers for which versions it has made one."""
+    """Remembers for which versions it has created an APIService."""
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects

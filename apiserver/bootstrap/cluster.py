@@ -1,7 +1,7 @@
-"""In which order a cluster gets what it has from the start.
+"""The order in which a new cluster gets its objects.
 
-Namespaces, this server's lease, the service ``kubernetes`` and its endpoints are looked after for ever. The default
-objects are made, or brought up to date, once per start: what an administrator deletes afterwards stays deleted
+Namespaces, this server's lease, the service ``kubernetes`` and its endpoints are kept up to date all the time. The default
+objects are created or updated once per start: what an administrator deletes afterwards stays deleted
 until then, as in Kubernetes.
 """
 
@@ -27,7 +27,7 @@ _EVERY: Final = 10.0  # s
 
 
 class Bootstrap:
-    """Keeps these objects there, whoever deletes them."""
+    """Creates these objects, and again if they are deleted."""
 
     def __init__(self, resources: Resources, services: IPv4Network, address: str, port: int) -> None:
         self._objects, self._services = Objects(resources), services
@@ -36,7 +36,7 @@ class Bootstrap:
         self._has_defaults = False
 
     async def run(self) -> None:
-        """Look every few seconds, for ever."""
+        """Check every few seconds until cancelled."""
         while True:
             try:
                 await self._sync()

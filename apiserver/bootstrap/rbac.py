@@ -1,4 +1,4 @@
-"""The default roles and bindings, made and reconciled as Kubernetes does it.
+"""The default roles and bindings, created and reconciled as in Kubernetes.
 
 At every start missing rules of a role and missing subjects of a binding are restored; what an administrator added
 stays. An object whose annotation says ``autoupdate: "false"`` is left alone.
@@ -142,13 +142,13 @@ def merged_role(existing: AnyRole, default: AnyRole) -> AnyRole | None:
     if missing:
         changed.rules = [*(existing.rules or ()), *missing]
     if isinstance(default, ClusterRole) and isinstance(changed, ClusterRole) and default.aggregation_rule is not None:
-        ours: list[LabelSelector] = default.aggregation_rule.cluster_role_selectors or []
-        theirs: list[LabelSelector] = (
+        defaults: list[LabelSelector] = default.aggregation_rule.cluster_role_selectors or []
+        existing_selectors: list[LabelSelector] = (
             changed.aggregation_rule.cluster_role_selectors or [] if changed.aggregation_rule else []
         )
-        lacking: list[LabelSelector] = [selector for selector in ours if selector not in theirs]
+        lacking: list[LabelSelector] = [selector for selector in defaults if selector not in existing_selectors]
         if lacking:
-            changed.aggregation_rule = AggregationRule(cluster_role_selectors=[*theirs, *lacking])
+            changed.aggregation_rule = AggregationRule(cluster_role_selectors=[*existing_selectors, *lacking])
     return changed if changed != existing else None
 
 

@@ -19,12 +19,12 @@ T = TypeVar("T")
 FIELD_VALIDATION: Final = ("Ignore", "Warn", "Strict")
 _THREAD_FROM: Final = 64 * 1024  # bytes of YAML above which the parser must not hold up the loop
 _SAME_AS: Final = {("policy/v1beta1", "Eviction"): "policy/v1"}
-"""What old clients, such as kubectl 1.20 when it drains, still send in a version that is not served any more."""
+"""What old clients, such as kubectl 1.20 when it drains, still send in a version that is no longer served."""
 _YAML_TYPES: Final = (YAML, "application/x-yaml", "text/yaml")
 
 
 def media_type(request: Request) -> str:
-    """The body's media type without parameters; a client that says nothing sends JSON."""
+    """The body's media type without parameters; JSON if the client does not say."""
     return request.headers.get("content-type", JSON).partition(";")[0].strip().lower() or JSON
 
 
@@ -38,11 +38,11 @@ def field_validation(request: Request) -> str:
 
 
 async def read_object(request: Request, kind: Kind[T]) -> T:
-    """The object in the body, which must be of this kind (or not say what it is).
+    """The object in the body, which must be of this kind (or omit it).
 
     Raises:
-        BadRequest: it cannot be read, or is of another kind, or has faults and validation is strict.
-        UnsupportedMediaType: in a form that nobody here reads.
+        BadRequest: it cannot be read, or is of another kind, or has invalid fields and validation is strict.
+        UnsupportedMediaType: it is in a format that is not supported.
     """
     content_type, data = media_type(request), await request.body()
     duplicates: list[str] = []
@@ -77,9 +77,9 @@ async def _as_json(content_type: str, data: bytes) -> tuple[bytes, list[str]]:
 
 
 def check_kind(obj: KubeObject, api_version: str, kind: str) -> None:
-    """What is sent may leave out what it is; if it says so, it must be what the path says.
+    """A body may omit its kind and apiVersion; if it has them, they must be those of the path.
 
-    The types preset both, so a wrong one shows in the decoded object. Raises BadRequest.
+    The types preset both, so a wrong one is in the decoded object. Raises BadRequest.
     """
     obj.api_version = _SAME_AS.get((obj.api_version or "", obj.kind or ""), obj.api_version)
     if obj.kind != kind or obj.api_version != api_version:

@@ -1,4 +1,4 @@
-"""What the server offers: the legacy documents, one per group version, and the aggregated one."""
+"""Discovery: the legacy documents, one per group version, and the aggregated one."""
 
 import base64
 import hashlib

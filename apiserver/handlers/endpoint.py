@@ -44,7 +44,7 @@ _OF_COLLECTIONS: Final = {"GET": "list", "POST": "create", "DELETE": "deletecoll
 
 
 class Connector(Protocol):
-    """Serves the subresources that somebody else answers: streams of a node, ``proxy``."""
+    """Serves the subresources that others answer: streams of a node, ``proxy``."""
 
     async def connect(self, call: Call, rest: Sequence[str]) -> None: ...
 
@@ -75,7 +75,7 @@ def locate(parts: Sequence[str]) -> Place | None:
         namespace = tail[1]
         if len(tail) > 2 and tail[2] not in ("status", "finalize"):
             tail = tail[2:]
-        else:  # the namespace itself is meant
+        else:  # the path of the namespace itself
             return Place(group, version, namespace, "namespaces", namespace, "".join(tail[2:3]), tail[3:])
     resource, name, subresource, *rest = [*tail, "", ""][: max(3, len(tail))]
     return Place(group, version, namespace, resource, name, subresource, rest)
@@ -92,7 +92,7 @@ class ApiEndpoint:
         self._verbs = {**_VERBS, "list": Lists().answer}
 
     async def serve(self, request: Request, user: User) -> None:
-        """Answer one request of a known user. Raises ApiError if it fails before an answer has begun."""
+        """Answer one request of a known user. Raises ApiError unless an answer has begun."""
         parts = request.path.strip("/").split("/")
         place = locate(parts)
         if place is None:
@@ -114,7 +114,7 @@ class ApiEndpoint:
         verb = _verb(request, place, served, subresource)
         attributes = _attributes(request, user, place, verb)
         await self._authorizer.authorize(attributes)
-        if verb == "connect":  # what a proxied request accepts is for whoever answers it to read
+        if verb == "connect":  # the Accept header of a proxied request is for the server behind
             out = Renderer(served.info.kind, (), Form())
         else:
             form = negotiate(request.headers.get("accept", ""))

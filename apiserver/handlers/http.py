@@ -1,4 +1,4 @@
-"""One HTTP request as the handlers see it, and the few ways in which they answer."""
+"""One HTTP request as the handlers see it, and the ways in which they answer."""
 
 import gzip
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ class Request:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.warnings: list[str] = []
-        """What the client should be told whatever the answer is: ``Warning`` headers."""
+        """``Warning`` headers, sent with any answer."""
         self.code = 0
         """The status that was sent; 0 before."""
         self._body: bytes | None = None
@@ -44,7 +44,7 @@ class Request:
 
     @property
     def query(self) -> Mapping[str, str]:
-        """Query parameters; of one that stands several times, the first."""
+        """Query parameters; the first value of each."""
         if self._query is None:
             self._query = {name: values[0] for name, values in self.query_lists.items()}
         return self._query
@@ -102,7 +102,7 @@ class Request:
         while True:
             message = await self.receive()
             if message["type"] == "http.disconnect":
-                raise errors.BadRequest("the client left before its request was complete")
+                raise errors.BadRequest("the client disconnected before its request was complete")
             chunk = message.get("body", b"")
             chunks.append(chunk)
             size += len(chunk)
@@ -116,10 +116,10 @@ class Request:
     async def respond(
         self, code: int, body: bytes, content_type: str = JSON, memo: dict[str, bytes] | None = None
     ) -> None:
-        """Answer, compressed where the client can read it and it pays.
+        """Answer, compressed if the client accepts that and it is worth it.
 
         Args:
-            memo: where to keep the compressed form of a body that will be sent again.
+            memo: where the compressed form of a body is kept that will be sent again.
         """
         headers: Headers = [(b"content-type", content_type.encode())]
         if len(body) >= _GZIP_FROM and "gzip" in self.headers.get("accept-encoding", ""):
@@ -138,7 +138,7 @@ class Request:
         await self._send({"type": "http.response.start", "status": code, "headers": headers})
 
     async def start_relayed(self, code: int, headers: Headers) -> None:
-        """Send the head of an answer that is somebody else's, as it is."""
+        """Send the head of an upstream's answer unchanged."""
         self.code = code
         await self._send({"type": "http.response.start", "status": code, "headers": headers})
 
@@ -147,7 +147,7 @@ class Request:
         await self._send({"type": "http.response.body", "body": data, "more_body": more})
 
     async def break_off(self) -> None:
-        """End an answer that has begun so that the client sees that it is not whole."""
+        """Abort an answer that has begun, so that the client sees that it is incomplete."""
         self.scope["extensions"]["connection"].abort()
         while (await self.receive())["type"] != "http.disconnect":
             continue
@@ -205,14 +205,14 @@ def _compressed(body: bytes, memo: dict[str, bytes] | None) -> bytes:
 
 
 def _bounded(warnings: list[str]) -> list[str]:
-    """What fits into an answer's head: clients refuse more. Long ones are cut before any is left out."""
+    """What fits into the head of an answer: clients refuse more. Long warnings are truncated before any is dropped."""
     if sum(map(len, warnings)) > _WARNINGS_LIMIT:
         warnings = [text[:_WARNING_LIMIT] for text in warnings]
     return warnings[: _WARNINGS_LIMIT // _WARNING_LIMIT]
 
 
 def _warning(text: str) -> bytes:
-    """RFC 7234: code 299, no agent, the text quoted; control characters cannot stand in a header."""
+    """RFC 7234: code 299, no agent, the text quoted; control characters are not allowed in a header."""
     printable = "".join(char if char.isprintable() else " " for char in text)
     quoted = printable.replace("\\", "\\\\").replace('"', '\\"')
     return f'299 - "{quoted}"'.encode()

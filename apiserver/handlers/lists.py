@@ -1,4 +1,4 @@
-"""Reading collections: which revision, which part, which objects.
+"""Reading collections: which revision, which part and which objects.
 
 ``resourceVersion`` unset means now, "0" whatever the cache has, N not older than N, and with
 ``resourceVersionMatch=Exact`` as of N. A page after the first is read from etcd at the first one's revision,
@@ -29,7 +29,7 @@ _MAX_BODIES: Final = 64  # namespaces of a resource whose lists are kept
 
 
 class _Token(msgspec.Struct, omit_defaults=True):
-    """Where a list goes on: at ``start`` (a storage key below the prefix), as of revision ``rv``."""
+    """Where a list continues: at ``start`` (a storage key below the prefix), as of revision ``rv``."""
 
     v: str
     rv: int
@@ -55,20 +55,23 @@ class Lists:
 
     async def answer(self, call: Call) -> None:
         request, served, namespace = call.request, call.served, call.attributes.namespace
-        selected, wanted, is_continued = selection(request, served.info), *_parsed(request)
-        if not wanted.exact:
-            await served.wait(wanted.revision)
-            changed_at, is_limited = served.changed_at(namespace), bool(wanted.limit) and wanted.revision != 0
+        selected, list_request, is_continued = selection(request, served.info), *_parsed(request)
+        if not list_request.exact:
+            await served.wait(list_request.revision)
+            changed_at, is_limited = (
+                served.changed_at(namespace),
+                bool(list_request.limit) and list_request.revision != 0,
+            )
             if changed_at is not None and selected.everything and call.out.is_plain and not is_limited:
-                prebuilt = await self._whole(call, selected, changed_at, wanted.revision or 0)
+                prebuilt = await self._whole(call, selected, changed_at, list_request.revision or 0)
                 await request.respond(200, prebuilt.body, memo=prebuilt.memo)
                 return
         try:
-            listing = await served.list(namespace, selected, wanted)
+            listing = await served.list(namespace, selected, list_request)
         except errors.Expired as gone:
             if not is_continued:
                 raise
-            raise errors.Expired(_TOO_OLD, continue_=_encoded(_LATEST, wanted.start)) from gone
+            raise errors.Expired(_TOO_OLD, continue_=_encoded(_LATEST, list_request.start)) from gone
         body = call.out.many(listing.items, _metadata(listing, counts=selected.everything))
         await request.respond(200, body, call.out.form.media_type)
 

@@ -22,12 +22,12 @@ from apiserver.request import Attributes
 from apiserver.storage import Stored
 from component_base.websocket import is_websocket
 
-_AT_ONCE: Final = 16  # deletes of a collection that are under way together
+_AT_ONCE: Final = 16  # concurrent deletes of a collection
 _DELETE_OPTIONS: Final = Kind(DeleteOptions, "", "v1", "DeleteOptions")
 
 
 class Call(Struct, frozen=True):
-    """A request that has been understood: what it is about, and how its answer is to look."""
+    """A parsed request: what it is about, and the form of its answer."""
 
     request: Request
     attributes: Attributes
@@ -46,12 +46,12 @@ class Call(Struct, frozen=True):
         return self.out.kind
 
     async def answer(self, code: int, stored: Stored[KubeObject]) -> None:
-        """The object as the client wants to see it."""
+        """Send the object in the form that the client asked for."""
         memo = stored.memo if self.out.is_plain else None
         await self.request.respond(code, self.out.single(stored), self.out.form.media_type, memo)
 
     def check_namespace(self, obj: KubeObject) -> None:
-        """Raises BadRequest if the object says that it lies elsewhere."""
+        """Raises BadRequest if the object names another namespace."""
         sent = obj.metadata.namespace
         if sent and sent != self.attributes.namespace and self.served.info.resource.namespaced:
             raise errors.BadRequest(
@@ -114,7 +114,7 @@ async def delete(call: Call) -> None:
 
 
 async def delete_collection(call: Call) -> None:
-    """Delete what is selected, many at a time; what others delete meanwhile is no fault."""
+    """Delete what is selected, many at a time; objects that others delete meanwhile are no error."""
     options, attributes = await _delete_options(call)
     selected = selection(call.request, call.served.info)
     await call.served.wait(None)

@@ -31,7 +31,7 @@ _AS_LINE: Final[dict[EventType, str]] = {"ADDED": "ADDED line", "MODIFIED": "MOD
 
 
 class _Left(errors.ApiError):
-    """The client is gone, or the server is going."""
+    """The client has disconnected, or the server is stopping."""
 
 
 class Watch:
@@ -45,16 +45,16 @@ class Watch:
         self._selects_all = selected.everything or self._names_one
         self._connection: Connection = request.scope["extensions"]["connection"]
         self._bookmarks = request.flag("allowWatchBookmarks")
-        asked = request.integer("timeoutSeconds")
-        self._timeout = float(asked) if asked else _SHORTEST * (1 + random.random())
+        seconds = request.integer("timeoutSeconds")
+        self._timeout = float(seconds) if seconds else _SHORTEST * (1 + random.random())
 
     async def run(self) -> None:
-        """Stream until the client leaves, the time is up or the server stops."""
+        """Stream until the client disconnects, the time is up or the server stops."""
         if self._out.form.media_type != JSON:
             raise errors.NotAcceptable(f"only the following media types are accepted: {JSON}, {JSON};stream=watch")
         try:
             subscription, initial = await self._open()
-        except errors.Expired as fault:  # told in the stream, where every client looks for it
+        except errors.Expired as fault:  # reported in the stream, where every client looks for it
             await self._begin()
             await self._write(_encoded("ERROR", codec.encode(fault.status())))
             await self._finish()
@@ -70,7 +70,7 @@ class Watch:
                 for task in ending:
                     task.cancel()
 
-    # -- how it goes over the wire
+    # -- transport
 
     async def _begin(self) -> None:
         await self._request.start(200, [(b"content-type", JSON.encode())])
@@ -86,10 +86,10 @@ class Watch:
         while (await self._request.receive())["type"] != "http.disconnect":
             pass
 
-    # -- what goes over it
+    # -- events
 
     async def _open(self) -> tuple[ObjectWatch[KubeObject], list[Stored[KubeObject]] | None]:
-        """The subscription, and the objects that the client must be shown first (None: none)."""
+        """The subscription, and the objects that the client gets first (None: none)."""
         cache, query = self._served.cache, self._request.query
         revision = self._request.revision()
         wants_initial = self._request.flag("sendInitialEvents")
@@ -105,7 +105,7 @@ class Watch:
 
     @property
     def _prefix(self) -> str:
-        """As narrow as the selection allows: one object's key, a namespace, or all."""
+        """The narrowest that covers the selection: one object's key, a namespace, or all."""
         name, info = self._selected.exact("metadata.name"), self._served.info
         if name is not None and (self._namespace or not info.resource.namespaced):
             return info.storage_key(Key(self._namespace, name))
@@ -113,7 +113,7 @@ class Watch:
 
     @property
     def _names_one(self) -> bool:
-        """Whether the selection is one object's name and nothing else, so that the prefix says it all."""
+        """Whether the selection is one object's name and nothing else, so that the prefix selects it."""
         return self._selected.is_only("metadata.name") and not self._prefix.endswith("/")
 
     def _present(self) -> list[Stored[KubeObject]]:
@@ -124,11 +124,11 @@ class Watch:
         return [stored for stored in self._served.cache.items(prefix)[0] if self._selected.matches(stored.object)]
 
     def _end_with(self, subscription: ObjectWatch[KubeObject]) -> list["asyncio.Task[None]"]:
-        """Let the stream end when the client goes, or the server does."""
+        """End the stream when the client disconnects, or the server stops."""
 
         async def client_leaves() -> None:
             await self._until_client_leaves()
-            subscription.end(_Left("the client left"))
+            subscription.end(_Left("the client disconnected"))
 
         async def server_stops() -> None:
             await self._request.scope["state"]["stopping"].wait()
@@ -157,7 +157,7 @@ class Watch:
                 await self._write(self._bookmark(subscription.revision))
 
     async def _deliver(self, subscription: ObjectWatch[KubeObject], seconds: float) -> bool:
-        """Pass events on for some time; False if the stream is over before that."""
+        """Pass events on for some seconds; False if the stream ends before that."""
         is_time = False
 
         def ring() -> None:
@@ -183,7 +183,7 @@ class Watch:
         return True
 
     def _hand_over(self, event: Event[KubeObject]) -> bool:
-        """Write one event the moment it happens; False if the client does not keep up, and it has to wait."""
+        """Write one event as it happens; False if the client does not keep up, and the event has to wait."""
         if not self._connection.writable:
             return False
         kind = event.type if self._selects_all else self._kind(event)
@@ -206,7 +206,7 @@ class Watch:
                 )
 
     def _kind(self, event: Event[KubeObject]) -> EventType | None:
-        """What the event is to this client; None if it is nothing."""
+        """What the event is for this client; None if it does not concern it."""
         after = event.new is not None and self._selected.matches(event.new.object)
         before = event.old is not None and self._selected.matches(event.old.object)
         if after:
@@ -221,7 +221,7 @@ class Watch:
 
 
 def _check_match(match: str | None, *, decides: bool) -> None:
-    """``resourceVersionMatch`` goes with ``sendInitialEvents``, and nothing else does."""
+    """``resourceVersionMatch`` is required with ``sendInitialEvents`` and forbidden without."""
     if decides and match != "NotOlderThan":
         why = 'sendInitialEvents requires setting resourceVersionMatch to "NotOlderThan"'
     elif match and not decides:

@@ -61,7 +61,7 @@ def kind_of(type: type[T]) -> Kind[T]:
 
 
 class Admission(Protocol):
-    """Who is asked before anything is written: ``apiserver.admission``. All three raise ApiError for a refusal."""
+    """What is asked before anything is written: ``apiserver.admission``. All three raise ApiError for a refusal."""
 
     async def admit(self, attributes: Attributes, obj: KubeObject, old: KubeObject | None) -> None:
         """Change ``obj``, which is the request's own."""
@@ -234,7 +234,7 @@ class Served(Generic[T]):
         raise not_allowed()
 
     async def delete(self, attributes: Attributes, key: Key, options: DeleteOptions) -> Deleted[T]:
-        """Delete one object, at once or by and by."""
+        """Delete one object, at once or gracefully."""
         raise not_allowed()
 
     def not_found(self, key: Key) -> errors.NotFound:

@@ -48,7 +48,7 @@ class Resources:
         self._by_type[served.info.type] = served
 
     def find(self, group: str, version: str, plural: str) -> Served[KubeObject] | None:
-        """What a path leads to; whoever asks knows nothing but that it is some object."""
+        """The resource under a path; all that is known of its objects is that they are objects."""
         return self._versions.get((group, version), {}).get(plural)
 
     def store(self, type: type[T]) -> Store[T]:

@@ -47,7 +47,7 @@ class StoredResource(ResourceInfo[T]):
 
     allocator: Allocator[T] | None = None
     ttl_seconds: int | None = None
-    """How long an object lives after its last write; None is for ever."""
+    """How long an object lives after its last write; None: until it is deleted."""
 
     @property
     def stored_kind(self) -> Kind[Any] | None:
@@ -76,7 +76,7 @@ class Store(StoredReads[T]):
         return self.storage.update(path, obj, revision, allocation.claims, allocation.releases, ttl)
 
     async def remove(self, current: Stored[T]) -> None:
-        """Take the object out of storage, with all that it held. Raises StorageConflict if it moved."""
+        """Take the object out of storage, with the keys that it owned. Raises StorageConflict if it moved."""
         releases = self.info.allocator.release(current.object) if self.info.allocator else ()
         await self.storage.delete(current.key, current.revision, releases, owner=meta.uid_of(current.object))
 
@@ -107,7 +107,7 @@ class Store(StoredReads[T]):
                 strategy.default(obj)  # defaults may follow from the name
         raise AssertionError("unreachable")
 
-    # -- changing what is there
+    # -- updating and deleting
 
     async def guaranteed_update(
         self, attributes: Attributes, key: Key, attempt: Callable[[Stored[T] | None], Awaitable[R]]
@@ -159,7 +159,7 @@ class Store(StoredReads[T]):
 
         Args:
             strategy: that of a subresource; None for the object itself.
-            may_create: an object that is not there is made, as apply does.
+            may_create: a missing object is created, as apply does.
 
         Raises:
             NotFound: there is no such object, and the resource does not create by update.
@@ -200,7 +200,7 @@ class Store(StoredReads[T]):
         return (await self.update(attributes, key, change, strategy))[0]
 
     async def delete(self, attributes: Attributes, key: Key, options: DeleteOptions) -> Deleted[T]:
-        """Delete one object, or set it on its way. Repeating it is safe.
+        """Delete one object, or mark it as being deleted. Repeating it is safe.
 
         Raises:
             NotFound: there is no such object.
@@ -232,7 +232,7 @@ class Store(StoredReads[T]):
         return errors.conflict(self.info.resource.plural, self.info.resource.group, key.name, why)
 
     def is_finished(self, obj: T) -> bool:
-        """Whether a deleted object has nothing left to wait for."""
+        """Whether nothing delays the removal of a deleted object."""
         return (
             obj.metadata.deletion_timestamp is not None
             and not obj.metadata.finalizers
@@ -269,7 +269,7 @@ class Store(StoredReads[T]):
         return await self.write(attributes, obj, current)
 
     async def write(self, attributes: Attributes, obj: T, current: Stored[T]) -> Stored[T]:
-        """Put a finished object in the place of ``current``, or remove it if it was only waiting to go.
+        """Put a finished object in the place of ``current``, or remove it if nothing delays its deletion any more.
 
         Raises StorageConflict if the object moved.
         """
@@ -283,7 +283,7 @@ class Store(StoredReads[T]):
         return await self._commit(attributes, obj, current)
 
     async def _confirmed(self, current: Stored[T]) -> Stored[T]:
-        """``current``, once etcd has said that it is. Raises StorageConflict if the object moved."""
+        """``current``, after etcd has confirmed that it is current. Raises StorageConflict if the object moved."""
         latest = await self._read(current.key)
         if latest is None or latest.revision != current.revision:
             raise StorageConflict(current.key, latest)
@@ -292,7 +292,7 @@ class Store(StoredReads[T]):
     # -- what creating and updating share
 
     async def _commit(self, attributes: Attributes, obj: T, current: Stored[T] | None) -> Stored[T]:
-        """The transaction: the object, and what it must hold alone, chosen again when somebody else was faster."""
+        """The transaction: the object, and the addresses and ports it must own, chosen again if another writer was faster."""
         path = current.key if current else self.info.storage_key(meta.key_of(obj))
         if attributes.dry_run:
             return await self._rehearse(obj, current, path)
@@ -339,7 +339,7 @@ class Store(StoredReads[T]):
             raise errors.invalid(resource.kind, resource.group, meta.name_of(obj), faults)
 
     def _track(self, attributes: Attributes, obj: T, old: T | None) -> None:
-        """Say in managedFields who wrote what; an apply patch has said it already."""
+        """Record in managedFields who wrote what; an apply patch has done so already."""
         if attributes.is_apply:
             return
         obj.metadata.managed_fields = (
@@ -358,7 +358,7 @@ class Store(StoredReads[T]):
 
 
 def _is_unchanged(new: KubeObject, old: KubeObject) -> bool:
-    """Whether a write would change nothing but the times at which its managers are said to have written."""
+    """Whether a write would change nothing but the times of its managedFields."""
     before = old.metadata.managed_fields
     if len(new.metadata.managed_fields or ()) != len(before or ()):
         return False

@@ -17,29 +17,29 @@ T = TypeVar("T", bound=KubeObject)
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """How a delete proceeds: at once, or after ``grace_seconds`` during which the object says so itself."""
+    """How a delete proceeds: at once, or after ``grace_seconds`` during which the object is marked."""
 
     grace_seconds: int = 0
     graceful: bool = False
 
 
 class Strategy(Generic[T]):
-    """What every resource does unless it says otherwise: nothing."""
+    """The default of every hook: nothing."""
 
     name_rule: NameRule = staticmethod(dns_subdomain)
     allow_create_on_update = False
-    """Whether a PUT may make an object that is not there."""
+    """Whether a PUT may create an object."""
     allow_unconditional_update = True
     """Whether a PUT without resourceVersion is accepted."""
 
     def default(self, obj: T) -> None:
-        """Fill in what a client left out, as every reader of the object may expect it."""
+        """Fill in what a client omitted."""
 
     def prepare_for_create(self, obj: T) -> None:
-        """Take out what a client may not set."""
+        """Remove what a client may not set."""
 
     def prepare_for_update(self, obj: T, old: T) -> None:
-        """Take back what a client may not change through this path (a status, mostly)."""
+        """Restore what a client may not change through this path (a status, mostly)."""
 
     def validate(self, obj: T) -> Iterator[FieldError]:
         """Every fault of the object."""
@@ -63,23 +63,23 @@ class Strategy(Generic[T]):
         return getattr(obj, "spec", None)
 
     def awaits(self, obj: T) -> bool:
-        """Whether something besides ``metadata.finalizers`` keeps a deleted object from going."""
+        """Whether something besides ``metadata.finalizers`` delays the removal of a deleted object."""
         return False
 
     def mark_deleted(self, obj: T) -> None:
-        """What else shows that an object is on its way out, once its deletionTimestamp is set."""
+        """What else marks an object as being deleted, once its deletionTimestamp is set."""
 
     def delete(self, obj: T, grace_seconds: int | None) -> Deletion:
         """How a delete of ``obj`` proceeds, given what the client asked for."""
         return Deletion()
 
     def warnings(self, obj: T) -> Iterator[str]:
-        """What the writer should be told without being refused."""
+        """Warnings to the client about an object that is accepted."""
         yield from ()
 
 
 class PostedStrategy(Strategy[T]):
-    """A change that the server makes itself of what was posted, such as a binding: nobody's wish has changed."""
+    """A change that the server derives from what was posted, such as a binding: no desired state has changed."""
 
     def desired_state(self, obj: T) -> object:
         return None

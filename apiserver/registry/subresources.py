@@ -1,6 +1,6 @@
 """Parts of an object with a path of their own; each class serves one sort of them.
 
-``WHOLE`` stands for the path of the object itself, so that whoever serves a request need not tell the two apart.
+``WHOLE`` stands for the path of the object itself, so that handlers need not distinguish the two.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -46,7 +46,7 @@ class Subresource(Generic[T, V]):
         return resource.group, resource.version, resource.kind
 
     def warnings(self, info: ResourceInfo[T], obj: V) -> Iterator[str]:
-        """What the writer should be told without being refused."""
+        """Warnings to the client about an object that is accepted."""
         yield from ()
 
     async def get(self, served: Served[T], key: Key) -> Stored[V]:

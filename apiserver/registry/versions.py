@@ -139,7 +139,7 @@ def other_version(
     return OtherVersion(
         conversion.type,
         strategy,
-        columns=[column(each) for each in main.columns],
+        columns=[column(main_column) for main_column in main.columns],
         singular=main.singular,
         short_names=main.short_names,
         categories=main.categories,

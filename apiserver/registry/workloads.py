@@ -24,14 +24,14 @@ HISTORY_LIMIT: Final = 10
 
 
 def validate_template(path: Path, template: PodTemplateSpec) -> Iterator[FieldError]:
-    """A pod that is not made yet: labels, annotations and spec."""
+    """The pod that a template describes: labels, annotations and spec."""
     yield from names.validate_labels(path / "metadata" / "labels", template.metadata.labels)
     yield from names.validate_annotations(path / "metadata" / "annotations", template.metadata.annotations)
     yield from validate_spec(path / "spec", template.spec)
 
 
 def validate_lasting(kind: str, template: PodTemplateSpec, *, deadline: bool = False) -> Iterator[FieldError]:
-    """A template of pods that are to run for ever."""
+    """A template of pods that run until they are deleted."""
     yield from validate_template(TEMPLATE, template)
     if template.spec.restart_policy != "Always":
         yield (TEMPLATE / "spec" / "restartPolicy").not_supported(template.spec.restart_policy, ("Always",))

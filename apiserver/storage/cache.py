@@ -28,7 +28,7 @@ from apiserver.storage.subscription import Subscription
 log = logging.getLogger(__name__)
 
 WAIT = 3.0  # s that a read waits for a revision before it answers 504, as kube-apiserver does
-BUFFER = 10_000  # events that may wait for one watcher; they are shared, so a place costs 8 bytes
+BUFFER = 10_000  # events that may wait for one watcher; they are shared, so each costs 8 bytes
 
 
 class Index(Generic[T]):
@@ -180,7 +180,7 @@ class Cache(Generic[T]):
 
         Args:
             prefix: the cache's own (or None), a namespace's, or one object's whole key.
-            limit: events that may wait before the watcher is given up.
+            limit: events that may wait before the watcher is ended.
 
         Raises:
             Expired: the events after ``since`` are no longer all known.
@@ -280,7 +280,7 @@ class Cache(Generic[T]):
             del self._watchers[subscription.prefix]
 
     def _decode(self, item: KeyValue) -> Stored[T] | None:
-        """The object; None if it cannot be read, since one bad value must not take all others away."""
+        """The object; None if it cannot be read, since one bad value must not hide all others."""
         try:
             return from_value(item.key, item.value, item.revision, self.type)
         except (BadRequest, RecursionError) as exc:

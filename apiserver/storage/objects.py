@@ -1,7 +1,7 @@
 """What caches hold and watches deliver: an object as it is stored, and an event about it.
 
-Both are shared by every reader and never changed. Their encodings are made once, whoever asks first;
-``memo`` is where handlers keep encodings of their own (a Table's row, a compressed body) for the same reason.
+Both are shared by every reader and never changed. What is derived from them is made once,
+on first use, and kept in ``memo`` and ``encodings``.
 
 In etcd an object is JSON in its storage version without resourceVersion, which is the key's mod revision.
 ``data`` is that JSON with the resourceVersion put in.
@@ -34,13 +34,13 @@ class Stored(Generic[T]):
 
     @property
     def object(self) -> T:
-        """The object, shared and not to be changed. Made again from ``data`` if it was shed."""
+        """The object, shared and not to be changed. Decoded again from ``data`` if it was dropped."""
         if self._object is None:
             self._object = codec.decode(self.data, self._type)
         return self._object
 
     def shed(self) -> None:
-        """Let go of the object, which takes three times the memory of ``data``, until someone asks for it."""
+        """Drop the object, which takes three times the memory of ``data``, until it is read again."""
         self._object = None
 
     @property
@@ -81,7 +81,7 @@ def from_value(key: str, value: bytes, revision: int, cls: type[T]) -> Stored[T]
     if data is not None:
         # Decoding what is kept anyway lets the object's raw fields be views of it.
         obj = codec.decode(data, cls)
-        if obj.metadata.resource_version == version:  # else the value had one, and the later one counts
+        if obj.metadata.resource_version == version:  # otherwise the value had one, and the later one counts
             return Stored(key, obj, data, revision)
     obj = codec.decode(value, cls)
     obj.metadata.resource_version = version
@@ -113,7 +113,7 @@ class Event(Generic[T]):
         self.time = time  # monotonic, when it was received
         self._gone: Stored[T] | None = None
         self.encodings: dict[str, bytes] = {}
-        """What handlers send of the event, by names of their own: encoded once, however many watchers there are."""
+        """The event as handlers send it, by names of their own: encoded once, however many watchers there are."""
         self._memo: dict[Any, Any] | None = None
 
     @property

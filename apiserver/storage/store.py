@@ -1,4 +1,4 @@
-"""Objects in etcd: the only door to them. Writes are transactions, reads come from caches or from etcd itself.
+"""Objects in etcd: all access goes through here. Writes are transactions, reads come from caches or from etcd itself.
 
 A write succeeds only if the object is what the caller thinks it is, and takes or releases claims (``meta.py``) in the
 same step. It does not wait for the caches; what it returns is what they will hold. A write that may or may not
@@ -58,7 +58,7 @@ class Storage:
             tasks.create_task(self._compactor.run(), name="storage-compaction")
 
     async def wait_ready(self) -> None:
-        """Return once the caches that exist by now are loaded, however long etcd is away."""
+        """Return once the caches that exist by now are loaded, however long etcd is unavailable."""
         await self._feed.wait_positioned()
 
     async def check(self, timeout: float = 2.0) -> None:

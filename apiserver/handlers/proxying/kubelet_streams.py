@@ -40,7 +40,7 @@ class KubeletStreams:
 
 
 def _content(answer: Answer) -> list[tuple[bytes, bytes]]:
-    """What a stream's client may know of the kubelet's answer."""
+    """The headers of the kubelet's answer that a client gets."""
     return [header for header in answer.headers if header[0] == b"content-type"]
 
 

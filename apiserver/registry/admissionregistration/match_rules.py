@@ -68,7 +68,7 @@ def validate_match(path: Path, match: MatchResources) -> Iterator[FieldError]:
 
 
 def validate_conditions(path: Path, conditions: Sequence[MatchCondition] | None) -> Iterator[FieldError]:
-    seen: set[str] = set()
+    earlier: set[str] = set()
     if len(conditions or ()) > _MOST_CONDITIONS:
         yield path.invalid(len(conditions or ()), f"must have at most {_MOST_CONDITIONS} items")
     for i, condition in enumerate(conditions or ()):
@@ -78,9 +78,9 @@ def validate_conditions(path: Path, conditions: Sequence[MatchCondition] | None)
             yield (path[i] / "name").required()
         else:
             yield from names.check(path[i] / "name", condition.name, names.qualified_name)
-            if condition.name in seen:
+            if condition.name in earlier:
                 yield (path[i] / "name").duplicate(condition.name)
-            seen.add(condition.name)
+            earlier.add(condition.name)
 
 
 def validate_client(path: Path, client: WebhookClientConfig) -> Iterator[FieldError]:

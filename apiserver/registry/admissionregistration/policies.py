@@ -58,14 +58,14 @@ class PolicyKind(Strategy[ValidatingAdmissionPolicy]):
         for i, validation in enumerate(spec.validations or ()):
             if not validation.expression.strip():
                 yield ((SPEC / "validations")[i] / "expression").required("expression is not specified")
-        seen: set[str] = set()
+        earlier: set[str] = set()
         for i, variable in enumerate(spec.variables or ()):
             path = (SPEC / "variables")[i]
             if not variable.name:
                 yield (path / "name").required("name is not specified")
-            elif variable.name in seen:
+            elif variable.name in earlier:
                 yield (path / "name").duplicate(variable.name)
-            seen.add(variable.name)
+            earlier.add(variable.name)
             if not variable.expression.strip():
                 yield (path / "expression").required("expression is not specified")
 

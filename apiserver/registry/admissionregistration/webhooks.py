@@ -57,13 +57,13 @@ class WebhookKind(Strategy[Configuration]):
         return obj.webhooks
 
     def validate(self, obj: Configuration) -> Iterator[FieldError]:
-        seen: set[str] = set()
+        earlier: set[str] = set()
         for i, hook in enumerate(obj.webhooks or ()):
             path = Path("webhooks")[i]
             yield from self._hook(path, hook)
-            if hook.name in seen:
+            if hook.name in earlier:
                 yield (path / "name").duplicate(hook.name)
-            seen.add(hook.name)
+            earlier.add(hook.name)
 
     def _hook(self, path: Path, hook: MutatingWebhook | ValidatingWebhook) -> Iterator[FieldError]:
         if not hook.name:

@@ -50,7 +50,7 @@ class CustomResourceDefinitionKind(Strategy[CustomResourceDefinition]):
         obj.status = old.status
         stored = {version.name for version in obj.spec.versions if version.storage}
         known = old.status.stored_versions or []
-        if not stored <= set(known):  # objects may lie in every version that ever was the stored one
+        if not stored <= set(known):  # objects may be stored in any version that ever was the stored one
             obj.status = CustomResourceDefinitionStatus(
                 accepted_names=old.status.accepted_names,
                 conditions=old.status.conditions,
@@ -87,36 +87,36 @@ class CustomResourceDefinitionKind(Strategy[CustomResourceDefinition]):
                 yield Path("status", "storedVersions")[i].invalid(version, "must appear in spec.versions")
 
 
-def _names(path: Path, given: CustomResourceDefinitionNames) -> Iterator[FieldError]:
-    for field, value in (("plural", given.plural), ("singular", given.singular)):
+def _names(path: Path, spec: CustomResourceDefinitionNames) -> Iterator[FieldError]:
+    for field, value in (("plural", spec.plural), ("singular", spec.singular)):
         if not value:
             yield (path / field).required()
         else:
             yield from names.check(path / field, value, names.dns_label_1035)
-    for field, value in (("kind", given.kind), ("listKind", given.list_kind)):
+    for field, value in (("kind", spec.kind), ("listKind", spec.list_kind)):
         if not value:
             yield (path / field).required()
         else:
             yield from names.check(path / field, value.lower(), names.dns_label_1035)
-    if given.kind and given.kind == given.list_kind:
-        yield (path / "listKind").invalid(given.list_kind, "kind and listKind may not be the same")
-    for field, words in (("shortNames", given.short_names), ("categories", given.categories)):
+    if spec.kind and spec.kind == spec.list_kind:
+        yield (path / "listKind").invalid(spec.list_kind, "kind and listKind may not be the same")
+    for field, words in (("shortNames", spec.short_names), ("categories", spec.categories)):
         for i, word in enumerate(words or ()):
             yield from names.check((path / field)[i], word, names.dns_label_1035)
 
 
 def _versions(spec: CustomResourceDefinitionSpec) -> Iterator[FieldError]:
-    path, seen = SPEC / "versions", set[str]()
+    path, version_names = SPEC / "versions", set[str]()
     if not spec.versions:
         yield path.required("must have at least one version")
         return
     for i, version in enumerate(spec.versions):
-        if version.name in seen:
+        if version.name in version_names:
             yield (path[i] / "name").duplicate(version.name)
-        seen.add(version.name)
+        version_names.add(version.name)
         yield from _version(path[i], version)
     if sum(version.storage for version in spec.versions) != 1:
-        yield path.invalid(sorted(seen), "must have exactly one version marked as storage version")
+        yield path.invalid(sorted(version_names), "must have exactly one version marked as storage version")
     yield from _schemas(spec)
 
 

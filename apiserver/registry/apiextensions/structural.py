@@ -1,7 +1,7 @@
 """Structural schemas: what apiextensions.k8s.io/v1 demands of the OpenAPI v3 schema of a custom resource.
 
-Every value has a type, no construct of JSON schema is used that pruning could not follow, and ``anyOf`` and its like
-only add rules about values. Expressions (x-kubernetes-validations) are kept, not compiled.
+Every value has a type, no construct of JSON schema is used that pruning could not follow, and ``anyOf`` and the like
+only add rules about values. Expressions (x-kubernetes-validations) are stored, not compiled.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _EITHER: Final = "x-kubernetes-int-or-string"
 _EMBEDDED: Final = "x-kubernetes-embedded-resource"
 _KEYS: Final = "x-kubernetes-list-map-keys"
 
-# what a schema inside anyOf and its like may not say, since it would not be about values
+# what a schema within anyOf and the like may not have, since it is not about values
 _ABOUT_SHAPE: Final = (
     "description", "type", "default", "additionalProperties", "title", "nullable", _PRESERVE, _EMBEDDED,
     "x-kubernetes-list-type", _KEYS, "x-kubernetes-map-type",
@@ -34,7 +34,7 @@ _VALUE: Final = "must not be empty for specified object fields"
 
 
 def validate_schema(path: Path, root: Schema) -> Iterator[FieldError]:
-    """Every fault of a schema, given as it stands in the definition. Depth is the request's own: no recursion here."""
+    """Every fault of a schema, as it is in the definition. Clients choose the depth, so there is no recursion here."""
     if root.get("type") not in (None, "", "object"):
         yield (path / "type").invalid(root["type"], "must be object at the root")
     yield from _metadata(path / "properties", (root.get("properties") or {}).get("metadata"))
@@ -141,7 +141,7 @@ def _map_keys(path: Path, schema: Schema, keys: list[str]) -> Iterator[FieldErro
 
 
 def _junctors(path: Path, schema: Schema) -> Iterator[FieldError]:
-    """What stands in anyOf and its like may speak of values alone; of int-or-string, also of its two types."""
+    """Schemas within anyOf and the like may constrain values only; those of int-or-string, also its two types."""
     pending: list[tuple[Path, Schema]] = []
     for field in _JUNCTORS:
         for i, alternative in enumerate(schema.get(field) or ()):

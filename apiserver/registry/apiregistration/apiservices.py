@@ -46,10 +46,10 @@ class APIServiceKind(Strategy[APIService]):
 
     def validate(self, obj: APIService) -> Iterator[FieldError]:
         spec = obj.spec
-        wanted = f"{spec.version or ''}.{spec.group or ''}"
-        if obj.metadata.name != wanted:
+        expected = f"{spec.version or ''}.{spec.group or ''}"
+        if obj.metadata.name != expected:
             yield Path("metadata", "name").invalid(
-                obj.metadata.name, f'must be `spec.version+"."+spec.group`: {wanted!r}'
+                obj.metadata.name, f'must be `spec.version+"."+spec.group`: {expected!r}'
             )
         if spec.group:
             yield from names.check(SPEC / "group", spec.group, names.dns_subdomain)

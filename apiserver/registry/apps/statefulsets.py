@@ -78,10 +78,10 @@ class StatefulSetKind(Strategy[StatefulSet]):
         yield from workloads.validate_lasting("StatefulSet", _with_claims(spec))
 
     def validate_update(self, obj: StatefulSet, old: StatefulSet) -> Iterator[FieldError]:
-        kept = codec.copy(obj.spec)
+        unchanged = codec.copy(obj.spec)
         for field in _MAY_CHANGE:
-            setattr(kept, field, getattr(old.spec, field))
-        if kept != old.spec:
+            setattr(unchanged, field, getattr(old.spec, field))
+        if unchanged != old.spec:
             yield SPEC.forbidden(
                 "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', "
                 "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and "

@@ -51,9 +51,11 @@ class LocalAccessKind(Strategy[LocalSubjectAccessReview]):
     def validate(self, obj: LocalSubjectAccessReview) -> Iterator[FieldError]:
         yield from _validate_action(obj.spec)
         yield from _validate_subject(obj.spec)
-        asked = obj.spec.resource_attributes
-        if asked is not None and (asked.namespace or "") != (obj.metadata.namespace or ""):
-            yield (SPEC / "resourceAttributes" / "namespace").invalid(asked.namespace, "must match metadata.namespace")
+        resource = obj.spec.resource_attributes
+        if resource is not None and (resource.namespace or "") != (obj.metadata.namespace or ""):
+            yield (SPEC / "resourceAttributes" / "namespace").invalid(
+                resource.namespace, "must match metadata.namespace"
+            )
         if obj.spec.non_resource_attributes is not None:
             yield (SPEC / "nonResourceAttributes").invalid("", "disallowed on this kind of request")
 
@@ -120,20 +122,20 @@ def _user(spec: SubjectAccessReviewSpec) -> User:
     return User(spec.user or "", uid=spec.uid or "", groups=tuple(spec.groups or ()), extra=extra)
 
 
-def _request(user: User, asked: ResourceAttributes | None, path: NonResourceAttributes | None) -> Attributes:
-    if asked is None:
+def _request(user: User, resource: ResourceAttributes | None, path: NonResourceAttributes | None) -> Attributes:
+    if resource is None:
         path = path or NonResourceAttributes()
         return Attributes(user, path.verb or "", path.path or "")
     return Attributes(
         user,
-        asked.verb or "",
+        resource.verb or "",
         "",
-        group=asked.group or "",
-        version=asked.version or "",
-        resource=asked.resource or "",
-        subresource=asked.subresource or "",
-        namespace=asked.namespace or "",
-        name=asked.name or "",
+        group=resource.group or "",
+        version=resource.version or "",
+        resource=resource.resource or "",
+        subresource=resource.subresource or "",
+        namespace=resource.namespace or "",
+        name=resource.name or "",
     )
 
 

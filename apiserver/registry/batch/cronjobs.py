@@ -68,8 +68,8 @@ def _schedule(schedule: str, zone: str | None) -> Iterator[FieldError]:
             both = "cannot use both timeZone field and TZ or CRON_TZ in schedule"
             alone = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
             yield path.invalid(schedule, both if zone else alone)
-        if (wrong := schedules.fault(schedule)) is not None:
-            yield path.invalid(schedule, wrong)
+        if (fault := schedules.fault(schedule)) is not None:
+            yield path.invalid(schedule, fault)
     if zone is not None:
         if not zone:
             yield (SPEC / "timeZone").invalid(zone, "timeZone must be nil or non-empty string")

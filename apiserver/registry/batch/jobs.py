@@ -214,9 +214,9 @@ _LISTS: Final = ("In", "NotIn")
 
 
 def completions(job: Job) -> str:
-    done, wanted = job.status.succeeded or 0, job.spec.completions
-    if wanted is not None:
-        return f"{done}/{wanted}"
+    done, desired = job.status.succeeded or 0, job.spec.completions
+    if desired is not None:
+        return f"{done}/{desired}"
     parallelism = job.spec.parallelism or 0
     return f"{done}/1 of {parallelism}" if parallelism > 1 else f"{done}/1"
 

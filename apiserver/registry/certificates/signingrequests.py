@@ -1,6 +1,6 @@
-"""Certificate signing requests: somebody asks for a certificate, somebody approves, a signer signs.
+"""Certificate signing requests: a certificate is requested, approved and signed.
 
-Who asks is the server's to say, not the client's: ``apiserver.admission.certificates`` writes it into the spec.
+The server, not the client, says who requests it: ``apiserver.admission.certificates`` writes that into the spec.
 """
 
 import base64
@@ -47,17 +47,17 @@ class SigningRequestKind(Strategy[CertificateSigningRequest]):
 
     def validate(self, obj: CertificateSigningRequest) -> Iterator[FieldError]:
         spec = obj.spec
-        if (wrong := _not_a_request(spec.request)) is not None:
-            yield (SPEC / "request").invalid(spec.request, wrong)
+        if (fault := _not_a_request(spec.request)) is not None:
+            yield (SPEC / "request").invalid(spec.request, fault)
         if not spec.usages:
             yield (SPEC / "usages").required()
-        seen: set[str] = set()
+        earlier: set[str] = set()
         for i, usage in enumerate(spec.usages or ()):
             if usage not in USAGES:
                 yield (SPEC / "usages")[i].not_supported(usage, USAGES)
-            elif usage in seen:
+            elif usage in earlier:
                 yield (SPEC / "usages")[i].duplicate(usage)
-            seen.add(usage)
+            earlier.add(usage)
         yield from _signer(SPEC / "signerName", spec.signer_name)
         if spec.expiration_seconds is not None and spec.expiration_seconds < _SHORTEST:
             yield (SPEC / "expirationSeconds").invalid(
@@ -89,7 +89,7 @@ def _signer(path: Path, name: str) -> Iterator[FieldError]:
 
 
 class DecisionStrategy(Strategy[CertificateSigningRequest]):
-    """``/approval`` and ``/status``: both write conditions, the one decisions, the other all but decisions."""
+    """``/approval`` and ``/status``: both write conditions: decisions, and all but decisions."""
 
     def __init__(self, *, decides: bool) -> None:
         self._decides = decides
@@ -120,18 +120,18 @@ def _decisions(conditions: Sequence[CertificateSigningRequestCondition]) -> set[
 
 
 def _conditions(conditions: Sequence[CertificateSigningRequestCondition]) -> Iterator[FieldError]:
-    seen: set[str] = set()
+    types: set[str] = set()
     for i, condition in enumerate(conditions):
         path = _CONDITIONS[i]
         if not condition.type:
             yield (path / "type").required()
-        elif condition.type in seen:
+        elif condition.type in types:
             yield (path / "type").duplicate(condition.type)
-        seen.add(condition.type)
+        types.add(condition.type)
         if condition.type in (*_DECISIONS, "Failed"):
             yield from field_rules.required(path / "status", condition.status, ("True",))
-    if set(_DECISIONS) <= seen:
-        yield _CONDITIONS.invalid(sorted(seen), "Approved and Denied conditions are mutually exclusive")
+    if set(_DECISIONS) <= types:
+        yield _CONDITIONS.invalid(sorted(types), "Approved and Denied conditions are mutually exclusive")
 
 
 def _condition(obj: CertificateSigningRequest) -> str:

@@ -135,7 +135,7 @@ def _topology_key(path: Path, key: str | None) -> Iterator[FieldError]:
 
 
 def _spread(path: Path, constraints: Iterable[v1.TopologySpreadConstraint]) -> Iterator[FieldError]:
-    seen: set[tuple[str, str]] = set()
+    earlier: set[tuple[str, str]] = set()
     for i, constraint in enumerate(constraints):
         place = path[i]
         if constraint.max_skew <= 0:
@@ -144,9 +144,9 @@ def _spread(path: Path, constraints: Iterable[v1.TopologySpreadConstraint]) -> I
         if constraint.when_unsatisfiable not in _SCHEDULE_ACTIONS:
             yield (place / "whenUnsatisfiable").not_supported(constraint.when_unsatisfiable, _SCHEDULE_ACTIONS)
         pair = (constraint.topology_key, constraint.when_unsatisfiable)
-        if pair in seen:
+        if pair in earlier:
             yield (place / "{topologyKey, whenUnsatisfiable}").duplicate(f"{{{pair[0]}, {pair[1]}}}")
-        seen.add(pair)
+        earlier.add(pair)
         if constraint.min_domains is not None:
             if constraint.min_domains <= 0:
                 yield (place / "minDomains").invalid(constraint.min_domains, "must be greater than zero")

@@ -1,4 +1,4 @@
-"""``pods/ephemeralcontainers``: containers that are put into a running pod to look at it, and stay."""
+"""``pods/ephemeralcontainers``: containers that are added to a running pod for debugging, and stay."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -53,10 +53,10 @@ def _default(container: EphemeralContainer) -> None:
 
 def _containers(spec: PodSpec) -> Iterator[FieldError]:
     others = {container.name for container in (*spec.containers, *(spec.init_containers or ()))}
-    seen = set(others)
+    taken = set(others)
     for i, container in enumerate(spec.ephemeral_containers or ()):
         path = _PATH[i]
-        yield from name_and_image(path, container, seen)
+        yield from name_and_image(path, container, taken)
         if container.target_container_name and container.target_container_name not in others:
             yield (path / "targetContainerName").not_found(container.target_container_name)
         for field in _NOT_ALLOWED:

@@ -29,14 +29,14 @@ class LimitRangeKind(Strategy[LimitRange]):
                 _default(item)
 
     def validate(self, obj: LimitRange) -> Iterator[FieldError]:
-        seen: set[str] = set()
+        earlier: set[str] = set()
         for i, item in enumerate(obj.spec.limits):
             path = _LIMITS[i]
             if not item.type:
                 yield (path / "type").required()
-            elif item.type in seen:
+            elif item.type in earlier:
                 yield (path / "type").duplicate(item.type)
-            seen.add(item.type)
+            earlier.add(item.type)
             faults = list(_amounts(path, item))
             yield from faults
             if not faults:
@@ -68,18 +68,18 @@ def _amounts(path: Path, item: LimitRangeItem) -> Iterator[FieldError]:
 
 def _order(path: Path, item: LimitRangeItem) -> Iterator[FieldError]:
     """What is least may not be more than what is most, and so on between."""
-    low, high, asked, given = item.min or {}, item.max or {}, item.default_request or {}, item.default or {}
-    for name in sorted({*low, *high, *asked, *given}):
+    low, high, requests, limits = item.min or {}, item.max or {}, item.default_request or {}, item.default or {}
+    for name in sorted({*low, *high, *requests, *limits}):
         for field, less, what, more in (
             ("min", low, "max", high),
-            ("defaultRequest", low, "default request", asked),
-            ("default", low, "default", given),
-            ("defaultRequest", asked, "max", high),
-            ("defaultRequest", asked, "default limit", given),
-            ("default", given, "max", high),
+            ("defaultRequest", low, "default request", requests),
+            ("default", low, "default", limits),
+            ("defaultRequest", requests, "max", high),
+            ("defaultRequest", requests, "default limit", limits),
+            ("default", limits, "max", high),
         ):
             if name in less and name in more and quantity.parse(less[name]) > quantity.parse(more[name]):
-                whose = "min" if less is low else "default request" if less is asked else "default"
+                whose = "min" if less is low else "default request" if less is requests else "default"
                 yield (
                     (path / field)
                     .key(name)

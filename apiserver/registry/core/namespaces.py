@@ -1,4 +1,4 @@
-"""Namespaces: they go only when the namespace controller has emptied them and taken its finalizer off."""
+"""Namespaces: they are removed once the namespace controller has emptied them and removed its finalizer."""
 
 from collections.abc import Iterator
 

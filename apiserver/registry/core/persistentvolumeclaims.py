@@ -55,15 +55,15 @@ class PersistentVolumeClaimKind(Strategy[PersistentVolumeClaim]):
 
     def validate_update(self, obj: PersistentVolumeClaim, old: PersistentVolumeClaim) -> Iterator[FieldError]:
         """A claim may be bound once; bound, it may grow."""
-        kept = codec.copy(obj.spec)
+        unchanged = codec.copy(obj.spec)
         if not old.spec.volume_name:
-            kept.volume_name = old.spec.volume_name
-        kept.volume_attributes_class_name = old.spec.volume_attributes_class_name
+            unchanged.volume_name = old.spec.volume_name
+        unchanged.volume_attributes_class_name = old.spec.volume_attributes_class_name
         before, after = _asked(old.spec), _asked(obj.spec)
         may_grow = old.status.phase == "Bound"
-        if may_grow and kept.resources is not None and old.spec.resources is not None:
-            kept.resources.requests = old.spec.resources.requests
-        if kept != old.spec:
+        if may_grow and unchanged.resources is not None and old.spec.resources is not None:
+            unchanged.resources.requests = old.spec.resources.requests
+        if unchanged != old.spec:
             yield _SPEC.forbidden(
                 "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound "
                 "claims"
@@ -80,7 +80,7 @@ def _asked(spec: PersistentVolumeClaimSpec) -> int:
 
 
 def _same_source(spec: PersistentVolumeClaimSpec) -> None:
-    """``dataSource`` and ``dataSourceRef`` are two spellings of one thing as long as no other namespace is meant."""
+    """``dataSource`` and ``dataSourceRef`` are two spellings of the same field unless another namespace is referred to."""
     source, ref = spec.data_source, spec.data_source_ref
     if source is not None and ref is None:
         spec.data_source_ref = TypedObjectReference(api_group=source.api_group, kind=source.kind, name=source.name)
@@ -89,7 +89,7 @@ def _same_source(spec: PersistentVolumeClaimSpec) -> None:
 
 
 def _bound(obj: PersistentVolumeClaim, text: str) -> str:
-    """What is known of the volume, once there is one."""
+    """A property of the volume, once there is one."""
     return text if obj.spec.volume_name else ""
 
 

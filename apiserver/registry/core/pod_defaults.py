@@ -8,7 +8,7 @@ from apiserver.registry.core.resources_validation import canonical
 
 
 def default_spec(spec: v1.PodSpec) -> None:
-    """What holds for pods and for the templates of pods."""
+    """The defaults of pods and of pod templates."""
     spec.restart_policy = spec.restart_policy or "Always"
     spec.dns_policy = spec.dns_policy or "ClusterFirst"
     spec.scheduler_name = spec.scheduler_name or "default-scheduler"
@@ -16,7 +16,7 @@ def default_spec(spec: v1.PodSpec) -> None:
         spec.termination_grace_period_seconds = 30
     if spec.security_context is None:
         spec.security_context = v1.PodSecurityContext()
-    if spec.service_account_name:  # two spellings of one thing, both served
+    if spec.service_account_name:  # two names of one field, both served
         spec.service_account = spec.service_account_name
     elif spec.service_account:
         spec.service_account_name = spec.service_account
@@ -27,7 +27,7 @@ def default_spec(spec: v1.PodSpec) -> None:
 
 
 def default_pod(spec: v1.PodSpec) -> None:
-    """What holds for pods alone."""
+    """The defaults of pods alone."""
     default_spec(spec)
     if spec.enable_service_links is None:
         spec.enable_service_links = True
@@ -133,7 +133,7 @@ def default_volume(volume: v1.Volume) -> None:
 
 
 def pull_policy(image: str) -> str:
-    """An image that may move (tag ``latest``, or neither tag nor digest) is asked for again at each start."""
+    """An image that may move (tag ``latest``, or neither tag nor digest) is pulled at each start."""
     name, at, _ = image.rsplit("/", 1)[-1].partition("@")
     tag = name.partition(":")[2]
     return "Always" if tag == "latest" or not (tag or at) else "IfNotPresent"

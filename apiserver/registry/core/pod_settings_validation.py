@@ -46,11 +46,11 @@ def _init_containers(path: Path, containers: Iterable[v1.Container]) -> Iterator
         yield from field_rules.one_of(path[i] / "restartPolicy", container.restart_policy, ("Always",))
         if container.restart_policy == "Always":
             continue
-        for field, given in (
+        for field, value in (
             ("lifecycle", container.lifecycle), ("livenessProbe", container.liveness_probe),
             ("readinessProbe", container.readiness_probe), ("startupProbe", container.startup_probe),
         ):  # fmt: skip
-            if given is not None:
+            if value is not None:
                 yield (path[i] / field).forbidden("may not be set for init containers without restartPolicy=Always")
 
 
@@ -64,10 +64,12 @@ def validate_container_settings(path: Path, container: v1.Container) -> Iterator
     for field, hook in (("postStart", container.lifecycle.post_start), ("preStop", container.lifecycle.pre_stop)):
         if hook is None:
             continue
-        given = [handler for handler in (hook.exec, hook.http_get, hook.tcp_socket, hook.sleep) if handler is not None]
-        if not given:
+        handlers = [
+            handler for handler in (hook.exec, hook.http_get, hook.tcp_socket, hook.sleep) if handler is not None
+        ]
+        if not handlers:
             yield (path / "lifecycle" / field).required("must specify a handler type")
-        elif len(given) > 1:
+        elif len(handlers) > 1:
             yield (path / "lifecycle" / field).forbidden("may not specify more than 1 handler type")
 
 
@@ -118,16 +120,16 @@ def validate_pod_security(path: Path, context: v1.PodSecurityContext) -> Iterato
         path / "fsGroupChangePolicy", context.fs_group_change_policy, ("Always", "OnRootMismatch")
     )
     yield from _seccomp(path / "seccompProfile", context.seccomp_profile)
-    seen: set[str] = set()
+    earlier: set[str] = set()
     for i, sysctl in enumerate(context.sysctls or ()):
         place = (path / "sysctls")[i] / "name"
         if not sysctl.name:
             yield place.required()
         elif len(sysctl.name) > 253 or not _SYSCTL.match(sysctl.name):
             yield place.invalid(sysctl.name, f"must have at most 253 characters and match regex {_SYSCTL_FORM}")
-        elif sysctl.name in seen:
+        elif sysctl.name in earlier:
             yield place.duplicate(sysctl.name)
-        seen.add(sysctl.name)
+        earlier.add(sysctl.name)
 
 
 def validate_container_security(path: Path, context: v1.SecurityContext) -> Iterator[FieldError]:

@@ -25,10 +25,10 @@ def validate_spec(path: Path, spec: v1.PodSpec) -> Iterator[FieldError]:
     volume_names = {volume.name for volume in volumes}
     if not spec.containers:
         yield (path / "containers").required()
-    seen: set[str] = set()
+    taken: set[str] = set()
     for field, containers in (("containers", spec.containers), ("initContainers", spec.init_containers or ())):
         for i, container in enumerate(containers):
-            yield from _container((path / field)[i], container, volume_names, seen)
+            yield from _container((path / field)[i], container, volume_names, taken)
     yield from _host_ports(path / "containers", spec)
     yield from field_rules.required(path / "restartPolicy", spec.restart_policy, RESTART_POLICIES)
     yield from field_rules.required(path / "dnsPolicy", spec.dns_policy, DNS_POLICIES)
@@ -63,15 +63,17 @@ def port_reference(path: Path, port: int | str) -> Iterator[FieldError]:
         yield from names.check(path, port, names.port_name)
 
 
-def name_and_image(path: Path, container: v1.Container | v1.EphemeralContainer, seen: set[str]) -> Iterator[FieldError]:
+def name_and_image(
+    path: Path, container: v1.Container | v1.EphemeralContainer, taken: set[str]
+) -> Iterator[FieldError]:
     """What a container is called, and made from; ``seen`` are the names before it, and then its own too."""
     if not container.name:
         yield (path / "name").required()
     else:
         yield from names.check(path / "name", container.name, names.dns_label)
-        if container.name in seen:
+        if container.name in taken:
             yield (path / "name").duplicate(container.name)
-        seen.add(container.name)
+        taken.add(container.name)
     if not container.image:
         yield (path / "image").required()
     elif container.image != container.image.strip():
@@ -79,8 +81,8 @@ def name_and_image(path: Path, container: v1.Container | v1.EphemeralContainer, 
     yield from field_rules.required(path / "imagePullPolicy", container.image_pull_policy, PULL_POLICIES)
 
 
-def _container(path: Path, container: v1.Container, volumes: set[str], seen: set[str]) -> Iterator[FieldError]:
-    yield from name_and_image(path, container, seen)
+def _container(path: Path, container: v1.Container, volumes: set[str], taken: set[str]) -> Iterator[FieldError]:
+    yield from name_and_image(path, container, taken)
     yield from _ports(path / "ports", container.ports or ())
     yield from _environment(path / "env", container.env or ())
     yield from _environment_sources(path / "envFrom", container.env_from or ())
@@ -100,13 +102,13 @@ def _container(path: Path, container: v1.Container, volumes: set[str], seen: set
 
 
 def _ports(path: Path, ports: Iterable[v1.ContainerPort]) -> Iterator[FieldError]:
-    seen: set[str] = set()
+    earlier: set[str] = set()
     for i, port in enumerate(ports):
         if port.name:
             yield from names.check(path[i] / "name", port.name, names.port_name)
-            if port.name in seen:
+            if port.name in earlier:
                 yield (path[i] / "name").duplicate(port.name)
-            seen.add(port.name)
+            earlier.add(port.name)
         if not port.container_port:
             yield (path[i] / "containerPort").required()
         else:

@@ -51,7 +51,7 @@ class PodStrategy(Strategy[Pod]):
             yield from _validate_spec_update(obj.spec, old.spec)
 
     def delete(self, obj: Pod, grace_seconds: int | None) -> Deletion:
-        """A pod that runs nowhere (any more) goes at once; the others when their kubelet says so."""
+        """A pod that does not run (any more) is removed at once; the others when their kubelet has stopped them."""
         grace = grace_seconds
         if grace is None:
             grace = obj.spec.termination_grace_period_seconds

@@ -1,7 +1,7 @@
 """Compares what services hold with what is claimed for them, and reports differences.
 
 Claims are written in the services' own transactions, so a difference means that somebody wrote to etcd by
-hand, or a fault of ours. It is reported, not mended: freeing an address that is in use would be worse.
+hand, or a bug. It is reported, not repaired: freeing an address that is in use would be worse.
 """
 
 import asyncio

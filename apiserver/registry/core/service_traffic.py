@@ -22,7 +22,7 @@ def is_external(spec: ServiceSpec) -> bool:
 
 
 def wants_health_port(service: Service) -> bool:
-    """Whether balancers outside must be told which nodes have endpoints."""
+    """Whether external load balancers check which nodes have endpoints."""
     return service.spec.type == "LoadBalancer" and service.spec.external_traffic_policy == "Local"
 
 

@@ -61,15 +61,15 @@ _NEEDED: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
 
 def validate_volumes(path: Path, volumes: Iterable[v1.Volume]) -> Iterator[FieldError]:
     """Every fault of a pod's volumes, and of one beside another."""
-    seen: set[str] = set()
+    earlier: set[str] = set()
     for i, volume in enumerate(volumes):
         if not volume.name:
             yield (path[i] / "name").required()
         else:
             yield from names.check(path[i] / "name", volume.name, names.dns_label)
-            if volume.name in seen:
+            if volume.name in earlier:
                 yield (path[i] / "name").duplicate(volume.name)
-            seen.add(volume.name)
+            earlier.add(volume.name)
         sources = [field for field in _ORDER if getattr(volume, field) is not None]
         for extra in sources[1:]:
             yield (path[i] / field_rules.wire_name(v1.Volume, extra)).forbidden(_ONE)

@@ -79,12 +79,12 @@ def _address(path: Path, text: str, kind: str) -> Iterator[FieldError]:
 
 
 def _ports(ports: Sequence[EndpointPort]) -> Iterator[FieldError]:
-    seen: set[str] = set()
+    earlier: set[str] = set()
     for i, port in enumerate(ports):
         path = Path("ports")[i]
-        if port.name in seen:
+        if port.name in earlier:
             yield (path / "name").duplicate(port.name)
-        seen.add(port.name or "")
+        earlier.add(port.name or "")
         if port.name:
             yield from names.check(path / "name", port.name, names.dns_label)
         if port.port is not None:

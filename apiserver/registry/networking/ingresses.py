@@ -95,12 +95,12 @@ def _path(place: Path, rule: HTTPIngressPath) -> Iterator[FieldError]:
         if not path.startswith("/"):
             yield (place / "path").invalid(path, "must be an absolute path")
         if rule.path_type in ("Exact", "Prefix"):
-            for wrong in ("//", "/./", "/../", "%2f", "%2F"):
-                if wrong in path:
-                    yield (place / "path").invalid(path, f"must not contain '{wrong}'")
-            for wrong in ("/..", "/."):
-                if path.endswith(wrong):
-                    yield (place / "path").invalid(path, f"cannot end with '{wrong}'")
+            for segment in ("//", "/./", "/../", "%2f", "%2F"):
+                if segment in path:
+                    yield (place / "path").invalid(path, f"must not contain '{segment}'")
+            for segment in ("/..", "/."):
+                if path.endswith(segment):
+                    yield (place / "path").invalid(path, f"cannot end with '{segment}'")
     yield from _backend(place / "backend", rule.backend)
 
 

@@ -23,7 +23,7 @@ _PROTECTED: Final = "Running"
 
 
 class EvictionSubresource(PostedSubresource[Pod, Eviction]):
-    """``resources`` is where the budgets are found."""
+    """``resources`` contains the budgets."""
 
     def __init__(self, resources: Resources) -> None:
         super().__init__(Eviction)
@@ -81,7 +81,7 @@ async def _take_from_budget(budgets: Store[PodDisruptionBudget], attributes: Att
 
 
 def _spares_unready(budget: PodDisruptionBudget) -> bool:
-    """Whether a pod that serves nobody may go without being counted."""
+    """Whether an unready pod may be evicted without being counted."""
     if budget.spec.unhealthy_pod_eviction_policy == "AlwaysAllow":
         return True
     desired = budget.status.desired_healthy or 0

@@ -41,12 +41,12 @@ class CSIDriverKind(Strategy[CSIDriver]):
     def validate(self, obj: CSIDriver) -> Iterator[FieldError]:
         yield from driver_name(Path("metadata", "name"), obj.metadata.name or "")
         yield from field_rules.one_of(SPEC / "fsGroupPolicy", obj.spec.fs_group_policy, _GROUP_POLICIES)
-        seen: set[str] = set()
+        earlier: set[str] = set()
         for i, token in enumerate(obj.spec.token_requests or ()):
             path = (SPEC / "tokenRequests")[i]
-            if token.audience in seen:
+            if token.audience in earlier:
                 yield (path / "audience").duplicate(token.audience)
-            seen.add(token.audience)
+            earlier.add(token.audience)
             if token.expiration_seconds is not None and token.expiration_seconds < 600:
                 yield (path / "expirationSeconds").invalid(
                     token.expiration_seconds, "may not specify a duration less than 10 minutes"
@@ -80,13 +80,13 @@ CSI_DRIVERS = StoredResource(
 
 class CSINodeKind(Strategy[CSINode]):
     def validate(self, obj: CSINode) -> Iterator[FieldError]:
-        seen: set[str] = set()
+        earlier: set[str] = set()
         for i, driver in enumerate(obj.spec.drivers):
             path = (SPEC / "drivers")[i]
             yield from driver_name(path / "name", driver.name)
-            if driver.name in seen:
+            if driver.name in earlier:
                 yield (path / "name").duplicate(driver.name)
-            seen.add(driver.name)
+            earlier.add(driver.name)
             if not driver.node_id:
                 yield (path / "nodeID").required()
             if driver.allocatable is not None:

@@ -57,8 +57,8 @@ def _parameters(parameters: dict[str, str] | None) -> Iterator[FieldError]:
 
 
 def _name(obj: StorageClass) -> str:
-    given = obj.metadata.annotations or {}
-    is_default = any(given.get(key) == "true" for key in DEFAULT_ANNOTATIONS)
+    annotations = obj.metadata.annotations or {}
+    is_default = any(annotations.get(key) == "true" for key in DEFAULT_ANNOTATIONS)
     return f"{obj.metadata.name} (default)" if is_default else obj.metadata.name or ""
 
 
