@@ -10,7 +10,7 @@ from typing import Final
 from apimachinery.types.core_v1 import Service
 from apiserver import identity
 from apiserver.admission import Chain
-from apiserver.admission.builtin import plugins
+from apiserver.admission.plugins import plugins
 from apiserver.app import Application
 from apiserver.authentication.authenticators import Union
 from apiserver.authorization import AlwaysAllow, Authorizer

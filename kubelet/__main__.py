@@ -9,10 +9,12 @@ from typing import NoReturn
 
 from apimachinery.types import core_v1
 from apimachinery.types.base import Quantity
-from component_base import daemon, flags, iproute
+from component_base import daemon, flags
 from component_base.health import Health, Unhealthy
-from component_base.routes import NodeRoutes
 from component_base.serving import TLS, Server, daemon_app
+from host_network import devices
+from host_network.node_routes import NodeRoutes
+from host_network.routes import routes
 from kube_client import Client, EventRecorder, Informer, load_config
 from kubelet import etc_files, eviction, limits, metrics, network, qos, thresholds
 from kubelet.api_objects import ApiObjects
@@ -106,9 +108,8 @@ class Ground:
 def prepare(options: KubeletOptions) -> Ground:
     """Look at the machine, and make it fit for pods as far as that is ours. Raises what keeps a node from being one."""
     identity, address = identify(options), NodeAddress(options.node.node_ip)
-    limits.raise_open_files()
     ranges = cluster_ranges(options)
-    network.check_overlaps(ranges, iproute.addresses(), iproute.routes())
+    network.check_overlaps(ranges, devices.addresses(), routes())
     network.enable_forwarding()
     return Ground(
         identity,
@@ -116,7 +117,7 @@ def prepare(options: KubeletOptions) -> Ground:
         context(options, identity, address),
         Engine(options.runtime.docker_endpoint),
         ranges,
-        options.network.network_plugin_mtu or iproute.mtu_of(address.device),
+        options.network.network_plugin_mtu or devices.mtu_of(address.device),
         thresholds.parse(options.resources.eviction_hard),
         limits.shortages(limits.read_limits(), identity.max_pods),
     )

@@ -2,9 +2,10 @@
 
 import logging
 
-from component_base import iproute
 from component_base.values import IPAddress
-from kubelet.network import DEVICE, SERVICE_DEVICE
+from host_network.commands import CommandError
+from host_network.devices import POD_BRIDGE, SERVICE_BRIDGE, Address, addresses
+from host_network.routes import routes
 
 log = logging.getLogger(__name__)
 
@@ -13,21 +14,21 @@ class NoAddress(Exception):
     """The machine has no address that fits; the message says what was looked for."""
 
 
-def default_address(wanted: IPAddress | None) -> iproute.Address:
+def default_address(wanted: IPAddress | None) -> Address:
     """The address asked for, else that of the default route's device, else the first that is not local.
 
     Raises:
         NoAddress: there is none.
     """
     candidates = [
-        one for one in iproute.addresses() if not one.address.is_loopback and one.device not in (DEVICE, SERVICE_DEVICE)
+        one for one in addresses() if not one.address.is_loopback and one.device not in (POD_BRIDGE, SERVICE_BRIDGE)
     ]
     if wanted is not None:
         found = next((one for one in candidates if one.address == wanted), None)
         if found is None:
             raise NoAddress(f"--node-ip {wanted} is not an address of this machine")
         return found
-    device = next((one.device for one in iproute.routes() if one.destination.prefixlen == 0), None)
+    device = next((one.device for one in routes() if one.destination.prefixlen == 0), None)
     preferred = [one for one in candidates if one.device == device] or candidates
     if not preferred:
         raise NoAddress("this machine has no address but loopback; --node-ip may name one")
@@ -58,7 +59,7 @@ class NodeAddress:
         """Whether it is another one than before. A machine that has none at the moment keeps the one that it had."""
         try:
             found = default_address(self._wanted)
-        except (NoAddress, iproute.IpRouteError, OSError) as exc:
+        except (NoAddress, CommandError) as exc:
             log.info("node address %s: %s; kept", self, exc)
             return False
         before, self._found = self._found.address, found
