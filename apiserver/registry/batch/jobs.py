@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from apimachinery import codec, meta
+from apimachinery.core.well_known import JOB_CONTROLLER_UID_LABEL, JOB_NAME_LABEL
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.batch_v1 import Job, JobSpec, JobStatus, PodFailurePolicyRule
 from apimachinery.types.core_v1 import PodTemplateSpec
@@ -17,8 +18,6 @@ from apiserver.registry.subresources import ObjectSubresource
 from apiserver.registry.workloads import SPEC
 
 BACKOFF_LIMIT: Final = 6
-UID_LABEL: Final = "batch.kubernetes.io/controller-uid"
-NAME_LABEL: Final = "batch.kubernetes.io/job-name"
 _OLD_UID_LABEL: Final = "controller-uid"
 _OLD_NAME_LABEL: Final = "job-name"
 _MODES: Final = ("Indexed", "NonIndexed")
@@ -59,7 +58,7 @@ class JobKind(Strategy[Job]):
             generated = {
                 key: value
                 for key, value in (old.spec.template.metadata.labels or {}).items()
-                if key in (UID_LABEL, NAME_LABEL, _OLD_UID_LABEL, _OLD_NAME_LABEL)
+                if key in (JOB_CONTROLLER_UID_LABEL, JOB_NAME_LABEL, _OLD_UID_LABEL, _OLD_NAME_LABEL)
             }
             obj.spec.template.metadata.labels = {**labels, **generated} or None
 
@@ -102,14 +101,14 @@ def _generate_selector(job: Job) -> None:
     labels = dict(template.labels or {})
     for key, value in (
         (_OLD_NAME_LABEL, name),
-        (NAME_LABEL, name),
+        (JOB_NAME_LABEL, name),
         (_OLD_UID_LABEL, uid),
-        (UID_LABEL, uid),
+        (JOB_CONTROLLER_UID_LABEL, uid),
     ):
         labels.setdefault(key, value)
     template.labels = labels
     selector = job.spec.selector or LabelSelector()
-    selector.match_labels = {**(selector.match_labels or {}), UID_LABEL: uid}
+    selector.match_labels = {**(selector.match_labels or {}), JOB_CONTROLLER_UID_LABEL: uid}
     job.spec.selector = selector
 
 

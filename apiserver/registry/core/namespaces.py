@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from apimachinery.core.well_known import NAMESPACE_NAME_LABEL
 from apimachinery.fields import FieldError
 from apimachinery.types.core_v1 import Namespace, NamespaceStatus
 from apiserver.registry import columns
@@ -10,7 +11,6 @@ from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
 from apiserver.registry.subresources import ObjectSubresource
 
-NAME_LABEL = "kubernetes.io/metadata.name"
 FINALIZER = "kubernetes"
 CRUD = ("create", "delete", "get", "list", "patch", "update", "watch")
 
@@ -20,7 +20,7 @@ class NamespaceStrategy(Strategy[Namespace]):
 
     def default(self, obj: Namespace) -> None:
         if obj.metadata.name:
-            obj.metadata.labels = {**(obj.metadata.labels or {}), NAME_LABEL: obj.metadata.name}
+            obj.metadata.labels = {**(obj.metadata.labels or {}), NAMESPACE_NAME_LABEL: obj.metadata.name}
 
     def prepare_for_create(self, obj: Namespace) -> None:
         obj.status = NamespaceStatus(phase="Active")

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from apimachinery import codec, quantity
+from apimachinery.core.persistent_volumes import class_of
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import (
     PersistentVolumeClaim,
@@ -17,7 +18,7 @@ from apiserver.registry import columns
 from apiserver.registry.columns import Column, wide
 from apiserver.registry.core.claim_validation import validate_claim
 from apiserver.registry.core.resources_validation import canonical
-from apiserver.registry.core.volume_columns import access_text, class_name
+from apiserver.registry.core.volume_columns import access_text
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
 from apiserver.registry.subresources import ObjectSubresource
@@ -108,7 +109,7 @@ PERSISTENT_VOLUME_CLAIMS = StoredResource(
         Column("Volume", lambda obj: obj.spec.volume_name or ""),
         Column("Capacity", lambda obj: _bound(obj, str((obj.status.capacity or {}).get("storage", "0")))),
         Column("Access Modes", lambda obj: _bound(obj, access_text(obj.status.access_modes))),
-        Column("StorageClass", lambda obj: class_name(obj.metadata.annotations, obj.spec.storage_class_name)),
+        Column("StorageClass", lambda obj: class_of(obj)),
         Column("VolumeAttributesClass", lambda obj: obj.spec.volume_attributes_class_name or "<unset>"),
         columns.age(),
         wide("VolumeMode", lambda obj: obj.spec.volume_mode or "<unset>"),

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from apimachinery.core.persistent_volumes import class_of
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import PersistentVolume, PersistentVolumeSpec, PersistentVolumeStatus
 from apiserver.registry import columns, field_rules
@@ -11,7 +12,7 @@ from apiserver.registry.core.affinity_validation import validate_node_selector
 from apiserver.registry.core.claim_validation import VOLUME_MODES, access_modes
 from apiserver.registry.core.pod_defaults import default_sources
 from apiserver.registry.core.resources_validation import canonical, validate_quantity
-from apiserver.registry.core.volume_columns import access_text, class_name
+from apiserver.registry.core.volume_columns import access_text
 from apiserver.registry.core.volume_validation import validate_source
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
@@ -120,7 +121,7 @@ PERSISTENT_VOLUMES = StoredResource(
             "Status", lambda obj: "Terminating" if obj.metadata.deletion_timestamp else obj.status.phase or "Pending"
         ),
         Column("Claim", _claim),
-        Column("StorageClass", lambda obj: class_name(obj.metadata.annotations, obj.spec.storage_class_name)),
+        Column("StorageClass", lambda obj: class_of(obj)),
         Column("VolumeAttributesClass", lambda obj: obj.spec.volume_attributes_class_name or "<unset>"),
         Column("Reason", lambda obj: obj.status.reason or ""),
         columns.age(),

@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Final
 
+from apimachinery.core.well_known import INGRESS_CLASS_ANNOTATION
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.networking_v1 import (
     HTTPIngressPath,
@@ -23,7 +24,6 @@ from apiserver.registry.subresources import ObjectSubresource
 from apiserver.registry.workloads import SPEC
 
 PATH_TYPES: Final = ("Exact", "ImplementationSpecific", "Prefix")
-_CLASS_ANNOTATION: Final = "kubernetes.io/ingress.class"
 _SHOWN: Final = 3
 
 
@@ -50,12 +50,12 @@ class IngressKind(Strategy[Ingress]):
                 yield from names.check((SPEC / "tls")[i] / "secretName", tls.secret_name, names.dns_subdomain)
         if spec.ingress_class_name is not None:
             yield from names.check(SPEC / "ingressClassName", spec.ingress_class_name, names.dns_subdomain)
-            if _CLASS_ANNOTATION in (obj.metadata.annotations or {}):
+            if INGRESS_CLASS_ANNOTATION in (obj.metadata.annotations or {}):
                 yield (
                     Path("metadata", "annotations")
-                    .key(_CLASS_ANNOTATION)
+                    .key(INGRESS_CLASS_ANNOTATION)
                     .invalid(
-                        (obj.metadata.annotations or {})[_CLASS_ANNOTATION],
+                        (obj.metadata.annotations or {})[INGRESS_CLASS_ANNOTATION],
                         "can not be set when the class field is also set",
                     )
                 )

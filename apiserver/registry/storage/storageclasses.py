@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from apimachinery.core.well_known import DEFAULT_CLASS_ANNOTATIONS
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.storage_v1 import StorageClass, VolumeAttributesClass
 from apiserver.registry import columns, field_rules, names
@@ -10,9 +11,6 @@ from apiserver.registry.columns import Column
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 
-DEFAULT_ANNOTATIONS: Final = (
-    "storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class",
-)  # fmt: skip
 _MOST_PARAMETERS: Final = 512
 _PARAMETERS_LIMIT: Final = 256 * 1024
 
@@ -58,7 +56,7 @@ def _parameters(parameters: dict[str, str] | None) -> Iterator[FieldError]:
 
 def _name(obj: StorageClass) -> str:
     annotations = obj.metadata.annotations or {}
-    is_default = any(annotations.get(key) == "true" for key in DEFAULT_ANNOTATIONS)
+    is_default = any(annotations.get(key) == "true" for key in DEFAULT_CLASS_ANNOTATIONS)
     return f"{obj.metadata.name} (default)" if is_default else obj.metadata.name or ""
 
 
