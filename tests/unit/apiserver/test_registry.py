@@ -31,14 +31,14 @@ def service(*ports: int, **spec: object) -> v1.Service:
 def test_addresses_and_ports_are_given_once_until_there_are_none(chance: random.Random) -> None:
     allocator, taken, made = ServiceAllocator(RANGE, PORTS), frozenset[str](), 0
     while True:
-        one = service(*chance.sample(range(1, 100), 2))
+        made_service = service(*chance.sample(range(1, 100), 2))
         try:
-            claims = allocator.allocate(one, None, taken).claims
+            claims = allocator.allocate(made_service, None, taken).claims
         except errors.InternalError:
             break
         assert not taken & set(claims)
-        assert set(claims) == set(held_by(one)) == set(allocator.release(one))
-        assert ipaddress.ip_address(one.spec.cluster_ip or "") in RANGE
+        assert set(claims) == set(held_by(made_service)) == set(allocator.release(made_service))
+        assert ipaddress.ip_address(made_service.spec.cluster_ip or "") in RANGE
         taken, made = taken | set(claims), made + 1
     assert made == len(PORTS) // 2
 

@@ -35,7 +35,9 @@ def test_nothing_is_lost_on_the_way_to_storage_and_back(info: ResourceInfo[Any],
 
 @settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 @pytest.mark.parametrize(
-    "info", [one for one in ROWS if protobuf.has_message(one.definition or "")], ids=lambda info: info.resource.plural
+    "info",
+    [info for info in ROWS if protobuf.has_message(info.definition or "")],
+    ids=lambda info: info.resource.plural,
 )
 @given(data=st.data())
 def test_what_comes_in_protobuf_is_stored_as_what_it_says(info: ResourceInfo[Any], data: st.DataObject) -> None:
