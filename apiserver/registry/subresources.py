@@ -3,7 +3,7 @@
 ``WHOLE`` stands for the path of the object itself, so that handlers need not distinguish the two.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Final, Generic, TypeVar
 
 from apimachinery import codec, errors
@@ -49,16 +49,18 @@ class Subresource(Generic[T, V]):
         """Warnings to the client about an object that is accepted."""
         yield from ()
 
-    async def get(self, served: Served[T], key: Key) -> Stored[V]:
+    # not coroutines of their own: an object's path must not cost an await more than its store does
+
+    def get(self, served: Served[T], key: Key) -> Awaitable[Stored[V]]:
         raise not_allowed()
 
-    async def create(self, served: Served[T], attributes: Attributes, key: Key, obj: V) -> Stored[V] | None:
+    def create(self, served: Served[T], attributes: Attributes, key: Key, obj: V) -> Awaitable[Stored[V] | None]:
         """Do what was posted; the answer, None for plain success."""
         raise not_allowed()
 
-    async def update(
+    def update(
         self, served: Served[T], attributes: Attributes, key: Key, change: Change[V], *, may_create: bool
-    ) -> tuple[Stored[V], bool]:
+    ) -> Awaitable[tuple[Stored[V], bool]]:
         """Write a change; the result, and whether that created the object."""
         raise not_allowed()
 
@@ -75,16 +77,16 @@ class WholeObject(Subresource[T, T]):
     def warnings(self, info: ResourceInfo[T], obj: T) -> Iterator[str]:
         return info.strategy.warnings(obj)
 
-    async def get(self, served: Served[T], key: Key) -> Stored[T]:
-        return await served.get(key)
+    def get(self, served: Served[T], key: Key) -> Awaitable[Stored[T]]:
+        return served.get(key)
 
-    async def create(self, served: Served[T], attributes: Attributes, key: Key, obj: T) -> Stored[T] | None:
-        return await served.create(attributes, obj)
+    def create(self, served: Served[T], attributes: Attributes, key: Key, obj: T) -> Awaitable[Stored[T] | None]:
+        return served.create(attributes, obj)
 
-    async def update(
+    def update(
         self, served: Served[T], attributes: Attributes, key: Key, change: Change[T], *, may_create: bool
-    ) -> tuple[Stored[T], bool]:
-        return await served.update(attributes, key, change, may_create=may_create)
+    ) -> Awaitable[tuple[Stored[T], bool]]:
+        return served.update(attributes, key, change, may_create=may_create)
 
 
 WHOLE: Final = WholeObject[KubeObject](())
@@ -97,10 +99,10 @@ class ObjectSubresource(WholeObject[T]):
         super().__init__(verbs)
         self.strategy = strategy
 
-    async def update(
+    def update(
         self, served: Served[T], attributes: Attributes, key: Key, change: Change[T], *, may_create: bool
-    ) -> tuple[Stored[T], bool]:
-        return await served.update(attributes, key, change, self.strategy)
+    ) -> Awaitable[tuple[Stored[T], bool]]:
+        return served.update(attributes, key, change, self.strategy)
 
 
 class ViewSubresource(Subresource[T, V]):
