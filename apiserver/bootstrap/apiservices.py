@@ -41,7 +41,7 @@ _VERSIONS: Final[Mapping[tuple[str, str], int]] = {
     ("flowcontrol.apiserver.k8s.io", "v1"): 21,
 }
 _STABLE: Final = 15
-_CUSTOM: Final = (1000, 100)  # what the groups of custom resources get
+_CUSTOM: Final = (1000, 100)  # for the groups of custom resources
 
 
 def local_service(group: str, version: str) -> APIService:

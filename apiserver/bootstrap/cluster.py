@@ -60,7 +60,7 @@ class Bootstrap:
             await flowcontrol.make(self._objects)
             await self._service_range()
             self._has_defaults = True
-        await self._local.sync()  # groups may come at any time
+        await self._local.sync()  # groups may be added at any time
 
     async def _service_range(self) -> None:
         """The range of service addresses, as an object."""

@@ -43,4 +43,4 @@ class DefaultRole:
     part_of: str = ""
     whole: str = ""
     subjects: tuple[str, ...] | None = field(default=None)
-    """Who has it: ``group:name``, ``user:name``, ``account:name`` (of kube-system). None: there is no binding."""
+    """Its subjects: ``group:name``, ``user:name``, ``account:name`` (of kube-system). None: no binding."""

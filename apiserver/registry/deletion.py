@@ -1,4 +1,4 @@
-"""What a delete does to an object: it goes at once, or is marked and waits for a grace period and for finalizers."""
+"""What a delete does to an object: it is removed at once, or marked and kept for a grace period and for finalizers."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar

@@ -79,7 +79,7 @@ def positive(path: Path, value: int | None) -> Iterator[FieldError]:
 
 
 def number_or_percent(path: Path, value: int | str | None) -> Iterator[FieldError]:
-    """A count, or a part of what there is."""
+    """A count, or a percentage."""
     if isinstance(value, str):
         if not _PERCENT.match(value):
             yield path.invalid(value, _PERCENT_RULE)
@@ -153,5 +153,5 @@ def set_fields(union: msgspec.Struct, *besides: str) -> list[str]:
 
 
 def reference_text(reference: ObjectReference | None) -> str:
-    """``namespace/name`` of what is referred to."""
+    """``namespace/name`` of a reference."""
     return f"{reference.namespace or ''}/{reference.name or ''}" if reference is not None else ""

@@ -39,7 +39,7 @@ def fill_for_create(metadata: ObjectMeta, namespace: str) -> None:
 
 
 def _drop_empty(metadata: ObjectMeta) -> None:
-    """Go leaves empty maps and lists out, and a client that compares would see a difference."""
+    """Go omits empty maps and lists, and a client that compares would see a difference."""
     metadata.labels = metadata.labels or None
     metadata.annotations = metadata.annotations or None
     metadata.finalizers = metadata.finalizers or None

@@ -187,7 +187,7 @@ class ResourceInfo(ABC, Generic[T]):
 
 
 class Served(Generic[T]):
-    """A resource while it is served. What a resource does not override it does not take, as its verbs say."""
+    """A resource while it is served. Verbs that a resource does not override are not allowed."""
 
     info: ResourceInfo[T]
     cache: ObjectCache[T]

@@ -31,7 +31,7 @@ T = TypeVar("T", bound=KubeObject)
 R = TypeVar("R")
 
 _ATTEMPTS: Final = 16
-"""How often a write is tried again when others come between."""
+"""How often a write is retried when others change the object in between."""
 _BLIND_ATTEMPTS: Final = 3
 """How often an address or port is guessed before all that are taken are read."""
 
@@ -112,7 +112,7 @@ class Store(StoredReads[T]):
     async def guaranteed_update(
         self, attributes: Attributes, key: Key, attempt: Callable[[Stored[T] | None], Awaitable[R]]
     ) -> R:
-        """The compare-and-set loop of every write to an object that may be there: what ``attempt`` returns.
+        """The compare-and-set loop of every write to an object that may exist; returns what ``attempt`` returns.
 
         The first attempt begins with the object of the cache, which will do for a write. A refusal counts only if
         it was made from the current object, since the cache may be some milliseconds behind.

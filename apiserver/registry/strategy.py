@@ -50,7 +50,7 @@ class Strategy(Generic[T]):
         yield from ()
 
     def validate_update(self, obj: T, old: T) -> Iterator[FieldError]:
-        """Every fault of the change; what holds for any object of the kind is ``validate``'s."""
+        """Every fault of the change; faults of the object itself are ``validate``'s."""
         yield from ()
 
     returns_deleted = False
@@ -70,7 +70,7 @@ class Strategy(Generic[T]):
         """What else marks an object as being deleted, once its deletionTimestamp is set."""
 
     def delete(self, obj: T, grace_seconds: int | None) -> Deletion:
-        """How a delete of ``obj`` proceeds, given what the client asked for."""
+        """How a delete of ``obj`` proceeds, with the time that the client asked for."""
         return Deletion()
 
     def warnings(self, obj: T) -> Iterator[str]:
@@ -96,7 +96,7 @@ class StatusStrategy(Strategy[T]):
         self._main.default(obj)
 
     def prepare_for_update(self, obj: T, old: T) -> None:
-        """The spec and the owners are the main resource's to change; labels and annotations may come along."""
+        """Spec and owners change only through the main resource; labels and annotations may change here, too."""
         if hasattr(old, "spec"):
             obj.spec = old.spec  # type: ignore[attr-defined]
         obj.metadata.owner_references = old.metadata.owner_references

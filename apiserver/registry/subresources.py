@@ -106,7 +106,7 @@ class ObjectSubresource(WholeObject[T]):
 
 
 class ViewSubresource(Subresource[T, V]):
-    """Another kind through which an object can be read and written, such as ``Scale``."""
+    """Another kind as which an object can be read and written, such as ``Scale``."""
 
     def __init__(
         self, type: type[V], strategy: Strategy[T], read: Callable[[T], V], write: Callable[[T, V], None]
@@ -149,7 +149,7 @@ class ViewSubresource(Subresource[T, V]):
 
 
 class PostedSubresource(Subresource[T, V]):
-    """What is posted to an object and makes something happen: a Binding, an Eviction, a TokenRequest."""
+    """What is posted to an object and acts on it: a Binding, an Eviction, a TokenRequest."""
 
     def __init__(self, type: type[V]) -> None:
         super().__init__(("create",))

@@ -1,4 +1,4 @@
-"""Validating admission policies and their bindings. Kept here; no expression is evaluated yet."""
+"""Validating admission policies and their bindings. Stored; no expression is evaluated yet."""
 
 from collections.abc import Iterator
 from typing import Final

@@ -1,4 +1,4 @@
-"""Custom resource definitions: kinds that users bring. Kept and checked here; not served yet."""
+"""Custom resource definitions: kinds that users define. Stored and validated; not served yet."""
 
 from collections.abc import Iterator
 from typing import Final

@@ -1,4 +1,4 @@
-"""API services: groups that another server serves. Kept here; nothing is passed on yet."""
+"""API services: groups that another server serves. Stored; no request is passed on yet."""
 
 from collections.abc import Iterator
 
@@ -29,7 +29,7 @@ class APIServiceKind(Strategy[APIService]):
             obj.spec.service.port = 443
 
     def prepare_for_create(self, obj: APIService) -> None:
-        """What has no service is served here, and so is available."""
+        """A group without a service is served here, and so available."""
         obj.status = APIServiceStatus()
         if obj.spec.service is None:
             local = APIServiceCondition(

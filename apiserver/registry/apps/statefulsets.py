@@ -90,7 +90,7 @@ class StatefulSetKind(Strategy[StatefulSet]):
 
 
 def _with_claims(spec: StatefulSetSpec) -> PodTemplateSpec:
-    """The template as the pods will be made of it: each claim is a volume that containers may mount."""
+    """The template with a volume for each claim, which containers may mount."""
     template = codec.copy(spec.template)
     claims = {claim.metadata.name or "": claim for claim in spec.volume_claim_templates or ()}
     others = [volume for volume in template.spec.volumes or () if volume.name not in claims]

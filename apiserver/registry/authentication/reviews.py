@@ -1,4 +1,4 @@
-"""Who am I, and whose token is this: answered at once, never stored."""
+"""Reviews of the client's own identity and of tokens: answered at once, never stored."""
 
 from collections.abc import Sequence
 

@@ -148,7 +148,7 @@ async def _decision(authorizer: Authorizer, request: Attributes) -> SubjectAcces
 
 
 async def _rules(authorizer: Authorizer, user: User, namespace: str) -> SubjectRulesReviewStatus:
-    """All that may be done. An authorizer can only be asked, so it is asked about everything at once."""
+    """All that is allowed. An authorizer only decides single requests, so it is asked about everything at once."""
     everything = (
         Attributes(user, "*", "", group="*", version="*", resource="*", namespace=namespace),
         Attributes(user, "*", "*"),

@@ -1,4 +1,4 @@
-"""Cron jobs: jobs that come again at set times."""
+"""Cron jobs: jobs that are created on a schedule."""
 
 import zoneinfo
 from collections.abc import Iterator

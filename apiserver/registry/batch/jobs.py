@@ -52,7 +52,7 @@ class JobKind(Strategy[Job]):
 
     def prepare_for_update(self, obj: Job, old: Job) -> None:
         obj.status = old.status
-        if not obj.spec.manual_selector and obj.spec.selector is None:  # who replaces a job need not know it
+        if not obj.spec.manual_selector and obj.spec.selector is None:  # a client that replaces a job need not know it
             obj.spec.selector = old.spec.selector
             labels = obj.spec.template.metadata.labels or {}
             generated = {
@@ -113,7 +113,7 @@ def _generate_selector(job: Job) -> None:
 
 
 def _fixed(new: PodTemplateSpec, old: Job) -> PodTemplateSpec:
-    """The template without what may still change: where pods may run, as long as none has been started."""
+    """The template without what may still change: node selection, until the first pod has started."""
     template, before = codec.copy(new), old.spec.template
     if old.spec.suspend and old.status.start_time is None:
         for field in ("affinity", "node_selector", "tolerations", "scheduling_gates"):

@@ -1,4 +1,4 @@
-"""Where a pod may run and how its like are spread: affinity, topology spread, tolerations, as core/validation has it."""
+"""Where a pod may run and how similar pods are spread: affinity, topology spread, tolerations, as in core/validation."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final

@@ -24,7 +24,7 @@ def _said(obj: ComponentStatus, field: str) -> str:
 
 
 def component_statuses(checks: Mapping[str, Check]) -> ComputedResource[ComponentStatus]:
-    """The row, for the components that are to be asked."""
+    """The row; ``checks`` are by component."""
 
     async def read(namespace: str) -> list[ComponentStatus]:
         return await statuses(checks)

@@ -23,7 +23,7 @@ def decoded_size(path: Path, value: str) -> tuple[int, list[FieldError]]:
 
 
 def unwrapped(values: dict[str, str] | None) -> None:
-    """Take the line breaks out of base64 values, which Go's decoder overlooks and manifests are full of."""
+    """Remove line breaks from base64 values: Go's decoder ignores them, and manifests are full of them."""
     for key, text in (values or {}).items():
         if values is not None and ("\n" in text or "\r" in text):
             values[key] = text.replace("\n", "").replace("\r", "")

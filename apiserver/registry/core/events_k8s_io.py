@@ -29,7 +29,7 @@ def from_core(event: core_v1.Event) -> events_v1.Event:
         series=events_v1.EventSeries(count=series.count or 0, last_observed_time=series.last_observed_time)
         if series
         else None,
-        **{new: getattr(event, old) or None for new, old in _RENAMED},  # here, what is empty is left out
+        **{new: getattr(event, old) or None for new, old in _RENAMED},  # here, empty fields are omitted
         **{name: getattr(event, name) or None for name in _SAME if name != "metadata"},
         metadata=event.metadata,
     )
@@ -53,7 +53,7 @@ class NewEvent(ConvertedStrategy[events_v1.Event, core_v1.Event]):
 
     def validate(self, obj: events_v1.Event) -> Iterator[FieldError]:
         yield from super().validate(obj)
-        if obj.event_time is None:  # one that the older version made
+        if obj.event_time is None:  # one created through the older version
             return
         for name in ("reporting_controller", "reporting_instance", "action", "reason"):
             if not getattr(obj, name):

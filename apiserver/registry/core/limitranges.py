@@ -44,7 +44,7 @@ class LimitRangeKind(Strategy[LimitRange]):
 
 
 def _default(item: LimitRangeItem) -> None:
-    """A container that says nothing gets what it may have at most; a request that is not said is the limit."""
+    """The default limit is the maximum; the default request is the minimum, or else the default limit."""
     limits = {**(item.max or {}), **(item.default or {})}
     requests = {**limits, **(item.min or {}), **(item.default_request or {})}
     item.default, item.default_request = limits or None, requests or None
@@ -67,7 +67,7 @@ def _amounts(path: Path, item: LimitRangeItem) -> Iterator[FieldError]:
 
 
 def _order(path: Path, item: LimitRangeItem) -> Iterator[FieldError]:
-    """What is least may not be more than what is most, and so on between."""
+    """min <= default request <= default <= max, as far as they are set."""
     low, high, requests, limits = item.min or {}, item.max or {}, item.default_request or {}, item.default or {}
     for name in sorted({*low, *high, *requests, *limits}):
         for field, less, what, more in (

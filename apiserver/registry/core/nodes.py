@@ -41,7 +41,7 @@ class NodeStrategy(Strategy[Node]):
         yield from _ranges(obj)
 
     def validate_update(self, obj: Node, old: Node) -> Iterator[FieldError]:
-        """An address range or provider ID once given stays."""
+        """An address range or provider ID cannot change once it is set."""
         for field, after, before in (
             ("podCIDR", obj.spec.pod_cidr, old.spec.pod_cidr),
             ("podCIDRs", obj.spec.pod_cidrs, old.spec.pod_cidrs),

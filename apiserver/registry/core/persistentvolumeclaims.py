@@ -27,7 +27,7 @@ _SPEC: Final = Path("spec")
 
 
 def default_claim(obj: PersistentVolumeClaim) -> None:
-    """What holds for claims and for the templates of claims."""
+    """The defaults of claims and of claim templates."""
     obj.status.phase = obj.status.phase or "Pending"
     default_claim_spec(obj.spec)
 

@@ -14,7 +14,7 @@ def ready(pod: Pod) -> str:
 
 
 def status(pod: Pod) -> str:
-    """The phase, or what says more: why containers wait or ended, that the pod is on its way out."""
+    """The phase, or something more specific: why containers wait or ended, that the pod is terminating."""
     word = pod.status.reason or pod.status.phase or "Unknown"
     initializing = _initializing(pod)
     if initializing:

@@ -41,7 +41,7 @@ def validate_settings(path: Path, spec: v1.PodSpec) -> Iterator[FieldError]:
 
 
 def _init_containers(path: Path, containers: Iterable[v1.Container]) -> Iterator[FieldError]:
-    """One that runs on beside the others (restartPolicy Always) may be probed; one that must end may not."""
+    """Only sidecars (restartPolicy Always) may have probes and a lifecycle."""
     for i, container in enumerate(containers):
         yield from field_rules.one_of(path[i] / "restartPolicy", container.restart_policy, ("Always",))
         if container.restart_policy == "Always":

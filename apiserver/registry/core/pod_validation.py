@@ -66,7 +66,7 @@ def port_reference(path: Path, port: int | str) -> Iterator[FieldError]:
 def name_and_image(
     path: Path, container: v1.Container | v1.EphemeralContainer, taken: set[str]
 ) -> Iterator[FieldError]:
-    """What a container is called, and made from; ``seen`` are the names before it, and then its own too."""
+    """Name and image of a container; its name is added to the ``taken`` ones."""
     if not container.name:
         yield (path / "name").required()
     else:

@@ -39,7 +39,7 @@ class PodStrategy(Strategy[Pod]):
         obj.status = old.status
 
     def validate(self, obj: Pod) -> Iterator[FieldError]:
-        # ephemeral containers come by a path of their own, which checks them, and stay
+        # ephemeral containers are added, and validated, under a path of their own
         yield from validate_spec(_SPEC, structs.replace(obj.spec, ephemeral_containers=None))
 
     def validate_create(self, obj: Pod) -> Iterator[FieldError]:
@@ -97,7 +97,7 @@ def _untimed(toleration: Toleration) -> Toleration:
 
 
 def _without_updatable(new: PodSpec, old: PodSpec) -> PodSpec:
-    """The new spec with all that may change put back to what it was."""
+    """The new spec with the old values of all fields that may change."""
     spec = codec.copy(new)
     for after, before in zip(spec.containers, old.containers, strict=True):
         after.image = before.image

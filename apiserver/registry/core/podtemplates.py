@@ -1,4 +1,4 @@
-"""Pod templates: what pods may be made of, kept as objects of their own."""
+"""Pod templates, stored as objects of their own."""
 
 from collections.abc import Iterator
 

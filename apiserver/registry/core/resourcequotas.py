@@ -77,7 +77,7 @@ def _scopes(spec: ResourceQuotaSpec) -> Iterator[FieldError]:
 
 
 def _used(quota: ResourceQuota, *, limits: bool) -> str:
-    """``cpu: 1/2, pods: 3/10``: what is used of what there is."""
+    """``cpu: 1/2, pods: 3/10``: usage and limit."""
     hard, used = quota.status.hard or {}, quota.status.used or {}
     names = sorted(name for name in hard if name.startswith("limits.") == limits)
     return ", ".join(f"{name}: {used.get(name, 0)}/{hard[name]}" for name in names)

@@ -23,7 +23,7 @@ _NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
 class SecretStrategy(Strategy[Secret]):
     def default(self, obj: Secret) -> None:
         obj.type = obj.type or "Opaque"
-        if obj.string_data:  # write only: it is kept as data
+        if obj.string_data:  # write only: it is stored as data
             written = {key: base64.b64encode(text.encode()).decode() for key, text in obj.string_data.items()}
             obj.data = {**(obj.data or {}), **written}
         obj.string_data = None

@@ -34,7 +34,7 @@ def default(spec: ServiceSpec) -> None:
 
 
 def carry_over(new: Service, old: Service) -> None:
-    """What an update leaves out stays, and what its type no longer has goes."""
+    """Fields that an update omits are kept, and those that its type does not have are removed."""
     if wants_health_port(old) and wants_health_port(new):
         new.spec.health_check_node_port = new.spec.health_check_node_port or old.spec.health_check_node_port
     elif wants_health_port(old) and new.spec.health_check_node_port == old.spec.health_check_node_port:

@@ -74,7 +74,7 @@ class TokenSubresource(PostedSubresource[ServiceAccount, TokenRequest]):
         return obj
 
     async def _bound(self, account: Key, request: TokenRequest) -> dict[str, dict[str, str]]:
-        """What the token shall live and die with. Raises NotFound, or Conflict if it is not the object named."""
+        """The object that the token is bound to. Raises NotFound, or Conflict if it is not the object named."""
         ref = request.spec.bound_object_ref
         if ref is None:
             return {}

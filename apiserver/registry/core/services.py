@@ -84,7 +84,7 @@ class ServiceStrategy(Strategy[Service]):
         self._drop_unused(obj, old)
 
     def _drop_unused(self, obj: Service, old: Service | None = None) -> None:
-        """What a change of type leaves behind, and the new type may not have."""
+        """Remove fields of the old type that the new one may not have."""
         spec = obj.spec
         changed = old is not None and old.spec.type != spec.type
         if changed and not wants_node_ports(obj):

@@ -1,4 +1,4 @@
-"""How volumes and claims say in a table who may use them."""
+"""Access modes of volumes and claims in a table."""
 
 from collections.abc import Iterable
 from typing import Final

@@ -1,4 +1,4 @@
-"""Flow schemas and priority levels: who gets how much of the server. Kept here; nothing is queued by them yet."""
+"""Flow schemas and priority levels: shares of the server. Stored; no request is queued by them yet."""
 
 from collections.abc import Callable, Iterator
 from typing import Final

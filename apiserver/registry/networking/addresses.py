@@ -1,4 +1,4 @@
-"""Ranges of service addresses, and who holds which address, as objects. Here they are only kept: the addresses of
+"""Ranges of service addresses, and who holds which address, as objects. They are only stored here: the addresses of
 services are claimed in the services' own transactions."""
 
 import ipaddress

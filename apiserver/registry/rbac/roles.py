@@ -1,4 +1,4 @@
-"""Roles and cluster roles: what may be done."""
+"""Roles and cluster roles: sets of allowed requests."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""Drivers of the container storage interface: what they can, where they run, how much they have left."""
+"""Drivers of the container storage interface: their features, their nodes, their remaining capacity."""
 
 from collections.abc import Iterator
 from typing import Final
