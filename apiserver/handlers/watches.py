@@ -191,7 +191,7 @@ class Watch:
             if self._out.is_plain:
                 self._connection.write(chunk_of(event, kind))
             else:
-                line = _encoded(kind, self._out.in_event(event.shown(kind)))
+                line = _encoded(kind, self._out.in_event(event.carried(kind)))
                 self._connection.write(b"%x\r\n%b\r\n" % (len(line), line))
         return True
 
@@ -202,7 +202,7 @@ class Watch:
                 yield (
                     line_of(event, kind)
                     if self._out.is_plain
-                    else _encoded(kind, self._out.in_event(event.shown(kind)))
+                    else _encoded(kind, self._out.in_event(event.carried(kind)))
                 )
 
     def _kind(self, event: Event[KubeObject]) -> EventType | None:
@@ -235,7 +235,7 @@ def line_of(event: Event[T], kind: EventType) -> bytes:
     """The event as one line of a JSON stream, encoded once for all watchers."""
     line = event.encodings.get(_AS_LINE[kind])
     if line is None:
-        line = event.encodings[_AS_LINE[kind]] = _encoded(kind, event.shown(kind).data)
+        line = event.encodings[_AS_LINE[kind]] = _encoded(kind, event.carried(kind).data)
     return line
 
 

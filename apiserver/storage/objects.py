@@ -138,7 +138,7 @@ class Event(Generic[T]):
             self._memo = {}
         return self._memo
 
-    def shown(self, kind: EventType) -> Stored[T]:
+    def carried(self, kind: EventType) -> Stored[T]:
         """The object that an event of this kind carries."""
         if kind == "DELETED" or self.new is None:
             return self.gone

@@ -59,8 +59,8 @@ def test_what_is_derived_from_an_event_stays_with_it() -> None:
 def test_a_modification_can_be_shown_as_any_kind() -> None:
     old, new = stored("a", 3, app="old"), stored("a", 5, app="new")
     event = Event("k", 5, old, new, 0.0)
-    assert event.shown("ADDED") is event.shown("MODIFIED") is new
-    left = event.shown("DELETED")
+    assert event.carried("ADDED") is event.carried("MODIFIED") is new
+    left = event.carried("DELETED")
     assert left.object.metadata.labels == {"app": "old"}
     assert left.object.metadata.resource_version == "5"
     assert codec.decode(left.data, core_v1.Pod) == left.object
