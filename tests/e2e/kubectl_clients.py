@@ -109,7 +109,7 @@ def documents(namespace: str) -> list[dict[str, Any]]:
     ]
 
 
-def carried(document: dict[str, Any]) -> str:
+def shown(document: dict[str, Any]) -> str:
     """How kubectl names an object: ``deployment.apps/web``."""
     group, _, version = document["apiVersion"].rpartition("/")
     kind = document["kind"].lower() + (f".{group}" if group else "")
