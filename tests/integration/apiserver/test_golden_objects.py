@@ -80,6 +80,5 @@ async def test_what_is_stored_is_what_kubernetes_stores(api: httpx.AsyncClient, 
 def test_every_kind_that_is_stored_has_a_pair() -> None:
     stored = {(row.resource.api_version, row.resource.kind) for row in ROWS if row.stored_kind is not None}
     known = {(pair["manifest"]["apiVersion"], pair["manifest"]["kind"]) for pair in PAIRS}
-    read_only = {("v1", "ComponentStatus")}
     same_objects = {("events.k8s.io/v1", "Event")}  # those of v1
-    assert stored - known == read_only | same_objects
+    assert stored - known == same_objects
