@@ -70,9 +70,9 @@ async def test_fifty_writers_at_once_and_a_killed_apiserver(etcd: EtcdServer, tm
             counted = held(services)
             assert {key: n for key, n in counted.items() if n > 1} == {}
             assert set(counted) == await claims(etcd)
-            for service in services:
-                if service["metadata"]["name"] != "kubernetes":
-                    await client.delete(f"{PATH}/{service['metadata']['name']}")
+            for stored in services:
+                if stored["metadata"]["name"] != "kubernetes":
+                    await client.delete(f"{PATH}/{stored['metadata']['name']}")
         assert await claims(etcd) == {IPS + "10.0.0.1"}
     finally:
         server.kill()
