@@ -5,11 +5,22 @@ from collections.abc import Iterable
 from apimachinery import meta, quantity, selectors
 from apimachinery.core import well_known
 from apimachinery.types.core_v1 import ObjectReference, PersistentVolume, PersistentVolumeClaim
+from apimachinery.types.storage_v1 import StorageClass
 
 
 def class_of(obj: PersistentVolume | PersistentVolumeClaim) -> str:
     """The storage class's name; the annotation that preceded the field takes precedence."""
     return meta.annotations_of(obj).get(well_known.STORAGE_CLASS_ANNOTATION) or obj.spec.storage_class_name or ""
+
+
+def delays_binding(storage_class: StorageClass | None) -> bool:
+    """Whether claims of the class are bound only when a pod that uses them is scheduled."""
+    return storage_class is not None and storage_class.volume_binding_mode == "WaitForFirstConsumer"
+
+
+def is_provisioned_externally(storage_class: StorageClass | None) -> bool:
+    """Whether a program outside of Kubernetes creates volumes of the class on demand."""
+    return storage_class is not None and not storage_class.provisioner.startswith(well_known.IN_TREE_PROVISIONER_PREFIX)
 
 
 def reference(claim: PersistentVolumeClaim) -> ObjectReference:
