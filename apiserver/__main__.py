@@ -19,7 +19,7 @@ def main() -> None:
     options = parse(
         ApiserverOptions,
         _NAME,
-        "Serves the Kubernetes API over HTTPS and keeps every object in etcd. All other daemons talk to it alone.",
+        "Serves the Kubernetes API over HTTPS and stores every object in etcd. The other daemons talk only to it.",
     )
     if options.serving.workers == 1:
         run(_NAME, serve, options)
@@ -27,10 +27,10 @@ def main() -> None:
 
 
 def _side_by_side(options: ApiserverOptions) -> NoReturn:
-    logs.setup(options.logging_format, options.v)  # type: ignore[arg-type]  # the flag allows these alone
+    logs.setup(options.logging_format, options.v)  # type: ignore[arg-type]  # the flag allows only these
     address = (str(options.serving.bind_address), options.serving.secure_port)
     try:
-        # held here as well, so that who is waiting in the queue of a worker that died is served by the next
+        # held here as well, so that connections queued for a worker that died are served by the next
         listeners = bind_several(address, options.serving.workers)
     except OSError as fault:
         sys.exit(f"{_NAME}: {fault}")

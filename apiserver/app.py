@@ -1,4 +1,4 @@
-"""The application: who asks is settled here for every request, then it goes to the API or to FastAPI.
+"""The application: it authenticates every request and passes it to the API or to FastAPI.
 
 FastAPI carries what is not the API proper: health, metrics, version, the docs page. ``/api`` and ``/apis`` go
 straight to the raw endpoint, which must not pay for a router.
@@ -13,11 +13,12 @@ from fastapi.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute
 
 from apimachinery import codec, errors
-from apiserver.authentication import Credentials, Union
+from apiserver.authentication.authenticators import Credentials, Union
 from apiserver.authorization import Authorizer
 from apiserver.handlers.endpoint import ApiEndpoint
 from apiserver.handlers.http import Request
 from apiserver.handlers.openapi import OpenAPI
+from apiserver.registry.resource import not_allowed
 from apiserver.request import Attributes, User
 from component_base import metrics
 from component_base.health import Health
@@ -41,7 +42,7 @@ class Application:
         authorizer: Authorizer,
         more: Sequence[BaseRoute] = (),
     ) -> None:
-        """``more`` are further things to serve to whoever is known."""
+        """``more`` are further routes, for authenticated users."""
         self._api, self._openapi = api, openapi
         self._authenticator, self._authorizer = authenticator, authorizer
         self._rest = _fastapi(openapi, health, more)
@@ -54,14 +55,14 @@ class Application:
             await self._route(request, scope, receive, send)
         except errors.ApiError as error:
             if request.code:
-                log.info("%s %s: broke off: %s", request.method, request.path, error)
+                log.info("%s %s: aborted: %s", request.method, request.path, error)
                 raise
             await request.fail(error)
         except RecursionError:
             await _fail_unless_begun(request, errors.BadRequest("the body is nested too deeply"))
         except Exception:
             log.exception("%s %s: failed", request.method, request.path)
-            await _fail_unless_begun(request, errors.InternalError("Internal error occurred; the log tells more"))
+            await _fail_unless_begun(request, errors.InternalError("Internal error occurred; see the log"))
 
     async def _route(self, request: Request, scope: Any, receive: Any, send: Any) -> None:
         path = request.path
@@ -75,7 +76,7 @@ class Application:
         await self._authorizer.authorize(Attributes(user, request.method.lower(), path))
         if path.startswith(("/openapi/", "/swagger-2.0.0.pb-v1")):
             if request.method not in ("GET", "HEAD"):
-                raise _not_allowed()
+                raise not_allowed()
             await self._openapi.serve(request)
         else:
             await self._rest(scope, receive, send)
@@ -84,10 +85,6 @@ class Application:
 async def _fail_unless_begun(request: Request, error: errors.ApiError) -> None:
     if not request.code:
         await request.fail(error)
-
-
-def _not_allowed() -> errors.MethodNotAllowed:
-    return errors.MethodNotAllowed("the server does not allow this method on the requested resource")
 
 
 def _status(error: errors.ApiError) -> Response:
@@ -121,7 +118,7 @@ def _fastapi(openapi: OpenAPI, health: Health, more: Sequence[BaseRoute]) -> Fas
         return _status(errors.NotFound("the server could not find the requested resource"))
 
     @app.exception_handler(405)
-    async def not_allowed(request: Any, error: Any) -> Response:
-        return _status(_not_allowed())
+    async def method_not_allowed(request: Any, error: Any) -> Response:
+        return _status(not_allowed())
 
     return app

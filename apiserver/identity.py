@@ -1,17 +1,14 @@
-"""Who may ask: the authenticators that the flags ask for, the signer of tokens, and what is published of its keys."""
-
-from typing import Any
+"""Identities as the flags configure them: the authenticators, the issuer of tokens, and the keys that are published."""
 
 from apimachinery import errors
 from apimachinery.meta import Key
+from apimachinery.types.core_v1 import Node, Pod, Secret, ServiceAccount
 from apimachinery.types.objects import KubeObject
-from apiserver.authentication import Authenticator
+from apiserver.authentication.authenticators import X509, Authenticator, TokenFile
 from apiserver.authentication.service_accounts import Find, ServiceAccountTokens, TokenIssuer
-from apiserver.authentication.tokens import TokenFile
-from apiserver.authentication.x509 import X509
 from apiserver.handlers.openid import OpenID
-from apiserver.handlers.table import ResourceTable
 from apiserver.options import IdentityOptions
+from apiserver.registry.resources import Resources
 
 
 def token_issuer(options: IdentityOptions) -> TokenIssuer | None:
@@ -22,35 +19,34 @@ def token_issuer(options: IdentityOptions) -> TokenIssuer | None:
     return TokenIssuer(options.service_account_issuer, key, options.api_audiences, extend=extend)
 
 
-def authenticators(options: IdentityOptions, table: ResourceTable) -> list[Authenticator]:
+def authenticators(options: IdentityOptions, resources: Resources) -> list[Authenticator]:
     """In the order in which they are asked."""
-    found: list[Authenticator] = []
+    configured: list[Authenticator] = []
     if options.client_ca_file is not None:
-        found.append(X509())
+        configured.append(X509())
     if (key := options.service_account_key_file) is not None:
         issuer = options.service_account_issuer
-        found.append(ServiceAccountTokens(issuer, key, finder(table), options.api_audiences))
+        configured.append(ServiceAccountTokens(issuer, key, finder(resources), options.api_audiences))
     if options.token_auth_file is not None:
-        found.append(TokenFile(options.token_auth_file))
-    return found
+        configured.append(TokenFile(options.token_auth_file))
+    return configured
 
 
 def openid(options: IdentityOptions, address: str) -> OpenID | None:
-    """What others need to verify our tokens; nothing where there is no key, or no URL to find it by."""
+    """What others need to verify our tokens; None where there is no key, or no URL at which to publish it."""
     key, issuer = options.service_account_key_file, options.service_account_issuer
     if key is None or not issuer.startswith("https://"):
         return None
     return OpenID(issuer, options.service_account_jwks_uri or f"https://{address}/openid/v1/jwks", key)
 
 
-def finder(table: ResourceTable) -> Find:
-    """Looks an object of the core group up in its cache."""
+def finder(resources: Resources) -> Find:
+    """Looks up in its cache what a token may be bound to."""
 
-    def find(plural: str, namespace: str, name: str) -> KubeObject | None:
-        store: Any = table.find("", "v1", plural)
-        if not store.cache.is_loaded:
+    def find(type: type[Pod | Node | Secret | ServiceAccount], namespace: str, name: str) -> KubeObject | None:
+        store = resources.store(type)
+        if not store.is_loaded:
             raise errors.ServiceUnavailable("storage is (re)initializing", retry_after=1)
-        stored = store.cache.get(store.info.storage_key(Key(namespace, name)))
-        return stored.object if stored is not None else None
+        return store.cached(Key(namespace, name))
 
     return find

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-from apiserver.admission.names import NAMES
-from apiserver.authentication.tokens import TokenFile
+from apiserver.admission.plugins import NAMES
+from apiserver.authentication.authenticators import TokenFile
 from component_base.credentials import CERTIFICATES, PRIVATE_KEY, PUBLIC_KEY, check_pair
 from component_base.flags import Options, group, option
 from component_base.values import AGE, FILE, PORT, URL, Duration, IPAddress, PortRange, list_of, number, one_of
@@ -23,7 +23,7 @@ class ServingOptions:
         type=number(1, 64),
     )
     advertise_address: IPv4Address | None = option(
-        None, "Address by which the cluster reaches this server; that of the default route if not given."
+        None, "Address by which the cluster reaches this server; by default that of the default route."
     )
     tls_cert_file: Path = option(help="Certificate of the server, with its chain.", type=CERTIFICATES)
     tls_private_key_file: Path = option(help="Key of that certificate.", type=PRIVATE_KEY)
@@ -35,10 +35,10 @@ class EtcdOptions:
 
     etcd_servers: tuple[str, ...] = option(("http://127.0.0.1:2379",), "URLs of the etcd members.", type=list_of(URL))
     etcd_cafile: Path | None = option(None, "CA of etcd's certificates.", type=CERTIFICATES)
-    etcd_certfile: Path | None = option(None, "Client certificate to show to etcd.", type=CERTIFICATES)
+    etcd_certfile: Path | None = option(None, "Client certificate for requests to etcd.", type=CERTIFICATES)
     etcd_keyfile: Path | None = option(None, "Key of that certificate.", type=PRIVATE_KEY)
     etcd_compaction_interval: Duration = option(
-        "5m", "How often old revisions are compacted, and how long they are kept; 0 leaves it to others.", type=AGE
+        "5m", "How often old revisions are compacted, and how long they are kept; 0 disables it.", type=AGE
     )
 
 
@@ -85,14 +85,16 @@ class AdmissionOptions:
 class KubeletOptions:
     """How the nodes' kubelets are reached, for logs and exec."""
 
-    kubelet_client_certificate: Path | None = option(None, "Client certificate to show to kubelets.", type=CERTIFICATES)
+    kubelet_client_certificate: Path | None = option(
+        None, "Client certificate for requests to kubelets.", type=CERTIFICATES
+    )
     kubelet_client_key: Path | None = option(None, "Key of that certificate.", type=PRIVATE_KEY)
     kubelet_certificate_authority: Path | None = option(None, "CA of the kubelets' certificates.", type=CERTIFICATES)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceOptions:
-    """What services are given."""
+    """Addresses and ports of services."""
 
     service_cluster_ip_range: IPv4Network = option("10.0.0.0/16", "Addresses of services.")
     service_node_port_range: PortRange = option("30000-32767", "Ports that services may have on every node.")
@@ -100,7 +102,7 @@ class ServiceOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ApiserverOptions(Options):
-    """All of them."""
+    """The options of kube-apiserver."""
 
     serving: ServingOptions = group("Serving", ServingOptions)
     etcd: EtcdOptions = group("etcd", EtcdOptions)

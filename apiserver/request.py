@@ -1,4 +1,4 @@
-"""What is asked, by whom, of what: made once per request, read by every stage it passes."""
+"""The attributes of a request: built once, read by every stage that it passes."""
 
 from msgspec import Struct
 
@@ -12,12 +12,12 @@ class User(Struct, frozen=True):
     extra: dict[str, tuple[str, ...]] = {}
 
 
-# a Struct, for it is made for each request: a frozen dataclass costs ten times as much
+# a Struct, because one is built for each request: a frozen dataclass costs ten times as much
 class Attributes(Struct, frozen=True):
     """The request in Kubernetes' terms; authorization and admission decide by it.
 
     ``verb`` is get, list, watch, create, update, patch, delete, deletecollection or connect; for paths that
-    name no resource it is the lower-case HTTP method and ``path`` says what is asked.
+    name no resource it is the lower-case HTTP method, and ``path`` is what matters.
     """
 
     user: User

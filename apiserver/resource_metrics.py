@@ -1,4 +1,4 @@
-"""What nodes and pods use now, asked of the kubelets when somebody wants to know.
+"""What nodes and pods use now, as their kubelets report it on demand.
 
 Each kubelet is asked for its summary at most every few seconds, however many clients there are, and only so many at
 once. One that does not answer in time is left out, and its pods with it: nothing here is worth waiting for.
@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -19,12 +19,12 @@ from apimachinery.types.core_v1 import Pod
 from apimachinery.types.meta_v1 import ObjectMeta
 from apimachinery.types.metrics_v1beta1 import ContainerMetrics, NodeMetrics, PodMetrics
 from apiserver.handlers.proxying.kubelets import Kubelets
-from apiserver.handlers.table import ResourceTable
+from apiserver.registry.resources import Resources
 
 log = logging.getLogger(__name__)
 
 KEEP_SECONDS: Final = 5.0
-"""As long is a summary good for."""
+"""How long a summary is used."""
 PATIENCE_SECONDS: Final = 3.0
 AT_ONCE: Final = 16
 _PATH: Final = "/stats/summary"
@@ -81,35 +81,34 @@ class _Asked:
 class ResourceMetrics:
     """Belongs to the event loop."""
 
-    def __init__(self, table: ResourceTable, kubelets: Kubelets) -> None:
-        self._table, self._kubelets = table, kubelets
+    def __init__(self, resources: Resources, kubelets: Kubelets) -> None:
+        self._pods, self._kubelets = resources.store(Pod), kubelets
         self._asked: dict[str, _Asked] = {}
         self._places = asyncio.Semaphore(AT_ONCE)
 
     async def nodes(self, namespace: str = "") -> list[NodeMetrics]:
         """Of every node whose kubelet answers."""
-        found = []
+        metrics = []
         labels = {meta.name_of(node): node.metadata.labels for node in self._kubelets.nodes()}
         for name, summary in await self._summaries():
             if (amounts := summary.node.amounts()) is not None:
                 about = ObjectMeta(name=name, labels=labels.get(name), creation_timestamp=meta.now())
                 used = summary.node
-                found.append(NodeMetrics(metadata=about, timestamp=used.cpu.time, window=used.window, usage=amounts))
-        return found
+                metrics.append(NodeMetrics(metadata=about, timestamp=used.cpu.time, window=used.window, usage=amounts))
+        return metrics
 
     async def pods(self, namespace: str) -> list[PodMetrics]:
         """Of every pod that the API knows, with all containers that its kubelet has figures of."""
-        pods: Any = self._table.find("", "v1", "pods")
-        found = []
+        metrics = []
         for _, summary in await self._summaries():
             for used in summary.pods:
-                where = used.pod_ref
-                if namespace and where.namespace != namespace:
+                reference = used.pod_ref
+                if namespace and reference.namespace != namespace:
                     continue
-                stored = pods.cache.get(pods.info.storage_key(meta.Key(where.namespace, where.name)))
-                if stored is not None and (made := _pod_metrics(stored.object, used, summary.node.window)):
-                    found.append(made)
-        return sorted(found, key=meta.key_of)
+                pod = self._pods.cached(meta.Key(reference.namespace, reference.name))
+                if pod is not None and (pod_metrics := _pod_metrics(pod, used, summary.node.window)):
+                    metrics.append(pod_metrics)
+        return sorted(metrics, key=meta.key_of)
 
     async def _summaries(self) -> list[tuple[str, _Summary]]:
         """By node, of those that answer."""
@@ -120,7 +119,7 @@ class ResourceMetrics:
         return [(name, answer) for name, answer in zip(names, answers, strict=True) if answer is not None]
 
     def _summary(self, name: str) -> "asyncio.Task[_Summary | None]":
-        """What is known, or under way; clients that ask together share one question."""
+        """The summary, fresh enough or under way; clients that ask together share one request."""
         now, known = time.monotonic(), self._asked.get(name)
         if known is None or (known.answer.done() and now - known.at > KEEP_SECONDS):
             known = self._asked[name] = _Asked(now, asyncio.create_task(self._ask(name), name=f"summary {name}"))
@@ -153,6 +152,6 @@ def _pod_metrics(pod: Pod, used: _PodUsed, window: str) -> PodMetrics | None:
 
 
 def _containers(used: _PodUsed) -> Iterator[ContainerMetrics]:
-    for one in used.containers:
-        if (amounts := one.amounts()) is not None:
-            yield ContainerMetrics(name=one.name, usage=amounts)
+    for container in used.containers:
+        if (amounts := container.amounts()) is not None:
+            yield ContainerMetrics(name=container.name, usage=amounts)

@@ -1,4 +1,4 @@
-"""Puts the apiserver together from its options, and runs it."""
+"""Assembles the apiserver from its options, and runs it."""
 
 import asyncio
 import logging
@@ -7,25 +7,25 @@ import ssl
 from ipaddress import IPv4Address
 from typing import Final
 
+from apimachinery.types.core_v1 import Service
 from apiserver import identity
 from apiserver.admission import Chain
-from apiserver.admission import builtin as admission_plugins
+from apiserver.admission.plugins import plugins
 from apiserver.app import Application
-from apiserver.authentication import Union
+from apiserver.authentication.authenticators import Union
 from apiserver.authorization import AlwaysAllow, Authorizer
 from apiserver.bootstrap import Bootstrap
 from apiserver.handlers.discovery import Discovery
 from apiserver.handlers.endpoint import ApiEndpoint
 from apiserver.handlers.openapi import OpenAPI
 from apiserver.handlers.proxying import Connectors
-from apiserver.handlers.table import ResourceTable
 from apiserver.options import ApiserverOptions, EtcdOptions, IdentityOptions, KubeletOptions
 from apiserver.registry.builtin import builtin, reviewing
 from apiserver.registry.core.component_health import checks
 from apiserver.registry.core.componentstatuses import component_statuses
 from apiserver.registry.core.repair import ClaimsRepair
 from apiserver.registry.metrics.usage import usage
-from apiserver.registry.virtual import store_for
+from apiserver.registry.resources import Resources
 from apiserver.resource_metrics import ResourceMetrics
 from apiserver.storage import Etcd, EtcdConfig, Storage
 from component_base.daemon import freeze
@@ -45,20 +45,24 @@ async def serve(options: ApiserverOptions, listener: socket.socket | None = None
     """
     etcd = Etcd(_etcd(options.etcd))
     storage = Storage(etcd, options.etcd.etcd_compaction_interval)
-    table, admission = ResourceTable(), Chain()
+    resources, admission = Resources(), Chain()
     ports = range(options.services.service_node_port_range.first, options.services.service_node_port_range.last + 1)
-    authenticator, authorizer = Union(identity.authenticators(options.identity, table)), AlwaysAllow()
-    rows = builtin(options.services.service_cluster_ip_range, ports, identity.token_issuer(options.identity))
+    authenticator, authorizer = Union(identity.authenticators(options.identity, resources)), AlwaysAllow()
+    issuer = identity.token_issuer(options.identity)
+    rows = builtin(resources, options.services.service_cluster_ip_range, ports, issuer)
     for info in (*rows, *reviewing(authenticator, authorizer), component_statuses(checks(storage.check))):
-        table.add(store_for(info, storage, admission))
-    connectors = Connectors(table, _kubelet_tls(options.kubelets))
-    for info in usage(ResourceMetrics(table, connectors.kubelets)):
-        table.add(store_for(info, storage, admission))
-    admission.use(admission_plugins.plugins(options, table))  # they look at what the stores hold
+        resources.add(info.serve(storage, admission))
+    connectors = Connectors(resources, _kubelet_tls(options.kubelets))
+    for info in usage(ResourceMetrics(resources, connectors.kubelets)):
+        resources.add(info.serve(storage, admission))
+    disabled, mounts_tokens = options.admission.disable_admission_plugins, issuer is not None
+    admission.use(plugins(resources, disabled, mounts_tokens=mounts_tokens))  # they read what is stored
     advertised = str(options.serving.advertise_address or _own_address())
     port = options.serving.secure_port
-    bootstrap = Bootstrap(table, options.services.service_cluster_ip_range, advertised, port)
-    app = _application(options.identity, table, storage, f"{advertised}:{port}", authenticator, authorizer, connectors)
+    bootstrap = Bootstrap(resources, options.services.service_cluster_ip_range, advertised, port)
+    app = _application(
+        options.identity, resources, storage, f"{advertised}:{port}", authenticator, authorizer, connectors
+    )
     tls = TLS(options.serving.tls_cert_file, options.serving.tls_private_key_file, options.identity.client_ca_file)
     server = Server(app, [listener or (str(options.serving.bind_address), port)], tls=tls)
     try:
@@ -68,44 +72,42 @@ async def serve(options: ApiserverOptions, listener: socket.socket | None = None
             await storage.wait_ready()
             freeze()
             tasks.create_task(bootstrap.run(), name="bootstrap")
-            services = table.find("", "v1", "services")
-            assert services is not None
-            tasks.create_task(ClaimsRepair(services).run(), name="claims-repair")
+            tasks.create_task(ClaimsRepair(resources.store(Service)).run(), name="claims-repair")
     finally:
         await _leave(bootstrap)
         await etcd.close()
 
 
 async def _leave(bootstrap: Bootstrap) -> None:
-    """Say that this apiserver goes; if etcd is away, its lease will run out instead."""
+    """Deregister this apiserver; if etcd is unavailable, its lease will expire instead."""
     try:
         async with asyncio.timeout(_LEAVE_SECONDS):
             await bootstrap.leave()
-    except Exception as fault:  # whatever it is, it must not keep the process from ending
+    except Exception as fault:  # no failure may keep the process from ending
         log.info("bootstrap: could not leave the endpoints: %s", fault)
 
 
 def _application(
     options: IdentityOptions,
-    table: ResourceTable,
+    resources: Resources,
     storage: Storage,
     address: str,
     authenticator: Union,
     authorizer: Authorizer,
     connectors: Connectors,
 ) -> Application:
-    endpoint = ApiEndpoint(table, Discovery(table, address), authorizer, connectors)
+    endpoint = ApiEndpoint(resources, Discovery(resources, address), authorizer, connectors)
     published = identity.openid(options, address)
     more = published.routes() if published is not None else []
-    return Application(endpoint, OpenAPI(table), _health(table, storage), authenticator, authorizer, more)
+    return Application(endpoint, OpenAPI(resources), _health(resources, storage), authenticator, authorizer, more)
 
 
-def _health(table: ResourceTable, storage: Storage) -> Health:
+def _health(resources: Resources, storage: Storage) -> Health:
     health = Health()
     health.add("etcd", storage.check, live=False)
 
     def caches() -> None:
-        behind = [store.info.resource.plural for store in table.stores() if not store.cache.is_loaded]
+        behind = [served.info.resource.plural for served in resources if not served.is_loaded]
         if behind:
             raise Unhealthy(f"not loaded: {', '.join(behind)}")
 

@@ -1,41 +1,70 @@
 """What is changed or refused on the way in, after a request is authorized and before it is validated.
 
 Plugins run in order, first all that change the object, then all that only judge it. They are coroutines:
-one of them may have to ask somebody (a cache now, a webhook later).
+a plugin may have to look something up (in a cache now, with a webhook later).
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
+from apimachinery.types.objects import KubeObject
 from apiserver.request import Attributes
 
+T = TypeVar("T", bound=KubeObject)
 
-class Plugin:
-    """One rule. Both hooks see every write; a plugin begins by asking whether it is meant."""
 
-    async def admit(self, attributes: Attributes, obj: Any | None, old: Any | None) -> None:
-        """Change ``obj`` (the request's own; None for deletes), or raise an ApiError."""
+class Plugin(Generic[T]):
+    """One rule, about the objects of ``types``. What a plugin does not override costs nothing."""
 
-    async def validate(self, attributes: Attributes, obj: Any | None, old: Any | None) -> None:
+    types: tuple[type[T], ...]
+
+    async def admit(self, attributes: Attributes, obj: T, old: T | None) -> None:
+        """Change ``obj``, which is the request's own, or raise an ApiError. ``old`` is None for creates."""
+
+    async def validate(self, attributes: Attributes, obj: T, old: T | None) -> None:
         """Raise an ApiError if the finished object must not be written."""
 
+    async def validate_delete(self, attributes: Attributes, old: T) -> None:
+        """Raise an ApiError if the object must not be deleted."""
 
-class Chain(Plugin):
+
+class _Plugins(NamedTuple):
+    """Those of one type of objects, by what they do."""
+
+    mutating: list[Plugin[Any]]
+    validating: list[Plugin[Any]]
+    guarding: list[Plugin[Any]]
+
+
+class Chain:
     """All plugins as one."""
 
     def __init__(self) -> None:
-        self._mutating: list[Plugin] = []
-        self._validating: list[Plugin] = []
+        self._plugins: Sequence[Plugin[Any]] = ()
+        self._by_type: dict[type[KubeObject], _Plugins] = {}
 
-    def use(self, plugins: Sequence[Plugin]) -> None:
+    def use(self, plugins: Sequence[Plugin[Any]]) -> None:
         """Ask these from now on, in this order."""
-        self._mutating = [one for one in plugins if type(one).admit is not Plugin.admit]
-        self._validating = [one for one in plugins if type(one).validate is not Plugin.validate]
+        self._plugins = plugins
+        self._by_type.clear()
 
-    async def admit(self, attributes: Attributes, obj: Any | None, old: Any | None) -> None:
-        for plugin in self._mutating:
+    async def admit(self, attributes: Attributes, obj: KubeObject, old: KubeObject | None) -> None:
+        for plugin in (self._by_type.get(type(obj)) or self._of_type(type(obj))).mutating:
             await plugin.admit(attributes, obj, old)
 
-    async def validate(self, attributes: Attributes, obj: Any | None, old: Any | None) -> None:
-        for plugin in self._validating:
+    async def validate(self, attributes: Attributes, obj: KubeObject, old: KubeObject | None) -> None:
+        for plugin in (self._by_type.get(type(obj)) or self._of_type(type(obj))).validating:
             await plugin.validate(attributes, obj, old)
+
+    async def validate_delete(self, attributes: Attributes, old: KubeObject) -> None:
+        for plugin in (self._by_type.get(type(old)) or self._of_type(type(old))).guarding:
+            await plugin.validate_delete(attributes, old)
+
+    def _of_type(self, cls: type[KubeObject]) -> _Plugins:
+        about = [plugin for plugin in self._plugins if issubclass(cls, plugin.types)]
+        plugins = self._by_type[cls] = _Plugins(
+            [plugin for plugin in about if type(plugin).admit is not Plugin.admit],
+            [plugin for plugin in about if type(plugin).validate is not Plugin.validate],
+            [plugin for plugin in about if type(plugin).validate_delete is not Plugin.validate_delete],
+        )
+        return plugins

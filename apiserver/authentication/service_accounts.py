@@ -1,8 +1,8 @@
 """Tokens of service accounts: signed by this cluster, mostly short-lived, bound to what they were issued for.
 
 A signature is verified once per token and remembered by the token's digest; whether the account and the object that
-a token is bound to are still there is looked up for every request. Tokens of old, kept in secrets, have no end and
-hold as long as their secret carries them.
+a token is bound to still exist is looked up for every request. Legacy tokens, in secrets, do not expire and are valid
+as long as their secret contains them.
 """
 
 import base64
@@ -17,10 +17,9 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 
 from apimachinery import errors, meta
-from apimachinery.types.core_v1 import Secret
+from apimachinery.types.core_v1 import Node, Pod, Secret, ServiceAccount
 from apimachinery.types.objects import KubeObject
-from apiserver.authentication import ALL_AUTHENTICATED, Credentials
-from apiserver.authentication.bearer import token_of
+from apiserver.authentication.authenticators import ALL_AUTHENTICATED, Credentials, token_of
 from apiserver.request import User
 
 _ALGORITHM: Final = "RS256"
@@ -37,8 +36,8 @@ _GONE_LEEWAY: Final = 60
 _CLOCK_LEEWAY: Final = 10
 _REMEMBERED: Final = 4096
 
-Find = Callable[[str, str, str], KubeObject | None]
-"""The object of a plural, namespace and name, if it exists. Raises ServiceUnavailable while that is not known."""
+Find = Callable[[type[Pod | Node | Secret | ServiceAccount], str, str], KubeObject | None]
+"""The object of a type, namespace and name, if it exists. Raises ServiceUnavailable while that is not known."""
 
 
 def key_id(public_key: Any) -> str:
@@ -57,7 +56,7 @@ class TokenIssuer:
         self._extend = extend
 
     def issue(
-        self, namespace: str, name: str, uid: str, audiences: Sequence[str], seconds: int, bound: dict[str, Any]
+        self, namespace: str, name: str, uid: str, audiences: Sequence[str], seconds: int, bound: Mapping[str, object]
     ) -> tuple[str, int]:
         """A token, and when it should be replaced (seconds since the epoch).
 
@@ -83,7 +82,7 @@ class TokenIssuer:
 
 
 class ServiceAccountTokens:
-    """Knows the users behind tokens that this cluster issued."""
+    """Authenticates tokens that this cluster issued."""
 
     def __init__(self, issuer: str, public_key: Path, find: Find, audiences: Sequence[str] = ()) -> None:
         self._issuer, self._find = issuer, find
@@ -92,7 +91,7 @@ class ServiceAccountTokens:
         self._verified: dict[bytes, Mapping[str, Any]] = {}
 
     def authenticate(self, credentials: Credentials) -> User | None:
-        """The user, or None if somebody else issued the token. Raises Unauthorized if it does not hold."""
+        """The user, or None if somebody else issued the token. Raises Unauthorized if it is not valid."""
         token = token_of(credentials.headers)
         if token.count(".") != 2:
             return None
@@ -106,7 +105,7 @@ class ServiceAccountTokens:
         return self._bound(claims)
 
     def _claims(self, token: str) -> Mapping[str, Any] | None:
-        """What a token says, once it is known to be ours and to hold now."""
+        """The claims of a token, once it is known to be ours and valid now."""
         digest = hashlib.sha256(token.encode()).digest()
         claims = self._verified.get(digest)
         if claims is None:
@@ -142,43 +141,46 @@ class ServiceAccountTokens:
     def _bound(self, claims: Mapping[str, Any]) -> User:
         private = claims.get(_CLAIM, {})
         namespace, account = private.get("namespace", ""), private.get("serviceaccount", {})
-        self._must_live("serviceaccounts", namespace, account)
+        self._must_live(ServiceAccount, namespace, account)
         extra: dict[str, tuple[str, ...]] = {}
         if jti := claims.get("jti"):
             extra["authentication.kubernetes.io/credential-id"] = (f"JTI={jti}",)
         pod, node = private.get("pod"), private.get("node")
         if "secret" in private:
-            self._must_live("secrets", namespace, private["secret"])
+            self._must_live(Secret, namespace, private["secret"])
         if pod:
-            self._must_live("pods", namespace, pod)
+            self._must_live(Pod, namespace, pod)
             extra["authentication.kubernetes.io/pod-name"] = (pod.get("name", ""),)
             extra["authentication.kubernetes.io/pod-uid"] = (pod.get("uid", ""),)
         elif node:
-            self._must_live("nodes", "", node)
+            self._must_live(Node, "", node)
         if node:
             extra["authentication.kubernetes.io/node-name"] = (node.get("name", ""),)
             if node.get("uid"):
                 extra["authentication.kubernetes.io/node-uid"] = (node["uid"],)
         return _user(namespace, account["name"], account["uid"], extra)
 
-    def _must_live(self, plural: str, namespace: str, ref: Mapping[str, str]) -> None:
-        """Raises Unauthorized if the object is gone, or is another one of the same name."""
-        found = self._find(plural, namespace, ref.get("name", ""))
-        if found is None or meta.uid_of(found) != ref.get("uid", ""):
+    def _must_live(
+        self, type: type[Pod | Node | Secret | ServiceAccount], namespace: str, ref: Mapping[str, str]
+    ) -> None:
+        """Raises Unauthorized if the object no longer exists, or is another one of the same name."""
+        obj = self._find(type, namespace, ref.get("name", ""))
+        if obj is None or meta.uid_of(obj) != ref.get("uid", ""):
             raise errors.Unauthorized("Unauthorized")
-        ends = found.metadata.deletion_timestamp
+        ends = obj.metadata.deletion_timestamp
         if ends and meta.parse_time(ends).timestamp() < time.time() - _GONE_LEEWAY:
             raise errors.Unauthorized("Unauthorized")
 
     def _legacy(self, token: str, claims: Mapping[str, Any]) -> User:
-        namespace, name, uid, secret = (
+        namespace, name, uid, secret_name = (
             str(claims.get(f"{_LEGACY}{part}", ""))
             for part in ("namespace", "service-account.name", "service-account.uid", "secret.name")
         )
-        self._must_live("serviceaccounts", namespace, {"name": name, "uid": uid})
-        found = self._find("secrets", namespace, secret)
-        carried = (found.data or {}).get("token", "") if isinstance(found, Secret) else ""
-        if found is None or found.metadata.deletion_timestamp or carried != base64.b64encode(token.encode()).decode():
+        self._must_live(ServiceAccount, namespace, {"name": name, "uid": uid})
+        kept_in = self._find(Secret, namespace, secret_name)
+        if not isinstance(kept_in, Secret) or kept_in.metadata.deletion_timestamp:
+            raise errors.Unauthorized("Unauthorized")
+        if (kept_in.data or {}).get("token", "") != base64.b64encode(token.encode()).decode():
             raise errors.Unauthorized("Unauthorized")
         return _user(namespace, name, uid, {})
 

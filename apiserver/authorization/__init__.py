@@ -1,4 +1,4 @@
-"""Whether they may: every request passes here once it is known who asks and for what."""
+"""Authorization: every request is checked here once its user and attributes are known."""
 
 from typing import Protocol
 
@@ -12,7 +12,7 @@ class Authorizer(Protocol):
 
 
 class AlwaysAllow:
-    """Whoever is known may do everything (``--authorization-mode=AlwaysAllow``)."""
+    """Every user may do everything (``--authorization-mode=AlwaysAllow``)."""
 
     async def authorize(self, attributes: Attributes) -> None:
         return

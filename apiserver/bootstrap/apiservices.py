@@ -1,17 +1,17 @@
 """An APIService for every group and version that this server answers itself.
 
-Each is made once after it appeared in the resource table, at start or later.
+Each is created once after its version appears in the resource table, at start or later.
 """
 
 from collections.abc import Mapping
 from typing import Final
 
+from apimachinery.core.well_known import AUTOMANAGED_LABEL
 from apimachinery.types.apiregistration_v1 import APIService, APIServiceSpec
 from apimachinery.types.meta_v1 import ObjectMeta
 from apiserver.bootstrap.objects import Objects
 
 _GROUP: Final = "apiregistration.k8s.io"
-AUTOMANAGED: Final = "kube-aggregator.kubernetes.io/automanaged"
 
 # pkg/controlplane/apiserver/aggregator.go and cmd/kube-apiserver/app/aggregator.go: how discovery orders the groups
 _PRIORITIES: Final[Mapping[str, int]] = {
@@ -41,7 +41,7 @@ _VERSIONS: Final[Mapping[tuple[str, str], int]] = {
     ("flowcontrol.apiserver.k8s.io", "v1"): 21,
 }
 _STABLE: Final = 15
-_CUSTOM: Final = (1000, 100)  # what the groups of custom resources get
+_CUSTOM: Final = (1000, 100)  # for the groups of custom resources
 
 
 def local_service(group: str, version: str) -> APIService:
@@ -49,7 +49,7 @@ def local_service(group: str, version: str) -> APIService:
     known = group in _PRIORITIES
     custom_group, custom_version = _CUSTOM
     return APIService(
-        metadata=ObjectMeta(name=f"{version}.{group}", labels={AUTOMANAGED: "onstart" if known else "true"}),
+        metadata=ObjectMeta(name=f"{version}.{group}", labels={AUTOMANAGED_LABEL: "onstart" if known else "true"}),
         spec=APIServiceSpec(
             group=group or None,
             version=version,
@@ -60,17 +60,17 @@ def local_service(group: str, version: str) -> APIService:
 
 
 class LocalServices:
-    """Remembers for which versions it has made one."""
+    """Remembers for which versions it has created an APIService."""
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
         self._made: set[tuple[str, str]] = set()
 
     async def sync(self) -> None:
-        """Make those that are new. Raises ApiError, and is safe to repeat."""
-        for one in list(self._objects.table.versions()):
-            place = (one.group, one.version)
-            if place not in self._made and one.group != _GROUP:  # the aggregator does not register itself
-                await self._objects.ensure(_GROUP, "apiservices", local_service(*place))
-            self._made.add(place)
-        self._made &= {(one.group, one.version) for one in self._objects.table.versions()}
+        """Create those that are new. Raises ApiError, and is safe to repeat."""
+        served = [(version.group, version.version) for version in self._objects.resources.versions()]
+        for group, version in served:
+            if (group, version) not in self._made and group != _GROUP:  # the aggregator does not register itself
+                await self._objects.ensure(local_service(group, version))
+            self._made.add((group, version))
+        self._made.intersection_update(served)

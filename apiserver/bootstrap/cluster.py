@@ -1,7 +1,7 @@
-"""In which order a cluster gets what it has from the start.
+"""The order in which a new cluster gets its objects.
 
-Namespaces, this server's lease, the service ``kubernetes`` and its endpoints are looked after for ever. The default
-objects are made, or brought up to date, once per start: what an administrator deletes afterwards stays deleted
+Namespaces, this server's lease, the service ``kubernetes`` and its endpoints are kept up to date all the time. The default
+objects are created or updated once per start: what an administrator deletes afterwards stays deleted
 until then, as in Kubernetes.
 """
 
@@ -18,7 +18,7 @@ from apiserver.bootstrap import flowcontrol, priorityclasses, rbac
 from apiserver.bootstrap.apiservices import LocalServices
 from apiserver.bootstrap.endpoints import ServerEndpoints
 from apiserver.bootstrap.objects import Objects
-from apiserver.handlers.table import ResourceTable
+from apiserver.registry.resources import Resources
 
 log = logging.getLogger(__name__)
 
@@ -27,16 +27,16 @@ _EVERY: Final = 10.0  # s
 
 
 class Bootstrap:
-    """Keeps these objects there, whoever deletes them."""
+    """Creates these objects, and again if they are deleted."""
 
-    def __init__(self, table: ResourceTable, services: IPv4Network, address: str, port: int) -> None:
-        self._objects, self._services = Objects(table), services
+    def __init__(self, resources: Resources, services: IPv4Network, address: str, port: int) -> None:
+        self._objects, self._services = Objects(resources), services
         self._endpoints = ServerEndpoints(self._objects, services, address, port)
         self._local = LocalServices(self._objects)
         self._has_defaults = False
 
     async def run(self) -> None:
-        """Look every few seconds, for ever."""
+        """Check every few seconds until cancelled."""
         while True:
             try:
                 await self._sync()
@@ -52,7 +52,7 @@ class Bootstrap:
 
     async def _sync(self) -> None:
         for name in NAMESPACES:
-            await self._objects.ensure("", "namespaces", v1.Namespace(metadata=ObjectMeta(name=name)))
+            await self._objects.ensure(v1.Namespace(metadata=ObjectMeta(name=name)))
         await self._endpoints.sync()
         if not self._has_defaults:
             await priorityclasses.make(self._objects)
@@ -60,10 +60,9 @@ class Bootstrap:
             await flowcontrol.make(self._objects)
             await self._service_range()
             self._has_defaults = True
-        await self._local.sync()  # groups may come at any time
+        await self._local.sync()  # groups may be added at any time
 
     async def _service_range(self) -> None:
-        """The range of service addresses, as an object that tells of it."""
+        """The range of service addresses, as an object."""
         spec = ServiceCIDRSpec(cidrs=[str(self._services)])
-        wanted = ServiceCIDR(metadata=ObjectMeta(name="kubernetes"), spec=spec)
-        await self._objects.ensure("networking.k8s.io", "servicecidrs", wanted)
+        await self._objects.ensure(ServiceCIDR(metadata=ObjectMeta(name="kubernetes"), spec=spec))

@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Final
 
 from apimachinery import meta
+from apimachinery.core.well_known import APISERVER_IDENTITY_LABEL
 from apimachinery.meta import Key
 from apimachinery.types import core_v1 as v1
 from apimachinery.types.coordination_v1 import Lease, LeaseSpec
@@ -20,8 +21,7 @@ from apiserver.bootstrap.objects import Objects
 SYSTEM: Final = "kube-system"
 LEASE_SECONDS: Final = 60
 _IDENTITY: Final = re.compile(r"apiserver-(?P<address>\d{1,3}(-\d{1,3}){3})-(?P<port>[1-9]\d{0,4})\Z", re.ASCII)
-_IDENTITY_LABEL: Final = {"apiserver.kubernetes.io/identity": "kube-apiserver"}
-_LEASES: Final = ("coordination.k8s.io", "leases")
+_IDENTITY_LABEL: Final = {APISERVER_IDENTITY_LABEL: "kube-apiserver"}
 
 
 class ServerEndpoints:
@@ -38,10 +38,10 @@ class ServerEndpoints:
 
     async def leave(self) -> None:
         """Take this apiserver out of the endpoints: it is about to stop."""
-        store = self._objects.store(*_LEASES)
-        stored = store.cache.get(store.info.storage_key(Key(SYSTEM, self._identity)))
+        leases = self._objects.resources.store(Lease)
+        stored = leases.cache.get(leases.info.storage_key(Key(SYSTEM, self._identity)))
         if stored is not None:
-            await store.remove(stored)
+            await leases.remove(stored)
         await self._endpoints()
 
     async def _renew(self) -> None:
@@ -49,7 +49,7 @@ class ServerEndpoints:
             holder_identity=self._identity, lease_duration_seconds=LEASE_SECONDS, renew_time=meta.now_micro()
         )
         metadata = ObjectMeta(name=self._identity, namespace=SYSTEM, labels=dict(_IDENTITY_LABEL))
-        await self._objects.put(*_LEASES, Lease(metadata=metadata, spec=spec))
+        await self._objects.put(Lease(metadata=metadata, spec=spec))
 
     async def _service(self) -> None:
         spec = v1.ServiceSpec(
@@ -58,10 +58,10 @@ class ServerEndpoints:
         )
         labels = {"component": "apiserver", "provider": "kubernetes"}
         metadata = ObjectMeta(name="kubernetes", namespace="default", labels=labels)
-        await self._objects.ensure("", "services", v1.Service(metadata=metadata, spec=spec))
+        await self._objects.ensure(v1.Service(metadata=metadata, spec=spec))
 
     async def _endpoints(self) -> None:
-        await self._objects.store(*_LEASES).cache.wait_current()
+        await self._objects.resources.store(Lease).cache.wait_current()
         # pods could not reach a server that listens on loopback only, and endpoints may not name it
         places = sorted({(ip, port) for ip, port in self._living() if not IPv4Address(ip).is_loopback})
         subsets = [
@@ -72,17 +72,16 @@ class ServerEndpoints:
             for port in sorted({port for _, port in places})
         ]
         metadata = ObjectMeta(name="kubernetes", namespace="default")
-        await self._objects.put("", "endpoints", v1.Endpoints(metadata=metadata, subsets=subsets or None))
+        await self._objects.put(v1.Endpoints(metadata=metadata, subsets=subsets or None))
 
     def _living(self) -> Sequence[tuple[str, int]]:
         """Address and port of each apiserver whose lease is fresh."""
-        store, found = self._objects.store(*_LEASES), []
-        for stored in store.cache.items(store.info.storage_prefix(SYSTEM))[0]:
-            lease: Lease = stored.object
-            place = _IDENTITY.match(meta.name_of(lease))
-            if place and meta.labels_of(lease).items() >= _IDENTITY_LABEL.items() and _is_fresh(lease):
-                found.append((place["address"].replace("-", "."), int(place["port"])))
-        return found
+        endpoints = []
+        for lease in self._objects.resources.store(Lease).all_cached(SYSTEM):
+            identity = _IDENTITY.match(meta.name_of(lease))
+            if identity and meta.labels_of(lease).items() >= _IDENTITY_LABEL.items() and _is_fresh(lease):
+                endpoints.append((identity["address"].replace("-", "."), int(identity["port"])))
+        return endpoints
 
 
 def _is_fresh(lease: Lease) -> bool:

@@ -1,21 +1,20 @@
 """The mandatory and suggested flow schemas and priority levels.
 
-Facts of k8s.io/apiserver's flowcontrol bootstrap. An object whose annotation says that it may be updated has its
-spec put right at every start; the mandatory ones always have.
+Facts of k8s.io/apiserver's flowcontrol bootstrap. The spec of an object whose annotation says that it may be updated
+is restored at every start; that of the mandatory ones always is.
 """
 
-from typing import Any, Final
+from typing import Final, TypeVar
 
 from apimachinery import codec
+from apimachinery.core.well_known import FLOW_CONTROL_AUTOUPDATE_ANNOTATION
 from apimachinery.types import flowcontrol_v1 as fc
 from apimachinery.types.meta_v1 import ObjectMeta
 from apiserver.bootstrap.objects import Objects
 
-_GROUP: Final = "flowcontrol.apiserver.k8s.io"
-AUTOUPDATE: Final = "apf.kubernetes.io/autoupdate-spec"
 MANDATORY: Final = ("exempt", "catch-all")
 
-# name, shares, lendable percent, (queues, hand size, length); no queues: what is too much is refused
+# name, shares, lendable percent, (queues, hand size, length); no queues: excess requests are rejected
 _LEVELS: Final[tuple[tuple[str, int, int, tuple[int, int, int] | None], ...]] = (
     ("catch-all", 5, 0, None),
     ("system", 30, 33, (64, 6, 50)),
@@ -31,13 +30,13 @@ _ELECTION_VERBS: Final = ["get", "create", "update"]
 
 
 def _annotated(name: str) -> ObjectMeta:
-    return ObjectMeta(name=name, annotations={AUTOUPDATE: "true"})
+    return ObjectMeta(name=name, annotations={FLOW_CONTROL_AUTOUPDATE_ANNOTATION: "true"})
 
 
 def levels() -> list[fc.PriorityLevelConfiguration]:
     """All priority levels."""
     exempt = fc.PriorityLevelConfigurationSpec(type="Exempt")
-    found = [fc.PriorityLevelConfiguration(metadata=_annotated("exempt"), spec=exempt)]
+    configurations = [fc.PriorityLevelConfiguration(metadata=_annotated("exempt"), spec=exempt)]
     for name, shares, lendable, queues in _LEVELS:
         response = fc.LimitResponse(type="Reject")
         if queues is not None:
@@ -47,8 +46,8 @@ def levels() -> list[fc.PriorityLevelConfiguration]:
             nominal_concurrency_shares=shares, lendable_percent=lendable, limit_response=response
         )
         spec = fc.PriorityLevelConfigurationSpec(type="Limited", limited=limited)
-        found.append(fc.PriorityLevelConfiguration(metadata=_annotated(name), spec=spec))
-    return found
+        configurations.append(fc.PriorityLevelConfiguration(metadata=_annotated(name), spec=spec))
+    return configurations
 
 
 def _groups(*names: str) -> list[fc.Subject]:
@@ -142,22 +141,26 @@ def schemas() -> list[fc.FlowSchema]:
     ]
 
 
-def merged(found: Any, wanted: Any) -> Any | None:
-    """What is there with the spec put right; None if it may stay as it is."""
-    may_change = (found.metadata.annotations or {}).get(AUTOUPDATE) == "true"
-    if found.metadata.name not in MANDATORY and not may_change:
+Default = TypeVar("Default", fc.FlowSchema, fc.PriorityLevelConfiguration)
+
+
+def merged(existing: Default, default: Default) -> Default | None:
+    """The existing object with the default spec; None if it may stay as it is."""
+    may_change = (existing.metadata.annotations or {}).get(FLOW_CONTROL_AUTOUPDATE_ANNOTATION) == "true"
+    if existing.metadata.name not in MANDATORY and not may_change:
         return None
-    if codec.to_builtins(found.spec) == codec.to_builtins(wanted.spec):
+    if codec.to_builtins(existing.spec) == codec.to_builtins(default.spec):
         return None
-    changed = codec.copy(found)
-    changed.spec = codec.copy(wanted.spec)
+    changed = codec.copy(existing)
+    changed.spec = codec.copy(default.spec)
     return changed
 
 
 async def make(objects: Objects) -> None:
     """Raises ApiError, and is safe to repeat."""
-    for plural, wanted in (("prioritylevelconfigurations", levels()), ("flowschemas", schemas())):
-        strategy = objects.store(_GROUP, plural).info.strategy
-        for one in wanted:
-            strategy.default(one)  # so that it can be compared with what is stored
-            await objects.reconcile(_GROUP, plural, one, merged)
+    for level in levels():  # with their defaults, so that they can be compared with what is stored
+        objects.resources.store(fc.PriorityLevelConfiguration).info.strategy.default(level)
+        await objects.reconcile(level, merged)
+    for schema in schemas():
+        objects.resources.store(fc.FlowSchema).info.strategy.default(schema)
+        await objects.reconcile(schema, merged)

@@ -5,22 +5,20 @@ from typing import Final
 from apimachinery.types.meta_v1 import ObjectMeta
 from apimachinery.types.scheduling_v1 import PriorityClass
 from apiserver.bootstrap.objects import Objects
+from apiserver.registry.scheduling.priorityclasses import SYSTEM_PRIORITIES
 
-_GROUP: Final = "scheduling.k8s.io"
 CLASSES: Final = (
+    ("system-node-critical", "Used for system critical pods that must not be moved from their current node."),
     (
-        "system-node-critical", 2_000_001_000,
-        "Used for system critical pods that must not be moved from their current node.",
-    ),
-    (
-        "system-cluster-critical", 2_000_000_000,
+        "system-cluster-critical",
         "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
     ),
-)  # fmt: skip
+)
 
 
 async def make(objects: Objects) -> None:
     """Raises ApiError, and is safe to repeat."""
-    for name, value, description in CLASSES:
-        wanted = PriorityClass(metadata=ObjectMeta(name=name), value=value, description=description)
-        await objects.ensure(_GROUP, "priorityclasses", wanted)
+    for name, description in CLASSES:
+        await objects.ensure(
+            PriorityClass(metadata=ObjectMeta(name=name), value=SYSTEM_PRIORITIES[name], description=description)
+        )

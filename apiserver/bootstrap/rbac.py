@@ -1,15 +1,17 @@
-"""The default roles and bindings, made and reconciled as Kubernetes does it.
+"""The default roles and bindings, created and reconciled as in Kubernetes.
 
-At every start what is missing of a role's rules or a binding's subjects is put back; what an administrator added
+At every start missing rules of a role and missing subjects of a binding are restored; what an administrator added
 stays. An object whose annotation says ``autoupdate: "false"`` is left alone.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
-from typing import Any, Final
+from typing import Final, TypeVar
 
 from apimachinery import codec, meta
+from apimachinery.core.well_known import BOOTSTRAPPING_LABEL, RBAC_AUTOUPDATE_ANNOTATION
 from apimachinery.types.meta_v1 import LabelSelector, ObjectMeta
+from apimachinery.types.objects import KubeObject
 from apimachinery.types.rbac_v1 import (
     AggregationRule,
     ClusterRole,
@@ -27,35 +29,38 @@ from apiserver.bootstrap.rbac_rules import DefaultRole
 from apiserver.bootstrap.rbac_users import USERS
 
 GROUP: Final = "rbac.authorization.k8s.io"
-AUTOUPDATE: Final = "rbac.authorization.kubernetes.io/autoupdate"
-_LABELS: Final = {"kubernetes.io/bootstrapping": "rbac-defaults"}
+_LABELS: Final = {BOOTSTRAPPING_LABEL: "rbac-defaults"}
 _CONTROLLER: Final = "system:controller:"
 _SYSTEM: Final = "kube-system"
+
+AnyRole = TypeVar("AnyRole", ClusterRole, Role)
+AnyBinding = TypeVar("AnyBinding", ClusterRoleBinding, RoleBinding)
 
 
 async def make(objects: Objects) -> None:
     """Raises ApiError, and is safe to repeat."""
-    for role in cluster_roles():
-        await objects.reconcile(GROUP, "clusterroles", role, merged_role)
-    for binding in cluster_role_bindings():
-        await _bind(objects, "clusterrolebindings", binding)
-    for one in NAMESPACED:
-        wanted = Role(metadata=_metadata(one.name, one.namespace), rules=list(one.rules))
-        await objects.reconcile(GROUP, "roles", wanted, merged_role)
-        await _bind(objects, "rolebindings", RoleBinding(
-            metadata=_metadata(one.binding or one.name, one.namespace),
-            role_ref=RoleRef(api_group=GROUP, kind="Role", name=one.name),
-            subjects=_subjects(one.subjects),
-        ))  # fmt: skip
+    for cluster_role in cluster_roles():
+        await objects.reconcile(cluster_role, merged_role)
+    for cluster_binding in cluster_role_bindings():
+        await _bind(objects, cluster_binding)
+    for default in NAMESPACED:
+        role = Role(metadata=_metadata(default.name, default.namespace), rules=list(default.rules))
+        await objects.reconcile(role, merged_role)
+        binding = RoleBinding(
+            metadata=_metadata(default.binding or default.name, default.namespace),
+            role_ref=RoleRef(api_group=GROUP, kind="Role", name=default.name),
+            subjects=_subjects(default.subjects),
+        )
+        await _bind(objects, binding)
 
 
-async def _bind(objects: Objects, plural: str, wanted: ClusterRoleBinding | RoleBinding) -> None:
-    """Which role a binding is about cannot be changed, so one about another role is made anew."""
-    found = await objects.find(GROUP, plural, meta.key_of(wanted))
-    if found is not None and found.role_ref != wanted.role_ref and _may_change(found):
-        await objects.replace(GROUP, plural, wanted)
+async def _bind(objects: Objects, binding: AnyBinding) -> None:
+    """The role of a binding cannot be changed, so a binding to another role is replaced."""
+    existing = await objects.find(type(binding), meta.key_of(binding))
+    if existing is not None and existing.role_ref != binding.role_ref and _may_change(existing):
+        await objects.replace(binding)
     else:
-        await objects.reconcile(GROUP, plural, wanted, merged_binding)
+        await objects.reconcile(binding, merged_binding)
 
 
 def cluster_roles() -> Iterator[ClusterRole]:
@@ -79,23 +84,23 @@ def cluster_roles() -> Iterator[ClusterRole]:
 
 def _parts(whole: str) -> Iterator[DefaultRole]:
     """The roles with rules of their own that an aggregated one is made of, by name, as the aggregation has them."""
-    for role in sorted(USERS, key=lambda one: one.name):
+    for role in sorted(USERS, key=lambda role: role.name):
         if role.part_of == whole:
             yield from _parts(role.whole) if role.whole else (role,)
 
 
 def _distinct(rules: Iterable[PolicyRule]) -> list[PolicyRule]:
-    found: list[PolicyRule] = []
+    distinct: list[PolicyRule] = []
     for rule in rules:
-        if rule not in found:
-            found.append(rule)
-    return found
+        if rule not in distinct:
+            distinct.append(rule)
+    return distinct
 
 
 def cluster_role_bindings() -> Iterator[ClusterRoleBinding]:
-    given = {role.name: role.subjects for role in USERS if role.subjects is not None}
-    given |= {_CONTROLLER + name: (f"account:{name}",) for name in CONTROLLERS}
-    for name, subjects in given.items():
+    subjects_of = {role.name: role.subjects for role in USERS if role.subjects is not None}
+    subjects_of |= {_CONTROLLER + name: (f"account:{name}",) for name in CONTROLLERS}
+    for name, subjects in subjects_of.items():
         yield ClusterRoleBinding(
             metadata=_metadata(name),
             role_ref=RoleRef(api_group=GROUP, kind="ClusterRole", name=name),
@@ -109,71 +114,69 @@ def _aggregate(role: str) -> str:
 
 def _metadata(name: str, namespace: str = "") -> ObjectMeta:
     return ObjectMeta(
-        name=name, namespace=namespace or None, labels=dict(_LABELS), annotations={AUTOUPDATE: "true"}
+        name=name, namespace=namespace or None, labels=dict(_LABELS), annotations={RBAC_AUTOUPDATE_ANNOTATION: "true"}
     )
 
 
 def _subjects(words: Sequence[str]) -> list[Subject] | None:
-    found = []
+    subjects = []
     for word in words:
         kind, _, name = word.partition(":")
         if kind == "account":
-            found.append(Subject(kind="ServiceAccount", name=name, namespace=_SYSTEM))
+            subjects.append(Subject(kind="ServiceAccount", name=name, namespace=_SYSTEM))
         else:
-            found.append(Subject(kind=kind.capitalize(), api_group=GROUP, name=name))
-    return found or None
+            subjects.append(Subject(kind=kind.capitalize(), api_group=GROUP, name=name))
+    return subjects or None
 
 
-# -- what of an object that is there has to change
+# -- what of an existing object has to change
 
 
-def merged_role(found: Any, wanted: Any) -> Any | None:
-    """A role with what it lacks; None if it lacks nothing, or is not to be touched."""
-    if not _may_change(found):
+def merged_role(existing: AnyRole, default: AnyRole) -> AnyRole | None:
+    """A role with what it lacks; None if it lacks nothing, or may not be changed."""
+    if not _may_change(existing):
         return None
-    changed = codec.copy(found)
-    _merge_metadata(changed, wanted)
-    missing = [rule for rule in wanted.rules or () if not _is_covered(rule, found.rules or ())]
+    changed = codec.copy(existing)
+    _merge_metadata(changed, default)
+    missing: list[PolicyRule] = [rule for rule in default.rules or () if not _is_covered(rule, existing.rules or ())]
     if missing:
-        changed.rules = [*(found.rules or ()), *missing]
-    ours = getattr(wanted, "aggregation_rule", None)
-    if ours is not None:
-        _merge_aggregation(changed, ours)
-    return changed if changed != found else None
+        changed.rules = [*(existing.rules or ()), *missing]
+    if isinstance(default, ClusterRole) and isinstance(changed, ClusterRole) and default.aggregation_rule is not None:
+        defaults: list[LabelSelector] = default.aggregation_rule.cluster_role_selectors or []
+        existing_selectors: list[LabelSelector] = (
+            changed.aggregation_rule.cluster_role_selectors or [] if changed.aggregation_rule else []
+        )
+        lacking: list[LabelSelector] = [selector for selector in defaults if selector not in existing_selectors]
+        if lacking:
+            changed.aggregation_rule = AggregationRule(cluster_role_selectors=[*existing_selectors, *lacking])
+    return changed if changed != existing else None
 
 
-def _merge_aggregation(changed: ClusterRole, ours: AggregationRule) -> None:
-    theirs = changed.aggregation_rule.cluster_role_selectors if changed.aggregation_rule else None
-    missing = [one for one in ours.cluster_role_selectors or () if one not in (theirs or ())]
-    if missing:
-        changed.aggregation_rule = AggregationRule(cluster_role_selectors=[*(theirs or ()), *missing])
-
-
-def merged_binding(found: Any, wanted: Any) -> Any | None:
+def merged_binding(existing: AnyBinding, default: AnyBinding) -> AnyBinding | None:
     """A binding with the subjects that it lacks; None as for a role."""
-    if not _may_change(found):
+    if not _may_change(existing):
         return None
-    changed = codec.copy(found)
-    _merge_metadata(changed, wanted)
-    missing = [one for one in wanted.subjects or () if one not in (found.subjects or ())]
+    changed = codec.copy(existing)
+    _merge_metadata(changed, default)
+    missing: list[Subject] = [subject for subject in default.subjects or () if subject not in (existing.subjects or ())]
     if missing:
-        changed.subjects = [*(found.subjects or ()), *missing]
-    return changed if changed != found else None
+        changed.subjects = [*(existing.subjects or ()), *missing]
+    return changed if changed != existing else None
 
 
-def _may_change(found: Any) -> bool:
-    return (found.metadata.annotations or {}).get(AUTOUPDATE) != "false"
+def _may_change(existing: KubeObject) -> bool:
+    return (existing.metadata.annotations or {}).get(RBAC_AUTOUPDATE_ANNOTATION) != "false"
 
 
-def _merge_metadata(changed: Any, wanted: Any) -> None:
-    """What is there wins over what it would be."""
-    changed.metadata.labels = {**(wanted.metadata.labels or {}), **(changed.metadata.labels or {})}
-    changed.metadata.annotations = {**(wanted.metadata.annotations or {}), **(changed.metadata.annotations or {})}
+def _merge_metadata(changed: KubeObject, default: KubeObject) -> None:
+    """Existing labels and annotations win over the default ones."""
+    changed.metadata.labels = {**(default.metadata.labels or {}), **(changed.metadata.labels or {})}
+    changed.metadata.annotations = {**(default.metadata.annotations or {}), **(changed.metadata.annotations or {})}
 
 
 def _is_covered(rule: PolicyRule, owned: Sequence[PolicyRule]) -> bool:
     """Whether everything that a rule allows is allowed by these already, by one or several of them together."""
-    return all(any(_allows(one, simple) for one in owned) for simple in _simple(rule))
+    return all(any(_allows(other, simple) for other in owned) for simple in _simple(rule))
 
 
 def _simple(rule: PolicyRule) -> Iterator[tuple[str, str, str, str, str]]:
@@ -181,9 +184,7 @@ def _simple(rule: PolicyRule) -> Iterator[tuple[str, str, str, str, str]]:
     for verb in rule.verbs:
         for path in rule.non_resource_urls or ():
             yield verb, "", "", "", path
-        for group, resource, name in product(
-            rule.api_groups or (), rule.resources or (), rule.resource_names or ("",)
-        ):
+        for group, resource, name in product(rule.api_groups or (), rule.resources or (), rule.resource_names or ("",)):
             yield verb, group, resource, name, ""
 
 
@@ -192,8 +193,8 @@ def _allows(rule: PolicyRule, simple: tuple[str, str, str, str, str]) -> bool:
     if not {verb, "*"} & set(rule.verbs):
         return False
     if path:
-        return any(one in (path, "*") or (one.endswith("*") and path.startswith(one[:-1]))
-                   for one in rule.non_resource_urls or ())  # fmt: skip
+        return any(url in (path, "*") or (url.endswith("*") and path.startswith(url[:-1]))
+                   for url in rule.non_resource_urls or ())  # fmt: skip
     resources = {resource, "*", f"*/{resource.partition('/')[2]}" if "/" in resource else "*"}
     return bool(
         {group, "*"} & set(rule.api_groups or ())

@@ -1,4 +1,4 @@
-"""What each controller may do, if it has a service account of its own: system:controller:NAME.
+"""The roles of controllers with service accounts of their own: system:controller:NAME.
 
 Facts of Kubernetes' bootstrap policy (plugin/pkg/auth/authorizer/rbac/bootstrappolicy/controller_policy.go); controllers
 that need an API which is not served are left out.

@@ -11,7 +11,7 @@ from apimachinery.types.rbac_v1 import PolicyRule
 READ: Final = "get list watch"
 WRITE: Final = "create delete deletecollection patch update"
 CORE: Final = "core"
-"""Stands for the group without a name."""
+"""The core group."""
 CHANGE: Final = "create patch update"
 
 
@@ -30,7 +30,7 @@ def urls(verbs: str, paths: str) -> PolicyRule:
 
 
 def events() -> PolicyRule:
-    """What whoever tells of events needs."""
+    """For everything that records events."""
     return rule(CHANGE, "events", "core events.k8s.io")
 
 
@@ -43,4 +43,4 @@ class DefaultRole:
     part_of: str = ""
     whole: str = ""
     subjects: tuple[str, ...] | None = field(default=None)
-    """Who has it: ``group:name``, ``user:name``, ``account:name`` (of kube-system). None: there is no binding."""
+    """Its subjects: ``group:name``, ``user:name``, ``account:name`` (of kube-system). None: no binding."""

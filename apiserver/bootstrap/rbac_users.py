@@ -1,4 +1,4 @@
-"""The cluster roles that users, nodes and daemons are given: cluster-admin, admin, edit, view, system:*.
+"""The cluster roles that users, nodes and daemons have: cluster-admin, admin, edit, view, system:*.
 
 Facts of Kubernetes' bootstrap policy (plugin/pkg/auth/authorizer/rbac/bootstrappolicy, testdata/cluster-roles.yaml);
 what is about APIs that are not served stays out of them, except where users may bring those APIs.

@@ -1,13 +1,15 @@
-"""What the server offers: the legacy documents, one per group version, and the aggregated one."""
+"""Discovery: the legacy documents, one per group version, and the aggregated one."""
 
 import base64
 import hashlib
-from typing import Any, Final
+from typing import Final
 
 from apimachinery import codec, errors
+from apimachinery.types.objects import KubeObject
 from apiserver.handlers.http import JSON, Request
-from apiserver.handlers.table import GroupVersion, ResourceTable
-from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.resources import GroupVersion, Resources
+from apiserver.registry.subresources import Subresource
 
 _AGGREGATED: Final = ("v2", "v2beta1")
 
@@ -15,9 +17,9 @@ _AGGREGATED: Final = ("v2", "v2beta1")
 class Discovery:
     """Answers ``/api``, ``/apis``, ``/apis/<group>`` and ``/apis/<group>/<version>``."""
 
-    def __init__(self, table: ResourceTable, address: str) -> None:
-        """``address`` is this server's own, ``host:port``, as clients of ``/api`` are told it."""
-        self._table, self._address = table, address
+    def __init__(self, resources: Resources, address: str) -> None:
+        """``address`` is this server's own, ``host:port``, as ``/api`` reports it."""
+        self._resources, self._address = resources, address
 
     async def serve(self, request: Request, parts: list[str]) -> None:
         """``parts`` are the path's: ["api"], ["api", "v1"], ["apis"], ["apis", group], ["apis", group, version]."""
@@ -25,14 +27,14 @@ class Discovery:
             case ["api"] | ["apis"]:
                 await self._root(request, parts[0])
             case ["api", version]:
-                await self._resources(request, "", version)
+                await self._serve_version(request, "", version)
             case ["apis", group]:
-                versions = self._table.groups().get(group)
+                versions = self._resources.groups().get(group)
                 if versions is None:
                     raise errors.NotFound("the server could not find the requested resource")
                 await _answer(request, {"kind": "APIGroup", "apiVersion": "v1", **_group(group, versions)})
             case ["apis", group, version]:
-                await self._resources(request, group, version)
+                await self._serve_version(request, group, version)
             case _:
                 raise errors.NotFound("the server could not find the requested resource")
 
@@ -45,24 +47,24 @@ class Discovery:
             addresses = [{"clientCIDR": "0.0.0.0/0", "serverAddress": self._address}]
             await _answer(request, {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": addresses})
         else:
-            groups = [_group(name, versions) for name, versions in self._table.groups().items()]
+            groups = [_group(name, versions) for name, versions in self._resources.groups().items()]
             await _answer(request, {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 
-    async def _resources(self, request: Request, group: str, version: str) -> None:
-        found = self._table.version(group, version)
-        if found is None:
+    async def _serve_version(self, request: Request, group: str, version: str) -> None:
+        group_version = self._resources.version(group, version)
+        if group_version is None:
             raise errors.NotFound("the server could not find the requested resource")
-        resources = [row for info in found.infos for row in _rows(info)]
+        resources = [row for info in group_version.infos for row in _rows(info)]
         await _answer(
             request,
-            {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": found.name, "resources": resources},
+            {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version.name, "resources": resources},
         )
 
-    def _aggregated(self, root: str, version: str) -> dict[str, Any]:
+    def _aggregated(self, root: str, version: str) -> dict[str, object]:
         groups: dict[str, list[GroupVersion]] = {}
-        for one in self._table.versions():
-            if bool(one.group) == (root == "apis"):
-                groups.setdefault(one.group, []).append(one)
+        for group_version in self._resources.versions():
+            if bool(group_version.group) == (root == "apis"):
+                groups.setdefault(group_version.group, []).append(group_version)
         return {
             "kind": "APIGroupDiscoveryList",
             "apiVersion": f"apidiscovery.k8s.io/{version}",
@@ -72,11 +74,11 @@ class Discovery:
                     "metadata": {"name": name} if name else {},
                     "versions": [
                         {
-                            "version": one.version,
-                            "resources": [_aggregated_row(info) for info in one.infos],
+                            "version": group_version.version,
+                            "resources": [_aggregated_row(info) for info in group_version.infos],
                             "freshness": "Current",
                         }
-                        for one in versions
+                        for group_version in versions
                     ],
                 }
                 for name, versions in groups.items()
@@ -84,7 +86,7 @@ class Discovery:
         }
 
 
-async def _answer(request: Request, document: dict[str, Any]) -> None:
+async def _answer(request: Request, document: dict[str, object]) -> None:
     await request.respond(200, codec.encode(document))
 
 
@@ -98,54 +100,51 @@ def _wants_aggregated(accept: str) -> str | None:
     return None
 
 
-def _group(name: str, versions: list[str]) -> dict[str, Any]:
+def _group(name: str, versions: list[str]) -> dict[str, object]:
     rows = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
     return {"name": name, "versions": rows, "preferredVersion": rows[0]}
 
 
-def _rows(info: ResourceInfo[Any]) -> list[dict[str, Any]]:
+def _rows(info: ResourceInfo[KubeObject]) -> list[dict[str, object]]:
     """The resource and its subresources, as an APIResourceList has them."""
     resource = info.resource
-    main: dict[str, Any] = {
+    main: dict[str, object] = {
         "name": resource.plural,
         "singularName": info.singular,
         "namespaced": resource.namespaced,
         "kind": resource.kind,
         "verbs": list(info.verbs),
     }
-    if info.answer is None and info.read is None:
-        main["storageVersionHash"] = _storage_hash(info)
+    if (stored := info.stored_kind) is not None:
+        # tells storage migrators when the stored form changes
+        digest = hashlib.sha256(f"{stored.group}/{stored.version}/{stored.name}".encode()).digest()
+        main["storageVersionHash"] = base64.b64encode(digest[:8]).decode()
     if info.short_names:
         main["shortNames"] = list(info.short_names)
     if info.categories:
         main["categories"] = list(info.categories)
-    return [main, *(_subresource_row(info, name, one) for name, one in sorted(info.subresources.items()))]
+    return [main, *(_subresource_row(info, name, part) for name, part in sorted(info.subresources.items()))]
 
 
-def _storage_hash(info: ResourceInfo[Any]) -> str:
-    """Tells storage migrators when the stored form changes: kinds are stored as they are served."""
-    stored = info.stored_as.info.resource if info.stored_as else info.resource
-    text = f"{stored.group}/{stored.version}/{stored.kind}"
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()[:8]).decode()
-
-
-def _subresource_row(info: ResourceInfo[Any], name: str, one: Subresource) -> dict[str, Any]:
-    row: dict[str, Any] = {
+def _subresource_row(
+    info: ResourceInfo[KubeObject], name: str, subresource: Subresource[KubeObject, KubeObject]
+) -> dict[str, object]:
+    group, version, kind = subresource.discovered(info.resource)
+    row: dict[str, object] = {
         "name": f"{info.resource.plural}/{name}",
         "singularName": "",
         "namespaced": info.resource.namespaced,
-        "kind": one.kind or info.resource.kind,
-        "verbs": list(one.verbs),
+        "kind": kind,
+        "verbs": list(subresource.verbs),
     }
-    if one.foreign is not None:
-        group, version, kind = one.foreign
-        row.update(group=group, version=version, kind=kind)
+    if (group, version) != (info.resource.group, info.resource.version):
+        row.update(group=group, version=version)
     return row
 
 
-def _aggregated_row(info: ResourceInfo[Any]) -> dict[str, Any]:
+def _aggregated_row(info: ResourceInfo[KubeObject]) -> dict[str, object]:
     resource = info.resource
-    row: dict[str, Any] = {
+    row: dict[str, object] = {
         "resource": resource.plural,
         "responseKind": _kind(resource.group, resource.version, resource.kind),
         "scope": "Namespaced" if resource.namespaced else "Cluster",
@@ -160,10 +159,10 @@ def _aggregated_row(info: ResourceInfo[Any]) -> dict[str, Any]:
         row["subresources"] = [
             {
                 "subresource": name,
-                "responseKind": _kind(*(one.foreign or (resource.group, resource.version, one.kind or resource.kind))),
-                "verbs": list(one.verbs),
+                "responseKind": _kind(*subresource.discovered(resource)),
+                "verbs": list(subresource.verbs),
             }
-            for name, one in sorted(info.subresources.items())
+            for name, subresource in sorted(info.subresources.items())
         ]
     return row
 

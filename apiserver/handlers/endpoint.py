@@ -6,21 +6,23 @@ Generated routes would be tried one after the other; six hundred of them cost mo
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 from apimachinery import errors
+from apimachinery.types.objects import KubeObject
 from apiserver.authorization import Authorizer
 from apiserver.handlers import metrics, patches, verbs
 from apiserver.handlers.discovery import Discovery
 from apiserver.handlers.http import Request
+from apiserver.handlers.lists import Lists
 from apiserver.handlers.negotiation import Form, negotiate
 from apiserver.handlers.rendering import Renderer, renderer
-from apiserver.handlers.table import ResourceTable
 from apiserver.handlers.verbs import Call
-from apiserver.registry.resource import ResourceInfo, Subresource
-from apiserver.registry.store import Store
+from apiserver.registry.resource import Served, not_allowed
+from apiserver.registry.resources import Resources
+from apiserver.registry.subresources import WHOLE, Subresource
 from apiserver.request import Attributes, User
 
 log = logging.getLogger(__name__)
@@ -29,7 +31,6 @@ _MANAGER_LIMIT: Final = 128
 
 _VERBS: Final[dict[str, Callable[[Call], Awaitable[None]]]] = {
     "get": verbs.get,
-    "list": verbs.list_,
     "watch": verbs.watch,
     "create": verbs.create,
     "update": verbs.update,
@@ -43,13 +44,13 @@ _OF_COLLECTIONS: Final = {"GET": "list", "POST": "create", "DELETE": "deletecoll
 
 
 class Connector(Protocol):
-    """Serves the subresources that somebody else answers: streams of a node, ``proxy``."""
+    """Serves the subresources that others answer: streams of a node, ``proxy``."""
 
     async def connect(self, call: Call, rest: Sequence[str]) -> None: ...
 
 
 class Place(Struct, frozen=True):
-    """Where a path leads: what of ``/apis/<group>/<version>/...`` it names."""
+    """What a path names: the parts of ``/apis/<group>/<version>/...`` it names."""
 
     group: str
     version: str
@@ -74,7 +75,7 @@ def locate(parts: Sequence[str]) -> Place | None:
         namespace = tail[1]
         if len(tail) > 2 and tail[2] not in ("status", "finalize"):
             tail = tail[2:]
-        else:  # the namespace itself is meant
+        else:  # the path of the namespace itself
             return Place(group, version, namespace, "namespaces", namespace, "".join(tail[2:3]), tail[3:])
     resource, name, subresource, *rest = [*tail, "", ""][: max(3, len(tail))]
     return Place(group, version, namespace, resource, name, subresource, rest)
@@ -84,34 +85,41 @@ class ApiEndpoint:
     """Serves every resource in the table."""
 
     def __init__(
-        self, table: ResourceTable, discovery: Discovery, authorizer: Authorizer, connector: Connector
+        self, resources: Resources, discovery: Discovery, authorizer: Authorizer, connector: Connector
     ) -> None:
-        self._table, self._discovery = table, discovery
+        self._resources, self._discovery = resources, discovery
         self._authorizer, self._connector = authorizer, connector
+        self._verbs = {**_VERBS, "list": Lists().answer}
 
     async def serve(self, request: Request, user: User) -> None:
-        """Answer one request of a known user. Raises ApiError if it fails before an answer has begun."""
+        """Answer one request of a known user. Raises ApiError unless an answer has begun."""
         parts = request.path.strip("/").split("/")
         place = locate(parts)
         if place is None:
             attributes = Attributes(user, request.method.lower(), request.path)
             await self._authorizer.authorize(attributes)
             if request.method not in ("GET", "HEAD"):
-                raise _not_allowed()
+                raise not_allowed()
             await self._discovery.serve(request, parts)
             return
-        store = self._table.find(place.group, place.version, place.resource)
-        if store is None or not _scope_fits(place, store.info):
+        served = self._resources.find(place.group, place.version, place.resource)
+        if served is None or not _is_in_scope(place, served):
             raise errors.NotFound("the server could not find the requested resource")
-        subresource = self._subresource(store, place)
-        verb = _verb(request, place, store.info, subresource)
+        subresource: Subresource[KubeObject, KubeObject] = WHOLE
+        if place.subresource:
+            declared = served.info.subresources.get(place.subresource)
+            if declared is None or (place.rest and not declared.connects):
+                raise errors.NotFound("the server could not find the requested resource")
+            subresource = declared
+        verb = _verb(request, place, served, subresource)
         attributes = _attributes(request, user, place, verb)
         await self._authorizer.authorize(attributes)
-        # what a proxied request accepts is for whoever answers it to read
-        form = Form() if verb == "connect" else negotiate(request.headers.get("accept", ""))
-        out = Renderer(store.info, form) if verb == "connect" else renderer(request, store.info, form)
-        call = Call(request, attributes, store, subresource, out)
-        await self._run(call, verb, place)
+        if verb == "connect":  # the Accept header of a proxied request is for the server behind
+            out = Renderer(served.info.kind, (), Form())
+        else:
+            form = negotiate(request.headers.get("accept", ""))
+            out = renderer(request, subresource.kind(served.info), subresource.columns(served.info), form)
+        await self._run(Call(request, attributes, served, subresource, out), verb, place)
 
     async def _run(self, call: Call, verb: str, place: Place) -> None:
         started, code = time.perf_counter(), 500
@@ -122,7 +130,7 @@ class ApiEndpoint:
             if verb == "connect":
                 await self._connector.connect(call, place.rest)
             else:
-                await _VERBS[verb](call)
+                await self._verbs[verb](call)
             code = call.request.code
         except errors.ApiError as error:
             code = error.code
@@ -135,45 +143,34 @@ class ApiEndpoint:
             labels = (verb.upper(), place.group, place.version, place.resource, place.subresource, str(code))
             metrics.requests_total.inc(*labels)
 
-    @staticmethod
-    def _subresource(store: Store[Any], place: Place) -> Subresource | None:
-        if not place.subresource:
-            return None
-        found = store.info.subresources.get(place.subresource)
-        if found is None or (place.rest and not found.connect):
-            raise errors.NotFound("the server could not find the requested resource")
-        return found
 
-
-def _scope_fits(place: Place, info: ResourceInfo[Any]) -> bool:
-    """Objects lie in a namespace or in none; only collections of all namespaces are read without naming one."""
+def _is_in_scope(place: Place, served: Served[KubeObject]) -> bool:
+    """Objects are in a namespace or in none; only collections of all namespaces are read without naming one."""
     if place.resource == "namespaces":
         return True
-    if not info.resource.namespaced:
+    if not served.info.resource.namespaced:
         return not place.namespace
     return bool(place.namespace) or not place.name
 
 
-def _verb(request: Request, place: Place, info: ResourceInfo[Any], subresource: Subresource | None) -> str:
+def _verb(
+    request: Request, place: Place, served: Served[KubeObject], subresource: Subresource[KubeObject, KubeObject]
+) -> str:
     """Raises MethodNotAllowed if the place does not take the method."""
-    connects = subresource is not None and subresource.connect
-    method = "GET" if request.method == "HEAD" or (connects and request.method in _LIKE_GET) else request.method
+    like_get = request.method == "HEAD" or (subresource.connects and request.method in _LIKE_GET)
+    method = "GET" if like_get else request.method
     verb = (_OF_OBJECTS if place.name else _OF_COLLECTIONS).get(method)
     if verb == "list" and request.flag("watch"):
         verb = "watch"
-    if subresource is not None:
+    if place.subresource:
         if verb is None or verb not in subresource.verbs:
-            raise _not_allowed()
-        return "connect" if subresource.connect else verb
-    if verb is None or verb not in info.verbs or (verb == "create" and place.name):
-        raise _not_allowed()
-    if info.resource.namespaced and not place.namespace and verb not in ("list", "watch"):
-        raise _not_allowed()
+            raise not_allowed()
+        return "connect" if subresource.connects else verb
+    if verb is None or verb not in served.info.verbs or (verb == "create" and place.name):
+        raise not_allowed()
+    if served.info.resource.namespaced and not place.namespace and verb not in ("list", "watch"):
+        raise not_allowed()
     return verb
-
-
-def _not_allowed() -> errors.MethodNotAllowed:
-    return errors.MethodNotAllowed("the server does not allow this method on the requested resource")
 
 
 def _attributes(request: Request, user: User, place: Place, verb: str) -> Attributes:
@@ -194,13 +191,13 @@ def _attributes(request: Request, user: User, place: Place, verb: str) -> Attrib
         namespace="" if place.resource == "namespaces" else place.namespace,
         name=place.name,
         dry_run=dry_run,
-        field_manager=_manager(request) if verb != "connect" else "",
+        field_manager=_field_manager(request) if verb != "connect" else "",
         is_apply=verb == "patch" and patches.is_apply(request.headers.get("content-type", "")),
     )
 
 
-def _manager(request: Request) -> str:
-    """Who is said to own what a write sets: as asked for, or the program that asks."""
+def _field_manager(request: Request) -> str:
+    """The owner of what a write sets: the one that the request names, or else the program that sends it."""
     manager = request.query.get("fieldManager")
     if not manager:
         return request.headers.get("user-agent", "unknown").partition("/")[0][:_MANAGER_LIMIT] or "unknown"

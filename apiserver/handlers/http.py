@@ -1,13 +1,15 @@
-"""One HTTP request as the handlers see it, and the few ways in which they answer."""
+"""One HTTP request as the handlers see it, and the ways in which they answer."""
 
 import gzip
 from collections.abc import Mapping
 from io import BytesIO
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qs
 
+from starlette.types import Receive, Scope, Send
+
 from apimachinery import codec, errors
-from apimachinery.types.meta_v1 import Status
+from apimachinery.types.meta_v1 import Status, StatusDetails
 
 BODY_LIMIT: Final = 3 * 1024 * 1024  # bytes, as the apiserver of Kubernetes has it
 _GZIP_FROM: Final = 128 * 1024  # bytes; below this compressing costs more than it saves
@@ -23,14 +25,14 @@ Headers = list[tuple[bytes, bytes]]
 class Request:
     """A request over ASGI. Everything but the path is parsed when it is first asked for."""
 
-    def __init__(self, scope: Any, receive: Any, send: Any) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
         self.receive = receive
         self._send = send
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.warnings: list[str] = []
-        """What the client should be told whatever the answer is: ``Warning`` headers."""
+        """``Warning`` headers, sent with any answer."""
         self.code = 0
         """The status that was sent; 0 before."""
         self._body: bytes | None = None
@@ -42,7 +44,7 @@ class Request:
 
     @property
     def query(self) -> Mapping[str, str]:
-        """Query parameters; of one that stands several times, the first."""
+        """Query parameters; the first value of each."""
         if self._query is None:
             self._query = {name: values[0] for name, values in self.query_lists.items()}
         return self._query
@@ -77,6 +79,15 @@ class Request:
             raise errors.BadRequest(f"invalid value {value!r} for query parameter {name}: must be a whole number")
         return int(value)
 
+    def revision(self) -> int | None:
+        """The number in ``resourceVersion``; None if there is none."""
+        version = self.query.get("resourceVersion")
+        if not version:
+            return None
+        if not version.isdecimal() or len(version) > 18:
+            raise errors.BadRequest(f'invalid resource version "{version}": must be a whole number')
+        return int(version)
+
     async def body(self) -> bytes:
         """The whole body, uncompressed. Raises RequestEntityTooLarge above ``BODY_LIMIT``."""
         if self._body is None:
@@ -91,7 +102,7 @@ class Request:
         while True:
             message = await self.receive()
             if message["type"] == "http.disconnect":
-                raise errors.BadRequest("the client left before its request was complete")
+                raise errors.BadRequest("the client disconnected before its request was complete")
             chunk = message.get("body", b"")
             chunks.append(chunk)
             size += len(chunk)
@@ -103,12 +114,12 @@ class Request:
         return _inflated(data) if self.headers.get("content-encoding") == "gzip" else data
 
     async def respond(
-        self, code: int, body: bytes, content_type: str = JSON, memo: dict[Any, Any] | None = None
+        self, code: int, body: bytes, content_type: str = JSON, memo: dict[str, bytes] | None = None
     ) -> None:
-        """Answer, compressed where the client can read it and it pays.
+        """Answer, compressed if the client accepts that and it is worth it.
 
         Args:
-            memo: where to keep the compressed form of a body that will be sent again.
+            memo: where the compressed form of a body is kept that will be sent again.
         """
         headers: Headers = [(b"content-type", content_type.encode())]
         if len(body) >= _GZIP_FROM and "gzip" in self.headers.get("accept-encoding", ""):
@@ -127,7 +138,7 @@ class Request:
         await self._send({"type": "http.response.start", "status": code, "headers": headers})
 
     async def start_relayed(self, code: int, headers: Headers) -> None:
-        """Send the head of an answer that is somebody else's, as it is."""
+        """Send the head of an upstream's answer unchanged."""
         self.code = code
         await self._send({"type": "http.response.start", "status": code, "headers": headers})
 
@@ -136,7 +147,7 @@ class Request:
         await self._send({"type": "http.response.body", "body": data, "more_body": more})
 
     async def break_off(self) -> None:
-        """End an answer that has begun so that the client sees that it is not whole."""
+        """Abort an answer that has begun, so that the client sees that it is incomplete."""
         self.scope["extensions"]["connection"].abort()
         while (await self.receive())["type"] != "http.disconnect":
             continue
@@ -163,9 +174,9 @@ def _parsed(query: bytes) -> Mapping[str, list[str]]:
         raise errors.BadRequest(f"the query cannot be read: {fault}") from fault
 
 
-def success(details: Any = None) -> bytes:
-    """A Status that says that all went well."""
-    return codec.encode(Status(kind="Status", api_version="v1", status="Success", details=details))
+def success(details: StatusDetails | None = None, code: int | None = None) -> bytes:
+    """A Status that reports success."""
+    return codec.encode(Status(kind="Status", api_version="v1", status="Success", details=details, code=code))
 
 
 def _too_large() -> errors.RequestEntityTooLarge:
@@ -184,24 +195,24 @@ def _inflated(data: bytes) -> bytes:
     return plain
 
 
-def _compressed(body: bytes, memo: dict[Any, Any] | None) -> bytes:
+def _compressed(body: bytes, memo: dict[str, bytes] | None) -> bytes:
     if memo is None:
         return gzip.compress(body, compresslevel=1)
-    kept: bytes | None = memo.get("gzip")
-    if kept is None:
-        kept = memo["gzip"] = gzip.compress(body, compresslevel=1)
-    return kept
+    compressed = memo.get("gzip")
+    if compressed is None:
+        compressed = memo["gzip"] = gzip.compress(body, compresslevel=1)
+    return compressed
 
 
 def _bounded(warnings: list[str]) -> list[str]:
-    """What fits into an answer's head: clients refuse more. Long ones are cut before any is left out."""
+    """What fits into the head of an answer: clients refuse more. Long warnings are truncated before any is dropped."""
     if sum(map(len, warnings)) > _WARNINGS_LIMIT:
         warnings = [text[:_WARNING_LIMIT] for text in warnings]
     return warnings[: _WARNINGS_LIMIT // _WARNING_LIMIT]
 
 
 def _warning(text: str) -> bytes:
-    """RFC 7234: code 299, no agent, the text quoted; control characters cannot stand in a header."""
+    """RFC 7234: code 299, no agent, the text quoted; control characters are not allowed in a header."""
     printable = "".join(char if char.isprintable() else " " for char in text)
     quoted = printable.replace("\\", "\\\\").replace('"', '\\"')
     return f'299 - "{quoted}"'.encode()

@@ -1,4 +1,4 @@
-"""What the server counts of its requests, under Kubernetes' names."""
+"""Metrics of requests, under Kubernetes' names."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,12 +14,12 @@ requests_total: Final = Counter(
 )
 request_duration: Final = Histogram(
     "apiserver_request_duration_seconds",
-    "Time from request to answer; streams are left out.",
+    "Time from request to answer; without streams.",
     ("verb", "group", "resource"),
 )
-inflight: Final = Gauge("apiserver_current_inflight_requests", "Requests under way, streams left out.")
+inflight: Final = Gauge("apiserver_current_inflight_requests", "Requests being served, without streams.")
 longrunning: Final = Gauge(
-    "apiserver_longrunning_requests", "Streams under way.", ("verb", "group", "version", "resource")
+    "apiserver_longrunning_requests", "Streams being served.", ("verb", "group", "version", "resource")
 )
 
 

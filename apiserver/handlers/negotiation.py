@@ -1,4 +1,4 @@
-"""In which form an answer goes out: what the ``Accept`` header asks for, and what there is."""
+"""The form of an answer: what the ``Accept`` header asks for, among what is supported."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,9 +27,9 @@ _SHAPES: Final = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
 
 @lru_cache(maxsize=512)
 def negotiate(accept: str) -> Form:
-    """The first form in the header that can be made; a client that says nothing gets JSON.
+    """The first form in the header that can be made; JSON without a header.
 
-    Protobuf is given only to those who take nothing else: JSON is ready in the cache.
+    Protobuf is chosen only if nothing else is accepted: JSON is ready in the cache.
 
     Raises:
         NotAcceptable: there is none.

@@ -1,26 +1,28 @@
 """The API described: OpenAPI v3 and v2 for clients, a page for people. All are made from the resource table."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from html import escape
 from typing import Any, Final
 
 from apimachinery import codec, errors
 from apimachinery.schema import gnostic, openapi, openapi_v2
 from apimachinery.schema.openapi import OpenAPIResource, OpenAPISubresource
+from apimachinery.types.objects import KubeObject
 from apiserver.handlers.http import JSON, Request
-from apiserver.handlers.table import GroupVersion, ResourceTable
 from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.resources import GroupVersion, Resources
 
 _ROOT: Final = "openapi/v3"
 _V2: Final = ("openapi/v2", "swagger-2.0.0.pb-v1")
 
 
 class OpenAPI:
-    """Documents are encoded once per group version; they are large and asked for by every ``kubectl apply``."""
+    """Documents are encoded once per group version: they are large, and every ``kubectl apply`` reads them."""
 
-    def __init__(self, table: ResourceTable) -> None:
-        self._table = table
-        self._encoded: dict[str, tuple[tuple[str, ...], bytes, dict[Any, Any]]] = {}
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._encoded: dict[str, _Encoded] = {}
 
     async def serve(self, request: Request) -> None:
         """Answer ``/openapi/v3`` and the documents that it lists, and ``/openapi/v2``."""
@@ -29,39 +31,39 @@ class OpenAPI:
             await self._serve_v2(request)
             return
         if path == _ROOT:
-            documents = [(one.group, one.version, self._document(one)[0]) for one in self._table.versions()]
+            versions = self._resources.versions()
+            documents = [(version.group, version.version, self._document(version).body) for version in versions]
             await request.respond(200, codec.encode(openapi.index(documents)))
             return
-        for one in self._table.versions():
-            if path == f"{_ROOT}/{one.path}":
-                body, memo = self._document(one)
-                await request.respond(200, body, memo=memo)
+        for version in self._resources.versions():
+            if path == f"{_ROOT}/{version.path}":
+                document = self._document(version)
+                await request.respond(200, document.body, memo=document.memo)
                 return
         raise errors.NotFound("the server could not find the requested resource")
 
-    def _document(self, version: GroupVersion) -> tuple[bytes, dict[Any, Any]]:
-        served = tuple(sorted(version.stores))
-        kept = self._encoded.get(version.path)
-        if kept is None or kept[0] != served:
-            rows = [_row(info) for info in version.infos]
-            kept = (served, openapi.encoded(version.group, version.version, rows), {})
-            self._encoded[version.path] = kept
-        return kept[1], kept[2]
+    def _document(self, version: GroupVersion) -> "_Encoded":
+        served = sorted(version.served)
+        document = self._encoded.get(version.path)
+        if document is None or document.served != served:
+            body = openapi.encoded(version.group, version.version, [_row(info) for info in version.infos])
+            document = self._encoded[version.path] = _Encoded(served, body)
+        return document
 
     async def _serve_v2(self, request: Request) -> None:
-        """As JSON, or in protobuf for those who ask for it: kubectl of old reads nothing else."""
+        """As JSON, or in protobuf for those who ask for it: old versions of kubectl read nothing else."""
         protobuf = gnostic.MEDIA_TYPE in request.headers.get("accept", "") or request.path.endswith(".pb-v1")
-        where, served = f"v2 {protobuf}", tuple(sorted(store.info.definition for store in self._table.stores()))
-        kept = self._encoded.get(where)
-        if kept is None or kept[0] != served:
+        name, served = f"v2 {protobuf}", sorted(served.info.definition for served in self._resources)
+        encoded = self._encoded.get(name)
+        if encoded is None or encoded.served != served:
             document = openapi_v2.document(self._groups())
-            kept = (served, gnostic.encode(document) if protobuf else codec.encode(document), {})
-            self._encoded[where] = kept
-        await request.respond(200, kept[1], gnostic.ANSWERED_TYPE if protobuf else JSON, kept[2])
+            body = gnostic.encode(document) if protobuf else codec.encode(document)
+            encoded = self._encoded[name] = _Encoded(served, body)
+        await request.respond(200, encoded.body, gnostic.ANSWERED_TYPE if protobuf else JSON, encoded.memo)
 
     def _groups(self) -> Iterator[tuple[str, str, list[OpenAPIResource]]]:
-        for one in self._table.versions():
-            yield one.group, one.version, [_row(info) for info in one.infos]
+        for version in self._resources.versions():
+            yield version.group, version.version, [_row(info) for info in version.infos]
 
     def overview(self) -> dict[str, Any]:
         """One document of everything, for tools that want a single one."""
@@ -79,17 +81,21 @@ class OpenAPI:
         return _PAGE.format(count=len(rows), rows="\n".join(f"<tr>{row}</tr>" for row in rows))
 
 
-def _row(info: ResourceInfo[Any]) -> OpenAPIResource:
-    resource = info.resource
-    subresources = [
-        OpenAPISubresource(
-            name,
-            one.foreign[2] if one.foreign else one.kind or resource.kind,
-            one.verbs,
-            one.foreign[:2] if one.foreign else None,
-        )
-        for name, one in sorted(info.subresources.items())
-    ]
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    """A document, of the resources that were served when it was made, and its compressed form."""
+
+    served: list[str]
+    body: bytes
+    memo: dict[str, bytes] = field(default_factory=dict)
+
+
+def _row(info: ResourceInfo[KubeObject]) -> OpenAPIResource:
+    resource, subresources = info.resource, []
+    for name, subresource in sorted(info.subresources.items()):
+        group, version, kind = subresource.discovered(resource)
+        foreign = (group, version) if (group, version) != (resource.group, resource.version) else None
+        subresources.append(OpenAPISubresource(name, kind, subresource.verbs, foreign))
     return OpenAPIResource(resource.plural, resource.kind, resource.namespaced, info.verbs, subresources)
 
 

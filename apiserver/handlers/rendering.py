@@ -4,8 +4,8 @@ JSON is ready in the cache. Everything else is made from the same object here: Y
 columns of the resource's row, or PartialObjectMetadata.
 """
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 import msgspec
 import yaml
@@ -13,9 +13,11 @@ import yaml
 from apimachinery import codec, errors
 from apimachinery.schema import protobuf
 from apimachinery.schema.definitions import definition_name
+from apimachinery.types.objects import KubeObject
 from apiserver.handlers.http import Request
 from apiserver.handlers.negotiation import JSON, PROTOBUF, YAML, Form
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.columns import Column
+from apiserver.registry.resource import Kind
 from apiserver.storage import Stored
 
 INCLUDE_OBJECT: Final = ("None", "Metadata", "Object")
@@ -24,7 +26,8 @@ INCLUDE_OBJECT: Final = ("None", "Metadata", "Object")
 class Renderer(msgspec.Struct, frozen=True):
     """How one request's objects are written."""
 
-    info: ResourceInfo[Any]
+    kind: Kind[KubeObject]
+    columns: Sequence[Column[KubeObject]]
     form: Form
     include: str = "Metadata"
     """What of the object a table's row carries."""
@@ -33,34 +36,35 @@ class Renderer(msgspec.Struct, frozen=True):
     def is_plain(self) -> bool:
         return self.form.media_type == JSON and not self.form.shape
 
-    def single(self, stored: Stored[Any]) -> bytes:
+    def single(self, stored: Stored[KubeObject]) -> bytes:
         """One object."""
-        match self.form.shape:
-            case "":
-                return self._encoded(stored.data, self.info.resource.api_version, self.info.resource.kind)
-            case "Table":
-                metadata = {"resourceVersion": stored.object.metadata.resource_version or ""}
-                return self._dumped(self.table([stored], metadata))
-            case "PartialObjectMetadata":
-                return self._dumped(self.partial(stored))
-        raise errors.NotAcceptable(f"{self.form.shape} is a form of lists, not of one object")
+        if self.is_plain:
+            return stored.data
+        if not self.form.shape:
+            return encoded(stored.data, self.form, self.kind.api_version, self.kind.name)
+        if self.form.shape == "PartialObjectMetadataList":
+            raise errors.NotAcceptable(f"{self.form.shape} is a form of lists, not of one object")
+        return encoded(self.in_event(stored), self.form, "meta.k8s.io/v1", self.form.shape)
 
-    def many(self, items: Sequence[Stored[Any]], metadata: dict[str, Any]) -> bytes:
+    def many(self, items: Sequence[Stored[KubeObject]], metadata: Mapping[str, object]) -> bytes:
         """A list; ``metadata`` is the list's own."""
+        if not self.form.shape:
+            kind, version = f"{self.kind.name}List", self.kind.api_version
+            data = list_body(kind, version, metadata, (stored.data for stored in items))
+            return encoded(data, self.form, version, kind)
         if self.form.shape == "Table":
-            return self._dumped(self.table(items, metadata))
-        if self.form.shape:
-            kind = "PartialObjectMetadataList"
-            partial = [self.partial(one) for one in items]
-            return self._dumped(
-                {"kind": kind, "apiVersion": self._meta_version, "metadata": metadata, "items": partial}
-            )
-        resource = self.info.resource
-        data = list_body(f"{resource.kind}List", resource.api_version, metadata, (one.data for one in items))
-        return self._encoded(data, resource.api_version, f"{resource.kind}List")
+            document = self.table(items, metadata)
+        else:
+            document = {
+                "kind": "PartialObjectMetadataList",
+                "apiVersion": self._meta_version,
+                "metadata": metadata,
+                "items": [self.partial(stored) for stored in items],
+            }
+        return encoded(codec.encode(document), self.form, "meta.k8s.io/v1", self.form.shape)
 
-    def shown(self, stored: Stored[Any]) -> bytes:
-        """One object as it stands in a watch event: always JSON."""
+    def in_event(self, stored: Stored[KubeObject]) -> bytes:
+        """One object as a watch event carries it: always JSON."""
         if self.form.shape == "Table":
             metadata = {"resourceVersion": stored.object.metadata.resource_version or ""}
             return codec.encode(self.table([stored], metadata))
@@ -68,34 +72,33 @@ class Renderer(msgspec.Struct, frozen=True):
             return codec.encode(self.partial(stored))
         return stored.data
 
-    def bookmark(self, metadata: dict[str, Any]) -> bytes:
+    def bookmark(self, metadata: Mapping[str, object]) -> bytes:
         """What a bookmark carries: an object of the form that the stream has, with nothing but its metadata."""
         if self.form.shape == "Table":
             return codec.encode(self.table([], {"resourceVersion": metadata["resourceVersion"]}))
-        kind, version = self.info.resource.kind, self.info.resource.api_version
+        kind, version = self.kind.name, self.kind.api_version
         if self.form.shape:
             kind, version = "PartialObjectMetadata", self._meta_version
         return codec.encode({"kind": kind, "apiVersion": version, "metadata": metadata})
 
-    def table(self, items: Sequence[Stored[Any]], metadata: dict[str, Any]) -> dict[str, Any]:
-        columns = self.info.columns
+    def table(self, items: Sequence[Stored[KubeObject]], metadata: Mapping[str, object]) -> dict[str, object]:
         return {
             "kind": "Table",
             "apiVersion": self._meta_version,
             "metadata": metadata,
-            "columnDefinitions": [column.definition() for column in columns],
+            "columnDefinitions": [column.definition() for column in self.columns],
             "rows": [self._row(stored) for stored in items],
         }
 
-    def _row(self, stored: Stored[Any]) -> dict[str, Any]:
-        row: dict[str, Any] = {"cells": [column.cell(stored.object) for column in self.info.columns]}
+    def _row(self, stored: Stored[KubeObject]) -> dict[str, object]:
+        row: dict[str, object] = {"cells": [column.cell(stored.object) for column in self.columns]}
         if self.include == "Object":
             row["object"] = msgspec.Raw(stored.data)
         elif self.include == "Metadata":
             row["object"] = self.partial(stored)
         return row
 
-    def partial(self, stored: Stored[Any]) -> dict[str, Any]:
+    def partial(self, stored: Stored[KubeObject]) -> dict[str, object]:
         return {
             "kind": "PartialObjectMetadata",
             "apiVersion": self._meta_version,
@@ -106,25 +109,15 @@ class Renderer(msgspec.Struct, frozen=True):
     def _meta_version(self) -> str:
         return f"meta.k8s.io/{self.form.version or 'v1'}"
 
-    def _dumped(self, value: Any) -> bytes:
-        return self._encoded(codec.encode(value), "meta.k8s.io/v1", self.form.shape)
 
-    def _encoded(self, data: bytes, api_version: str, kind: str) -> bytes:
-        return encoded(data, self.form, api_version, kind)
-
-    @property
-    def media_type(self) -> str:
-        return self.form.media_type
-
-
-def renderer(request: Request, info: ResourceInfo[Any], form: Form) -> Renderer:
-    """Raises NotAcceptable before anything is done if the resource's objects cannot be written in this form."""
+def renderer(request: Request, kind: Kind[KubeObject], columns: Sequence[Column[KubeObject]], form: Form) -> Renderer:
+    """Raises NotAcceptable before anything is done if objects of the kind cannot be written in this form."""
     include = request.query.get("includeObject") or "Metadata"
     if include not in INCLUDE_OBJECT:
         raise errors.BadRequest(f'unrecognized includeObject value: "{include}"')
     if form.media_type == PROTOBUF and not form.shape:
-        _definition(info.resource.api_version, info.resource.kind)
-    return Renderer(info, form, include)
+        _definition(kind.api_version, kind.name)
+    return Renderer(kind, columns, form if columns else Form(form.media_type), include)
 
 
 def encoded(data: bytes, form: Form, api_version: str, kind: str) -> bytes:
@@ -146,7 +139,7 @@ def _definition(api_version: str, kind: str) -> str:
     return definition
 
 
-def list_body(kind: str, api_version: str, metadata: dict[str, Any], items: Any) -> bytes:
+def list_body(kind: str, api_version: str, metadata: Mapping[str, object], items: Iterable[bytes]) -> bytes:
     """A list's JSON around the items' own."""
     head = b'{"kind":"%b","apiVersion":"%b","metadata":%b,"items":[' % (
         kind.encode(),

@@ -1,57 +1,32 @@
-"""Which objects of a resource a list, a watch or a collection delete is about."""
+"""``labelSelector`` and ``fieldSelector``: what of a resource a request is about."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from apimachinery import errors, meta, selectors
-from apimachinery.selectors import FieldSelector, LabelSelector
+from apimachinery.types.objects import KubeObject
 from apiserver.handlers.http import Request
 from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.selection import Selection
 
-_GENERIC: Final[Mapping[str, Callable[[Any], str]]] = {
+_GENERIC: Final[Mapping[str, Callable[[KubeObject], str]]] = {
     "metadata.name": meta.name_of,
     "metadata.namespace": meta.namespace_of,
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """A label selector and a field selector; both must hold."""
-
-    labels: LabelSelector
-    fields: FieldSelector
-    lookups: Mapping[str, Callable[[Any], str]]
-
-    @property
-    def everything(self) -> bool:
-        return not self.labels.requirements and not self.fields.requirements
-
-    def matches(self, obj: Any) -> bool:
-        if self.fields.requirements and not self.fields.matches_by(lambda field: self.lookups[field](obj)):
-            return False
-        return not self.labels.requirements or self.labels.matches(obj.metadata.labels or {})
-
-    def is_only(self, field: str) -> bool:
-        """Whether one value of one field is all that is asked for."""
-        return not self.labels.requirements and len(self.fields.requirements) == 1 and self.exact(field) is not None
-
-    def exact(self, field: str) -> str | None:
-        return self.fields.exact(field)
-
-
-def selection(request: Request, info: ResourceInfo[Any]) -> Selection:
-    """What ``labelSelector`` and ``fieldSelector`` say. Raises BadRequest if they cannot be understood."""
+def selection(request: Request, info: ResourceInfo[KubeObject]) -> Selection:
+    """Raises BadRequest if the selectors cannot be understood."""
     try:
         labels = selectors.parse_labels(request.query.get("labelSelector", ""))
         fields = selectors.parse_fields(request.query.get("fieldSelector", ""))
     except ValueError as fault:
         raise errors.BadRequest(str(fault)) from fault
-    lookups = {**_GENERIC, **info.fields}
-    for one in fields.requirements:
-        if one.field not in lookups:
+    values = {**_GENERIC, **info.fields}
+    for requirement in fields.requirements:
+        if requirement.field not in values:
             raise errors.BadRequest(
-                f'field label not supported: "{one.field}"; {info.resource.plural} can be selected by '
-                f"{', '.join(sorted(lookups))}"
+                f'field label not supported: "{requirement.field}"; {info.resource.plural} can be selected by '
+                f"{', '.join(sorted(values))}"
             )
-    return Selection(labels, fields, lookups)
+    return Selection(labels, fields, values)

@@ -1,4 +1,4 @@
-"""Watch streams: the events of a resource, as a client's selectors make them out.
+"""Watch streams: the events of a resource, as a client's selectors show them.
 
 An object that comes to match is ADDED to that client, one that ceases to is DELETED. Events are encoded once
 for all plain watchers; a watcher that falls too far behind is cut off and may resume where it was.
@@ -7,54 +7,59 @@ for all plain watchers; a watcher that falls too far behind is cut off and may r
 import asyncio
 import random
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final, TypeVar
 
 from apimachinery import codec, errors
+from apimachinery.core.well_known import INITIAL_EVENTS_END_ANNOTATION
 from apimachinery.fields import Path
 from apimachinery.meta import Key
+from apimachinery.types.objects import KubeObject
 from apiserver.handlers import metrics
 from apiserver.handlers.http import JSON, Request
-from apiserver.handlers.lists import parse_revision
 from apiserver.handlers.rendering import Renderer
-from apiserver.handlers.selection import Selection
-from apiserver.registry.store import Store
-from apiserver.storage import Event, EventType, Lagged, Stored, Subscription
+from apiserver.registry.resource import Served
+from apiserver.registry.selection import Selection
+from apiserver.storage import Event, EventType, Lagged, ObjectWatch, Stored
 from component_base.http_protocol import Connection
+
+T = TypeVar("T", bound=KubeObject)
 
 _SHORTEST: Final = 1800.0  # s that a watch is kept open when the client does not say; upstream's minimum
 _BOOKMARK_EVERY: Final = 60.0
 _MATCH: Final = Path("resourceVersionMatch")
-_INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
+_AS_LINE: Final[dict[EventType, str]] = {"ADDED": "ADDED line", "MODIFIED": "MODIFIED line", "DELETED": "DELETED line"}
 
 
 class _Left(errors.ApiError):
-    """The client is gone, or the server is going."""
+    """The client has disconnected, or the server is stopping."""
 
 
 class Watch:
     """One client's stream."""
 
-    def __init__(self, request: Request, store: Store[Any], namespace: str, chosen: Selection, out: Renderer) -> None:
-        self._request, self._store, self._namespace = request, store, namespace
-        self._chosen, self._out = chosen, out
-        self._selects_all = chosen.everything or self._names_one
+    def __init__(
+        self, request: Request, served: Served[KubeObject], namespace: str, selected: Selection, out: Renderer
+    ) -> None:
+        self._request, self._served, self._namespace = request, served, namespace
+        self._selected, self._out = selected, out
+        self._selects_all = selected.everything or self._names_one
         self._connection: Connection = request.scope["extensions"]["connection"]
         self._bookmarks = request.flag("allowWatchBookmarks")
-        asked = request.integer("timeoutSeconds")
-        self._timeout = float(asked) if asked else _SHORTEST * (1 + random.random())
+        seconds = request.integer("timeoutSeconds")
+        self._timeout = float(seconds) if seconds else _SHORTEST * (1 + random.random())
 
     async def run(self) -> None:
-        """Stream until the client leaves, the time is up or the server stops."""
-        if self._out.media_type != JSON:
+        """Stream until the client disconnects, the time is up or the server stops."""
+        if self._out.form.media_type != JSON:
             raise errors.NotAcceptable(f"only the following media types are accepted: {JSON}, {JSON};stream=watch")
         try:
             subscription, initial = await self._open()
-        except errors.Expired as fault:  # told in the stream, where every client looks for it
+        except errors.Expired as fault:  # reported in the stream, where every client looks for it
             await self._begin()
-            await self._write(_line("ERROR", codec.encode(fault.status())))
+            await self._write(_encoded("ERROR", codec.encode(fault.status())))
             await self._finish()
             return
-        with subscription, metrics.watching(self._store.info.resource):
+        with subscription, metrics.watching(self._served.info.resource):
             await self._begin()
             ending = self._end_with(subscription)
             try:
@@ -65,7 +70,7 @@ class Watch:
                 for task in ending:
                     task.cancel()
 
-    # -- how it goes over the wire
+    # -- transport
 
     async def _begin(self) -> None:
         await self._request.start(200, [(b"content-type", JSON.encode())])
@@ -81,12 +86,12 @@ class Watch:
         while (await self._request.receive())["type"] != "http.disconnect":
             pass
 
-    # -- what goes over it
+    # -- events
 
-    async def _open(self) -> tuple[Subscription[Any], list[Stored[Any]] | None]:
-        """The subscription, and the objects that the client must be shown first (None: none)."""
-        cache, query = self._store.cache, self._request.query
-        revision = parse_revision(query.get("resourceVersion", ""))
+    async def _open(self) -> tuple[ObjectWatch[KubeObject], list[Stored[KubeObject]] | None]:
+        """The subscription, and the objects that the client gets first (None: none)."""
+        cache, query = self._served.cache, self._request.query
+        revision = self._request.revision()
         wants_initial = self._request.flag("sendInitialEvents")
         _check_match(query.get("resourceVersionMatch"), decides="sendInitialEvents" in query)
         if revision is None:
@@ -100,30 +105,30 @@ class Watch:
 
     @property
     def _prefix(self) -> str:
-        """As narrow as the selection allows: one object's key, a namespace, or all."""
-        name, info = self._chosen.exact("metadata.name"), self._store.info
+        """The narrowest that covers the selection: one object's key, a namespace, or all."""
+        name, info = self._selected.exact("metadata.name"), self._served.info
         if name is not None and (self._namespace or not info.resource.namespaced):
             return info.storage_key(Key(self._namespace, name))
         return info.storage_prefix(self._namespace)
 
     @property
     def _names_one(self) -> bool:
-        """Whether the selection is one object's name and nothing else, so that the prefix says it all."""
-        return self._chosen.is_only("metadata.name") and not self._prefix.endswith("/")
+        """Whether the selection is one object's name and nothing else, so that the prefix selects it."""
+        return self._selected.is_only("metadata.name") and not self._prefix.endswith("/")
 
-    def _present(self) -> list[Stored[Any]]:
+    def _present(self) -> list[Stored[KubeObject]]:
         prefix = self._prefix
         if not prefix.endswith("/"):
-            one = self._store.cache.get(prefix)
-            return [one] if one is not None and self._chosen.matches(one.object) else []
-        return [one for one in self._store.cache.items(prefix)[0] if self._chosen.matches(one.object)]
+            stored = self._served.cache.get(prefix)
+            return [stored] if stored is not None and self._selected.matches(stored.object) else []
+        return [stored for stored in self._served.cache.items(prefix)[0] if self._selected.matches(stored.object)]
 
-    def _end_with(self, subscription: Subscription[Any]) -> list["asyncio.Task[None]"]:
-        """Let the stream end when the client goes, or the server does."""
+    def _end_with(self, subscription: ObjectWatch[KubeObject]) -> list["asyncio.Task[None]"]:
+        """End the stream when the client disconnects, or the server stops."""
 
         async def client_leaves() -> None:
             await self._until_client_leaves()
-            subscription.end(_Left("the client left"))
+            subscription.end(_Left("the client disconnected"))
 
         async def server_stops() -> None:
             await self._request.scope["state"]["stopping"].wait()
@@ -131,15 +136,17 @@ class Watch:
 
         return [asyncio.create_task(client_leaves()), asyncio.create_task(server_stops())]
 
-    def _initial(self, objects: list[Stored[Any]] | None, subscription: Subscription[Any]) -> Iterable[bytes]:
+    def _initial(
+        self, objects: list[Stored[KubeObject]] | None, subscription: ObjectWatch[KubeObject]
+    ) -> Iterable[bytes]:
         if objects is None:
             return
         for stored in objects:
-            yield _line("ADDED", self._out.shown(stored))
+            yield _encoded("ADDED", self._out.in_event(stored))
         if self._request.flag("sendInitialEvents") and self._bookmarks:
-            yield self._bookmark(subscription.revision, {_INITIAL_EVENTS_END: "true"})
+            yield self._bookmark(subscription.revision, {INITIAL_EVENTS_END_ANNOTATION: "true"})
 
-    async def _stream(self, subscription: Subscription[Any]) -> None:
+    async def _stream(self, subscription: ObjectWatch[KubeObject]) -> None:
         loop = asyncio.get_running_loop()
         end = loop.time() + self._timeout
         while (left := end - loop.time()) > 0:
@@ -149,8 +156,8 @@ class Watch:
             if self._bookmarks:
                 await self._write(self._bookmark(subscription.revision))
 
-    async def _deliver(self, subscription: Subscription[Any], seconds: float) -> bool:
-        """Pass events on for some time; False if the stream is over before that."""
+    async def _deliver(self, subscription: ObjectWatch[KubeObject], seconds: float) -> bool:
+        """Pass events on for some seconds; False if the stream ends before that."""
         is_time = False
 
         def ring() -> None:
@@ -169,48 +176,52 @@ class Watch:
         except (_Left, Lagged):
             return False  # after Lagged, too: a plain end lets the client resume from what it has
         except errors.ApiError as fault:
-            await self._write(_line("ERROR", codec.encode(fault.status())))
+            await self._write(_encoded("ERROR", codec.encode(fault.status())))
             return False
         finally:
             timer.cancel()
         return True
 
-    def _hand_over(self, event: Event[Any]) -> bool:
-        """Write one event the moment it happens; False if the client does not keep up, and it has to wait."""
+    def _hand_over(self, event: Event[KubeObject]) -> bool:
+        """Write one event as it happens; False if the client does not keep up, and the event has to wait."""
         if not self._connection.writable:
             return False
         kind = event.type if self._selects_all else self._kind(event)
         if kind is not None:
             if self._out.is_plain:
-                self._connection.write(event.chunk(kind))
+                self._connection.write(chunk_of(event, kind))
             else:
-                line = _line(kind, self._out.shown(event.shown(kind)))
+                line = _encoded(kind, self._out.in_event(event.carried(kind)))
                 self._connection.write(b"%x\r\n%b\r\n" % (len(line), line))
         return True
 
-    def _lines(self, events: Iterable[Event[Any]]) -> Iterable[bytes]:
+    def _lines(self, events: Iterable[Event[KubeObject]]) -> Iterable[bytes]:
         for event in events:
             kind = event.type if self._selects_all else self._kind(event)
             if kind is not None:
-                yield event.line(kind) if self._out.is_plain else _line(kind, self._out.shown(event.shown(kind)))
+                yield (
+                    line_of(event, kind)
+                    if self._out.is_plain
+                    else _encoded(kind, self._out.in_event(event.carried(kind)))
+                )
 
-    def _kind(self, event: Event[Any]) -> EventType | None:
-        """What the event is to this client; None if it is nothing."""
-        after = event.new is not None and self._chosen.matches(event.new.object)
-        before = event.old is not None and self._chosen.matches(event.old.object)
+    def _kind(self, event: Event[KubeObject]) -> EventType | None:
+        """What the event is for this client; None if it does not concern it."""
+        after = event.new is not None and self._selected.matches(event.new.object)
+        before = event.old is not None and self._selected.matches(event.old.object)
         if after:
             return "MODIFIED" if before else "ADDED"
         return "DELETED" if before else None
 
     def _bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> bytes:
-        metadata: dict[str, Any] = {"resourceVersion": str(revision), "creationTimestamp": None}
+        metadata: dict[str, object] = {"resourceVersion": str(revision), "creationTimestamp": None}
         if annotations:
             metadata["annotations"] = annotations
-        return _line("BOOKMARK", self._out.bookmark(metadata))
+        return _encoded("BOOKMARK", self._out.bookmark(metadata))
 
 
 def _check_match(match: str | None, *, decides: bool) -> None:
-    """``resourceVersionMatch`` goes with ``sendInitialEvents``, and nothing else does."""
+    """``resourceVersionMatch`` is required with ``sendInitialEvents`` and forbidden without."""
     if decides and match != "NotOlderThan":
         why = 'sendInitialEvents requires setting resourceVersionMatch to "NotOlderThan"'
     elif match and not decides:
@@ -220,5 +231,22 @@ def _check_match(match: str | None, *, decides: bool) -> None:
     raise errors.invalid("ListOptions", "meta.k8s.io", "", [_MATCH.forbidden(why)])
 
 
-def _line(kind: str, data: bytes) -> bytes:
+def line_of(event: Event[T], kind: EventType) -> bytes:
+    """The event as one line of a JSON stream, encoded once for all watchers."""
+    line = event.encodings.get(_AS_LINE[kind])
+    if line is None:
+        line = event.encodings[_AS_LINE[kind]] = _encoded(kind, event.carried(kind).data)
+    return line
+
+
+def chunk_of(event: Event[T], kind: EventType) -> bytes:
+    """The line as one chunk of HTTP's chunked encoding; most events go out like this."""
+    chunk = event.encodings.get(kind)
+    if chunk is None:
+        line = line_of(event, kind)
+        chunk = event.encodings[kind] = b"%x\r\n%b\r\n" % (len(line), line)
+    return chunk
+
+
+def _encoded(kind: str, data: bytes) -> bytes:
     return b'{"type":"%b","object":%b}\n' % (kind.encode(), data)

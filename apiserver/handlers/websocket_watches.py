@@ -1,10 +1,10 @@
-"""Watches over WebSocket, as web pages have them: each event is one text frame of what a stream has as a line."""
+"""Watches over WebSocket, for web pages: each event is one text frame with what would be a line of a stream."""
 
 from contextlib import suppress
-from typing import Any
 
 from apimachinery import errors
-from apiserver.authentication.bearer import protocols_in
+from apimachinery.types.objects import KubeObject
+from apiserver.authentication.authenticators import subprotocols
 from apiserver.handlers.watches import Watch
 from apiserver.storage import Event
 from component_base.websocket import HandshakeError, WebSocket
@@ -18,14 +18,14 @@ class WebSocketWatch(Watch):
     async def run(self) -> None:
         """Stream until the client leaves, the time is up or the server stops."""
         try:
-            with suppress(ConnectionResetError):  # a client that is gone is no fault
+            with suppress(ConnectionResetError):  # a client that disconnects is no error
                 await super().run()
         finally:
             if self._socket is not None:
                 await self._socket.close()
 
     async def _begin(self) -> None:
-        offered = protocols_in(self._request.headers.get("sec-websocket-protocol", ""))
+        offered = subprotocols(self._request.headers.get("sec-websocket-protocol", ""))
         try:
             self._socket = await WebSocket.accept(self._request.scope, offered)
         except HandshakeError as fault:
@@ -44,7 +44,7 @@ class WebSocketWatch(Watch):
     async def _until_client_leaves(self) -> None:
         assert self._socket is not None
         while await self._socket.receive() is not None:
-            pass  # nothing that a client says means anything here
+            pass  # what a client sends is ignored
 
-    def _hand_over(self, event: Event[Any]) -> bool:
+    def _hand_over(self, event: Event[KubeObject]) -> bool:
         return False  # frames are made where they are written

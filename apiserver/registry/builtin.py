@@ -3,7 +3,8 @@
 from dataclasses import replace
 from typing import Any, Final
 
-from apiserver.authentication import Authenticator
+from apimachinery.types.core_v1 import Pod
+from apiserver.authentication.authenticators import Authenticator
 from apiserver.authorization import Authorizer
 from apiserver.registry.admissionregistration.policies import (
     VALIDATING_ADMISSION_POLICIES,
@@ -29,7 +30,7 @@ from apiserver.registry.batch.jobs import JOBS
 from apiserver.registry.certificates.signingrequests import CERTIFICATE_SIGNING_REQUESTS
 from apiserver.registry.coordination.leases import LEASES
 from apiserver.registry.core.allocators import PortRange, ServiceRange
-from apiserver.registry.core.bindings import BINDINGS
+from apiserver.registry.core.bindings import bindings
 from apiserver.registry.core.configmaps import CONFIG_MAPS
 from apiserver.registry.core.endpoints import ENDPOINTS
 from apiserver.registry.core.ephemeralcontainers import EPHEMERAL_CONTAINERS
@@ -54,26 +55,33 @@ from apiserver.registry.networking.ingressclasses import INGRESS_CLASSES
 from apiserver.registry.networking.ingresses import INGRESSES
 from apiserver.registry.networking.networkpolicies import NETWORK_POLICIES
 from apiserver.registry.node.runtimeclasses import RUNTIME_CLASSES
-from apiserver.registry.policy.evictions import EVICTION
+from apiserver.registry.policy.evictions import EvictionSubresource
 from apiserver.registry.policy.poddisruptionbudgets import POD_DISRUPTION_BUDGETS
 from apiserver.registry.rbac.rolebindings import CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS
 from apiserver.registry.rbac.roles import CLUSTER_ROLES, ROLES
 from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.resources import Resources
 from apiserver.registry.scheduling.priorityclasses import PRIORITY_CLASSES
 from apiserver.registry.storage.csi import CSI_DRIVERS, CSI_NODES, CSI_STORAGE_CAPACITIES
 from apiserver.registry.storage.storageclasses import STORAGE_CLASSES, VOLUME_ATTRIBUTES_CLASSES
 from apiserver.registry.storage.volumeattachments import VOLUME_ATTACHMENTS
+from apiserver.registry.subresources import Subresource
 
 
-def builtin(addresses: ServiceRange, ports: PortRange, issuer: Issuer | None = None) -> list[ResourceInfo[Any]]:
-    """All rows, for a cluster with these ranges of service addresses and node ports, and this signer of tokens."""
-    return [*_core(addresses, ports, issuer), *_GROUPS]
+def builtin(
+    resources: Resources, addresses: ServiceRange, ports: PortRange, issuer: Issuer | None = None
+) -> list[ResourceInfo[Any]]:
+    """All rows, for a cluster with these ranges of service addresses and node ports, and this issuer of tokens.
 
-
-def _core(addresses: ServiceRange, ports: PortRange, issuer: Issuer | None) -> list[ResourceInfo[Any]]:
-    more = {"ephemeralcontainers": EPHEMERAL_CONTAINERS, "eviction": EVICTION}
+    Args:
+        resources: where rows find other resources once requests come.
+    """
+    more: dict[str, Subresource[Pod, Any]] = {
+        "ephemeralcontainers": EPHEMERAL_CONTAINERS,
+        "eviction": EvictionSubresource(resources),
+    }
     return [
-        BINDINGS,
+        bindings(resources),
         CONFIG_MAPS,
         ENDPOINTS,
         EVENTS,
@@ -87,13 +95,14 @@ def _core(addresses: ServiceRange, ports: PortRange, issuer: Issuer | None) -> l
         REPLICATION_CONTROLLERS,
         RESOURCE_QUOTAS,
         SECRETS,
-        service_accounts(issuer),
+        service_accounts(resources, issuer),
         services(addresses, ports),
+        *_GROUPS,
     ]
 
 
 def reviewing(authenticator: Authenticator, authorizer: Authorizer) -> list[ResourceInfo[Any]]:
-    """The rows of what is answered and not stored, for who knows users and who decides about requests."""
+    """The rows of reviews, which are answered and not stored."""
     return [SELF_SUBJECT_REVIEWS, token_reviews(authenticator), *reviews(authorizer)]
 
 

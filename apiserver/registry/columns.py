@@ -3,21 +3,22 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from apimachinery import meta
 from apimachinery.types.meta_v1 import TableColumnDefinition
 from apimachinery.types.objects import KubeObject
 
 T = TypeVar("T", bound=KubeObject)
+Contra = TypeVar("Contra", bound=KubeObject, contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Column(Generic[T]):
+class Column(Generic[Contra]):
     """One column. ``priority`` 0 is always shown, 1 with ``-o wide``."""
 
     name: str
-    cell: Callable[[T], Any]
+    cell: Callable[[Contra], object]
     type: str = "string"
     format: str = ""
     priority: int = 0
@@ -35,15 +36,15 @@ _DESCRIPTIONS = {
 }
 
 
-def name() -> Column[Any]:
+def name() -> Column[KubeObject]:
     return Column("Name", meta.name_of, format="name")
 
 
-def age() -> Column[Any]:
+def age() -> Column[KubeObject]:
     return Column("Age", lambda obj: since(obj.metadata.creation_timestamp))
 
 
-def wide(column: str, cell: Callable[[T], Any], type: str = "string") -> Column[T]:
+def wide(column: str, cell: Callable[[T], object], type: str = "string") -> Column[T]:
     return Column(column, cell, type=type, priority=1)
 
 
@@ -97,5 +98,5 @@ def joined(values: Iterable[str]) -> str:
 
 def first_few(values: Sequence[str], limit: int) -> str:
     """The first values, and how many more there are."""
-    shown = ",".join(values[:limit]) or "<none>"
-    return f"{shown} + {len(values) - limit} more..." if len(values) > limit else shown
+    text = ",".join(values[:limit]) or "<none>"
+    return f"{text} + {len(values) - limit} more..." if len(values) > limit else text

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -11,6 +11,8 @@ from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import ObjectReference
 from apimachinery.types.meta_v1 import LabelSelector
 from apiserver.registry import names
+
+S = TypeVar("S", bound=msgspec.Struct)
 
 _PERCENT: Final = re.compile(r"[0-9]+%\Z", re.ASCII)
 _PERCENT_RULE: Final = (
@@ -22,22 +24,22 @@ _PRESENCE: Final = ("Exists", "DoesNotExist")
 
 
 def validate_selector(path: Path, selector: LabelSelector | None) -> Iterator[FieldError]:
-    """Every fault of a label selector; none given is none."""
+    """Every fault of a label selector; no selector has none."""
     if selector is None:
         return
     yield from names.validate_labels(path / "matchLabels", selector.match_labels)
-    for i, one in enumerate(selector.match_expressions or ()):
+    for i, requirement in enumerate(selector.match_expressions or ()):
         place = (path / "matchExpressions")[i]
-        if one.operator in _LISTS:
-            if not one.values:
+        if requirement.operator in _LISTS:
+            if not requirement.values:
                 yield (place / "values").required("must be specified when `operator` is 'In' or 'NotIn'")
-        elif one.operator in _PRESENCE:
-            if one.values:
+        elif requirement.operator in _PRESENCE:
+            if requirement.values:
                 yield (place / "values").forbidden("may not be specified when `operator` is 'Exists' or 'DoesNotExist'")
         else:
-            yield (place / "operator").invalid(one.operator, "not a valid selector operator")
-        yield from names.check(place / "key", one.key, names.qualified_name)
-        for j, value in enumerate(one.values or ()):
+            yield (place / "operator").invalid(requirement.operator, "not a valid selector operator")
+        yield from names.check(place / "key", requirement.key, names.qualified_name)
+        for j, value in enumerate(requirement.values or ()):
             yield from names.check((place / "values")[j], value, names.label_value)
 
 
@@ -47,7 +49,7 @@ def is_empty(selector: LabelSelector | None) -> bool:
 
 
 def selects(selector: LabelSelector | None, labels: dict[str, str] | None) -> bool:
-    """Whether the labels match; a selector that is not understood is said to, since it is refused already."""
+    """Whether the labels match; an invalid selector counts as a match, since it is refused anyway."""
     try:
         return selectors.from_label_selector(selector).matches(labels or {})
     except ValueError:
@@ -55,7 +57,7 @@ def selects(selector: LabelSelector | None, labels: dict[str, str] | None) -> bo
 
 
 def selector_text(selector: LabelSelector | None) -> str:
-    """What a table or a Scale says of a selector; empty if it selects nothing or everything."""
+    """A selector in a table or a Scale; empty if it selects nothing or everything."""
     try:
         return str(selectors.from_label_selector(selector))
     except ValueError:
@@ -77,7 +79,7 @@ def positive(path: Path, value: int | None) -> Iterator[FieldError]:
 
 
 def number_or_percent(path: Path, value: int | str | None) -> Iterator[FieldError]:
-    """A count, or a part of what there is."""
+    """A count, or a percentage."""
     if isinstance(value, str):
         if not _PERCENT.match(value):
             yield path.invalid(value, _PERCENT_RULE)
@@ -97,7 +99,7 @@ def is_zero(value: int | str | None) -> bool:
 
 
 def one_of(path: Path, value: str | None, allowed: Sequence[str]) -> Iterator[FieldError]:
-    """A word of a fixed set, which may be left out."""
+    """A word of a fixed set, which may be omitted."""
     if value and value not in allowed:
         yield path.not_supported(value, sorted(allowed))
 
@@ -110,7 +112,7 @@ def required(path: Path, value: str | None, allowed: Sequence[str]) -> Iterator[
         yield from one_of(path, value, allowed)
 
 
-def immutable(path: Path, new: Any, old: Any, *fields: str) -> Iterator[FieldError]:
+def immutable(path: Path, new: S, old: S, *fields: str) -> Iterator[FieldError]:
     """Fields (by their Python names) of two values of one type that an update may not change."""
     for field in fields:
         after = getattr(new, field)
@@ -118,7 +120,7 @@ def immutable(path: Path, new: Any, old: Any, *fields: str) -> Iterator[FieldErr
             yield (path / wire_name(type(new), field)).invalid(after, "field is immutable")
 
 
-def counts(path: Path, status: Any) -> Iterator[FieldError]:
+def counts(path: Path, status: msgspec.Struct) -> Iterator[FieldError]:
     """No number in a status is negative."""
     for field in status.__struct_fields__:
         value = getattr(status, field)
@@ -127,10 +129,10 @@ def counts(path: Path, status: Any) -> Iterator[FieldError]:
 
 
 class _WireNames(dict[type, dict[str, str]]):
-    """The names of a type's fields on the wire, by their Python names; put together when first asked for."""
+    """The names of a type's fields on the wire, by their Python names; built on first use."""
 
     def __missing__(self, cls: type) -> dict[str, str]:
-        names = self[cls] = {one.name: one.encode_name for one in msgspec.structs.fields(cls)}
+        names = self[cls] = {field.name: field.encode_name for field in msgspec.structs.fields(cls)}
         return names
 
 
@@ -141,15 +143,15 @@ def wire_name(cls: type, field: str) -> str:
     return _wire_names[cls][field]
 
 
-def given(union: Any, *but: str) -> list[str]:
-    """The wire names of the fields of a union of sources that are set."""
+def set_fields(union: msgspec.Struct, *besides: str) -> list[str]:
+    """The wire names of the fields of a union of sources that are set, besides some."""
     return [
         wire_name(type(union), field)
         for field in union.__struct_fields__
-        if field not in but and getattr(union, field) is not None
+        if field not in besides and getattr(union, field) is not None
     ]
 
 
 def reference_text(reference: ObjectReference | None) -> str:
-    """``namespace/name`` of what is referred to."""
+    """``namespace/name`` of a reference."""
     return f"{reference.namespace or ''}/{reference.name or ''}" if reference is not None else ""

@@ -24,7 +24,7 @@ def generate_name(prefix: str) -> str:
 
 
 def fill_for_create(metadata: ObjectMeta, namespace: str) -> None:
-    """Give a new object its identity; what a client may not choose is overwritten."""
+    """Give a new object its identity; what a client may not set is overwritten."""
     if not metadata.name and metadata.generate_name:
         metadata.name = generate_name(metadata.generate_name)
     metadata.namespace = namespace or None
@@ -39,7 +39,7 @@ def fill_for_create(metadata: ObjectMeta, namespace: str) -> None:
 
 
 def _drop_empty(metadata: ObjectMeta) -> None:
-    """Go leaves empty maps and lists out, and a client that compares would see a difference."""
+    """Go omits empty maps and lists, and a client that compares would see a difference."""
     metadata.labels = metadata.labels or None
     metadata.annotations = metadata.annotations or None
     metadata.finalizers = metadata.finalizers or None
@@ -47,7 +47,7 @@ def _drop_empty(metadata: ObjectMeta) -> None:
 
 
 def fill_for_update(new: ObjectMeta, old: ObjectMeta) -> None:
-    """Carry over what an update may not change or may leave out."""
+    """Carry over what an update may not change or may omit."""
     new.namespace = old.namespace
     new.uid = new.uid or old.uid
     new.creation_timestamp = old.creation_timestamp

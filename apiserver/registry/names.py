@@ -17,7 +17,7 @@ _PORT_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
 ANNOTATIONS_LIMIT: Final = 256 * 1024  # bytes of all keys and values together
 
 NameRule = Callable[[str], str | None]
-"""None if a name is allowed, else what is wrong with it."""
+"""None if a name is allowed, otherwise what is wrong with it."""
 
 
 def dns_label(name: str) -> str | None:
@@ -57,7 +57,7 @@ def dns_subdomain(name: str) -> str | None:
 
 
 def path_segment(name: str) -> str | None:
-    """What may stand in a URL: enough for names that nothing else constrains."""
+    """What may be a segment of a URL's path: enough for names that nothing else constrains."""
     if name in (".", ".."):
         return f"may not be '{name}'"
     for sign in "/%":
@@ -128,23 +128,23 @@ def label_value(value: str) -> str | None:
 
 def check(path: Path, value: str, rule: NameRule) -> Iterator[FieldError]:
     """The fault of one name, if it has one."""
-    if (wrong := rule(value)) is not None:
-        yield path.invalid(value, wrong)
+    if (fault := rule(value)) is not None:
+        yield path.invalid(value, fault)
 
 
 def validate_labels(path: Path, labels: Mapping[str, str] | None) -> Iterator[FieldError]:
     for key, value in (labels or {}).items():
-        if (wrong := qualified_name(key)) is not None:
-            yield path.invalid(key, wrong)
-        if (wrong := label_value(value)) is not None:
-            yield path.invalid(value, wrong)
+        if (fault := qualified_name(key)) is not None:
+            yield path.invalid(key, fault)
+        if (fault := label_value(value)) is not None:
+            yield path.invalid(value, fault)
 
 
 def validate_annotations(path: Path, annotations: Mapping[str, str] | None) -> Iterator[FieldError]:
     total = 0
     for key, value in (annotations or {}).items():
         total += len(key.encode()) + len(value.encode())
-        if (wrong := qualified_name(key.lower())) is not None:
-            yield path.invalid(key, wrong)
+        if (fault := qualified_name(key.lower())) is not None:
+            yield path.invalid(key, fault)
     if total > ANNOTATIONS_LIMIT:
         yield path.too_long(ANNOTATIONS_LIMIT)

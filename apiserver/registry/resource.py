@@ -1,116 +1,77 @@
-"""One row of the resource table: all that the server knows of a resource."""
+"""What the server knows of a resource (its row), and what every resource is served as.
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+A resource is stored (``store``), another version of a stored one (``versions``), answered or computed (``unstored``).
+Each of these is a row of its own class, which makes what serves it.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
-from apimachinery import scheme
+from apimachinery import errors, scheme
 from apimachinery.meta import Key
 from apimachinery.schema.definitions import definition_name
+from apimachinery.types.meta_v1 import DeleteOptions
 from apimachinery.types.objects import KubeObject
 from apiserver.registry.columns import Column
+from apiserver.registry.selection import Selection
 from apiserver.registry.strategy import Strategy
+from apiserver.request import Attributes
+from apiserver.storage import ObjectCache, Storage, Stored
+
+if TYPE_CHECKING:
+    from apiserver.registry.subresources import Subresource
 
 T = TypeVar("T", bound=KubeObject)
+K = TypeVar("K")
+Contra = TypeVar("Contra", bound=KubeObject, contravariant=True)
 
-CRUD = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+CRUD: Final = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+Change = Callable[[T | None], T]
+"""Makes the new object from the current one (None: there is none). Called again after a conflict."""
 
 
 @dataclass(frozen=True)
-class View:
-    """Another kind through which a resource can be read and written, such as ``Scale``.
+class Kind(Generic[K]):
+    """What is read and written under one path."""
 
-    ``read`` makes the view of an object; ``write`` copies what the view may change into an object.
-    """
-
-    type: type[KubeObject]
+    type: type[K]
     group: str
     version: str
-    kind: str
-    read: Callable[[Any], Any]
-    write: Callable[[Any, Any], None]
+    name: str
+
+    @cached_property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @cached_property
+    def definition(self) -> str | None:
+        """The name of the kind's definition in the schema."""
+        return definition_name(self.group, self.version, self.name)
 
 
-@dataclass(frozen=True)
-class Subresource:
-    """One part of an object with a path of its own.
-
-    One of these says how it is served: ``strategy`` writes the whole object under other rules, ``view`` shows it
-    as another kind, ``create`` turns a posted object into a change, ``action`` does what a posted object asks for,
-    ``connect`` leaves it to the node, or to the object itself.
-    """
-
-    verbs: Sequence[str]
-    strategy: Strategy[Any] | None = None
-    view: View | None = None
-    create: "PostedChange | None" = None
-    action: "PostedAction | None" = None
-    connect: bool = False
-    kind: str = ""
-    """The kind that discovery names, where it is not the resource's own."""
-
-    @property
-    def foreign(self) -> tuple[str, str, str] | None:
-        """Group, version and kind of what is read or written here, if its group is not the resource's own."""
-        if self.view is not None:
-            return self.view.group, self.view.version, self.view.kind
-        if self.action is not None:
-            blank = self.action.type()
-            group, _, version = (blank.api_version or "").rpartition("/")
-            return group, version, blank.kind or ""
-        return None
+def kind_of(type: type[T]) -> Kind[T]:
+    """The kind that a type presets."""
+    preset = type()
+    group, _, version = (preset.api_version or "").rpartition("/")
+    return Kind(type, group, version, preset.kind or "")
 
 
-PROXY_VERBS = ("create", "delete", "get", "patch", "update")
+class Admission(Protocol):
+    """What is asked before anything is written: ``apiserver.admission``. All three raise ApiError for a refusal."""
 
-
-def proxy(kind: str) -> Subresource:
-    """What an object serves itself; ``kind`` is that of the options in its paths."""
-    return Subresource(PROXY_VERBS, connect=True, kind=kind)
-
-
-@dataclass(frozen=True)
-class PostedChange:
-    """A subresource that is posted and changes the object it is posted to, such as a Binding."""
-
-    type: type[KubeObject]
-    apply: Callable[[Any, Any], None]
-    """(current object's private copy, what was posted); raises an ApiError if it cannot be."""
-
-
-@dataclass(frozen=True)
-class PostedAction:
-    """A subresource that is posted and does more than change its object, such as an Eviction."""
-
-    type: type[KubeObject]
-    run: Callable[[Any, Any, Key, Any], Awaitable[KubeObject | None]]
-    """(store, request attributes, the object's key, what was posted); the answer, None for plain success."""
-
-
-@dataclass(frozen=True)
-class StoredAs:
-    """That objects are stored in another version, and how they get there and back. Both functions are pure."""
-
-    info: "ResourceInfo[Any]"
-    to_stored: Callable[[Any], Any]
-    from_stored: Callable[[Any], Any]
-
-
-class Allocator(Protocol):
-    """Gives an object what must be unique in the cluster (addresses, ports), in the object's own transaction."""
-
-    def allocate(self, obj: Any, old: Any | None, taken: frozenset[str]) -> "Allocation":
-        """Fill in ``obj`` what it has not, avoiding ``taken`` keys, and say what the transaction must claim.
-
-        Raises:
-            ApiError: what the object asks for by name is in ``taken``, or nothing is free.
-        """
+    async def admit(self, attributes: Attributes, obj: KubeObject, old: KubeObject | None) -> None:
+        """Change ``obj``, which is the request's own."""
         ...
 
-    def release(self, obj: Any) -> Sequence[str]:
-        """The keys that go with the object."""
+    async def validate(self, attributes: Attributes, obj: KubeObject, old: KubeObject | None) -> None:
+        """Judge the finished object."""
         ...
+
+    async def validate_delete(self, attributes: Attributes, old: KubeObject) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -121,9 +82,56 @@ class Allocation:
     releases: Sequence[str] = ()
 
 
+class Allocator(Protocol[Contra]):
+    """Gives an object what must be unique in the cluster (addresses, ports), in the object's own transaction."""
+
+    def allocate(self, obj: Contra, old: Contra | None, taken: frozenset[str]) -> Allocation:
+        """Fill in what ``obj`` lacks, avoiding ``taken`` keys; what the transaction must claim and give back.
+
+        Raises:
+            ApiError: what the object asks for by name is in ``taken``, or nothing is free.
+        """
+        ...
+
+    def release(self, obj: Contra) -> Sequence[str]:
+        """The keys that go with the object."""
+        ...
+
+
+class Listing(NamedTuple, Generic[T]):
+    """Objects of a collection, as of one moment."""
+
+    items: Sequence[Stored[T]]
+    revision: int = 0
+    """0 for objects that are not stored."""
+    next_key: str = ""
+    """Where the next part begins, below the prefix of the collection; empty if this is the last."""
+    remaining: int = 0
+    """How many more are selected."""
+
+
+class ListRequest(NamedTuple):
+    """Which part of a collection is read, and as of when."""
+
+    limit: int = 0
+    """0 for no limit."""
+    revision: int | None = None
+    """None for now; 0 for whatever is cached, N for not older than N or, if ``exact``, as of N."""
+    exact: bool = False
+    start: str = ""
+    """``next_key`` of the part before."""
+
+
+class Deleted(NamedTuple, Generic[T]):
+    """The object as a delete left it, and whether it is gone from storage."""
+
+    stored: Stored[T]
+    gone: bool
+
+
 @dataclass(frozen=True)
-class ResourceInfo(Generic[T]):
-    """A row. Everything else in the server is generic."""
+class ResourceInfo(ABC, Generic[T]):
+    """A row of the resource table. Its class says how the resource is served; everything else is generic."""
 
     type: type[T]
     strategy: Strategy[T]
@@ -133,26 +141,23 @@ class ResourceInfo(Generic[T]):
     categories: Sequence[str] = ()
     fields: Mapping[str, Callable[[T], str]] = field(default_factory=dict)
     """What a field selector may ask for, besides metadata.name and metadata.namespace."""
-    subresources: Mapping[str, Subresource] = field(default_factory=dict)
-    allocator: Allocator | None = None
-    ttl_seconds: int | None = None
-    """How long an object lives after its last write; None is for ever."""
+    subresources: Mapping[str, "Subresource[T, Any]"] = field(default_factory=dict)
     verbs: Sequence[str] = CRUD
-    stored_as: StoredAs | None = None
-    """Where the objects lie, if they are stored in another version."""
-    answer: Callable[[Any, Any, T], Awaitable[Any]] | None = None
-    """(store, request attributes, what was posted): what is answered where nothing is stored, as for a review."""
-    read: Callable[[str], Awaitable[list[Any]]] | None = None
-    """Finds out all objects of a namespace, of all where it is empty, where they are made when asked for."""
 
     @cached_property
     def resource(self) -> scheme.Resource:
         return scheme.resource_of(self.type)
 
     @cached_property
+    def kind(self) -> Kind[T]:
+        return Kind(self.type, self.resource.group, self.resource.version, self.resource.kind)
+
+    @cached_property
     def definition(self) -> str:
-        """The name of the kind's definition in the schema."""
-        return _definition(self.resource)
+        """The name of the kind's definition in the schema, which every resource has."""
+        if self.kind.definition is None:
+            raise KeyError(f"the schema has no {self.kind.name} of {self.kind.api_version}")
+        return self.kind.definition
 
     def reset_fields(self, subresource: str) -> tuple[str, ...]:
         """The top-level fields that a write through this path does not take from the client."""
@@ -160,11 +165,14 @@ class ResourceInfo(Generic[T]):
             return ()
         return ("spec",) if subresource == "status" else ("status",)
 
+    @property
+    def stored_kind(self) -> Kind[Any] | None:
+        """The kind as which the objects are stored; None if they are not."""
+        return None
+
     @cached_property
     def prefix(self) -> str:
-        """Where the objects lie in storage; ends in a slash."""
-        if self.stored_as is not None:
-            return self.stored_as.info.prefix
+        """The prefix of the objects' keys, also of those that are not stored; ends in a slash."""
         return f"/registry/{self.resource.group or 'core'}/{self.resource.plural}/"
 
     def storage_key(self, key: Key) -> str:
@@ -173,9 +181,65 @@ class ResourceInfo(Generic[T]):
     def storage_prefix(self, namespace: str) -> str:
         return f"{self.prefix}{namespace}/" if namespace else self.prefix
 
+    @abstractmethod
+    def serve(self, storage: Storage, admission: Admission) -> "Served[T]":
+        """What answers requests for the resource."""
 
-def _definition(resource: scheme.Resource) -> str:
-    name = definition_name(resource.group, resource.version, resource.kind)
-    if name is None:
-        raise KeyError(f"the schema has no {resource.kind} of {resource.api_version}")
-    return name
+
+class Served(Generic[T]):
+    """A resource while it is served. Verbs that a resource does not override are not allowed."""
+
+    info: ResourceInfo[T]
+    cache: ObjectCache[T]
+    """What watches read; only of what is stored."""
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether reads can be answered yet."""
+        return True
+
+    async def wait(self, revision: int | None) -> None:
+        """Return once a list shows at least this revision; None for every write that has been acknowledged."""
+
+    async def get(self, key: Key) -> Stored[T]:
+        """The object as of now. Raises NotFound."""
+        raise not_allowed()
+
+    async def list(self, namespace: str, selection: Selection, request: ListRequest) -> Listing[T]:
+        """The selected objects of a namespace, of all namespaces where it is empty; ``wait`` first.
+
+        Raises:
+            Expired: the revision that was asked for is compacted.
+        """
+        raise not_allowed()
+
+    def changed_at(self, namespace: str) -> int | None:
+        """A revision since which nothing in the namespace has changed; None if that is not known."""
+        return None
+
+    async def create(self, attributes: Attributes, obj: T) -> Stored[T] | None:
+        """Write a new object; the answer, None for plain success."""
+        raise not_allowed()
+
+    async def update(
+        self,
+        attributes: Attributes,
+        key: Key,
+        change: Change[T],
+        strategy: Strategy[T] | None = None,
+        *,
+        may_create: bool = False,
+    ) -> tuple[Stored[T], bool]:
+        """Write what ``change`` makes of the object; the object, and whether that created it."""
+        raise not_allowed()
+
+    async def delete(self, attributes: Attributes, key: Key, options: DeleteOptions) -> Deleted[T]:
+        """Delete one object, at once or gracefully."""
+        raise not_allowed()
+
+    def not_found(self, key: Key) -> errors.NotFound:
+        return errors.not_found(self.info.resource.plural, self.info.resource.group, key.name)
+
+
+def not_allowed() -> errors.MethodNotAllowed:
+    return errors.MethodNotAllowed("the server does not allow this method on the requested resource")

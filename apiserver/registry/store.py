@@ -1,4 +1,4 @@
-"""The one path that every write of every resource takes.
+"""The one path that every write of every stored resource takes.
 
     decode (handler) -> authorize (handler) -> default, prepare -> admit -> validate -> managed fields -> transaction
 
@@ -8,7 +8,8 @@ does not name a revision is made again on what is there now.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Generic, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
 
 from msgspec import structs
 from msgspec.structs import replace
@@ -17,58 +18,67 @@ from apimachinery import codec, errors, meta
 from apimachinery.fields import Path
 from apimachinery.managed_fields import track_update
 from apimachinery.meta import Key
+from apimachinery.types.meta_v1 import DeleteOptions
 from apimachinery.types.objects import KubeObject
-from apiserver.admission import Plugin
-from apiserver.registry import metadata
-from apiserver.registry.resource import Allocation, ResourceInfo
+from apiserver.registry import deletion, metadata
+from apiserver.registry.reads import StoredReads
+from apiserver.registry.resource import Admission, Allocation, Allocator, Change, Deleted, Kind, ResourceInfo
 from apiserver.registry.strategy import Strategy
 from apiserver.request import Attributes
 from apiserver.storage import AlreadyExists, ClaimTaken, Storage, StorageConflict, Stored
 
 T = TypeVar("T", bound=KubeObject)
+R = TypeVar("R")
 
 _ATTEMPTS: Final = 16
-"""How often a change that names no revision is made anew when others come between."""
+"""How often a write is retried when others change the object in between."""
 _BLIND_ATTEMPTS: Final = 3
 """How often an address or port is guessed before all that are taken are read."""
 
+_NO_ALLOCATION: Final = Allocation()
 _ANY_VERSION: Final = (None, "", "0")
-_NOTHING: Final = Allocation()
 _RESOURCE_VERSION: Final = Path("metadata", "resourceVersion")
 MODIFIED: Final = "the object has been modified; please apply your changes to the latest version and try again"
 
-Change = Callable[[T | None], T]
-"""Makes the new object from the current one (None: there is none). Called again after a conflict."""
+
+@dataclass(frozen=True)
+class StoredResource(ResourceInfo[T]):
+    """A resource whose objects are kept in etcd."""
+
+    allocator: Allocator[T] | None = None
+    ttl_seconds: int | None = None
+    """How long an object lives after its last write; None: until it is deleted."""
+
+    @property
+    def stored_kind(self) -> Kind[Any] | None:
+        return self.kind
+
+    def serve(self, storage: Storage, admission: Admission) -> "Store[T]":
+        return Store(self, storage, admission)
 
 
-class Store(Generic[T]):
-    """One resource's objects, to be written. Reading is the cache's."""
+class Store(StoredReads[T]):
+    """One resource's objects."""
 
-    def __init__(self, info: ResourceInfo[T], storage: Storage, admission: Plugin) -> None:
-        self.info = info
-        self.storage = storage
-        self.cache = storage.cache(info.prefix, info.type)
-        self.bodies: dict[str, Any] = {}
-        """Whole lists' bodies by prefix, kept by the handler that makes them."""
-        self.admission = admission
+    info: StoredResource[T]
 
-    # -- reading
+    def __init__(self, info: StoredResource[T], storage: Storage, admission: Admission) -> None:
+        super().__init__(info, storage)
+        self._admission = admission
 
-    async def get(self, key: Key) -> Stored[T]:
-        """The object as of now. Raises NotFound."""
-        await self.cache.wait_current()
-        return self._present(key, self.cache.get(self.info.storage_key(key)))
+    # -- storage
 
-    def _present(self, key: Key, stored: Stored[T] | None) -> Stored[T]:
-        if stored is None:
-            raise self.not_found(key)
-        return stored
+    def _write(self, path: str, obj: T, revision: int, allocation: Allocation) -> Awaitable[Stored[T]]:
+        """The transaction of a create (``revision`` 0) or an update."""
+        ttl = self.info.ttl_seconds
+        if not revision:
+            return self.storage.create(path, obj, allocation.claims, ttl)
+        return self.storage.update(path, obj, revision, allocation.claims, allocation.releases, ttl)
 
-    def not_found(self, key: Key) -> errors.NotFound:
-        return errors.not_found(self.info.resource.plural, self.info.resource.group, key.name)
-
-    async def freshest(self, key: Key) -> Stored[T] | None:
-        return await self.storage.get(self.info.storage_key(key), self.info.type)
+    async def remove(self, current: Stored[T]) -> None:
+        """Take the object out of storage, with the keys that it owned. Raises StorageConflict if it moved."""
+        releases = self.info.allocator.release(current.object) if self.info.allocator else ()
+        await self.storage.delete(current.key, current.revision, releases, owner=meta.uid_of(current.object))
 
     # -- creating
 
@@ -80,74 +90,59 @@ class Store(Generic[T]):
         metadata.fill_for_create(obj.metadata, attributes.namespace)
         strategy.default(obj)
         strategy.prepare_for_create(obj)
-        await self.admission.admit(attributes, obj, None)
+        await self._admission.admit(attributes, obj, None)
         if strategy.counts_generations:
             obj.metadata.generation = 1
         self._track(attributes, obj, None)
         self._check(obj, None, strategy)
-        await self.admission.validate(attributes, obj, None)
+        await self._admission.validate(attributes, obj, None)
         for attempt in range(_ATTEMPTS):
             try:
-                return await self._insert(attributes, obj)
+                return await self._commit(attributes, obj, None)
             except AlreadyExists:
                 if not generated or not obj.metadata.generate_name or attempt == _ATTEMPTS - 1:
-                    raise self._exists(meta.key_of(obj)) from None
+                    resource = self.info.resource
+                    raise errors.already_exists(resource.plural, resource.group, meta.name_of(obj)) from None
                 obj.metadata.name = metadata.generate_name(obj.metadata.generate_name)
                 strategy.default(obj)  # defaults may follow from the name
         raise AssertionError("unreachable")
 
-    def _exists(self, key: Key) -> errors.AlreadyExists:
-        return errors.already_exists(self.info.resource.plural, self.info.resource.group, key.name)
+    # -- updating and deleting
 
-    async def _insert(self, attributes: Attributes, obj: T) -> Stored[T]:
-        """The transaction of a create, with what the object must hold alone."""
-        key = self.info.storage_key(meta.key_of(obj))
-        if attributes.dry_run:
-            return await self._rehearse(obj, None, key)
-        ttl = self.info.ttl_seconds
-        return await self._claiming(
-            obj, None, lambda chosen, holds: self.storage.create(key, chosen, claims=holds.claims, ttl=ttl)
-        )
+    async def guaranteed_update(
+        self, attributes: Attributes, key: Key, attempt: Callable[[Stored[T] | None], Awaitable[R]]
+    ) -> R:
+        """The compare-and-set loop of every write to an object that may exist; returns what ``attempt`` returns.
 
-    async def _claiming(
-        self, obj: T, old: T | None, write: Callable[[T, Allocation], Awaitable[Stored[T]]]
-    ) -> Stored[T]:
-        """Write the object with what it must hold alone, choosing again when somebody else was faster."""
-        if self.info.allocator is None:
-            return await write(obj, _NOTHING)
-        taken: frozenset[str] = frozenset()
-        for attempt in range(_ATTEMPTS):
+        The first attempt begins with the object of the cache, which will do for a write. A refusal counts only if
+        it was made from the current object, since the cache may be some milliseconds behind.
+
+        Args:
+            attempt: writes what it makes of the current object (None: there is none), or raises StorageConflict if
+                the object has moved. It is called again then.
+
+        Raises:
+            ApiError: whatever ``attempt`` raises.
+            Conflict: others changed the object too often in between.
+        """
+        path, current = self.info.storage_key(key), None
+        if self.cache.is_loaded and not attributes.dry_run:
+            current = self.cache.get(path)
+        if from_etcd := current is None:
+            current = await self._read(path)
+        for _ in range(_ATTEMPTS):
             try:
-                return await write(*self._allocate(obj, old, taken))
-            except ClaimTaken as clash:
-                taken = await self._taken(taken, clash, attempt)
-        raise errors.Timeout("no free address or port was found in time; try again")
-
-    def _allocate(self, obj: T, old: T | None, taken: frozenset[str]) -> tuple[T, Allocation]:
-        if self.info.allocator is None:
-            return obj, _NOTHING
-        chosen = codec.copy(obj)
-        return chosen, self.info.allocator.allocate(chosen, old, taken)
-
-    async def _taken(self, known: frozenset[str], clash: ClaimTaken, attempt: int) -> frozenset[str]:
-        """What must be avoided at the next attempt: at first what was met, then everything that is taken."""
-        prefix = clash.claim[: clash.claim.rindex("/") + 1]
-        if attempt < _BLIND_ATTEMPTS:
-            return known | {clash.claim}
-        return known | frozenset(await self.storage.meta.list(prefix))
-
-    async def _rehearse(self, obj: T, old: Stored[T] | None, key: str) -> Stored[T]:
-        """What a write would return, without the write."""
-        if old is None and await self.storage.get(key, self.info.type) is not None:
-            raise AlreadyExists(key)
-        before = old.object if old else None
-        chosen, holds = self._allocate(obj, before, frozenset())
-        if taken := frozenset([claim for claim in holds.claims if await self.storage.meta.get(claim) is not None]):
-            chosen, _ = self._allocate(obj, before, taken)
-        chosen.metadata.resource_version = str(old.revision) if old else None
-        return Stored(key, chosen, codec.encode(chosen), old.revision if old else 0)
-
-    # -- updating
+                return await attempt(current)
+            except StorageConflict as conflict:
+                current, from_etcd = conflict.current, True
+            except errors.ApiError:
+                if from_etcd:
+                    raise
+                latest = await self._read(path)
+                if latest is not None and current is not None and latest.revision == current.revision:
+                    raise
+                current, from_etcd = latest, True
+        raise self.conflict(key, MODIFIED)
 
     async def update(
         self,
@@ -164,57 +159,88 @@ class Store(Generic[T]):
 
         Args:
             strategy: that of a subresource; None for the object itself.
-            may_create: an object that is not there is made, as apply does.
+            may_create: a missing object is created, as apply does.
 
         Raises:
             NotFound: there is no such object, and the resource does not create by update.
             Conflict: the revision or uid is not the object's, or others changed it too often in between.
         """
-        main = self.info.strategy
-        strategy = strategy or main
-        current, is_fresh = await self.first_look(key, attributes)
-        for _ in range(_ATTEMPTS):
-            if current is None:
-                if not may_create and not (strategy is main and main.allow_create_on_update):
-                    raise self.not_found(key)
-                return await self._create_by_update(attributes, key, change(None)), True
-            try:
+        may_create = may_create or (strategy is None and self.info.strategy.allow_create_on_update)
+
+        async def attempt(current: Stored[T] | None) -> tuple[Stored[T], bool]:
+            if current is not None:
                 obj = change(current.object)
-                self._precondition(key, obj, current)
-                return await self._replace(attributes, obj, current, strategy), False
-            except StorageConflict as conflict:
-                current, is_fresh = conflict.current, True
-            except errors.ApiError:
-                latest = None if is_fresh else await self.freshest(key)
-                if is_fresh or (latest is not None and latest.revision == current.revision):
-                    raise
-                current, is_fresh = latest, True
-        raise self.conflict(key, MODIFIED)
+                self._check_preconditions(key, obj, current)
+                return await self._replace(attributes, obj, current, strategy or self.info.strategy), False
+            if not may_create:
+                raise self.not_found(key)
+            obj = change(None)
+            if obj.metadata.resource_version not in _ANY_VERSION:
+                raise self.not_found(key)
+            if obj.metadata.uid:
+                raise self.conflict(
+                    key, f"Precondition failed: UID in precondition: {obj.metadata.uid}, UID in object meta: "
+                )
+            return await self.create(replace(attributes, verb="create"), obj), True
 
-    async def first_look(self, key: Key, attributes: Attributes) -> tuple[Stored[T] | None, bool]:
-        """The object as a change may begin with it, and whether it is certain to be the current one.
+        return await self.guaranteed_update(attributes, key, attempt)
 
-        The cache's will do for a write, which is compare-and-set; but a refusal must be thought over with
-        the current object, since the cache may be some milliseconds behind.
+    async def modify(
+        self, attributes: Attributes, key: Key, modify: Callable[[T], None], strategy: Strategy[T]
+    ) -> Stored[T]:
+        """Write the object after ``modify`` has changed a copy of it. Raises as ``update``."""
+
+        def change(current: T | None) -> T:
+            if current is None:
+                raise self.not_found(key)
+            obj = codec.copy(current)
+            modify(obj)
+            return obj
+
+        return (await self.update(attributes, key, change, strategy))[0]
+
+    async def delete(self, attributes: Attributes, key: Key, options: DeleteOptions) -> Deleted[T]:
+        """Delete one object, or mark it as being deleted. Repeating it is safe.
+
+        Raises:
+            NotFound: there is no such object.
+            Conflict: the uid or resourceVersion is not the one that the options name.
+            BadRequest: the options contradict themselves or name an unknown policy.
         """
-        current = None
-        if self.cache.is_loaded and not attributes.dry_run:
-            current = self.cache.get(self.info.storage_key(key))
-        return (current, False) if current is not None else (await self.freshest(key), True)
+        finalizer = deletion.finalizer_of(options)
 
-    async def _create_by_update(self, attributes: Attributes, key: Key, obj: T) -> Stored[T]:
-        if obj.metadata.resource_version not in _ANY_VERSION:
-            raise self.not_found(key)
-        if obj.metadata.uid:
-            raise self.conflict(
-                key, f"Precondition failed: UID in precondition: {obj.metadata.uid}, UID in object meta: "
-            )
-        return await self.create(replace(attributes, verb="create"), obj)
+        async def attempt(current: Stored[T] | None) -> Deleted[T]:
+            if current is None:
+                raise self.not_found(key)
+            if (why := deletion.failed_precondition(current, options)) is not None:
+                raise self.conflict(key, why)
+            await self._admission.validate_delete(attributes, current.object)
+            request = self.info.strategy.delete(current.object, options.grace_period_seconds)
+            if current.object.metadata.deletion_timestamp and not deletion.hastens(current.object, request):
+                return Deleted(await self._confirmed(current), gone=False)
+            obj = codec.copy(current.object)
+            deletion.mark(obj, self.info.strategy, request, finalizer)
+            if not self.is_finished(obj):
+                return Deleted(await self.write(attributes, obj, current), gone=False)
+            if not attributes.dry_run:
+                await self.remove(current)
+            return Deleted(current, gone=True)
+
+        return await self.guaranteed_update(attributes, key, attempt)
 
     def conflict(self, key: Key, why: str) -> errors.Conflict:
         return errors.conflict(self.info.resource.plural, self.info.resource.group, key.name, why)
 
-    def _precondition(self, key: Key, obj: T, current: Stored[T]) -> None:
+    def is_finished(self, obj: T) -> bool:
+        """Whether nothing delays the removal of a deleted object."""
+        return (
+            obj.metadata.deletion_timestamp is not None
+            and not obj.metadata.finalizers
+            and not self.info.strategy.awaits(obj)
+            and not obj.metadata.deletion_grace_period_seconds
+        )
+
+    def _check_preconditions(self, key: Key, obj: T, current: Stored[T]) -> None:
         version, uid = obj.metadata.resource_version, obj.metadata.uid
         if version not in _ANY_VERSION and version != str(current.revision):
             raise self.conflict(key, MODIFIED)
@@ -224,66 +250,81 @@ class Store(Generic[T]):
                 f"Precondition failed: UID in precondition: {uid}, UID in object meta: {current.object.metadata.uid}",
             )
         if not version and not self.info.strategy.allow_unconditional_update:
-            raise errors.invalid(
-                self.info.resource.kind,
-                self.info.resource.group,
-                key.name,
-                [_RESOURCE_VERSION.invalid(0, "must be specified for an update")],
-            )
+            fault = _RESOURCE_VERSION.invalid(0, "must be specified for an update")
+            raise errors.invalid(self.info.resource.kind, self.info.resource.group, key.name, [fault])
 
     async def _replace(self, attributes: Attributes, obj: T, current: Stored[T], strategy: Strategy[T]) -> Stored[T]:
-        """The transaction of an update. Raises StorageConflict if the object moved."""
+        """All steps of an update. Raises StorageConflict if the object moved."""
         old = current.object
         metadata.fill_for_update(obj.metadata, old.metadata)
         strategy.default(obj)
         strategy.prepare_for_update(obj, old)
-        await self.admission.admit(attributes, obj, old)
+        await self._admission.admit(attributes, obj, old)
         desired = strategy.desired_state
         if self.info.strategy.counts_generations and desired(obj) != desired(old):
             obj.metadata.generation = (old.metadata.generation or 0) + 1
         self._track(attributes, obj, old)
         self._check(obj, old, strategy)
-        await self.admission.validate(attributes, obj, old)
+        await self._admission.validate(attributes, obj, old)
         return await self.write(attributes, obj, current)
 
     async def write(self, attributes: Attributes, obj: T, current: Stored[T]) -> Stored[T]:
-        """Put a finished object in the place of ``current``, or remove it if it was only waiting to go.
+        """Put a finished object in the place of ``current``, or remove it if nothing delays its deletion any more.
 
         Raises StorageConflict if the object moved.
         """
         obj.metadata.resource_version = str(current.revision)
-        if attributes.dry_run:
-            return await self._rehearse(obj, current, current.key)
-        if _is_unchanged(obj, current.object):
-            fresh = await self.storage.get(current.key, self.info.type)
-            if fresh is None or fresh.revision != current.revision:
-                raise StorageConflict(current.key, fresh)
-            return current  # nothing changed: no revision is spent on it
-        if self.is_finished(obj):
-            await self.remove(current)
-            return Stored(current.key, obj, codec.encode(obj), current.revision)
-        key, revision, ttl = current.key, current.revision, self.info.ttl_seconds
-        return await self._claiming(
-            obj,
-            current.object,
-            lambda chosen, holds: self.storage.update(key, chosen, revision, holds.claims, holds.releases, ttl=ttl),
-        )
+        if not attributes.dry_run:
+            if _is_unchanged(obj, current.object):
+                return await self._confirmed(current)  # no revision is spent on it
+            if self.is_finished(obj):
+                await self.remove(current)
+                return Stored(current.key, obj, codec.encode(obj), current.revision)
+        return await self._commit(attributes, obj, current)
 
-    def is_finished(self, obj: T) -> bool:
-        """Whether a deleted object has nothing left to wait for."""
-        return (
-            obj.metadata.deletion_timestamp is not None
-            and not obj.metadata.finalizers
-            and not self.info.strategy.awaits(obj)
-            and not obj.metadata.deletion_grace_period_seconds
-        )
-
-    async def remove(self, current: Stored[T]) -> None:
-        """Take the object out of storage, with all that it held. Raises StorageConflict if it moved."""
-        releases = self.info.allocator.release(current.object) if self.info.allocator else ()
-        await self.storage.delete(current.key, current.revision, releases, owner=meta.uid_of(current.object))
+    async def _confirmed(self, current: Stored[T]) -> Stored[T]:
+        """``current``, after etcd has confirmed that it is current. Raises StorageConflict if the object moved."""
+        latest = await self._read(current.key)
+        if latest is None or latest.revision != current.revision:
+            raise StorageConflict(current.key, latest)
+        return current
 
     # -- what creating and updating share
+
+    async def _commit(self, attributes: Attributes, obj: T, current: Stored[T] | None) -> Stored[T]:
+        """The transaction: the object, and the addresses and ports it must own, chosen again if another writer was faster."""
+        path = current.key if current else self.info.storage_key(meta.key_of(obj))
+        if attributes.dry_run:
+            return await self._rehearse(obj, current, path)
+        old, revision = (current.object, current.revision) if current else (None, 0)
+        allocator = self.info.allocator
+        if allocator is None:
+            return await self._write(path, obj, revision, _NO_ALLOCATION)
+        taken: frozenset[str] = frozenset()
+        for attempt in range(_ATTEMPTS):
+            allocated = codec.copy(obj)
+            allocation = allocator.allocate(allocated, old, taken)
+            try:
+                return await self._write(path, allocated, revision, allocation)
+            except ClaimTaken as clash:
+                taken |= {clash.claim}
+                if attempt >= _BLIND_ATTEMPTS:
+                    taken |= frozenset(await self.storage.meta.list(clash.claim[: clash.claim.rindex("/") + 1]))
+        raise errors.Timeout("no free address or port was found in time; try again")
+
+    async def _rehearse(self, obj: T, current: Stored[T] | None, path: str) -> Stored[T]:
+        """What a write would return, without the write."""
+        if current is None and await self._read(path) is not None:
+            raise AlreadyExists(path)
+        allocator, old = self.info.allocator, current.object if current else None
+        rehearsed = codec.copy(obj)
+        if allocator is not None:
+            claims = allocator.allocate(rehearsed, old, frozenset()).claims
+            if taken := frozenset([claim for claim in claims if await self.storage.meta.get(claim) is not None]):
+                rehearsed = codec.copy(obj)
+                allocator.allocate(rehearsed, old, taken)
+        rehearsed.metadata.resource_version = str(current.revision) if current else None
+        return Stored(path, rehearsed, codec.encode(rehearsed), current.revision if current else 0)
 
     def _check(self, obj: T, old: T | None, strategy: Strategy[T]) -> None:
         resource = self.info.resource
@@ -298,7 +339,7 @@ class Store(Generic[T]):
             raise errors.invalid(resource.kind, resource.group, meta.name_of(obj), faults)
 
     def _track(self, attributes: Attributes, obj: T, old: T | None) -> None:
-        """Say in managedFields who wrote what; an apply patch has said it already."""
+        """Record in managedFields who wrote what; an apply patch has done so already."""
         if attributes.is_apply:
             return
         obj.metadata.managed_fields = (
@@ -317,7 +358,7 @@ class Store(Generic[T]):
 
 
 def _is_unchanged(new: KubeObject, old: KubeObject) -> bool:
-    """Whether a write would change nothing but the times at which its managers are said to have written."""
+    """Whether a write would change nothing but the times of its managedFields."""
     before = old.metadata.managed_fields
     if len(new.metadata.managed_fields or ()) != len(before or ()):
         return False

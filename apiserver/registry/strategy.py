@@ -6,7 +6,7 @@ Hooks are synchronous and do no I/O. ``obj`` is the request's own object and may
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from apimachinery.fields import FieldError
 from apimachinery.types.objects import KubeObject
@@ -17,29 +17,29 @@ T = TypeVar("T", bound=KubeObject)
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """How a delete proceeds: at once, or after ``grace_seconds`` during which the object says so itself."""
+    """How a delete proceeds: at once, or after ``grace_seconds`` during which the object is marked."""
 
     grace_seconds: int = 0
     graceful: bool = False
 
 
 class Strategy(Generic[T]):
-    """What every resource does unless it says otherwise: nothing."""
+    """The default of every hook: nothing."""
 
     name_rule: NameRule = staticmethod(dns_subdomain)
     allow_create_on_update = False
-    """Whether a PUT may make an object that is not there."""
+    """Whether a PUT may create an object."""
     allow_unconditional_update = True
     """Whether a PUT without resourceVersion is accepted."""
 
     def default(self, obj: T) -> None:
-        """Fill in what a client left out, as every reader of the object may expect it."""
+        """Fill in what a client omitted."""
 
     def prepare_for_create(self, obj: T) -> None:
-        """Take out what a client may not set."""
+        """Remove what a client may not set."""
 
     def prepare_for_update(self, obj: T, old: T) -> None:
-        """Take back what a client may not change through this path (a status, mostly)."""
+        """Restore what a client may not change through this path (a status, mostly)."""
 
     def validate(self, obj: T) -> Iterator[FieldError]:
         """Every fault of the object."""
@@ -50,7 +50,7 @@ class Strategy(Generic[T]):
         yield from ()
 
     def validate_update(self, obj: T, old: T) -> Iterator[FieldError]:
-        """Every fault of the change; what holds for any object of the kind is ``validate``'s."""
+        """Every fault of the change; faults of the object itself are ``validate``'s."""
         yield from ()
 
     returns_deleted = False
@@ -58,30 +58,30 @@ class Strategy(Generic[T]):
     counts_generations = False
     """Whether ``metadata.generation`` counts the changes of the desired state."""
 
-    def desired_state(self, obj: T) -> Any:
+    def desired_state(self, obj: T) -> object:
         """What raises the generation when it changes."""
         return getattr(obj, "spec", None)
 
     def awaits(self, obj: T) -> bool:
-        """Whether something besides ``metadata.finalizers`` keeps a deleted object from going."""
+        """Whether something besides ``metadata.finalizers`` delays the removal of a deleted object."""
         return False
 
     def mark_deleted(self, obj: T) -> None:
-        """What else shows that an object is on its way out, once its deletionTimestamp is set."""
+        """What else marks an object as being deleted, once its deletionTimestamp is set."""
 
     def delete(self, obj: T, grace_seconds: int | None) -> Deletion:
-        """How a delete of ``obj`` proceeds, given what the client asked for."""
+        """How a delete of ``obj`` proceeds, with the time that the client asked for."""
         return Deletion()
 
     def warnings(self, obj: T) -> Iterator[str]:
-        """What the writer should be told without being refused."""
+        """Warnings to the client about an object that is accepted."""
         yield from ()
 
 
 class PostedStrategy(Strategy[T]):
-    """A change that the server makes itself of what was posted, such as a binding: nobody's wish has changed."""
+    """A change that the server derives from what was posted, such as a binding: no desired state has changed."""
 
-    def desired_state(self, obj: T) -> Any:
+    def desired_state(self, obj: T) -> object:
         return None
 
 
@@ -96,10 +96,10 @@ class StatusStrategy(Strategy[T]):
         self._main.default(obj)
 
     def prepare_for_update(self, obj: T, old: T) -> None:
-        """The spec and the owners are the main resource's to change; labels and annotations may come along."""
+        """Spec and owners change only through the main resource; labels and annotations may change here, too."""
         if hasattr(old, "spec"):
             obj.spec = old.spec  # type: ignore[attr-defined]
         obj.metadata.owner_references = old.metadata.owner_references
 
-    def desired_state(self, obj: T) -> Any:
+    def desired_state(self, obj: T) -> object:
         return None

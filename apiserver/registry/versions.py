@@ -1,196 +1,203 @@
 """A kind that is served in several versions and stored in one.
 
-The row of another version is derived from the stored one's with two pure functions; ``ConvertedStorage`` is the
-storage as that row's store sees it. The rest of the server meets a resource like any other. What is converted is
-kept in the stored object's ``memo``, so it is made once however many ask.
+Two pure functions lead from one version to the other. What is converted is kept in the stored object's ``memo``, so
+it is made once however many readers there are. The rest of the server meets a resource like any other.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar
 
 from apimachinery import codec
 from apimachinery.fields import FieldError
 from apimachinery.types.objects import KubeObject
-from apiserver.registry.resource import ResourceInfo, StoredAs, Subresource
+from apiserver.registry.columns import Column
+from apiserver.registry.resource import Admission, Allocation, Kind
+from apiserver.registry.store import Store, StoredResource
 from apiserver.registry.strategy import Deletion, Strategy
-from apiserver.storage import Cache, Event, Meta, Page, Storage, StorageConflict, Stored, Subscription
+from apiserver.registry.subresources import Subresource
+from apiserver.storage import Event, ObjectCache, ObjectWatch, Page, Storage, StorageConflict, Stored
 
 T = TypeVar("T", bound=KubeObject)
+S = TypeVar("S", bound=KubeObject)
 
 
-class OtherVersion(Strategy[Any]):
+@dataclass(frozen=True)
+class Conversion(Generic[T, S]):
+    """Between a version that is served and the one that is stored."""
+
+    type: type[T]
+    to_stored: Callable[[T], S]
+    from_stored: Callable[[S], T]
+
+    def converted(self, stored: Stored[S]) -> Stored[T]:
+        converted: Stored[T] | None = stored.memo.get(self.type)
+        if converted is None:
+            obj = self.from_stored(stored.object)
+            converted = stored.memo[self.type] = Stored(stored.key, obj, codec.encode(obj), stored.revision)
+        return converted
+
+    def converted_or_none(self, stored: Stored[S] | None) -> Stored[T] | None:
+        return self.converted(stored) if stored is not None else None
+
+    def event(self, event: Event[S]) -> Event[T]:
+        converted: Event[T] | None = event.memo.get(self.type)
+        if converted is None:
+            old, new = self.converted_or_none(event.old), self.converted_or_none(event.new)
+            converted = event.memo[self.type] = Event(event.key, event.revision, old, new, event.time)
+        return converted
+
+
+class ConvertedStrategy(Strategy[T], Generic[T, S]):
     """Defaults and rules of another version: those of the stored one, on what the object becomes there."""
 
-    def __init__(self, main: Strategy[Any], stored_as: StoredAs) -> None:
-        self._main, self._to, self._from = main, stored_as.to_stored, stored_as.from_stored
+    def __init__(self, main: Strategy[S], conversion: Conversion[T, S]) -> None:
+        self._main, self._to, self._from = main, conversion.to_stored, conversion.from_stored
         self.name_rule = main.name_rule
         self.allow_create_on_update = main.allow_create_on_update
         self.allow_unconditional_update = main.allow_unconditional_update
         self.returns_deleted = main.returns_deleted
         self.counts_generations = main.counts_generations
 
-    def default(self, obj: Any) -> None:
-        self._through(obj, self._main.default)
+    def default(self, obj: T) -> None:
+        stored = self._to(obj)
+        self._main.default(stored)
+        self._copy_back(stored, obj)
 
-    def prepare_for_create(self, obj: Any) -> None:
-        self._through(obj, self._main.prepare_for_create)
+    def prepare_for_create(self, obj: T) -> None:
+        stored = self._to(obj)
+        self._main.prepare_for_create(stored)
+        self._copy_back(stored, obj)
 
-    def prepare_for_update(self, obj: Any, old: Any) -> None:
-        self._through(obj, lambda stored: self._main.prepare_for_update(stored, self._to(old)))
+    def prepare_for_update(self, obj: T, old: T) -> None:
+        stored = self._to(obj)
+        self._main.prepare_for_update(stored, self._to(old))
+        self._copy_back(stored, obj)
 
-    def validate(self, obj: Any) -> Iterator[FieldError]:
-        yield from self._main.validate(self._to(obj))
+    def validate(self, obj: T) -> Iterator[FieldError]:
+        return self._main.validate(self._to(obj))
 
-    def validate_create(self, obj: Any) -> Iterator[FieldError]:
-        yield from self._main.validate_create(self._to(obj))
+    def validate_create(self, obj: T) -> Iterator[FieldError]:
+        return self._main.validate_create(self._to(obj))
 
-    def validate_update(self, obj: Any, old: Any) -> Iterator[FieldError]:
-        yield from self._main.validate_update(self._to(obj), self._to(old))
+    def validate_update(self, obj: T, old: T) -> Iterator[FieldError]:
+        return self._main.validate_update(self._to(obj), self._to(old))
 
-    def desired_state(self, obj: Any) -> Any:
+    def desired_state(self, obj: T) -> object:
         return self._main.desired_state(self._to(obj))
 
-    def awaits(self, obj: Any) -> bool:
+    def awaits(self, obj: T) -> bool:
         return self._main.awaits(self._to(obj))
 
-    def delete(self, obj: Any, grace_seconds: int | None) -> Deletion:
+    def delete(self, obj: T, grace_seconds: int | None) -> Deletion:
         return self._main.delete(self._to(obj), grace_seconds)
 
-    def warnings(self, obj: Any) -> Iterator[str]:
-        yield from self._main.warnings(self._to(obj))
+    def warnings(self, obj: T) -> Iterator[str]:
+        return self._main.warnings(self._to(obj))
 
-    def _through(self, obj: Any, change: Callable[[Any], None]) -> None:
-        """Let the stored version's hook change the object."""
-        stored = self._to(obj)
-        change(stored)
+    def _copy_back(self, stored: S, obj: T) -> None:
         changed = self._from(stored)
         for field in obj.__struct_fields__:
             setattr(obj, field, getattr(changed, field))
 
 
+@dataclass(frozen=True, kw_only=True)
+class OtherVersion(StoredResource[T], Generic[T, S]):
+    """A resource that is another version of what ``main`` stores."""
+
+    main: StoredResource[S]
+    conversion: Conversion[T, S]
+
+    @property
+    def stored_kind(self) -> Kind[Any] | None:
+        return self.main.kind
+
+    @cached_property
+    def prefix(self) -> str:
+        return self.main.prefix
+
+    def serve(self, storage: Storage, admission: Admission) -> Store[T]:
+        return ConvertedStore(self, storage, admission)
+
+
 def other_version(
-    type: type[T],
-    main: ResourceInfo[Any],
-    to_stored: Callable[[T], Any],
-    from_stored: Callable[[Any], T],
-    strategy: type[OtherVersion] = OtherVersion,
-) -> ResourceInfo[T]:
-    """The row of ``type``, which is another version of what ``main`` serves and stores."""
-    stored_as = StoredAs(main, to_stored, from_stored)
+    main: StoredResource[S],
+    conversion: Conversion[T, S],
+    strategy: ConvertedStrategy[T, S],
+    subresources: dict[str, Subresource[T, Any]] | None = None,
+) -> OtherVersion[T, S]:
+    """The row of another version, which says of itself what ``main`` does."""
 
-    def subresource(one: Subresource) -> Subresource:
-        return replace(one, strategy=strategy(one.strategy, stored_as) if one.strategy else None)
+    def through(cell: Callable[[S], str]) -> Callable[[T], str]:
+        return lambda obj: cell(conversion.to_stored(obj))
 
-    def through(cell: Callable[[Any], Any]) -> Callable[[T], Any]:
-        return lambda obj: cell(to_stored(obj))
+    def column(column: Column[S]) -> Column[T]:
+        return replace(column, cell=lambda obj: column.cell(conversion.to_stored(obj)))  # type: ignore[arg-type, return-value]
 
-    fields: Mapping[str, Callable[[T], str]] = {name: through(look) for name, look in main.fields.items()}
-    return ResourceInfo(
-        type,
-        strategy(main.strategy, stored_as),
-        columns=[replace(column, cell=through(column.cell)) for column in main.columns],
+    return OtherVersion(
+        conversion.type,
+        strategy,
+        columns=[column(main_column) for main_column in main.columns],
         singular=main.singular,
         short_names=main.short_names,
         categories=main.categories,
-        fields=fields,
-        subresources={name: subresource(one) for name, one in main.subresources.items()},
+        fields={name: through(cell) for name, cell in main.fields.items()},
+        subresources=subresources or {},
         ttl_seconds=main.ttl_seconds,
         verbs=main.verbs,
-        stored_as=stored_as,
+        main=main,
+        conversion=conversion,
     )
 
 
-def storage_for(info: ResourceInfo[Any], storage: Storage) -> Storage:
-    """The storage as the store of this row must see it."""
-    if info.stored_as is None:
-        return storage
-    return cast(Storage, ConvertedStorage(info.type, info.stored_as, storage))
+class ConvertedStore(Store[T], Generic[T, S]):
+    """The objects of another version, in the storage of the main one."""
 
+    info: OtherVersion[T, S]
 
-class Converter:
-    """Stored objects and events in another version."""
+    def _open_cache(self) -> ObjectCache[T]:
+        cache = self.storage.cache(self.info.prefix, self.info.main.type)
+        return ConvertedCache(self.info.conversion, cache)
 
-    def __init__(self, type: type[KubeObject], stored_as: StoredAs) -> None:
-        self._type, self._from = type, stored_as.from_stored
+    async def _read(self, path: str) -> Stored[T] | None:
+        return self.info.conversion.converted_or_none(await self.storage.get(path, self.info.main.type))
 
-    def shown(self, stored: Stored[Any]) -> Stored[Any]:
-        found: Stored[Any] | None = stored.memo.get(self._type)
-        if found is None:
-            obj = self._from(stored.object)
-            found = stored.memo[self._type] = Stored(stored.key, obj, codec.encode(obj), stored.revision)
-        return found
+    async def list_at(self, prefix: str, revision: int = 0, limit: int = 0, start: str = "") -> Page[T]:
+        page = await self.storage.list_at(prefix, self.info.main.type, revision, limit, start)
+        items = [self.info.conversion.converted(stored) for stored in page.items]
+        return Page(items, page.revision, page.remaining, page.next_key)
 
-    def perhaps(self, stored: Stored[Any] | None) -> Stored[Any] | None:
-        return self.shown(stored) if stored is not None else None
+    def _write(self, path: str, obj: T, revision: int, allocation: Allocation) -> Awaitable[Stored[T]]:
+        return self._write_converted(path, self.info.conversion.to_stored(obj), revision)
 
-    def event(self, event: Event[Any]) -> Event[Any]:
-        found: Event[Any] | None = event.memo.get(self._type)
-        if found is None:
-            old, new = self.perhaps(event.old), self.perhaps(event.new)
-            found = event.memo[self._type] = Event(event.key, event.revision, old, new, event.time)
-        return found
-
-
-class ConvertedStorage:
-    """What a Store asks of a Storage, for objects that are stored in another version."""
-
-    def __init__(self, type: type[KubeObject], stored_as: StoredAs, storage: Storage) -> None:
-        self._storage, self._to = storage, stored_as.to_stored
-        self._stored_type: Any = stored_as.info.type
-        self._converter = Converter(type, stored_as)
-
-    @property
-    def meta(self) -> Meta:
-        return self._storage.meta
-
-    def cache(self, prefix: str, type: Any) -> Cache[Any]:
-        return cast("Cache[Any]", ConvertedCache(self._converter, self._storage.cache(prefix, self._stored_type)))
-
-    async def get(self, key: str, type: Any) -> Stored[Any] | None:
-        return self._converter.perhaps(await self._storage.get(key, self._stored_type))
-
-    async def list_at(
-        self, prefix: str, type: Any, revision: int = 0, limit: int = 0, start_key: str = ""
-    ) -> Page[Any]:
-        page = await self._storage.list_at(prefix, self._stored_type, revision, limit, start_key)
-        return page._replace(items=[self._converter.shown(one) for one in page.items])
-
-    async def create(self, key: str, obj: Any, claims: Iterable[str] = (), ttl: float | None = None) -> Stored[Any]:
-        return self._converter.shown(await self._storage.create(key, self._to(obj), claims, ttl))
-
-    async def update(
-        self,
-        key: str,
-        obj: Any,
-        expected_revision: int,
-        claims: Iterable[str] = (),
-        releases: Iterable[str] = (),
-        ttl: float | None = None,
-    ) -> Stored[Any]:
+    async def _write_converted(self, path: str, obj: S, revision: int) -> Stored[T]:
+        ttl = self.info.ttl_seconds
         try:
-            stored = await self._storage.update(key, self._to(obj), expected_revision, claims, releases, ttl)
+            if revision:
+                stored = await self.storage.update(path, obj, revision, ttl=ttl)
+            else:
+                stored = await self.storage.create(path, obj, ttl=ttl)
         except StorageConflict as conflict:
-            raise self._conflict(conflict) from conflict
-        return self._converter.shown(stored)
+            raise self._converted(conflict) from conflict
+        return self.info.conversion.converted(stored)
 
-    async def delete(self, key: str, expected_revision: int, releases: Iterable[str] = (), owner: str = "") -> int:
+    async def remove(self, current: Stored[T]) -> None:
         try:
-            return await self._storage.delete(key, expected_revision, releases, owner)
+            await super().remove(current)
         except StorageConflict as conflict:
-            raise self._conflict(conflict) from conflict
+            raise self._converted(conflict) from conflict
 
-    def _conflict(self, conflict: StorageConflict) -> StorageConflict:
-        return StorageConflict(conflict.key, self._converter.perhaps(conflict.current))
+    def _converted(self, conflict: StorageConflict) -> StorageConflict:
+        return StorageConflict(conflict.key, self.info.conversion.converted_or_none(conflict.current))
 
 
-class ConvertedCache:
-    """What readers ask of a Cache, for objects that are stored in another version."""
+class ConvertedCache(Generic[T, S]):
+    """A cache whose objects are shown in another version."""
 
-    def __init__(self, converter: Converter, cache: Cache[Any]) -> None:
-        self._converter, self._cache = converter, cache
-        self.prefix = cache.prefix
+    def __init__(self, conversion: Conversion[T, S], cache: ObjectCache[S]) -> None:
+        self._conversion, self._cache = conversion, cache
         self.changed_at = cache.changed_at
         self.wait_until = cache.wait_until
         self.wait_current = cache.wait_current
@@ -203,43 +210,40 @@ class ConvertedCache:
     def revision(self) -> int:
         return self._cache.revision
 
-    def __len__(self) -> int:
-        return len(self._cache)
+    def get(self, key: str) -> Stored[T] | None:
+        return self._conversion.converted_or_none(self._cache.get(key))
 
-    def get(self, key: str) -> Stored[Any] | None:
-        return self._converter.perhaps(self._cache.get(key))
+    def items(self, prefix: str | None = None, *, start: str = "", limit: int = 0) -> tuple[list[Stored[T]], int]:
+        items, more = self._cache.items(prefix, start=start, limit=limit)
+        return [self._conversion.converted(stored) for stored in items], more
 
-    def items(self, prefix: str | None = None, *, start: str = "", limit: int = 0) -> tuple[list[Stored[Any]], int]:
-        found, more = self._cache.items(prefix, start=start, limit=limit)
-        return [self._converter.shown(one) for one in found], more
-
-    def watch(self, prefix: str | None, since: int) -> "ConvertedSubscription":
-        return ConvertedSubscription(self._converter, self._cache.watch(prefix, since))
+    def watch(self, prefix: str | None, since: int) -> "ConvertedWatch[T, S]":
+        return ConvertedWatch(self._conversion, self._cache.watch(prefix, since))
 
 
-class ConvertedSubscription:
-    """What a watch asks of a Subscription."""
+class ConvertedWatch(Generic[T, S]):
+    """A watch whose events are shown in another version."""
 
-    def __init__(self, converter: Converter, subscription: Subscription[Any]) -> None:
-        self._converter, self._subscription = converter, subscription
-        self.end = subscription.end
-        self.wake = subscription.wake
-        self.close = subscription.close
+    def __init__(self, conversion: Conversion[T, S], watch: ObjectWatch[S]) -> None:
+        self._conversion, self._watch = conversion, watch
+        self.end = watch.end
+        self.wake = watch.wake
 
     @property
     def revision(self) -> int:
-        return self._subscription.revision
+        return self._watch.revision
 
-    async def next(self, timeout: float | None = None) -> list[Event[Any]]:
-        return [self._converter.event(event) for event in await self._subscription.next(timeout)]
+    async def next(self, timeout: float | None = None) -> list[Event[T]]:
+        return [self._conversion.event(event) for event in await self._watch.next(timeout)]
 
-    def hand_to(self, sink: Callable[[Event[Any]], bool]) -> None:
-        self._subscription.hand_to(lambda event: sink(self._converter.event(event)))
+    def hand_to(self, sink: Callable[[Event[T]], bool]) -> None:
+        self._watch.hand_to(lambda event: sink(self._conversion.event(event)))
 
     def __enter__(self) -> Self:
+        self._watch.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self._watch.__exit__(kind, error, trace)

@@ -1,36 +1,37 @@
 """What the kinds that make pods from a template share: the template's rules, their columns, their Scale."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from apimachinery.fields import FieldError, Path
+from apimachinery.types.apps_v1 import DaemonSet, Deployment, ReplicaSet, StatefulSet
 from apimachinery.types.autoscaling_v1 import Scale, ScaleSpec, ScaleStatus
-from apimachinery.types.core_v1 import Container, PodTemplateSpec
+from apimachinery.types.batch_v1 import Job
+from apimachinery.types.core_v1 import Container, PodTemplateSpec, ReplicationController
 from apimachinery.types.meta_v1 import LabelSelector, ObjectMeta
 from apimachinery.types.objects import KubeObject
-from apiserver.registry import columns, field_rules, names
+from apiserver.registry import field_rules, names
 from apiserver.registry.columns import Column, wide
 from apiserver.registry.core.pod_validation import validate_spec
-from apiserver.registry.resource import Subresource, View
 from apiserver.registry.strategy import StatusStrategy, Strategy
+from apiserver.registry.subresources import ObjectSubresource, ViewSubresource
 
 T = TypeVar("T", bound=KubeObject)
 
 SPEC: Final = Path("spec")
 TEMPLATE: Final = SPEC / "template"
-STATUS_VERBS: Final = ("get", "patch", "update")
 HISTORY_LIMIT: Final = 10
 
 
 def validate_template(path: Path, template: PodTemplateSpec) -> Iterator[FieldError]:
-    """A pod that is not made yet: labels, annotations and spec."""
+    """The pod that a template describes: labels, annotations and spec."""
     yield from names.validate_labels(path / "metadata" / "labels", template.metadata.labels)
     yield from names.validate_annotations(path / "metadata" / "annotations", template.metadata.annotations)
     yield from validate_spec(path / "spec", template.spec)
 
 
 def validate_lasting(kind: str, template: PodTemplateSpec, *, deadline: bool = False) -> Iterator[FieldError]:
-    """A template of pods that are to run for ever."""
+    """A template of pods that run until they are deleted."""
     yield from validate_template(TEMPLATE, template)
     if template.spec.restart_policy != "Always":
         yield (TEMPLATE / "spec" / "restartPolicy").not_supported(template.spec.restart_policy, ("Always",))
@@ -54,15 +55,19 @@ def validate_selection(selector: LabelSelector, template: PodTemplateSpec) -> It
         yield (TEMPLATE / "metadata" / "labels").invalid(labels, "`selector` does not match template `labels`")
 
 
+def pod_template(obj: DaemonSet | Deployment | Job | ReplicaSet | StatefulSet) -> PodTemplateSpec:
+    return obj.spec.template
+
+
 def container_columns(template: Callable[[T], PodTemplateSpec]) -> tuple[Column[T], Column[T]]:
     """The names and images of a template's containers."""
 
-    def found(obj: T) -> list[Container]:
+    def containers(obj: T) -> list[Container]:
         return template(obj).spec.containers
 
     return (
-        wide("Containers", lambda obj: ",".join(one.name for one in found(obj))),
-        wide("Images", lambda obj: ",".join(one.image or "" for one in found(obj))),
+        wide("Containers", lambda obj: ",".join(container.name for container in containers(obj))),
+        wide("Images", lambda obj: ",".join(container.image or "" for container in containers(obj))),
     )
 
 
@@ -72,7 +77,7 @@ def selector_column(selector: Callable[[T], LabelSelector | None]) -> Column[T]:
 
 def count(name: str, cell: Callable[[T], int | None]) -> Column[T]:
     """A column of a number that is 0 when it is not there."""
-    return columns.Column(name, lambda obj: cell(obj) or 0, type="integer")
+    return Column(name, lambda obj: cell(obj) or 0, type="integer")
 
 
 class CountsStatus(StatusStrategy[T]):
@@ -82,19 +87,20 @@ class CountsStatus(StatusStrategy[T]):
         yield from field_rules.counts(Path("status"), getattr(obj, "status"))  # noqa: B009 - T has no status
 
 
-def status_subresource(strategy: Strategy[T]) -> Subresource:
-    return Subresource(STATUS_VERBS, strategy=CountsStatus(strategy))
+def status_subresource(strategy: Strategy[T]) -> ObjectSubresource[T]:
+    return ObjectSubresource(CountsStatus(strategy))
 
 
-def scale_subresource(strategy: Strategy[T]) -> Subresource:
-    """``/scale`` of a kind with ``spec.replicas``, ``spec.selector`` and ``status.replicas``."""
-    return Subresource(STATUS_VERBS, strategy=strategy, view=SCALE, kind="Scale")
+# the kinds that can be scaled: spec.replicas, status.replicas
+Scalable = TypeVar("Scalable", Deployment, ReplicaSet, ReplicationController, StatefulSet)
 
 
-def scale_view(selector_of: Callable[[Any], str]) -> View:
-    """``Scale`` of a kind; ``selector_of`` tells its selector as text."""
+def scale_subresource(
+    strategy: Strategy[Scalable], selector_text: Callable[[Scalable], str]
+) -> ViewSubresource[Scalable, Scale]:
+    """``/scale``; ``selector_text`` is the selector of the object's pods."""
 
-    def read(obj: Any) -> Scale:
+    def read(obj: Scalable) -> Scale:
         metadata = obj.metadata
         return Scale(
             metadata=ObjectMeta(
@@ -105,21 +111,18 @@ def scale_view(selector_of: Callable[[Any], str]) -> View:
                 creation_timestamp=metadata.creation_timestamp,
             ),
             spec=ScaleSpec(replicas=obj.spec.replicas),
-            status=ScaleStatus(replicas=obj.status.replicas or 0, selector=selector_of(obj)),
+            status=ScaleStatus(replicas=obj.status.replicas or 0, selector=selector_text(obj)),
         )
 
-    def write(obj: Any, scale: Scale) -> None:
+    def write(obj: Scalable, scale: Scale) -> None:
         obj.spec.replicas = scale.spec.replicas or 0
 
-    return View(Scale, "autoscaling", "v1", "Scale", read, write)
-
-
-SCALE: Final = scale_view(lambda obj: field_rules.selector_text(obj.spec.selector))
+    return ViewSubresource(Scale, strategy, read, write)
 
 
 def column_set(*groups: Column[T] | Sequence[Column[T]]) -> tuple[Column[T], ...]:
     """Columns and groups of columns, flat."""
-    found: list[Column[T]] = []
+    columns: list[Column[T]] = []
     for group in groups:
-        found += [group] if isinstance(group, Column) else group
-    return tuple(found)
+        columns += [group] if isinstance(group, Column) else group
+    return tuple(columns)

@@ -1,6 +1,6 @@
 """Where objects live: etcd, and the watch cache in front of it. The only package that knows etcd."""
 
-from apiserver.storage.cache import Cache
+from apiserver.storage.cache import Cache, ObjectCache, ObjectWatch
 from apiserver.storage.errors import (
     AlreadyExists,
     ClaimTaken,
@@ -25,6 +25,8 @@ __all__ = [
     "Lagged",
     "Meta",
     "MetaValue",
+    "ObjectCache",
+    "ObjectWatch",
     "Page",
     "Storage",
     "StorageConflict",

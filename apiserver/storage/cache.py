@@ -10,14 +10,16 @@ Only the feed writes here, through ``replace`` and ``apply``.
 import asyncio
 import logging
 import time
+from bisect import bisect_left, insort
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Generic
+from types import TracebackType
+from typing import Generic, Protocol, Self
 
-from apimachinery.errors import BadRequest, ServiceUnavailable
+from apimachinery.errors import ApiError, BadRequest, ServiceUnavailable
 from apiserver.storage import metrics
 from apiserver.storage.errors import TooLargeResourceVersion, too_old
 from apiserver.storage.etcd import Change, KeyValue
-from apiserver.storage.index import Index
+from apiserver.storage.etcd.requests import prefix_end
 from apiserver.storage.objects import Event, Stored, T, from_value
 from apiserver.storage.progress import Progress
 from apiserver.storage.ring import Ring
@@ -26,7 +28,70 @@ from apiserver.storage.subscription import Subscription
 log = logging.getLogger(__name__)
 
 WAIT = 3.0  # s that a read waits for a revision before it answers 504, as kube-apiserver does
-BUFFER = 10_000  # events that may wait for one watcher; they are shared, so a place costs 8 bytes
+BUFFER = 10_000  # events that may wait for one watcher; they are shared, so each costs 8 bytes
+
+
+class Index(Generic[T]):
+    """Objects by key, in etcd's order, so that a list from the cache and one from etcd can continue each other."""
+
+    def __init__(self, items: Iterable[Stored[T]] = ()) -> None:
+        self._items = {item.key: item for item in items}
+        # Inserting moves pointers in one block: 2 us at 10,000 keys, 40 us at 200,000.
+        self._keys = sorted(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def get(self, key: str) -> Stored[T] | None:
+        return self._items.get(key)
+
+    def put(self, item: Stored[T]) -> None:
+        if item.key not in self._items:
+            insort(self._keys, item.key)
+        self._items[item.key] = item
+
+    def remove(self, key: str) -> None:
+        if self._items.pop(key, None) is not None:
+            del self._keys[bisect_left(self._keys, key)]
+
+    def range(self, prefix: str, start: str = "", limit: int = 0) -> tuple[list[Stored[T]], int]:
+        """The objects under a prefix from key ``start`` on, at most ``limit`` of them (0: all), and how many
+        more there are."""
+        first = bisect_left(self._keys, max(prefix, start))
+        end = bisect_left(self._keys, prefix_end(prefix), lo=first)
+        last = min(end, first + limit) if limit else end
+        items = self._items
+        return [items[key] for key in self._keys[first:last]], end - last
+
+
+class ObjectWatch(Protocol[T]):
+    """What a watcher may do with its subscription."""
+
+    @property
+    def revision(self) -> int: ...
+    async def next(self, timeout: float | None = None) -> list[Event[T]]: ...
+    def hand_to(self, sink: Callable[[Event[T]], bool]) -> None: ...
+    def end(self, error: ApiError) -> None: ...
+    def wake(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class ObjectCache(Protocol[T]):
+    """What a reader may do with a cache, whatever version its objects are shown in."""
+
+    @property
+    def is_loaded(self) -> bool: ...
+    @property
+    def revision(self) -> int: ...
+    def get(self, key: str) -> Stored[T] | None: ...
+    def items(self, prefix: str | None = None, *, start: str = "", limit: int = 0) -> tuple[list[Stored[T]], int]: ...
+    def changed_at(self, prefix: str | None = None) -> int: ...
+    async def wait_until(self, revision: int = 0, timeout: float = WAIT) -> None: ...
+    async def wait_current(self, timeout: float = WAIT) -> int: ...
+    def watch(self, prefix: str | None, since: int) -> ObjectWatch[T]: ...
 
 
 class Cache(Generic[T]):
@@ -115,7 +180,7 @@ class Cache(Generic[T]):
 
         Args:
             prefix: the cache's own (or None), a namespace's, or one object's whole key.
-            limit: events that may wait before the watcher is given up.
+            limit: events that may wait before the watcher is ended.
 
         Raises:
             Expired: the events after ``since`` are no longer all known.
@@ -140,10 +205,10 @@ class Cache(Generic[T]):
 
     def decoded(self, items: Iterable[KeyValue]) -> list[Stored[T]]:
         """The objects that values of etcd stand for: all read once, and then held as JSON until used."""
-        found = [stored for item in items if (stored := self._decode(item)) is not None]
-        for stored in found:
+        decoded = [stored for item in items if (stored := self._decode(item)) is not None]
+        for stored in decoded:
             stored.shed()
-        return found
+        return decoded
 
     def replace(self, items: Iterable[Stored[T]], revision: int) -> None:
         """Make the cache what a list of etcd at ``revision`` says. Watchers end, unless this is the first."""
@@ -215,7 +280,7 @@ class Cache(Generic[T]):
             del self._watchers[subscription.prefix]
 
     def _decode(self, item: KeyValue) -> Stored[T] | None:
-        """The object; None if it cannot be read, since one bad value must not take all others away."""
+        """The object; None if it cannot be read, since one bad value must not hide all others."""
         try:
             return from_value(item.key, item.value, item.revision, self.type)
         except (BadRequest, RecursionError) as exc:

@@ -1,7 +1,7 @@
 """Forget etcd's old revisions: each interval, up to where etcd was one interval ago.
 
-Every apiserver tries; ``/registry-meta/compact`` decides. Its version is the number of the interval, and who
-raises it first has won that interval. So history is kept for one to two intervals, however many apiservers
+Every apiserver tries; ``/registry-meta/compact`` decides. Its version is the number of the interval, and whoever
+raises it first compacts in that interval. So history is kept for one to two intervals, however many apiservers
 there are, and a clock is never compared with another.
 """
 
@@ -25,7 +25,7 @@ class Compactor:
         self._revision = 0  # etcd's when the interval before began; 0 if this process has not seen that
 
     async def run(self) -> None:
-        """Compact for ever; at once return if the interval is 0."""
+        """Compact until cancelled; return at once if the interval is 0."""
         while self._interval > 0:
             await asyncio.sleep(self._interval)
             try:
@@ -43,8 +43,8 @@ class Compactor:
         )
         target, self._revision = self._revision, outcome.revision
         if not outcome.succeeded:
-            found = outcome.reads[0]
-            self._version = found[0].version if found else 0
+            marks = outcome.reads[0]
+            self._version = marks[0].version if marks else 0
             return False
         self._version += 1
         if target == 0:

@@ -1,4 +1,4 @@
-"""Etcd's revision now, for consistent reads: one call to etcd serves everybody who asked before it began."""
+"""Etcd's revision now, for consistent reads: one call to etcd serves all who asked before it began."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,8 +7,8 @@ from apiserver.storage.etcd.errors import EtcdError
 
 
 class CurrentRevision:
-    """Asks while ``run`` runs. An answer is never older than the question: who asks while a call is under
-    way gets the answer of the next one."""
+    """Asks while ``run`` runs. An answer is never older than the question: a question during a call gets
+    the answer of the next call."""
 
     def __init__(self, ask: Callable[[], Awaitable[int]]) -> None:
         self._ask = ask
@@ -48,6 +48,6 @@ class CurrentRevision:
             for future in waiting:
                 if not future.done():
                     future.set_result(revision)
-        finally:  # nobody may wait for an answer that does not come
+        finally:  # nobody may wait forever
             for future in waiting:
                 future.cancel()

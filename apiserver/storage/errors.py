@@ -1,14 +1,14 @@
-"""What the storage facade raises. All are ``ApiError``, so one that nobody catches still is a proper answer.
+"""What the storage facade raises. All are ``ApiError``, so even an uncaught one becomes a proper answer.
 
     AlreadyExists        the key is taken                          (409)
-    StorageConflict      the object is not at the expected revision (409); ``current`` is what is there
+    StorageConflict      the object is not at the expected revision (409); ``current`` is the present object
     ClaimTaken           a claim belongs to someone else           (409); ``claim`` is its key
     TooLargeResourceVersion  a revision that the cache has not reached in time (504)
     Lagged               a watcher fell too far behind             (410)
 and, from apimachinery:
     Expired              a revision that is compacted, or older than the events that are kept
     ServiceUnavailable   etcd could not be reached or has no space; nothing was written
-    Timeout              a write whose outcome is unknown: etcd was lost before it answered
+    Timeout              a write whose outcome is unknown: the connection to etcd was lost before it answered
     RequestEntityTooLarge  larger than etcd takes
 """
 
@@ -71,7 +71,7 @@ def as_api_errors() -> Iterator[None]:
         raise errors.Timeout(f"Too large resource version: {exc}") from exc
     except etcd.OutcomeUnknown as exc:
         raise errors.Timeout(
-            f"etcd was lost before it answered; whether the write took effect is unknown: {exc}"
+            f"the connection to etcd was lost before it answered; whether the write took effect is unknown: {exc}"
         ) from exc
     except (etcd.TooLarge, etcd.TooManyOperations) as exc:
         raise errors.RequestEntityTooLarge(f"etcd refuses the request: {exc}") from exc

@@ -8,7 +8,7 @@
 The watch is over etcd's whole key space. Then every revision that etcd ever gives out arrives here, whatever it
 was about (claims, compaction, expired leases), and who waits for the revision of a linearizable read cannot hang;
 a watch over /registry/ alone would need progress notifications for that, which etcd before 3.4.31 and 3.5.13 does
-not order properly. It also makes revisions dense, so a lost one is seen (etcd has lost some: issues 15271, 17529).
+not order properly. It also makes revisions dense, so a lost one is noticed (etcd has lost some: issues 15271, 17529).
 
 Following starts at the last revision applied, not at the one after it: etcd refuses a start before its
 compaction, but when it is compacted exactly at the start, it may leave out deletions of that revision (18089).
@@ -44,7 +44,7 @@ class Feed:
     """Keeps caches up to date while ``run`` runs, through any failure of etcd.
 
     Args:
-        patience: seconds without progress, although etcd has some, after which the watch is begun again.
+        patience: seconds without progress, although etcd has some, after which the watch is restarted.
     """
 
     def __init__(self, etcd: Etcd, progress: Progress, patience: float = PATIENCE) -> None:
@@ -163,7 +163,7 @@ class Feed:
             cache.replace(items, revision)
 
     async def _guard(self) -> None:
-        """Keepalive finds a dead connection; this finds a live one whose watch has gone silent."""
+        """Keepalive detects a dead connection; this detects a live one whose watch has gone silent."""
         while True:
             before = self._progress.revision
             await asyncio.sleep(self._patience)

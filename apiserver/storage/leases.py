@@ -32,10 +32,10 @@ class Leases:
             lease, keys = self._leases.get(bucket, (0, MOST_KEYS))
             if keys >= MOST_KEYS:
                 lease, keys = await self._etcd.grant_lease(math.ceil(bucket * BUCKET - now)), 0
-                self._leases = {end: given for end, given in self._leases.items() if end * BUCKET > now}
+                self._leases = {end: granted for end, granted in self._leases.items() if end * BUCKET > now}
             self._leases[bucket] = lease, keys + 1
             return lease
 
     def forget(self, lease: int) -> None:
         """Etcd does not know this lease any more."""
-        self._leases = {end: given for end, given in self._leases.items() if given[0] != lease}
+        self._leases = {end: granted for end, granted in self._leases.items() if granted[0] != lease}

@@ -31,16 +31,16 @@ class Meta:
 
     async def get(self, key: str) -> MetaValue | None:
         with as_api_errors():
-            found = await self._etcd.get(_checked(key))
-        return MetaValue(found.value, found.revision) if found else None
+            key_value = await self._etcd.get(_checked(key))
+        return MetaValue(key_value.value, key_value.revision) if key_value else None
 
     async def list(self, prefix: str) -> dict[str, MetaValue]:
         """All values under a prefix, by key, as of one moment."""
-        found: dict[str, MetaValue] = {}
+        values: dict[str, MetaValue] = {}
         with as_api_errors():
             async for page in self._etcd.pages(_checked(prefix)):
-                found.update((item.key, MetaValue(item.value, item.revision)) for item in page.items)
-        return found
+                values.update((item.key, MetaValue(item.value, item.revision)) for item in page.items)
+        return values
 
     async def put(self, key: str, value: bytes, expected_revision: int | None = None) -> int:
         """Write a value; the revision that did it.

@@ -1,4 +1,4 @@
-"""What storage tells about itself, under kube-apiserver's names where it has one."""
+"""Metrics of storage, under kube-apiserver's names where there are any."""
 
 from typing import Final
 
@@ -29,6 +29,4 @@ watchers_terminated: Final = Counter(
     "apiserver_terminated_watchers_total", "Watchers ended for falling too far behind, by resource.", ["resource"]
 )
 feed_revision: Final = Gauge("apiserver_watch_cache_revision", "The etcd revision that the watch caches have reached.")
-feed_restarts: Final = Counter(
-    "apiserver_watch_cache_restarts_total", "Times the etcd watch was begun again, by how.", ["how"]
-)
+feed_restarts: Final = Counter("apiserver_watch_cache_restarts_total", "Restarts of the etcd watch, by kind.", ["how"])

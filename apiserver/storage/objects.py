@@ -1,7 +1,7 @@
 """What caches hold and watches deliver: an object as it is stored, and an event about it.
 
-Both are shared by every reader and never changed. Their encodings are made once, whoever asks first;
-``memo`` is where handlers keep encodings of their own (a Table's row, a compressed body) for the same reason.
+Both are shared by every reader and never changed. What is derived from them is made once,
+on first use, and kept in ``memo`` and ``encodings``.
 
 In etcd an object is JSON in its storage version without resourceVersion, which is the key's mod revision.
 ``data`` is that JSON with the resourceVersion put in.
@@ -34,13 +34,13 @@ class Stored(Generic[T]):
 
     @property
     def object(self) -> T:
-        """The object, shared and not to be changed. Made again from ``data`` if it was shed."""
+        """The object, shared and not to be changed. Decoded again from ``data`` if it was dropped."""
         if self._object is None:
             self._object = codec.decode(self.data, self._type)
         return self._object
 
     def shed(self) -> None:
-        """Let go of the object, which takes three times the memory of ``data``, until someone asks for it."""
+        """Drop the object, which takes three times the memory of ``data``, until it is read again."""
         self._object = None
 
     @property
@@ -81,7 +81,7 @@ def from_value(key: str, value: bytes, revision: int, cls: type[T]) -> Stored[T]
     if data is not None:
         # Decoding what is kept anyway lets the object's raw fields be views of it.
         obj = codec.decode(data, cls)
-        if obj.metadata.resource_version == version:  # else the value had one, and the later one counts
+        if obj.metadata.resource_version == version:  # otherwise the value had one, and the later one counts
             return Stored(key, obj, data, revision)
     obj = codec.decode(value, cls)
     obj.metadata.resource_version = version
@@ -103,7 +103,7 @@ def _with_revision(value: bytes, revision: int) -> bytes | None:
 class Event(Generic[T]):
     """A change of one object: from ``old`` to ``new``, of which one is None if it was created or deleted."""
 
-    __slots__ = ("_chunks", "_gone", "_lines", "_memo", "key", "new", "old", "revision", "time")
+    __slots__ = ("_gone", "_memo", "encodings", "key", "new", "old", "revision", "time")
 
     def __init__(self, key: str, revision: int, old: Stored[T] | None, new: Stored[T] | None, time: float) -> None:
         self.key = key
@@ -112,8 +112,8 @@ class Event(Generic[T]):
         self.new = new
         self.time = time  # monotonic, when it was received
         self._gone: Stored[T] | None = None
-        self._lines: dict[EventType, bytes] = {}
-        self._chunks: dict[EventType, bytes] = {}
+        self.encodings: dict[str, bytes] = {}
+        """The event as handlers send it, by names of their own: encoded once, however many watchers there are."""
         self._memo: dict[Any, Any] | None = None
 
     @property
@@ -138,27 +138,11 @@ class Event(Generic[T]):
             self._memo = {}
         return self._memo
 
-    def shown(self, kind: EventType) -> Stored[T]:
+    def carried(self, kind: EventType) -> Stored[T]:
         """The object that an event of this kind carries."""
         if kind == "DELETED" or self.new is None:
             return self.gone
         return self.new
-
-    def line(self, kind: EventType) -> bytes:
-        """The event as one line of a JSON watch stream."""
-        line = self._lines.get(kind)
-        if line is None:
-            line = b'{"type":"%b","object":%b}\n' % (kind.encode(), self.shown(kind).data)
-            self._lines[kind] = line
-        return line
-
-    def chunk(self, kind: EventType) -> bytes:
-        """The line as one chunk of HTTP's chunked encoding, ready for a connection."""
-        chunk = self._chunks.get(kind)
-        if chunk is None:
-            line = self.line(kind)
-            chunk = self._chunks[kind] = b"%x\r\n%b\r\n" % (len(line), line)
-        return chunk
 
     def __repr__(self) -> str:
         return f"<{self.type} {self.key} at {self.revision}>"

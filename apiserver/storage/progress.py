@@ -1,4 +1,4 @@
-"""How far the caches have come in etcd's history, and who waits for more."""
+"""How far the caches have followed etcd's history, and what waits for more."""
 
 import asyncio
 import heapq

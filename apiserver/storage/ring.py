@@ -55,14 +55,14 @@ class Ring(Generic[T]):
         """
         if revision < self._oldest:
             raise too_old(revision, self._oldest)
-        # From the end: whoever asks has usually missed little.
-        found = []
+        # From the end: a watcher has usually missed little.
+        events = []
         for event in reversed(self._events):
             if event.revision <= revision:
                 break
-            found.append(event)
-        found.reverse()
-        return found
+            events.append(event)
+        events.reverse()
+        return events
 
     def _is_over(self, now: float) -> bool:
         count = len(self._events)
@@ -80,5 +80,5 @@ def _shed(event: Event[T]) -> None:
 
 
 def _size(event: Event[T]) -> int:
-    shown = event.new or event.old
-    return len(shown.data) if shown else 0
+    latest = event.new or event.old
+    return len(latest.data) if latest else 0

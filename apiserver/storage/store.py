@@ -1,4 +1,4 @@
-"""Objects in etcd: the only door to them. Writes are transactions, reads come from caches or from etcd itself.
+"""Objects in etcd: all access goes through here. Writes are transactions, reads come from caches or from etcd itself.
 
 A write succeeds only if the object is what the caller thinks it is, and takes or releases claims (``meta.py``) in the
 same step. It does not wait for the caches; what it returns is what they will hold. A write that may or may not
@@ -58,7 +58,7 @@ class Storage:
             tasks.create_task(self._compactor.run(), name="storage-compaction")
 
     async def wait_ready(self) -> None:
-        """Return once the caches that exist by now are loaded, however long etcd is away."""
+        """Return once the caches that exist by now are loaded, however long etcd is unavailable."""
         await self._feed.wait_positioned()
 
     async def check(self, timeout: float = 2.0) -> None:
@@ -99,8 +99,8 @@ class Storage:
     async def get(self, key: str, type: type[T]) -> Stored[T] | None:
         """The object as etcd has it now."""
         with as_api_errors():
-            found = await self.etcd.get(key)
-        return from_value(found.key, found.value, found.revision, type) if found else None
+            key_value = await self.etcd.get(key)
+        return from_value(key_value.key, key_value.value, key_value.revision, type) if key_value else None
 
     async def list_at(
         self, prefix: str, type: type[T], revision: int = 0, limit: int = 0, start_key: str = ""
@@ -115,18 +115,18 @@ class Storage:
             Expired: ``revision`` is compacted.
         """
         end = requests.prefix_end(prefix)
-        found: list[KeyValue] = []
+        key_values: list[KeyValue] = []
         with as_api_errors():
             if limit:
                 first = await self.etcd.range(start_key or prefix, end, revision=revision, limit=limit)
-                found, remaining, at = first.items, first.total - len(first.items), first.revision
+                key_values, remaining, at = first.items, first.total - len(first.items), first.revision
             else:
                 remaining, at = 0, 0
                 async for page in self.etcd.pages(prefix, revision=revision, start=start_key or None):
-                    found += page.items
+                    key_values += page.items
                     at = at or page.revision
-        items = [from_value(item.key, item.value, item.revision, type) for item in found]
-        next_key = found[-1].key + "\0" if remaining else ""
+        items = [from_value(item.key, item.value, item.revision, type) for item in key_values]
+        next_key = key_values[-1].key + "\0" if remaining else ""
         return Page(items, revision or at, remaining, next_key)
 
     async def create(self, key: str, obj: T, claims: Iterable[str] = (), ttl: float | None = None) -> Stored[T]:
@@ -237,9 +237,9 @@ def _releases(claims: Iterable[str], owner: str) -> list[requests.Operation]:
 
 
 def _claim_taken(claims: list[str], outcome: Outcome) -> ClaimTaken:
-    return ClaimTaken(next(claim for claim, found in zip(claims, outcome.reads[1:], strict=True) if found))
+    return ClaimTaken(next(claim for claim, owner in zip(claims, outcome.reads[1:], strict=True) if owner))
 
 
-def _conflict(key: str, found: list[KeyValue], cls: type[Any]) -> StorageConflict:
-    current = from_value(key, found[0].value, found[0].revision, cls) if found else None
+def _conflict(key: str, reads: list[KeyValue], cls: type[Any]) -> StorageConflict:
+    current = from_value(key, reads[0].value, reads[0].revision, cls) if reads else None
     return StorageConflict(key, current)

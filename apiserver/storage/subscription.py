@@ -1,7 +1,7 @@
 """One watcher's view of a cache: the events it has not taken yet.
 
 The cache appends references to shared events; there is no task and no copy per watcher. A watcher that does
-not take its events loses its place when ``limit`` of them wait, and nobody else notices.
+not take its events is ended when ``limit`` of them wait, without any effect on others.
 
 A watcher that has taken everything may have its events handed to it the moment they happen (``hand_to``), which
 spares the wake-up of a task for each of them.
@@ -9,7 +9,7 @@ spares the wake-up of a task for each of them.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Generic
+from typing import Generic, Self
 
 from apimachinery.errors import ApiError
 from apiserver.storage.errors import Lagged
@@ -17,7 +17,7 @@ from apiserver.storage.objects import Event, T
 
 
 class Subscription(Generic[T]):
-    """Made by ``Cache.watch``; to be closed by whoever asked for it (it is a context manager)."""
+    """Made by ``Cache.watch``; to be closed by its user (it is a context manager)."""
 
     def __init__(
         self,
@@ -45,8 +45,8 @@ class Subscription(Generic[T]):
         """The events that came since the last call, at least one; none if ``timeout`` seconds passed.
 
         Raises:
-            Lagged: too many events waited. Nothing is lost for a client that resumes where it was, if it can.
-            Expired: the cache had to be read anew, and what happened meanwhile is not known event by event.
+            Lagged: too many events waited. A client that resumes where it was misses nothing.
+            Expired: the cache had to be read anew, and the events in between are unknown.
         """
         if not self._pending and self._error is None:
             await self._wait(timeout)
@@ -64,7 +64,7 @@ class Subscription(Generic[T]):
             self._sink = sink
 
     def push(self, event: Event[T]) -> bool:
-        """Add an event; False if it has no room, and the subscription is over."""
+        """Add an event; False if there is no room, which ends the subscription."""
         if self._sink is not None:
             if self._sink(event):
                 return True
@@ -87,13 +87,13 @@ class Subscription(Generic[T]):
         self._wake()
 
     def wake(self) -> None:
-        """Let ``next`` return with what there is, be it nothing: cheaper than a timeout for each call."""
+        """Let ``next`` return at once, even without events: cheaper than a timeout for each call."""
         self._wake()
 
     def close(self) -> None:
         self._on_close(self)
 
-    def __enter__(self) -> "Subscription[T]":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

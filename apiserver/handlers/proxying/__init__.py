@@ -1,4 +1,4 @@
-"""Requests that somebody else answers: kubelets (logs, exec, ...), and what pods, services and nodes serve themselves."""
+"""Requests that others answer: kubelets (logs, exec, ...), and what pods, services and nodes serve themselves."""
 
 from apiserver.handlers.proxying.connector import Connectors
 

@@ -1,27 +1,26 @@
-"""Which of the ways out a subresource takes: the kubelet's streams, or ``proxy``."""
+"""Where a connecting subresource leads: to the kubelet's streams, or to ``proxy``."""
 
 import ssl
 from collections.abc import Sequence
-from typing import Any
 
+from apimachinery.types.core_v1 import Node
 from apiserver.handlers.proxying.kubelet_streams import KubeletStreams
 from apiserver.handlers.proxying.kubelets import Kubelets
 from apiserver.handlers.proxying.proxies import Proxies
-from apiserver.handlers.table import ResourceTable
 from apiserver.handlers.verbs import Call
+from apiserver.registry.resources import Resources
 
 
 class Connectors:
-    """Serves every subresource that is somebody else's to answer."""
+    """Serves every subresource that leads to a kubelet, or to the object itself."""
 
-    def __init__(self, table: ResourceTable, tls: ssl.SSLContext | None) -> None:
-        """``tls`` verifies the kubelets and shows them who asks; None leaves the kubelets out of reach."""
-        nodes: Any = table.find("", "v1", "nodes")
-        self.kubelets = Kubelets(nodes, tls)
-        self._streams, self._proxies = KubeletStreams(self.kubelets), Proxies(table, self.kubelets)
+    def __init__(self, resources: Resources, tls: ssl.SSLContext | None) -> None:
+        """``tls`` verifies the kubelets and identifies this server to them; None makes them unreachable."""
+        self.kubelets = Kubelets(resources.store(Node), tls)
+        self._streams, self._proxies = KubeletStreams(self.kubelets), Proxies(resources, self.kubelets)
 
     async def connect(self, call: Call, rest: Sequence[str]) -> None:
-        """Raises ApiError if nothing has been answered yet."""
+        """Raises ApiError unless an answer has begun."""
         if call.attributes.subresource == "proxy":
             await self._proxies.connect(call)
         else:

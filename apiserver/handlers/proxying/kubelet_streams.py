@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import quote, urlencode
 
 from apimachinery import errors, meta
+from apimachinery.core.well_known import DEFAULT_CONTAINER_ANNOTATION
 from apimachinery.types.core_v1 import Pod
 from apiserver.handlers.http import Request
 from apiserver.handlers.proxying.kubelets import Kubelets
@@ -19,7 +20,6 @@ _LOG_PARAMETERS: Final = (
 )  # fmt: skip
 # the API's names of exec's parameters, and the kubelet's
 _EXEC_PARAMETERS: Final = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
-_DEFAULT_CONTAINER: Final = "kubectl.kubernetes.io/default-container"
 
 
 class KubeletStreams:
@@ -30,7 +30,8 @@ class KubeletStreams:
 
     async def connect(self, call: Call) -> None:
         """Raises NotFound, BadRequest, ServiceUnavailable."""
-        pod: Pod = (await call.store.get(call.key)).object
+        pod = (await call.served.get(call.key)).object
+        assert isinstance(pod, Pod)
         if not pod.spec.node_name:
             raise errors.BadRequest(f"pod {meta.name_of(pod)} does not have a host assigned")
         kubelet = self._kubelets.of_node(pod.spec.node_name)
@@ -39,15 +40,15 @@ class KubeletStreams:
 
 
 def _content(answer: Answer) -> list[tuple[bytes, bytes]]:
-    """What a stream's client may know of the kubelet's answer."""
-    return [one for one in answer.headers if one[0] == b"content-type"]
+    """The headers of the kubelet's answer that a client gets."""
+    return [header for header in answer.headers if header[0] == b"content-type"]
 
 
 def _target(request: Request, subresource: str, pod: Pod) -> str:
     """The kubelet's own path and query for what the API calls a subresource."""
     place = "/".join(quote(part, safe="") for part in meta.key_of(pod))
     if subresource == "portforward":
-        ports = [("port", port) for one in request.query_lists.get("ports", ()) for port in one.split(",")]
+        ports = [("port", port) for text in request.query_lists.get("ports", ()) for port in text.split(",")]
         return f"/portForward/{place}?{urlencode(ports)}"
     container = quote(_container(pod, request.query.get("container", "")), safe="")
     if subresource == "log":
@@ -56,28 +57,30 @@ def _target(request: Request, subresource: str, pod: Pod) -> str:
     return f"/{subresource}/{place}/{container}?{_exec_query(request)}"
 
 
-def _container(pod: Pod, wanted: str) -> str:
-    """The container that is meant; a pod with several must be told which, or say so itself."""
+def _container(pod: Pod, name: str) -> str:
+    """The container that a request is about; of several the one that it names, or else the pod's default."""
     known = [
-        one.name
+        container.name
         for group in (pod.spec.init_containers, pod.spec.containers, pod.spec.ephemeral_containers)
-        for one in group or ()
+        for container in group or ()
     ]
-    name = meta.name_of(pod)
-    if wanted:
-        if wanted not in known:
-            raise errors.BadRequest(f"container {wanted} is not valid for pod {name}")
-        return wanted
-    main = [one.name for one in pod.spec.containers]
-    default = meta.annotations_of(pod).get(_DEFAULT_CONTAINER)
+    pod_name = meta.name_of(pod)
+    if name:
+        if name not in known:
+            raise errors.BadRequest(f"container {name} is not valid for pod {pod_name}")
+        return name
+    main = [container.name for container in pod.spec.containers]
+    default = meta.annotations_of(pod).get(DEFAULT_CONTAINER_ANNOTATION)
     if default in known:
         return str(default)
     if len(main) > 1:
-        raise errors.BadRequest(f"a container name must be specified for pod {name}, choose one of: [{' '.join(main)}]")
+        raise errors.BadRequest(
+            f"a container name must be specified for pod {pod_name}, choose one of: [{' '.join(main)}]"
+        )
     return main[0]
 
 
 def _exec_query(request: Request) -> str:
-    pairs = [("command", one) for one in request.query_lists.get("command", ())]
+    pairs = [("command", word) for word in request.query_lists.get("command", ())]
     pairs += [(theirs, "1") for ours, theirs in _EXEC_PARAMETERS.items() if request.flag(ours)]
     return urlencode(pairs)

@@ -1,17 +1,19 @@
-"""Where a node's kubelet listens, and how this server shows itself to it."""
+"""Where a node's kubelet listens, and how this server identifies itself to it."""
 
 import asyncio
 import ssl
 from typing import Final
 
 from apimachinery import errors, meta
+from apimachinery.core import nodes
+from apimachinery.meta import Key
 from apimachinery.types.core_v1 import Node
 from apiserver.handlers.proxying.upstream import Answer, Upstream, dial, read_head
 from apiserver.registry.store import Store
 
 _DEFAULT_PORT: Final = 10250
 _MOST: Final = 16 * 1024 * 1024
-"""Bytes of a document that ``fetch`` reads before it takes the kubelet to be out of its mind."""
+"""Bytes of a document that ``fetch`` reads before it gives up on the kubelet."""
 
 
 class Kubelets:
@@ -22,23 +24,21 @@ class Kubelets:
 
     def of_node(self, name: str) -> Upstream:
         """The kubelet of a node. Raises NotFound, and ServiceUnavailable where it cannot be reached at all."""
-        stored = self._nodes.cache.get(self._nodes.info.storage_key(meta.Key("", name)))
-        if stored is None:
+        node = self._nodes.cached(Key("", name))
+        if node is None:
             raise errors.not_found("nodes", "", name)
         if self._tls is None:
             raise errors.ServiceUnavailable(
                 "this server was not given --kubelet-client-certificate, so it cannot reach the nodes' kubelets"
             )
-        port = port_of(stored.object)
-        return Upstream(address_of(stored.object), port, self._tls, f"the kubelet of {name}")
+        return Upstream(address_of(node), port_of(node), self._tls, f"the kubelet of {name}")
 
     def nodes(self) -> list[Node]:
         """All nodes, by name."""
-        prefix = self._nodes.info.storage_prefix("")
-        return [one.object for one in self._nodes.cache.items(prefix)[0]]
+        return self._nodes.all_cached()
 
     async def fetch(self, name: str, path: str, seconds: float) -> bytes:
-        """A document of a kubelet's. Raises ServiceUnavailable, NotFound, TimeoutError."""
+        """A document that the kubelet serves. Raises ServiceUnavailable, NotFound, TimeoutError."""
         upstream = self.of_node(name)
         async with asyncio.timeout(seconds):
             reader, writer = await dial(upstream)
@@ -62,7 +62,7 @@ async def _whole(answer: Answer, reader: asyncio.StreamReader) -> bytes:
         answer.feed(data)
         body += answer.taken()
         if len(body) > _MOST:
-            raise ConnectionResetError("it sends more than can be")
+            raise ConnectionResetError("the answer is too large")
     return bytes(body)
 
 
@@ -73,8 +73,6 @@ def port_of(node: Node) -> int:
 
 def address_of(node: Node) -> str:
     """Raises ServiceUnavailable if the node has none yet."""
-    for kind in ("InternalIP", "Hostname"):
-        for one in node.status.addresses or ():
-            if one.type == kind:
-                return one.address
+    if address := nodes.address(node, "InternalIP", "Hostname"):
+        return address
     raise errors.ServiceUnavailable(f"node {meta.name_of(node)} has no address")

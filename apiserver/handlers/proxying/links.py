@@ -1,8 +1,8 @@
 """Absolute links of a proxied server made to lead through the proxy: in ``Location``, and in HTML as it passes.
 
 A link is changed where it names a path of the server itself, by path alone or with its own or the client's host name.
-Relative links lead through the proxy anyway; links to other hosts are none of ours. Links that scripts or style sheets
-make are not seen.
+Relative links lead through the proxy anyway; links to other hosts are left alone. Links in scripts and style sheets
+are not changed.
 """
 
 import re
@@ -26,7 +26,7 @@ _LONGEST_TAG: Final = 64 * 1024
 
 
 class Links:
-    """Where the proxy is, as clients see it, and by which names links may call the server behind it."""
+    """Where the proxy is, as clients see it, and the names of the server behind it."""
 
     def __init__(self, prefix: str, hosts: Collection[str]) -> None:
         self._prefix, self._hosts = prefix.rstrip("/"), hosts
@@ -40,12 +40,12 @@ class Links:
         if is_elsewhere or not parts.path.startswith("/") or (parts.scheme and not parts.netloc):
             return link
         if not parts.netloc and f"{parts.path}/".startswith(f"{self._prefix}/"):
-            return link  # it knows where it is seen
+            return link  # it already leads through the proxy
         return urlunsplit(("", "", self._prefix + parts.path, parts.query, parts.fragment))
 
 
 class HtmlLinks:
-    """The links of a document that comes in pieces."""
+    """The links of a document that arrives in pieces."""
 
     def __init__(self, links: Links) -> None:
         self._links = links
@@ -61,7 +61,7 @@ class HtmlLinks:
         return _TAG.sub(self._tag, data)
 
     def end(self) -> bytes:
-        """What was held back."""
+        """The bytes that were held back."""
         data, self._held = self._held, b""
         return data
 
@@ -70,13 +70,13 @@ class HtmlLinks:
         if names is None:
             return match[0]
 
-        def attribute(found: re.Match[bytes]) -> bytes:
-            if found[1].lower() not in names:
-                return found[0]
-            quoted = found[3]
+        def attribute(attribute_match: re.Match[bytes]) -> bytes:
+            if attribute_match[1].lower() not in names:
+                return attribute_match[0]
+            quoted = attribute_match[3]
             quote = quoted[:1] if quoted[:1] in (b'"', b"'") else b""
             link = quoted[1:-1] if quote else quoted
             new = self._links.rewritten(link.decode("utf-8", "surrogateescape"))
-            return found[1] + found[2] + quote + new.encode("utf-8", "surrogateescape") + quote
+            return attribute_match[1] + attribute_match[2] + quote + new.encode("utf-8", "surrogateescape") + quote
 
         return b"<" + match[1] + _ATTRIBUTE.sub(attribute, match[2]) + b">"

@@ -1,17 +1,17 @@
 """``proxy`` of nodes, pods and services: any request, to what they serve themselves.
 
-A node without a port (or with its kubelet's) is its kubelet, which is shown this server's certificate; everything else
-is reached without, and over TLS where the path says ``https``, whoever's certificate is shown then. The client's own
-credentials stay here.
+A node without a port (or with its kubelet's) is its kubelet, which gets to see this server's certificate; everything
+else is reached without one, and over TLS where the path says ``https``, whatever certificate is presented. The client's
+own credentials are not passed on.
 """
 
 import ssl
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 
 from apimachinery import errors
 from apimachinery.meta import Key
-from apimachinery.types.core_v1 import EndpointAddress, Pod
+from apimachinery.types.core_v1 import EndpointAddress, Endpoints, Node, Pod, Service
 from apiserver.handlers.http import Request
 from apiserver.handlers.proxying.kubelets import Kubelets, address_of, port_of
 from apiserver.handlers.proxying.links import HtmlLinks, Links
@@ -27,8 +27,8 @@ from apiserver.handlers.proxying.targets import (
     service_port_name,
 )
 from apiserver.handlers.proxying.upstream import Answer, Upstream
-from apiserver.handlers.table import ResourceTable
 from apiserver.handlers.verbs import Call
+from apiserver.registry.resources import Resources
 
 _CORS: Final = frozenset(
     (
@@ -40,8 +40,8 @@ _REDIRECTING: Final = ("GET", "HEAD")
 
 
 class Proxies:
-    def __init__(self, table: ResourceTable, kubelets: Kubelets) -> None:
-        self._table, self._kubelets = table, kubelets
+    def __init__(self, resources: Resources, kubelets: Kubelets) -> None:
+        self._resources, self._kubelets = resources, kubelets
 
     async def connect(self, call: Call) -> None:
         """Raises NotFound, BadRequest, ServiceUnavailable."""
@@ -49,7 +49,7 @@ class Proxies:
         prefix, path = split_path(request, attributes.namespace)
         query = b"?" + request.scope["query_string"] if request.scope["query_string"] else b""
         if not path and request.method in _REDIRECTING and "upgrade" not in request.scope["extensions"]:
-            # without the slash the relative links of what is answered would lead elsewhere
+            # without the slash the relative links of the answer would lead elsewhere
             await request.start(301, [(b"location", prefix + b"/" + query), (b"content-length", b"0")])
             await request.chunk(b"", more=False)
             return
@@ -62,7 +62,7 @@ class Proxies:
             case "node":
                 return await self._node(target)
             case "pod":
-                pod = (await self._store("pods").get(Key(namespace, target.name))).object
+                pod = (await self._resources.store(Pod).get(Key(namespace, target.name))).object
                 host, port = pod_address(pod, target)
             case _:
                 host, port = await self._endpoint(namespace, target)
@@ -70,7 +70,7 @@ class Proxies:
         return Upstream(await checked(host), port, self._unverified if target.is_tls else None, what)
 
     async def _node(self, target: Target) -> Upstream:
-        node = (await self._store("nodes").get(Key("", target.name))).object
+        node = (await self._resources.store(Node).get(Key("", target.name))).object
         host = await checked(address_of(node))
         if not target.port or target.port == str(port_of(node)):
             return self._kubelets.of_node(target.name)
@@ -80,10 +80,10 @@ class Proxies:
     async def _endpoint(self, namespace: str, target: Target) -> tuple[str, int]:
         """A ready endpoint of a service's port."""
         key = Key(namespace, target.name)
-        service = (await self._store("services").get(key)).object
+        service = (await self._resources.store(Service).get(key)).object
         name = service_port_name(service, target)
         try:
-            endpoints = (await self._store("endpoints").get(key)).object
+            endpoints = (await self._resources.store(Endpoints).get(key)).object
         except errors.NotFound:
             endpoints = None
         for address, port in ready_addresses(endpoints, name) if endpoints is not None else ():
@@ -96,24 +96,15 @@ class Proxies:
         reference = address.target_ref
         if reference is None or reference.kind != "Pod":
             return True
-        pods = self._store("pods")
-        key = Key(reference.namespace or namespace, reference.name or "")
-        stored = pods.cache.get(pods.info.storage_key(key))
-        return stored is not None and address.ip in _addresses(stored.object)
-
-    def _store(self, plural: str) -> Any:
-        return self._table.find("", "v1", plural)
+        pod = self._resources.store(Pod).cached(Key(reference.namespace or namespace, reference.name or ""))
+        return pod is not None and address.ip in {pod.status.pod_ip, *(ip.ip for ip in pod.status.pod_ips or ())}
 
     @cached_property
     def _unverified(self) -> ssl.SSLContext:
-        """Pods have certificates of nobody that this server knows."""
+        """Pods present certificates whose issuers this server does not know."""
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         return context
-
-
-def _addresses(pod: Pod) -> set[str]:
-    return {one.ip or "" for one in pod.status.pod_ips or ()} | {pod.status.pod_ip or ""}
 
 
 def split_path(request: Request, namespace: str) -> tuple[bytes, bytes]:
@@ -137,8 +128,8 @@ def _changes(request: Request, upstream: Upstream, prefix: bytes, path: bytes) -
         before = [value for name, value in headers if name == b"x-forwarded-for"]
         client = request.scope.get("client")
         came_by = [*before, *([client[0].encode()] if client else [])]
-        kept = [one for one in headers if one[0] not in left_out]
-        return [*kept, (b"x-forwarded-for", b", ".join(came_by)), (b"x-forwarded-uri", prefix + path)]
+        others = [header for header in headers if header[0] not in left_out]
+        return [*others, (b"x-forwarded-for", b", ".join(came_by)), (b"x-forwarded-uri", prefix + path)]
 
     def of_answer(answer: Answer) -> list[tuple[bytes, bytes]]:
         return [

@@ -1,6 +1,6 @@
 """One request relayed: its head changed as asked, its body and the answer's in pieces, an upgraded connection as bytes.
 
-Nothing of a body is collected. What both sides of an upgraded connection agreed on (WebSocket, SPDY) is not looked at.
+Nothing of a body is collected. What both sides of an upgraded connection agreed on (WebSocket, SPDY) is not inspected.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from apimachinery import errors
-from apiserver.authentication.bearer import protocols_in
+from apiserver.authentication.authenticators import subprotocols
 from apiserver.handlers.http import Request
 from apiserver.handlers.proxying.upstream import CHUNK, Answer, Upstream, dial, read_head
 from component_base.streams import Stream, Upgrade
@@ -26,7 +26,7 @@ _HOP_BY_HOP: Final = frozenset(
     )
 )  # fmt: skip
 _OURS: Final = frozenset((b"authorization", b"expect", b"content-length"))
-"""Not to be handed on: what the client showed this server, and what is said anew."""
+"""Not passed on: the client's credentials, and headers that are written anew."""
 _BODYLESS: Final = (204, 304)
 
 
@@ -80,13 +80,13 @@ async def relay(request: Request, upstream: Upstream, target: bytes, changes: Ch
 
 
 def _wanted(request: Request) -> Upgrade | None:
-    """The upgrade that the client asks for. An offer of HTTP/2 is none that could be handed on."""
+    """The upgrade that the client asks for. An offer of HTTP/2 cannot be passed on."""
     upgrade: Upgrade | None = request.scope["extensions"].get("upgrade")
     return upgrade if upgrade is not None and upgrade.protocols != ("h2c",) else None
 
 
 def _framing(request: Request) -> bytes:
-    """How the request's body is framed: the header that says so; empty if there is none."""
+    """The header that frames the request's body; empty if there is no body."""
     if b"chunked" in request.headers.get("transfer-encoding", "").lower().encode():
         return b"transfer-encoding: chunked"
     length = request.headers.get("content-length")
@@ -95,35 +95,35 @@ def _framing(request: Request) -> bytes:
 
 def _head(request: Request, target: bytes, changes: Changes, upgrade: Upgrade | None) -> bytes:
     headers: list[tuple[bytes, bytes]] = request.scope["headers"]
-    kept = [(name, _without_token(name, value)) for name, value in _end_to_end(headers) if name not in _OURS]
+    forwarded = [(name, _without_token(name, value)) for name, value in _end_to_end(headers) if name not in _OURS]
     lines = [b"%b %b HTTP/1.1" % (request.method.encode(), target)]
-    lines += [b"%b: %b" % one for one in changes.request(kept)]
+    lines += [b"%b: %b" % header for header in changes.request(forwarded)]
     if upgrade is not None:
-        lines += [b"connection: Upgrade", *(b"upgrade: %b" % one for one in _values(headers, b"upgrade"))]
+        lines += [b"connection: Upgrade", *(b"upgrade: %b" % protocol for protocol in _values(headers, b"upgrade"))]
     else:
         lines += [b"connection: close", *filter(None, (_framing(request),))]
     return b"\r\n".join((*lines, b"", b""))
 
 
 def _end_to_end(headers: Headers) -> list[tuple[bytes, bytes]]:
-    """Without those that are meant for the next hop alone."""
+    """Without hop-by-hop headers."""
     named = {part.strip().lower() for value in _values(headers, b"connection") for part in value.split(b",")}
-    return [one for one in headers if one[0] not in _HOP_BY_HOP and one[0] not in named]
+    return [header for header in headers if header[0] not in _HOP_BY_HOP and header[0] not in named]
 
 
 def _values(headers: Headers, name: bytes) -> list[bytes]:
-    return [value for one, value in headers if one == name]
+    return [value for other, value in headers if other == name]
 
 
 def _without_token(name: bytes, value: bytes) -> bytes:
-    """A browser's token comes as one of the WebSocket's subprotocols."""
+    """A browser sends its token as one of the WebSocket's subprotocols."""
     if name != b"sec-websocket-protocol":
         return value
-    return ", ".join(protocols_in(value.decode("latin-1"))).encode("latin-1")
+    return ", ".join(subprotocols(value.decode("latin-1"))).encode("latin-1")
 
 
 async def _exchange(request: Request, writer: asyncio.StreamWriter, answering: object, framing: bytes) -> None:
-    """The request's body up while the answer comes down; over with the answer, or when the client leaves."""
+    """The request's body up while the answer comes down; ends with the answer, or when the client disconnects."""
     answered: asyncio.Task[None] = asyncio.ensure_future(answering)  # type: ignore[call-overload]
     client = asyncio.create_task(_send_body(request, writer, framing), name="proxy-request")
     try:
@@ -139,7 +139,7 @@ async def _exchange(request: Request, writer: asyncio.StreamWriter, answering: o
 
 
 async def _send_body(request: Request, writer: asyncio.StreamWriter, framing: bytes) -> None:
-    """Send the client's body on; returns when the client has left, or the server stops."""
+    """Send the client's body on; returns when the client disconnects, or the server stops."""
     chunked, ended = framing.startswith(b"transfer-encoding"), not framing
     stopping = asyncio.ensure_future(request.scope["state"]["stopping"].wait())
     try:
@@ -169,10 +169,10 @@ async def _read_answer(request: Request, reader: asyncio.StreamReader, changes: 
 
 
 async def _answer(request: Request, answer: Answer, reader: asyncio.StreamReader, changes: Changes) -> None:
-    """Pass an answer on as it comes. Raises ConnectionResetError if it ends before its end."""
+    """Pass an answer on as it comes. Raises ConnectionResetError if it is cut short."""
     change = None if request.method == "HEAD" else changes.body(answer)
     left_out = {b"content-length"} if change is not None or answer.code in _BODYLESS else set()
-    headers = [one for one in _end_to_end(changes.answer(answer)) if one[0] not in left_out]
+    headers = [header for header in _end_to_end(changes.answer(answer)) if header[0] not in left_out]
     if not _values(headers, b"cache-control"):
         headers.append((b"cache-control", b"no-cache, private"))
     await request.start_relayed(answer.code, headers)

@@ -1,4 +1,4 @@
-"""Whom a ``proxy`` request means: ``[<scheme>:]<name>[:<port>]`` of a node, pod or service, made an address.
+"""The target of a ``proxy`` request: ``[<scheme>:]<name>[:<port>]`` of a node, pod or service, and its address.
 
 Addresses that would lead to this machine itself, its link or a group are refused: otherwise whoever may write a node's
 or a pod's status could send this server's requests to what only it may reach.
@@ -53,17 +53,17 @@ def port_number(text: str) -> int:
 
 
 def pod_address(pod: Pod, target: Target) -> tuple[str, int]:
-    """Address and port; without a port the first that a container names. Raises BadRequest."""
+    """Address and port; without a port the first of its containers. Raises BadRequest."""
     if not pod.status.pod_ip:
         raise errors.BadRequest(f"pod {target.name} has no address")
     if target.port:
         return pod.status.pod_ip, port_number(target.port)
-    named = [port.container_port for one in pod.spec.containers for port in one.ports or ()]
-    return pod.status.pod_ip, named[0] if named else _DEFAULT_PORTS.get(target.scheme, 80)
+    ports = [port.container_port for container in pod.spec.containers for port in container.ports or ()]
+    return pod.status.pod_ip, ports[0] if ports else _DEFAULT_PORTS.get(target.scheme, 80)
 
 
 def service_port_name(service: Service, target: Target) -> str:
-    """The name of the port that is meant, by name or by number. Raises ServiceUnavailable."""
+    """The name of a port that the target gives by name or number. Raises ServiceUnavailable."""
     if not target.port.isdecimal():
         return target.port
     for port in service.spec.ports or ():
@@ -73,20 +73,20 @@ def service_port_name(service: Service, target: Target) -> str:
 
 
 def ready_addresses(endpoints: Endpoints, port_name: str) -> list[tuple[EndpointAddress, int]]:
-    """All that serve the port, in an order by chance."""
-    found = [
+    """The endpoints that serve the port, in random order."""
+    ready = [
         (address, port.port)
         for subset in endpoints.subsets or ()
         for port in subset.ports or ()
         if (port.name or "") == port_name
         for address in subset.addresses or ()
     ]
-    random.shuffle(found)
-    return found
+    random.shuffle(ready)
+    return ready
 
 
 def may_be_reached(address: str) -> bool:
-    """Whether an address is one that a node or pod of another machine may have."""
+    """Whether an address may be that of a node or pod on another machine."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:
@@ -99,15 +99,15 @@ def may_be_reached(address: str) -> bool:
 async def checked(host: str) -> str:
     """The address behind a host name, or the address itself. Raises BadRequest where it may not be reached.
 
-    The answer is what is dialled, so that a name cannot mean one thing here and another a moment later.
+    The answer is what is dialled, so that a name cannot resolve differently a moment later.
     """
     addresses = [host]
     if not _is_address(host):
         try:
-            found = await get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            infos = await get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
         except OSError as fault:
             raise errors.ServiceUnavailable(f"error trying to reach {host}: {fault}") from fault
-        addresses = [str(one[4][0]) for one in found]
+        addresses = [str(info[4][0]) for info in infos]
     if not addresses or not all(map(may_be_reached, addresses)):
         raise errors.BadRequest("address not allowed")
     return addresses[0]

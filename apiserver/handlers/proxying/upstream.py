@@ -1,7 +1,7 @@
-"""The other side of a proxied request: where it is, a connection to it, and its answer as it comes in.
+"""The server behind a proxied request: its address, a connection to it, and its answer as it arrives.
 
 HTTP/1.1 on plain asyncio streams, one connection per request: what is relayed is read and written in pieces, never
-collected, and a side that does not keep up holds the other back.
+collected, and a side that does not keep up slows the other down.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ class Upstream:
     tls: ssl.SSLContext | None
     """None for plain HTTP."""
     what: str
-    """For people: who this is."""
+    """Its name in messages."""
 
     @property
     def authority(self) -> str:
@@ -49,12 +49,12 @@ async def dial(upstream: Upstream) -> Link:
 
 
 class Answer:
-    """An answer as httptools' parser reports it: its head, and what of its body has come and not been taken."""
+    """An answer as httptools' parser reports it: its head, and the part of its body that has arrived and not been taken."""
 
     def __init__(self) -> None:
         self.headers: list[tuple[bytes, bytes]] = []
         self.rest = b""
-        """What came after the head of an answer that switches protocols."""
+        """The bytes after the head of an answer that switches protocols."""
         self.code = 0
         self.head_done = False
         self.done = False
@@ -84,24 +84,24 @@ class Answer:
 
     @property
     def ends_with_connection(self) -> bool:
-        """Whether nothing in the head says where the body ends."""
+        """Whether the body ends with the connection."""
         names = {name for name, _ in self.headers}
         return b"content-length" not in names and b"transfer-encoding" not in names
 
     def header(self, name: bytes) -> bytes:
-        return next((value for one, value in self.headers if one == name), b"")
+        return next((value for other, value in self.headers if other == name), b"")
 
     def feed(self, data: bytes) -> None:
-        """Raises ConnectionResetError for what is no HTTP."""
+        """Raises ConnectionResetError if it is not HTTP."""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self.rest = data[upgrade.args[0] :]
         except httptools.HttpParserError as fault:
-            raise ConnectionResetError(f"the answer is no HTTP: {fault}") from fault
+            raise ConnectionResetError(f"the answer is not HTTP: {fault}") from fault
 
     def taken(self) -> bytes:
-        """The body's bytes that are there."""
+        """The bytes of the body that have arrived."""
         data, self._body = b"".join(self._body), []
         return data
 

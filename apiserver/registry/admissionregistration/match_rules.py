@@ -1,15 +1,23 @@
-"""What webhooks and admission policies share: which requests they are about, and where they are asked."""
+"""What webhooks and admission policies share: which requests they are about, and where they are served."""
 
 import base64
 import binascii
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from apimachinery.fields import FieldError, Path
-from apimachinery.types.admissionregistration_v1 import MatchCondition, MatchResources, WebhookClientConfig
+from apimachinery.types.admissionregistration_v1 import (
+    MatchCondition,
+    MatchResources,
+    NamedRuleWithOperations,
+    RuleWithOperations,
+    WebhookClientConfig,
+)
 from apimachinery.types.meta_v1 import LabelSelector
 from apiserver.registry import field_rules, names
+
+Rules = Sequence[RuleWithOperations | NamedRuleWithOperations] | None
 
 OPERATIONS: Final = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
 SCOPES: Final = ("*", "Cluster", "Namespaced")
@@ -18,7 +26,7 @@ MATCH_POLICIES: Final = ("Equivalent", "Exact")
 _MOST_CONDITIONS: Final = 64
 
 
-def default_rules(rules: Sequence[Any] | None) -> None:
+def default_rules(rules: Rules) -> None:
     for rule in rules or ():
         rule.scope = rule.scope or "*"
 
@@ -31,7 +39,7 @@ def default_match(match: MatchResources) -> None:
     default_rules(match.exclude_resource_rules)
 
 
-def validate_rules(path: Path, rules: Sequence[Any] | None) -> Iterator[FieldError]:
+def validate_rules(path: Path, rules: Rules) -> Iterator[FieldError]:
     for i, rule in enumerate(rules or ()):
         for field, values in (
             ("apiGroups", rule.api_groups), ("apiVersions", rule.api_versions), ("operations", rule.operations),
@@ -60,7 +68,7 @@ def validate_match(path: Path, match: MatchResources) -> Iterator[FieldError]:
 
 
 def validate_conditions(path: Path, conditions: Sequence[MatchCondition] | None) -> Iterator[FieldError]:
-    seen: set[str] = set()
+    earlier: set[str] = set()
     if len(conditions or ()) > _MOST_CONDITIONS:
         yield path.invalid(len(conditions or ()), f"must have at most {_MOST_CONDITIONS} items")
     for i, condition in enumerate(conditions or ()):
@@ -70,9 +78,9 @@ def validate_conditions(path: Path, conditions: Sequence[MatchCondition] | None)
             yield (path[i] / "name").required()
         else:
             yield from names.check(path[i] / "name", condition.name, names.qualified_name)
-            if condition.name in seen:
+            if condition.name in earlier:
                 yield (path[i] / "name").duplicate(condition.name)
-            seen.add(condition.name)
+            earlier.add(condition.name)
 
 
 def validate_client(path: Path, client: WebhookClientConfig) -> Iterator[FieldError]:

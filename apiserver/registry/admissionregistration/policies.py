@@ -1,4 +1,4 @@
-"""Validating admission policies and their bindings. Kept here; no expression is evaluated yet."""
+"""Validating admission policies and their bindings. Stored; no expression is evaluated yet."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -18,9 +18,10 @@ from apiserver.registry.admissionregistration.match_rules import (
     validate_match,
 )
 from apiserver.registry.columns import Column
-from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
-from apiserver.registry.workloads import SPEC, STATUS_VERBS
+from apiserver.registry.subresources import ObjectSubresource
+from apiserver.registry.workloads import SPEC
 
 _ACTIONS: Final = ("Audit", "Deny", "Warn")
 
@@ -54,17 +55,17 @@ class PolicyKind(Strategy[ValidatingAdmissionPolicy]):
         if not spec.validations and not spec.audit_annotations:
             for field in ("validations", "auditAnnotations"):
                 yield (SPEC / field).required("validations or auditAnnotations must be specified")
-        for i, one in enumerate(spec.validations or ()):
-            if not one.expression.strip():
+        for i, validation in enumerate(spec.validations or ()):
+            if not validation.expression.strip():
                 yield ((SPEC / "validations")[i] / "expression").required("expression is not specified")
-        seen: set[str] = set()
+        earlier: set[str] = set()
         for i, variable in enumerate(spec.variables or ()):
             path = (SPEC / "variables")[i]
             if not variable.name:
                 yield (path / "name").required("name is not specified")
-            elif variable.name in seen:
+            elif variable.name in earlier:
                 yield (path / "name").duplicate(variable.name)
-            seen.add(variable.name)
+            earlier.add(variable.name)
             if not variable.expression.strip():
                 yield (path / "expression").required("expression is not specified")
 
@@ -76,7 +77,7 @@ def _parameter(obj: ValidatingAdmissionPolicy) -> str:
 
 _POLICY = PolicyKind()
 
-VALIDATING_ADMISSION_POLICIES = ResourceInfo(
+VALIDATING_ADMISSION_POLICIES = StoredResource(
     ValidatingAdmissionPolicy,
     _POLICY,
     singular="validatingadmissionpolicy",
@@ -87,7 +88,7 @@ VALIDATING_ADMISSION_POLICIES = ResourceInfo(
         Column("ParamKind", _parameter),
         columns.age(),
     ),
-    subresources={"status": Subresource(STATUS_VERBS, strategy=StatusStrategy[ValidatingAdmissionPolicy](_POLICY))},
+    subresources={"status": ObjectSubresource(StatusStrategy[ValidatingAdmissionPolicy](_POLICY))},
 )
 
 
@@ -133,7 +134,7 @@ def _reference(obj: ValidatingAdmissionPolicyBinding) -> str:
     return field_rules.selector_text(ref.selector)
 
 
-VALIDATING_ADMISSION_POLICY_BINDINGS = ResourceInfo(
+VALIDATING_ADMISSION_POLICY_BINDINGS = StoredResource(
     ValidatingAdmissionPolicyBinding,
     BindingKind(),
     singular="validatingadmissionpolicybinding",

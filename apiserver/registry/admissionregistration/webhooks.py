@@ -1,11 +1,13 @@
-"""Webhook configurations: whom to ask before something is written. Kept here; nobody is asked yet."""
+"""Webhook configurations: whom to ask before something is written. They are stored; no webhook is called yet."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final, TypeVar
 
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.admissionregistration_v1 import (
+    MutatingWebhook,
     MutatingWebhookConfiguration,
+    ValidatingWebhook,
     ValidatingWebhookConfiguration,
 )
 from apimachinery.types.meta_v1 import LabelSelector
@@ -19,8 +21,10 @@ from apiserver.registry.admissionregistration.match_rules import (
     validate_rules,
 )
 from apiserver.registry.columns import Column
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
+
+Configuration = TypeVar("Configuration", MutatingWebhookConfiguration, ValidatingWebhookConfiguration)
 
 TIMEOUT_SECONDS: Final = 10
 _PORT: Final = 443
@@ -29,15 +33,12 @@ _REINVOCATIONS: Final = ("IfNeeded", "Never")
 _VERSIONS: Final = ("v1", "v1beta1")
 
 
-class WebhookKind(Strategy[Any]):
-    """Both kinds; the mutating one may be asked again."""
+class WebhookKind(Strategy[Configuration]):
+    """Both kinds; a mutating webhook may be asked again."""
 
     counts_generations = True
 
-    def __init__(self, *, mutates: bool) -> None:
-        self._mutates = mutates
-
-    def default(self, obj: Any) -> None:
+    def default(self, obj: Configuration) -> None:
         for hook in obj.webhooks or ():
             hook.failure_policy = hook.failure_policy or "Fail"
             hook.match_policy = hook.match_policy or "Equivalent"
@@ -45,26 +46,26 @@ class WebhookKind(Strategy[Any]):
             hook.object_selector = hook.object_selector or LabelSelector()
             if hook.timeout_seconds is None:
                 hook.timeout_seconds = TIMEOUT_SECONDS
-            if self._mutates:
+            if isinstance(hook, MutatingWebhook):
                 hook.reinvocation_policy = hook.reinvocation_policy or "Never"
             service = hook.client_config.service
             if service is not None and service.port is None:
                 service.port = _PORT
             default_rules(hook.rules)
 
-    def desired_state(self, obj: Any) -> Any:
+    def desired_state(self, obj: Configuration) -> object:
         return obj.webhooks
 
-    def validate(self, obj: Any) -> Iterator[FieldError]:
-        seen: set[str] = set()
+    def validate(self, obj: Configuration) -> Iterator[FieldError]:
+        earlier: set[str] = set()
         for i, hook in enumerate(obj.webhooks or ()):
             path = Path("webhooks")[i]
             yield from self._hook(path, hook)
-            if hook.name in seen:
+            if hook.name in earlier:
                 yield (path / "name").duplicate(hook.name)
-            seen.add(hook.name)
+            earlier.add(hook.name)
 
-    def _hook(self, path: Path, hook: Any) -> Iterator[FieldError]:
+    def _hook(self, path: Path, hook: MutatingWebhook | ValidatingWebhook) -> Iterator[FieldError]:
         if not hook.name:
             yield (path / "name").required()
         else:
@@ -84,7 +85,7 @@ class WebhookKind(Strategy[Any]):
             yield (path / "timeoutSeconds").invalid(
                 hook.timeout_seconds, "the timeout value must be between 1 and 30 seconds"
             )
-        if self._mutates:
+        if isinstance(hook, MutatingWebhook):
             yield from field_rules.required(path / "reinvocationPolicy", hook.reinvocation_policy, _REINVOCATIONS)
         versions = hook.admission_review_versions
         if not versions:
@@ -94,22 +95,22 @@ class WebhookKind(Strategy[Any]):
         yield from validate_conditions(path / "matchConditions", hook.match_conditions)
 
 
-_COLUMNS: Final[tuple[Column[Any], ...]] = (
+_COLUMNS: Final[tuple[Column[MutatingWebhookConfiguration | ValidatingWebhookConfiguration], ...]] = (
     columns.name(),
     Column("Webhooks", lambda obj: len(obj.webhooks or ()), type="integer"),
     columns.age(),
 )
 
-MUTATING_WEBHOOK_CONFIGURATIONS = ResourceInfo(
+MUTATING_WEBHOOK_CONFIGURATIONS = StoredResource(
     MutatingWebhookConfiguration,
-    WebhookKind(mutates=True),
+    WebhookKind[MutatingWebhookConfiguration](),
     singular="mutatingwebhookconfiguration",
     categories=("api-extensions",),
     columns=_COLUMNS,
 )
-VALIDATING_WEBHOOK_CONFIGURATIONS = ResourceInfo(
+VALIDATING_WEBHOOK_CONFIGURATIONS = StoredResource(
     ValidatingWebhookConfiguration,
-    WebhookKind(mutates=False),
+    WebhookKind[ValidatingWebhookConfiguration](),
     singular="validatingwebhookconfiguration",
     categories=("api-extensions",),
     columns=_COLUMNS,

@@ -1,9 +1,10 @@
-"""Custom resource definitions: kinds that users bring. Kept and checked here; not served yet."""
+"""Custom resource definitions: kinds that users define. Stored and validated; not served yet."""
 
 from collections.abc import Iterator
 from typing import Final
 
 from apimachinery import codec
+from apimachinery.core import conditions
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.apiextensions_v1 import (
     CustomResourceConversion,
@@ -16,9 +17,10 @@ from apimachinery.types.apiextensions_v1 import (
 from apiserver.registry import field_rules, names
 from apiserver.registry.apiextensions.structural import validate_schema
 from apiserver.registry.default_columns import DEFAULT_COLUMNS
-from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
-from apiserver.registry.workloads import SPEC, STATUS_VERBS
+from apiserver.registry.subresources import ObjectSubresource
+from apiserver.registry.workloads import SPEC
 
 SCOPES: Final = ("Cluster", "Namespaced")
 _STRATEGIES: Final = ("None", "Webhook")
@@ -48,7 +50,7 @@ class CustomResourceDefinitionKind(Strategy[CustomResourceDefinition]):
         obj.status = old.status
         stored = {version.name for version in obj.spec.versions if version.storage}
         known = old.status.stored_versions or []
-        if not stored <= set(known):  # objects may lie in every version that ever was the stored one
+        if not stored <= set(known):  # objects may be stored in any version that ever was the stored one
             obj.status = CustomResourceDefinitionStatus(
                 accepted_names=old.status.accepted_names,
                 conditions=old.status.conditions,
@@ -76,8 +78,7 @@ class CustomResourceDefinitionKind(Strategy[CustomResourceDefinition]):
 
     def validate_update(self, obj: CustomResourceDefinition, old: CustomResourceDefinition) -> Iterator[FieldError]:
         yield from field_rules.immutable(SPEC, obj.spec, old.spec, "group")
-        established = any(one.type == "Established" and one.status == "True" for one in old.status.conditions or ())
-        if established:
+        if conditions.is_true(old.status.conditions, "Established"):
             yield from field_rules.immutable(SPEC, obj.spec, old.spec, "scope")
             yield from field_rules.immutable(SPEC / "names", obj.spec.names, old.spec.names, "kind", "plural")
         served = {version.name for version in obj.spec.versions}
@@ -86,43 +87,43 @@ class CustomResourceDefinitionKind(Strategy[CustomResourceDefinition]):
                 yield Path("status", "storedVersions")[i].invalid(version, "must appear in spec.versions")
 
 
-def _names(path: Path, given: CustomResourceDefinitionNames) -> Iterator[FieldError]:
-    for field, value in (("plural", given.plural), ("singular", given.singular)):
+def _names(path: Path, spec: CustomResourceDefinitionNames) -> Iterator[FieldError]:
+    for field, value in (("plural", spec.plural), ("singular", spec.singular)):
         if not value:
             yield (path / field).required()
         else:
             yield from names.check(path / field, value, names.dns_label_1035)
-    for field, value in (("kind", given.kind), ("listKind", given.list_kind)):
+    for field, value in (("kind", spec.kind), ("listKind", spec.list_kind)):
         if not value:
             yield (path / field).required()
         else:
             yield from names.check(path / field, value.lower(), names.dns_label_1035)
-    if given.kind and given.kind == given.list_kind:
-        yield (path / "listKind").invalid(given.list_kind, "kind and listKind may not be the same")
-    for field, words in (("shortNames", given.short_names), ("categories", given.categories)):
+    if spec.kind and spec.kind == spec.list_kind:
+        yield (path / "listKind").invalid(spec.list_kind, "kind and listKind may not be the same")
+    for field, words in (("shortNames", spec.short_names), ("categories", spec.categories)):
         for i, word in enumerate(words or ()):
             yield from names.check((path / field)[i], word, names.dns_label_1035)
 
 
 def _versions(spec: CustomResourceDefinitionSpec) -> Iterator[FieldError]:
-    path, seen = SPEC / "versions", set[str]()
+    path, version_names = SPEC / "versions", set[str]()
     if not spec.versions:
         yield path.required("must have at least one version")
         return
     for i, version in enumerate(spec.versions):
-        if version.name in seen:
+        if version.name in version_names:
             yield (path[i] / "name").duplicate(version.name)
-        seen.add(version.name)
+        version_names.add(version.name)
         yield from _version(path[i], version)
     if sum(version.storage for version in spec.versions) != 1:
-        yield path.invalid(sorted(seen), "must have exactly one version marked as storage version")
+        yield path.invalid(sorted(version_names), "must have exactly one version marked as storage version")
     yield from _schemas(spec)
 
 
 def _schemas(spec: CustomResourceDefinitionSpec) -> Iterator[FieldError]:
     """A schema that all versions share is named once, as if it stood beside them, as Kubernetes does."""
     schemas = [version.schema.open_apiv3_schema if version.schema else None for version in spec.versions]
-    if all(one is not None and one == schemas[0] for one in schemas):
+    if all(schema is not None and schema == schemas[0] for schema in schemas):
         yield from validate_schema(SPEC / "validation" / "openAPIV3Schema", codec.to_builtins(schemas[0]))
         return
     for i, schema in enumerate(schemas):
@@ -178,12 +179,12 @@ def _conversion(spec: CustomResourceDefinitionSpec) -> Iterator[FieldError]:
 
 _KIND = CustomResourceDefinitionKind()
 
-CUSTOM_RESOURCE_DEFINITIONS = ResourceInfo(
+CUSTOM_RESOURCE_DEFINITIONS = StoredResource(
     CustomResourceDefinition,
     _KIND,
     singular="customresourcedefinition",
     short_names=("crd", "crds"),
     categories=("api-extensions",),
     columns=DEFAULT_COLUMNS,
-    subresources={"status": Subresource(STATUS_VERBS, strategy=StatusStrategy[CustomResourceDefinition](_KIND))},
+    subresources={"status": ObjectSubresource(StatusStrategy[CustomResourceDefinition](_KIND))},
 )

@@ -1,7 +1,7 @@
 """Structural schemas: what apiextensions.k8s.io/v1 demands of the OpenAPI v3 schema of a custom resource.
 
-Every value has a type, no construct of JSON schema is used that pruning could not follow, and ``anyOf`` and its like
-only add rules about values. Expressions (x-kubernetes-validations) are kept, not compiled.
+Every value has a type, no construct of JSON schema is used that pruning could not follow, and ``anyOf`` and the like
+only add rules about values. Expressions (x-kubernetes-validations) are stored, not compiled.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _EITHER: Final = "x-kubernetes-int-or-string"
 _EMBEDDED: Final = "x-kubernetes-embedded-resource"
 _KEYS: Final = "x-kubernetes-list-map-keys"
 
-# what a schema inside anyOf and its like may not say, since it would not be about values
+# what a schema within anyOf and the like may not have, since it is not about values
 _ABOUT_SHAPE: Final = (
     "description", "type", "default", "additionalProperties", "title", "nullable", _PRESERVE, _EMBEDDED,
     "x-kubernetes-list-type", _KEYS, "x-kubernetes-map-type",
@@ -34,7 +34,7 @@ _VALUE: Final = "must not be empty for specified object fields"
 
 
 def validate_schema(path: Path, root: Schema) -> Iterator[FieldError]:
-    """Every fault of a schema, given as it stands in the definition. Depth is the request's own: no recursion here."""
+    """Every fault of a schema, as it is in the definition. Clients choose the depth, so there is no recursion here."""
     if root.get("type") not in (None, "", "object"):
         yield (path / "type").invalid(root["type"], "must be object at the root")
     yield from _metadata(path / "properties", (root.get("properties") or {}).get("metadata"))
@@ -102,12 +102,16 @@ def _extensions(path: Path, schema: Schema) -> Iterator[FieldError]:
         if of_list not in _LIST_TYPES:
             yield (path / "x-kubernetes-list-type").not_supported(of_list, _LIST_TYPES)
         if schema.get("type") != "array":
-            yield (path / "type").invalid(schema.get("type") or "", "must be array if x-kubernetes-list-type is specified")
+            yield (path / "type").invalid(
+                schema.get("type") or "", "must be array if x-kubernetes-list-type is specified"
+            )
     if of_map is not None:
         if of_map not in _MAP_TYPES:
             yield (path / "x-kubernetes-map-type").not_supported(of_map, _MAP_TYPES)
         if schema.get("type") != "object":
-            yield (path / "type").invalid(schema.get("type") or "", "must be object if x-kubernetes-map-type is specified")
+            yield (path / "type").invalid(
+                schema.get("type") or "", "must be object if x-kubernetes-map-type is specified"
+            )
     if of_list == "map":
         yield from _map_keys(path, schema, keys or [])
     elif keys:
@@ -137,26 +141,26 @@ def _map_keys(path: Path, schema: Schema, keys: list[str]) -> Iterator[FieldErro
 
 
 def _junctors(path: Path, schema: Schema) -> Iterator[FieldError]:
-    """What stands in anyOf and its like may speak of values alone; of int-or-string, also of its two types."""
+    """Schemas within anyOf and the like may constrain values only; those of int-or-string, also its two types."""
     pending: list[tuple[Path, Schema]] = []
     for field in _JUNCTORS:
-        for i, one in enumerate(schema.get(field) or ()):
+        for i, alternative in enumerate(schema.get(field) or ()):
             types = [other.get("type") for other in schema[field]]
             if schema.get(_EITHER) and sorted(filter(None, types)) == ["integer", "string"]:
                 continue
-            pending.append(((path / field)[i], one))
+            pending.append(((path / field)[i], alternative))
     if isinstance(schema.get("not"), dict):
         pending.append((path / "not", schema["not"]))
     while pending:
-        place, one = pending.pop()
+        place, alternative = pending.pop()
         for field in _ABOUT_SHAPE:
-            if one.get(field):
+            if alternative.get(field):
                 yield (place / field).forbidden("must be empty to be structural")
         for field in _JUNCTORS:
-            pending += [((place / field)[i], other) for i, other in enumerate(one.get(field) or ())]
-        if isinstance(one.get("not"), dict):
-            pending.append((place / "not", one["not"]))
-        pending += [(where, child) for where, child, _ in _children(place, one)]
+            pending += [((place / field)[i], other) for i, other in enumerate(alternative.get(field) or ())]
+        if isinstance(alternative.get("not"), dict):
+            pending.append((place / "not", alternative["not"]))
+        pending += [(where, child) for where, child, _ in _children(place, alternative)]
 
 
 def _metadata(path: Path, schema: Schema | None) -> Iterator[FieldError]:
@@ -167,4 +171,6 @@ def _metadata(path: Path, schema: Schema | None) -> Iterator[FieldError]:
     if schema.get("type") not in (None, "", "object"):
         yield (place / "type").invalid(schema["type"], "must be object")
     if set(schema.get("properties") or ()) - _IN_METADATA or schema.get("additionalProperties") is not None:
-        yield place.forbidden("must not specify anything other than name and generateName, but metadata is implicitly specified")
+        yield place.forbidden(
+            "must not specify anything other than name and generateName, but metadata is implicitly specified"
+        )

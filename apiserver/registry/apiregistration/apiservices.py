@@ -1,14 +1,16 @@
-"""API services: groups that another server serves. Kept here; nothing is passed on yet."""
+"""API services: groups that another server serves. Stored; no request is passed on yet."""
 
 from collections.abc import Iterator
 
+from apimachinery.core import conditions
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.apiregistration_v1 import APIService, APIServiceCondition, APIServiceStatus
 from apiserver.registry import columns, names
 from apiserver.registry.columns import Column
-from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
-from apiserver.registry.workloads import SPEC, STATUS_VERBS
+from apiserver.registry.subresources import ObjectSubresource
+from apiserver.registry.workloads import SPEC
 
 _HIGHEST_GROUP = 20_000
 _HIGHEST_VERSION = 1_000
@@ -27,7 +29,7 @@ class APIServiceKind(Strategy[APIService]):
             obj.spec.service.port = 443
 
     def prepare_for_create(self, obj: APIService) -> None:
-        """What has no service is served here, and so is available."""
+        """A group without a service is served here, and so available."""
         obj.status = APIServiceStatus()
         if obj.spec.service is None:
             local = APIServiceCondition(
@@ -44,10 +46,10 @@ class APIServiceKind(Strategy[APIService]):
 
     def validate(self, obj: APIService) -> Iterator[FieldError]:
         spec = obj.spec
-        wanted = f"{spec.version or ''}.{spec.group or ''}"
-        if obj.metadata.name != wanted:
+        expected = f"{spec.version or ''}.{spec.group or ''}"
+        if obj.metadata.name != expected:
             yield Path("metadata", "name").invalid(
-                obj.metadata.name, f'must be `spec.version+"."+spec.group`: {wanted!r}'
+                obj.metadata.name, f'must be `spec.version+"."+spec.group`: {expected!r}'
             )
         if spec.group:
             yield from names.check(SPEC / "group", spec.group, names.dns_subdomain)
@@ -79,10 +81,10 @@ class APIServiceKind(Strategy[APIService]):
 
 
 def _available(obj: APIService) -> str:
-    found = next((one for one in obj.status.conditions or () if one.type == "Available"), None)
-    if found is None:
+    available = conditions.find(obj.status.conditions, "Available")
+    if available is None:
         return "Unknown"
-    return found.status if found.status == "True" else f"{found.status} ({found.reason})"
+    return available.status if available.status == "True" else f"{available.status} ({available.reason})"
 
 
 def _service(obj: APIService) -> str:
@@ -92,11 +94,11 @@ def _service(obj: APIService) -> str:
 
 _KIND = APIServiceKind()
 
-API_SERVICES = ResourceInfo(
+API_SERVICES = StoredResource(
     APIService,
     _KIND,
     singular="apiservice",
     categories=("api-extensions",),
     columns=(columns.name(), Column("Service", _service), Column("Available", _available), columns.age()),
-    subresources={"status": Subresource(STATUS_VERBS, strategy=StatusStrategy[APIService](_KIND))},
+    subresources={"status": ObjectSubresource(StatusStrategy[APIService](_KIND))},
 )

@@ -6,7 +6,7 @@ from apimachinery import meta
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.apps_v1 import ControllerRevision
 from apiserver.registry import columns, field_rules
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 
 
@@ -30,7 +30,7 @@ def _controller(obj: ControllerRevision) -> str:
     return f"{kind}.{group}/{owner.name}" if group else f"{kind}/{owner.name}"
 
 
-CONTROLLER_REVISIONS = ResourceInfo(
+CONTROLLER_REVISIONS = StoredResource(
     ControllerRevision,
     ControllerRevisionKind(),
     singular="controllerrevision",

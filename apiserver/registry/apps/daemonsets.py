@@ -7,7 +7,7 @@ from apimachinery.types.apps_v1 import DaemonSet, DaemonSetStatus, DaemonSetUpda
 from apiserver.registry import columns, field_rules, workloads
 from apiserver.registry.core.pod_defaults import default_spec
 from apiserver.registry.field_rules import at_most_all, is_zero, not_negative, number_or_percent
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 from apiserver.registry.workloads import HISTORY_LIMIT, SPEC
 
@@ -74,7 +74,7 @@ def _update(update: DaemonSetUpdateStrategy) -> Iterator[FieldError]:
 
 _KIND = DaemonSetKind()
 
-DAEMON_SETS = ResourceInfo(
+DAEMON_SETS = StoredResource(
     DaemonSet,
     _KIND,
     singular="daemonset",
@@ -89,7 +89,7 @@ DAEMON_SETS = ResourceInfo(
         workloads.count("Available", lambda obj: obj.status.number_available),
         columns.Column("Node Selector", lambda obj: columns.labels_text(obj.spec.template.spec.node_selector)),
         columns.age(),
-        workloads.container_columns(lambda obj: obj.spec.template),
+        workloads.container_columns(workloads.pod_template),
         workloads.selector_column(lambda obj: obj.spec.selector),
     ),
     subresources={"status": workloads.status_subresource(_KIND)},

@@ -7,7 +7,7 @@ from apimachinery.types.apps_v1 import Deployment, DeploymentStatus, DeploymentS
 from apiserver.registry import columns, field_rules, workloads
 from apiserver.registry.core.pod_defaults import default_spec
 from apiserver.registry.field_rules import at_most_all, is_zero, not_negative, number_or_percent
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 from apiserver.registry.workloads import HISTORY_LIMIT, SPEC
 
@@ -79,7 +79,7 @@ def _strategy(strategy: DeploymentStrategy) -> Iterator[FieldError]:
 
 _KIND = DeploymentKind()
 
-DEPLOYMENTS = ResourceInfo(
+DEPLOYMENTS = StoredResource(
     Deployment,
     _KIND,
     singular="deployment",
@@ -91,11 +91,11 @@ DEPLOYMENTS = ResourceInfo(
         columns.Column("Up-to-date", lambda obj: str(obj.status.updated_replicas or 0)),
         columns.Column("Available", lambda obj: str(obj.status.available_replicas or 0)),
         columns.age(),
-        workloads.container_columns(lambda obj: obj.spec.template),
+        workloads.container_columns(workloads.pod_template),
         workloads.selector_column(lambda obj: obj.spec.selector),
     ),
     subresources={
         "status": workloads.status_subresource(_KIND),
-        "scale": workloads.scale_subresource(_KIND),
+        "scale": workloads.scale_subresource(_KIND, lambda obj: field_rules.selector_text(obj.spec.selector)),
     },
 )

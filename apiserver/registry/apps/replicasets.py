@@ -7,7 +7,7 @@ from apimachinery.types.apps_v1 import ReplicaSet, ReplicaSetStatus
 from apiserver.registry import columns, field_rules, workloads
 from apiserver.registry.core.pod_defaults import default_spec
 from apiserver.registry.field_rules import not_negative
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 from apiserver.registry.workloads import SPEC
 
@@ -39,7 +39,7 @@ class ReplicaSetKind(Strategy[ReplicaSet]):
 
 _KIND = ReplicaSetKind()
 
-REPLICA_SETS = ResourceInfo(
+REPLICA_SETS = StoredResource(
     ReplicaSet,
     _KIND,
     singular="replicaset",
@@ -51,12 +51,12 @@ REPLICA_SETS = ResourceInfo(
         workloads.count("Current", lambda obj: obj.status.replicas),
         workloads.count("Ready", lambda obj: obj.status.ready_replicas),
         columns.age(),
-        workloads.container_columns(lambda obj: obj.spec.template),
+        workloads.container_columns(workloads.pod_template),
         workloads.selector_column(lambda obj: obj.spec.selector),
     ),
     fields={"status.replicas": lambda obj: str(obj.status.replicas)},
     subresources={
         "status": workloads.status_subresource(_KIND),
-        "scale": workloads.scale_subresource(_KIND),
+        "scale": workloads.scale_subresource(_KIND, lambda obj: field_rules.selector_text(obj.spec.selector)),
     },
 )

@@ -17,7 +17,7 @@ from apiserver.registry import columns, field_rules, names, workloads
 from apiserver.registry.core.persistentvolumeclaims import default_claim
 from apiserver.registry.core.pod_defaults import default_spec
 from apiserver.registry.field_rules import not_negative
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 from apiserver.registry.workloads import HISTORY_LIMIT, SPEC
 
@@ -78,10 +78,10 @@ class StatefulSetKind(Strategy[StatefulSet]):
         yield from workloads.validate_lasting("StatefulSet", _with_claims(spec))
 
     def validate_update(self, obj: StatefulSet, old: StatefulSet) -> Iterator[FieldError]:
-        kept = codec.copy(obj.spec)
+        unchanged = codec.copy(obj.spec)
         for field in _MAY_CHANGE:
-            setattr(kept, field, getattr(old.spec, field))
-        if kept != old.spec:
+            setattr(unchanged, field, getattr(old.spec, field))
+        if unchanged != old.spec:
             yield SPEC.forbidden(
                 "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', "
                 "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and "
@@ -90,10 +90,10 @@ class StatefulSetKind(Strategy[StatefulSet]):
 
 
 def _with_claims(spec: StatefulSetSpec) -> PodTemplateSpec:
-    """The template as the pods will be made of it: each claim is a volume that containers may mount."""
+    """The template with a volume for each claim, which containers may mount."""
     template = codec.copy(spec.template)
     claims = {claim.metadata.name or "": claim for claim in spec.volume_claim_templates or ()}
-    others = [one for one in template.spec.volumes or () if one.name not in claims]
+    others = [volume for volume in template.spec.volumes or () if volume.name not in claims]
     template.spec.volumes = [*others, *(Volume(name=name) for name in claims)]
     return template
 
@@ -120,7 +120,7 @@ def _retention(spec: StatefulSetSpec) -> Iterator[FieldError]:
 
 _KIND = StatefulSetKind()
 
-STATEFUL_SETS = ResourceInfo(
+STATEFUL_SETS = StoredResource(
     StatefulSet,
     _KIND,
     singular="statefulset",
@@ -130,10 +130,10 @@ STATEFUL_SETS = ResourceInfo(
         columns.name(),
         columns.Column("Ready", lambda obj: f"{obj.status.ready_replicas or 0}/{obj.spec.replicas or 0}"),
         columns.age(),
-        workloads.container_columns(lambda obj: obj.spec.template),
+        workloads.container_columns(workloads.pod_template),
     ),
     subresources={
         "status": workloads.status_subresource(_KIND),
-        "scale": workloads.scale_subresource(_KIND),
+        "scale": workloads.scale_subresource(_KIND, lambda obj: field_rules.selector_text(obj.spec.selector)),
     },
 )

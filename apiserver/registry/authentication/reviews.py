@@ -1,7 +1,6 @@
-"""Who am I, and whose token is this: answered at once, never stored."""
+"""Reviews of the client's own identity and of tokens: answered at once, never stored."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from apimachinery import errors, meta
 from apimachinery.types.authentication_v1 import (
@@ -11,10 +10,10 @@ from apimachinery.types.authentication_v1 import (
     TokenReviewStatus,
     UserInfo,
 )
-from apiserver.authentication import Authenticator, Credentials
+from apiserver.authentication.authenticators import Authenticator, Credentials
 from apiserver.registry import columns
-from apiserver.registry.resource import ResourceInfo
 from apiserver.registry.strategy import Strategy
+from apiserver.registry.unstored import AnsweredResource
 from apiserver.request import Attributes, User
 
 
@@ -27,13 +26,13 @@ def _info(user: User) -> UserInfo:
     )
 
 
-async def _self(store: Any, attributes: Attributes, review: SelfSubjectReview) -> SelfSubjectReview:
+async def _self(attributes: Attributes, review: SelfSubjectReview) -> SelfSubjectReview:
     review.metadata.creation_timestamp = meta.now()
     review.status = SelfSubjectReviewStatus(user_info=_info(attributes.user))
     return review
 
 
-SELF_SUBJECT_REVIEWS = ResourceInfo(
+SELF_SUBJECT_REVIEWS = AnsweredResource(
     SelfSubjectReview,
     Strategy[SelfSubjectReview](),
     singular="selfsubjectreview",
@@ -43,16 +42,16 @@ SELF_SUBJECT_REVIEWS = ResourceInfo(
 )
 
 
-def token_reviews(authenticator: Authenticator) -> ResourceInfo[TokenReview]:
-    """The row, for who decides about tokens."""
+def token_reviews(authenticator: Authenticator) -> AnsweredResource[TokenReview]:
+    """The row; ``authenticator`` is the one of requests."""
 
-    async def answer(store: Any, attributes: Attributes, review: TokenReview) -> TokenReview:
+    async def answer(attributes: Attributes, review: TokenReview) -> TokenReview:
         if not review.spec.token:
             raise errors.BadRequest("token is required for TokenReview in authentication")
         review.status = _reviewed(authenticator, review.spec.token, review.spec.audiences or ())
         return review
 
-    return ResourceInfo(
+    return AnsweredResource(
         TokenReview,
         Strategy[TokenReview](),
         singular="tokenreview",
@@ -63,9 +62,9 @@ def token_reviews(authenticator: Authenticator) -> ResourceInfo[TokenReview]:
 
 
 def _reviewed(authenticator: Authenticator, token: str, audiences: Sequence[str]) -> TokenReviewStatus:
-    """Whose token it is; of the audiences asked about, those that it is meant for."""
-    found: User | None = None
-    meant: list[str] = []
+    """The user of the token, and those of the audiences asked about that it is valid for."""
+    known: User | None = None
+    valid_for: list[str] = []
     fault = ""
     for audience in audiences or ("",):
         credentials = Credentials({"authorization": f"Bearer {token}"}, {}, (audience,) if audience else ())
@@ -75,8 +74,8 @@ def _reviewed(authenticator: Authenticator, token: str, audiences: Sequence[str]
             fault = str(refused)
             continue
         if user is not None:
-            found = user
-            meant += [audience] if audience else []
-    if found is None:
+            known = user
+            valid_for += [audience] if audience else []
+    if known is None:
         return TokenReviewStatus(user=UserInfo(), error=fault or None)
-    return TokenReviewStatus(authenticated=True, user=_info(found), audiences=meant or None)
+    return TokenReviewStatus(authenticated=True, user=_info(known), audiences=valid_for or None)

@@ -1,7 +1,7 @@
-"""May I, may they: the authorizer's answers as resources. Never stored."""
+"""Access reviews: the authorizer's decisions as resources. Never stored."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, TypeVar
 
 from apimachinery import errors
 from apimachinery.fields import FieldError, Path
@@ -12,52 +12,65 @@ from apimachinery.types.authorization_v1 import (
     ResourceAttributes,
     ResourceRule,
     SelfSubjectAccessReview,
+    SelfSubjectAccessReviewSpec,
     SelfSubjectRulesReview,
     SubjectAccessReview,
+    SubjectAccessReviewSpec,
     SubjectAccessReviewStatus,
     SubjectRulesReviewStatus,
 )
+from apimachinery.types.objects import KubeObject
 from apiserver.authorization import Authorizer
 from apiserver.registry import columns
 from apiserver.registry.resource import ResourceInfo
 from apiserver.registry.strategy import Strategy
+from apiserver.registry.unstored import AnsweredResource
 from apiserver.registry.workloads import SPEC
 from apiserver.request import Attributes, User
+
+T = TypeVar("T", bound=KubeObject)
 
 _BOTH = "cannot be specified in combination with resourceAttributes"
 _NEITHER = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
 
 
-class SelfAccessKind(Strategy[Any]):
-    """A question names what is to be done, to an object or to a path."""
-
-    def validate(self, obj: Any) -> Iterator[FieldError]:
-        asked, path = obj.spec.resource_attributes, obj.spec.non_resource_attributes
-        if asked is not None and path is not None:
-            yield (SPEC / "nonResourceAttributes").invalid("", _BOTH)
-        elif asked is None and path is None:
-            yield (SPEC / "resourceAttributes").invalid("", _NEITHER)
+class SelfAccessKind(Strategy[SelfSubjectAccessReview]):
+    def validate(self, obj: SelfSubjectAccessReview) -> Iterator[FieldError]:
+        yield from _validate_action(obj.spec)
 
 
-class AccessKind(SelfAccessKind):
-    """A question about somebody else names them."""
-
-    def validate(self, obj: Any) -> Iterator[FieldError]:
-        yield from super().validate(obj)
-        if not obj.spec.user and not obj.spec.groups:
-            yield (SPEC / "user").invalid("", "at least one of user or group must be specified")
+class AccessKind(Strategy[SubjectAccessReview]):
+    def validate(self, obj: SubjectAccessReview) -> Iterator[FieldError]:
+        yield from _validate_action(obj.spec)
+        yield from _validate_subject(obj.spec)
 
 
-class LocalAccessKind(AccessKind):
-    """A question about one namespace."""
+class LocalAccessKind(Strategy[LocalSubjectAccessReview]):
+    """About one namespace."""
 
-    def validate(self, obj: Any) -> Iterator[FieldError]:
-        yield from super().validate(obj)
-        asked = obj.spec.resource_attributes
-        if asked is not None and (asked.namespace or "") != (obj.metadata.namespace or ""):
-            yield (SPEC / "resourceAttributes" / "namespace").invalid(asked.namespace, "must match metadata.namespace")
+    def validate(self, obj: LocalSubjectAccessReview) -> Iterator[FieldError]:
+        yield from _validate_action(obj.spec)
+        yield from _validate_subject(obj.spec)
+        resource = obj.spec.resource_attributes
+        if resource is not None and (resource.namespace or "") != (obj.metadata.namespace or ""):
+            yield (SPEC / "resourceAttributes" / "namespace").invalid(
+                resource.namespace, "must match metadata.namespace"
+            )
         if obj.spec.non_resource_attributes is not None:
             yield (SPEC / "nonResourceAttributes").invalid("", "disallowed on this kind of request")
+
+
+def _validate_action(spec: SelfSubjectAccessReviewSpec | SubjectAccessReviewSpec) -> Iterator[FieldError]:
+    """A review is about an object or about a path."""
+    if spec.resource_attributes is not None and spec.non_resource_attributes is not None:
+        yield (SPEC / "nonResourceAttributes").invalid("", _BOTH)
+    elif spec.resource_attributes is None and spec.non_resource_attributes is None:
+        yield (SPEC / "resourceAttributes").invalid("", _NEITHER)
+
+
+def _validate_subject(spec: SubjectAccessReviewSpec) -> Iterator[FieldError]:
+    if not spec.user and not spec.groups:
+        yield (SPEC / "user").invalid("", "at least one of user or group must be specified")
 
 
 class RulesKind(Strategy[SelfSubjectRulesReview]):
@@ -66,75 +79,82 @@ class RulesKind(Strategy[SelfSubjectRulesReview]):
             yield Path("spec", "namespace").required("no namespace on request")
 
 
-def reviews(authorizer: Authorizer) -> list[ResourceInfo[Any]]:
-    """The rows, for who decides about requests."""
+def reviews(authorizer: Authorizer) -> tuple[ResourceInfo[Any], ...]:
+    """The rows; ``authorizer`` is the one of requests."""
 
-    async def judged(review: Any, user: User) -> Any:
-        question = _question(user, review.spec.resource_attributes, review.spec.non_resource_attributes)
-        review.status = await _verdict(authorizer, question)
-        return review
+    async def review(
+        user: User, spec: SelfSubjectAccessReviewSpec | SubjectAccessReviewSpec
+    ) -> SubjectAccessReviewStatus:
+        return await _decision(authorizer, _request(user, spec.resource_attributes, spec.non_resource_attributes))
 
-    async def about_me(store: Any, attributes: Attributes, review: Any) -> Any:
-        return await judged(review, attributes.user)
+    async def self_access(attributes: Attributes, obj: SelfSubjectAccessReview) -> SelfSubjectAccessReview:
+        obj.status = await review(attributes.user, obj.spec)
+        return obj
 
-    async def about_them(store: Any, attributes: Attributes, review: Any) -> Any:
-        extra = {key: tuple(values) for key, values in (review.spec.extra or {}).items()}
-        user = User(
-            review.spec.user or "", uid=review.spec.uid or "", groups=tuple(review.spec.groups or ()), extra=extra
-        )
-        return await judged(review, user)
+    async def access(attributes: Attributes, obj: SubjectAccessReview) -> SubjectAccessReview:
+        obj.status = await review(_user(obj.spec), obj.spec)
+        return obj
 
-    async def rules(store: Any, attributes: Attributes, review: SelfSubjectRulesReview) -> SelfSubjectRulesReview:
-        review.status = await _rules(authorizer, attributes.user, review.spec.namespace or "")
-        return review
+    async def local_access(attributes: Attributes, obj: LocalSubjectAccessReview) -> LocalSubjectAccessReview:
+        obj.status = await review(_user(obj.spec), obj.spec)
+        return obj
 
-    return [
-        _row(SelfSubjectAccessReview, SelfAccessKind(), about_me),
-        _row(SubjectAccessReview, AccessKind(), about_them),
-        _row(LocalSubjectAccessReview, LocalAccessKind(), about_them),
-        _row(SelfSubjectRulesReview, RulesKind(), rules),
-    ]
+    async def self_rules(attributes: Attributes, obj: SelfSubjectRulesReview) -> SelfSubjectRulesReview:
+        obj.status = await _rules(authorizer, attributes.user, obj.spec.namespace or "")
+        return obj
+
+    return (
+        _row(SelfSubjectAccessReview, SelfAccessKind(), self_access),
+        _row(SubjectAccessReview, AccessKind(), access),
+        _row(LocalSubjectAccessReview, LocalAccessKind(), local_access),
+        _row(SelfSubjectRulesReview, RulesKind(), self_rules),
+    )
 
 
-def _row(type: Any, strategy: Strategy[Any], answer: Callable[..., Any]) -> ResourceInfo[Any]:
-    return ResourceInfo(
+def _row(type: type[T], strategy: Strategy[T], answer: Callable[[Attributes, T], Awaitable[T]]) -> AnsweredResource[T]:
+    return AnsweredResource(
         type, strategy, singular=type.__name__.lower(), columns=(columns.name(),), verbs=("create",), answer=answer
     )
 
 
-def _question(user: User, asked: ResourceAttributes | None, path: NonResourceAttributes | None) -> Attributes:
-    if asked is None:
-        wanted = path or NonResourceAttributes()
-        return Attributes(user, wanted.verb or "", wanted.path or "")
+def _user(spec: SubjectAccessReviewSpec) -> User:
+    extra = {key: tuple(values) for key, values in (spec.extra or {}).items()}
+    return User(spec.user or "", uid=spec.uid or "", groups=tuple(spec.groups or ()), extra=extra)
+
+
+def _request(user: User, resource: ResourceAttributes | None, path: NonResourceAttributes | None) -> Attributes:
+    if resource is None:
+        path = path or NonResourceAttributes()
+        return Attributes(user, path.verb or "", path.path or "")
     return Attributes(
         user,
-        asked.verb or "",
+        resource.verb or "",
         "",
-        group=asked.group or "",
-        version=asked.version or "",
-        resource=asked.resource or "",
-        subresource=asked.subresource or "",
-        namespace=asked.namespace or "",
-        name=asked.name or "",
+        group=resource.group or "",
+        version=resource.version or "",
+        resource=resource.resource or "",
+        subresource=resource.subresource or "",
+        namespace=resource.namespace or "",
+        name=resource.name or "",
     )
 
 
-async def _verdict(authorizer: Authorizer, question: Attributes) -> SubjectAccessReviewStatus:
+async def _decision(authorizer: Authorizer, request: Attributes) -> SubjectAccessReviewStatus:
     try:
-        await authorizer.authorize(question)
+        await authorizer.authorize(request)
     except errors.Forbidden as refusal:
         return SubjectAccessReviewStatus(allowed=False, reason=refusal.message)
     return SubjectAccessReviewStatus(allowed=True)
 
 
 async def _rules(authorizer: Authorizer, user: User, namespace: str) -> SubjectRulesReviewStatus:
-    """All that may be done. An authorizer can only be asked, so it is asked about everything at once."""
+    """All that is allowed. An authorizer only decides single requests, so it is asked about everything at once."""
     everything = (
         Attributes(user, "*", "", group="*", version="*", resource="*", namespace=namespace),
         Attributes(user, "*", "*"),
     )
-    for question in everything:
-        if not (await _verdict(authorizer, question)).allowed:
+    for request in everything:
+        if not (await _decision(authorizer, request)).allowed:
             return SubjectRulesReviewStatus(
                 incomplete=True, evaluation_error="the authorizer answers single questions only"
             )

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.autoscaling_v2 import (
+    CrossVersionObjectReference,
     HorizontalPodAutoscaler,
     HorizontalPodAutoscalerStatus,
     HPAScalingPolicy,
@@ -17,9 +18,10 @@ from apiserver.registry import columns, field_rules, names
 from apiserver.registry.autoscaling.metrics_column import targets
 from apiserver.registry.columns import Column
 from apiserver.registry.field_rules import not_negative, positive
-from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
-from apiserver.registry.workloads import SPEC, STATUS_VERBS
+from apiserver.registry.subresources import ObjectSubresource
+from apiserver.registry.workloads import SPEC
 
 CPU_PERCENT: Final = 80
 SOURCES: Final = {
@@ -78,7 +80,7 @@ def _rules(rules: HPAScalingRules | None, window: int | None, policies: list[tup
     return rules
 
 
-def _reference(path: Path, reference: Any) -> Iterator[FieldError]:
+def _reference(path: Path, reference: CrossVersionObjectReference) -> Iterator[FieldError]:
     for field, value in (("kind", reference.kind), ("name", reference.name)):
         if not value:
             yield (path / field).required()
@@ -93,12 +95,12 @@ def _metric(path: Path, metric: MetricSpec) -> Iterator[FieldError]:
     if metric.type not in SOURCES:
         yield (path / "type").not_supported(metric.type, sorted(SOURCES))
         return
-    wanted = field_rules.wire_name(MetricSpec, SOURCES[metric.type])
-    for extra in field_rules.given(metric, "type"):
-        if extra != wanted:
+    field = field_rules.wire_name(MetricSpec, SOURCES[metric.type])
+    for extra in field_rules.set_fields(metric, "type"):
+        if extra != field:
             yield (path / extra).forbidden(f"must populate the given metric source only for type {metric.type}")
     source: Any = getattr(metric, SOURCES[metric.type])
-    path = path / wanted
+    path = path / field
     if source is None:
         yield path.required(f"must populate information for the given metric source (type {metric.type})")
         return
@@ -151,8 +153,9 @@ def _behavior(path: Path, rules: HPAScalingRules) -> Iterator[FieldError]:
 
 
 _KIND = HorizontalPodAutoscalerKind()
+STATUS: Final = StatusStrategy[HorizontalPodAutoscaler](_KIND)
 
-HORIZONTAL_POD_AUTOSCALERS = ResourceInfo(
+HORIZONTAL_POD_AUTOSCALERS = StoredResource(
     HorizontalPodAutoscaler,
     _KIND,
     singular="horizontalpodautoscaler",
@@ -167,5 +170,5 @@ HORIZONTAL_POD_AUTOSCALERS = ResourceInfo(
         Column("Replicas", lambda obj: str(obj.status.current_replicas or 0)),
         columns.age(),
     ),
-    subresources={"status": Subresource(STATUS_VERBS, strategy=StatusStrategy[HorizontalPodAutoscaler](_KIND))},
+    subresources={"status": ObjectSubresource(STATUS)},
 )

@@ -1,13 +1,16 @@
-"""Autoscalers as autoscaling/v1 has them: CPU alone. What v1 has no field for travels in annotations, as upstream."""
+"""Autoscalers as autoscaling/v1 has them: CPU alone. What v1 has no field for is kept in annotations, as upstream."""
 
-from typing import Any, Final
+from typing import Final, TypeVar
 
 from apimachinery import codec
 from apimachinery.types import autoscaling_v1 as v1
 from apimachinery.types import autoscaling_v2 as v2
 from apimachinery.types.meta_v1 import ObjectMeta
-from apiserver.registry.autoscaling.horizontalpodautoscalers import HORIZONTAL_POD_AUTOSCALERS
-from apiserver.registry.versions import other_version
+from apiserver.registry.autoscaling.horizontalpodautoscalers import HORIZONTAL_POD_AUTOSCALERS, STATUS
+from apiserver.registry.subresources import ObjectSubresource
+from apiserver.registry.versions import Conversion, ConvertedStrategy, other_version
+
+D = TypeVar("D")
 
 _PREFIX: Final = "autoscaling.alpha.kubernetes.io/"
 _METRICS: Final = _PREFIX + "metrics"
@@ -28,19 +31,19 @@ def _is_cpu(metric: v2.MetricSpec) -> bool:
     )
 
 
-def _cpu_seen(status: v2.MetricStatus) -> bool:
+def _is_cpu_status(status: v2.MetricStatus) -> bool:
     source = status.resource
     return source is not None and source.name == "cpu" and source.current.average_utilization is not None
 
 
 def from_v2(obj: v2.HorizontalPodAutoscaler) -> v1.HorizontalPodAutoscaler:
-    metrics, seen = obj.spec.metrics or [], obj.status.current_metrics or []
-    cpu = next((one for one in metrics if _is_cpu(one)), None)
-    used = next((one for one in seen if _cpu_seen(one)), None)
+    metrics, current = obj.spec.metrics or [], obj.status.current_metrics or []
+    cpu = next((metric for metric in metrics if _is_cpu(metric)), None)
+    used = next((status for status in current if _is_cpu_status(status)), None)
     annotations: dict[str, str] = {}
     for key, value in (
-        (_METRICS, [one for one in metrics if one is not cpu]),
-        (_CURRENT, seen),
+        (_METRICS, [metric for metric in metrics if metric is not cpu]),
+        (_CURRENT, current),
         (_CONDITIONS, obj.status.conditions),
         (_BEHAVIOR, obj.spec.behavior),
     ):
@@ -67,8 +70,8 @@ def from_v2(obj: v2.HorizontalPodAutoscaler) -> v1.HorizontalPodAutoscaler:
 
 
 def to_v2(obj: v1.HorizontalPodAutoscaler) -> v2.HorizontalPodAutoscaler:
-    kept = obj.metadata.annotations or {}
-    metrics: list[v2.MetricSpec] = _read(kept.get(_METRICS), list[v2.MetricSpec]) or []
+    annotations = obj.metadata.annotations or {}
+    metrics: list[v2.MetricSpec] = _read(annotations.get(_METRICS), list[v2.MetricSpec]) or []
     percent = obj.spec.target_cpu_utilization_percentage
     if percent is not None:
         target = v2.MetricTarget(type="Utilization", average_utilization=percent)
@@ -83,24 +86,29 @@ def to_v2(obj: v1.HorizontalPodAutoscaler) -> v2.HorizontalPodAutoscaler:
             min_replicas=obj.spec.min_replicas,
             max_replicas=obj.spec.max_replicas,
             metrics=metrics or None,
-            behavior=_read(kept.get(_BEHAVIOR), v2.HorizontalPodAutoscalerBehavior),
+            behavior=_read(annotations.get(_BEHAVIOR), v2.HorizontalPodAutoscalerBehavior),
         ),
         status=v2.HorizontalPodAutoscalerStatus(
             observed_generation=obj.status.observed_generation,
             last_scale_time=obj.status.last_scale_time,
             current_replicas=obj.status.current_replicas,
             desired_replicas=obj.status.desired_replicas,
-            current_metrics=_read(kept.get(_CURRENT), list[v2.MetricStatus]),
-            conditions=_read(kept.get(_CONDITIONS), list[v2.HorizontalPodAutoscalerCondition]),
+            current_metrics=_read(annotations.get(_CURRENT), list[v2.MetricStatus]),
+            conditions=_read(annotations.get(_CONDITIONS), list[v2.HorizontalPodAutoscalerCondition]),
         ),
     )
 
 
-def _reference(reference: Any, cls: type[Any]) -> Any:
+Reference = TypeVar("Reference", v1.CrossVersionObjectReference, v2.CrossVersionObjectReference)
+
+
+def _reference(
+    reference: v1.CrossVersionObjectReference | v2.CrossVersionObjectReference, cls: type[Reference]
+) -> Reference:
     return cls(api_version=reference.api_version, kind=reference.kind, name=reference.name)
 
 
-def _read(text: str | None, cls: Any) -> Any:
+def _read(text: str | None, cls: type[D]) -> D | None:
     return codec.decode(text.encode(), cls) if text else None
 
 
@@ -112,4 +120,11 @@ def _annotated(metadata: ObjectMeta, extra: dict[str, str]) -> ObjectMeta:
     return copied
 
 
-HORIZONTAL_POD_AUTOSCALERS_V1 = other_version(v1.HorizontalPodAutoscaler, HORIZONTAL_POD_AUTOSCALERS, to_v2, from_v2)
+_CONVERSION: Final = Conversion(v1.HorizontalPodAutoscaler, to_v2, from_v2)
+
+HORIZONTAL_POD_AUTOSCALERS_V1 = other_version(
+    HORIZONTAL_POD_AUTOSCALERS,
+    _CONVERSION,
+    ConvertedStrategy(HORIZONTAL_POD_AUTOSCALERS.strategy, _CONVERSION),
+    {"status": ObjectSubresource(ConvertedStrategy(STATUS, _CONVERSION))},
+)

@@ -1,4 +1,4 @@
-"""Cron jobs: jobs that come again at set times."""
+"""Cron jobs: jobs that are created on a schedule."""
 
 import zoneinfo
 from collections.abc import Iterator
@@ -7,11 +7,12 @@ from typing import Final
 
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.batch_v1 import CronJob, CronJobStatus
+from apimachinery.types.core_v1 import PodTemplateSpec
 from apiserver.registry import columns, field_rules, names, workloads
 from apiserver.registry.batch import schedules
 from apiserver.registry.batch.jobs import default_template, validate_spec
 from apiserver.registry.field_rules import not_negative
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 from apiserver.registry.workloads import SPEC
 
@@ -67,8 +68,8 @@ def _schedule(schedule: str, zone: str | None) -> Iterator[FieldError]:
             both = "cannot use both timeZone field and TZ or CRON_TZ in schedule"
             alone = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
             yield path.invalid(schedule, both if zone else alone)
-        if (wrong := schedules.fault(schedule)) is not None:
-            yield path.invalid(schedule, wrong)
+        if (fault := schedules.fault(schedule)) is not None:
+            yield path.invalid(schedule, fault)
     if zone is not None:
         if not zone:
             yield (SPEC / "timeZone").invalid(zone, "timeZone must be nil or non-empty string")
@@ -86,7 +87,12 @@ def _zones() -> frozenset[str]:
 
 _KIND = CronJobKind()
 
-CRON_JOBS = ResourceInfo(
+
+def _pod_template(obj: CronJob) -> PodTemplateSpec:
+    return obj.spec.job_template.spec.template
+
+
+CRON_JOBS = StoredResource(
     CronJob,
     _KIND,
     singular="cronjob",
@@ -103,7 +109,7 @@ CRON_JOBS = ResourceInfo(
             lambda obj: columns.since(obj.status.last_schedule_time) if obj.status.last_schedule_time else "<none>",
         ),
         columns.age(),
-        workloads.container_columns(lambda obj: obj.spec.job_template.spec.template),
+        workloads.container_columns(_pod_template),
         workloads.selector_column(lambda obj: obj.spec.job_template.spec.selector),
     ),
     subresources={"status": workloads.status_subresource(_KIND)},

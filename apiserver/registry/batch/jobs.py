@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from apimachinery import codec, meta
+from apimachinery.core.well_known import JOB_CONTROLLER_UID_LABEL, JOB_NAME_LABEL
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.batch_v1 import Job, JobSpec, JobStatus, PodFailurePolicyRule
 from apimachinery.types.core_v1 import PodTemplateSpec
@@ -11,13 +12,12 @@ from apimachinery.types.meta_v1 import LabelSelector
 from apiserver.registry import columns, field_rules, names, workloads
 from apiserver.registry.core.pod_defaults import default_spec
 from apiserver.registry.field_rules import not_negative
-from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
-from apiserver.registry.workloads import SPEC, STATUS_VERBS
+from apiserver.registry.subresources import ObjectSubresource
+from apiserver.registry.workloads import SPEC
 
 BACKOFF_LIMIT: Final = 6
-UID_LABEL: Final = "batch.kubernetes.io/controller-uid"
-NAME_LABEL: Final = "batch.kubernetes.io/job-name"
 _OLD_UID_LABEL: Final = "controller-uid"
 _OLD_NAME_LABEL: Final = "job-name"
 _MODES: Final = ("Indexed", "NonIndexed")
@@ -52,13 +52,13 @@ class JobKind(Strategy[Job]):
 
     def prepare_for_update(self, obj: Job, old: Job) -> None:
         obj.status = old.status
-        if not obj.spec.manual_selector and obj.spec.selector is None:  # who replaces a job need not know it
+        if not obj.spec.manual_selector and obj.spec.selector is None:  # a client that replaces a job need not know it
             obj.spec.selector = old.spec.selector
             labels = obj.spec.template.metadata.labels or {}
             generated = {
                 key: value
                 for key, value in (old.spec.template.metadata.labels or {}).items()
-                if key in (UID_LABEL, NAME_LABEL, _OLD_UID_LABEL, _OLD_NAME_LABEL)
+                if key in (JOB_CONTROLLER_UID_LABEL, JOB_NAME_LABEL, _OLD_UID_LABEL, _OLD_NAME_LABEL)
             }
             obj.spec.template.metadata.labels = {**labels, **generated} or None
 
@@ -101,19 +101,19 @@ def _generate_selector(job: Job) -> None:
     labels = dict(template.labels or {})
     for key, value in (
         (_OLD_NAME_LABEL, name),
-        (NAME_LABEL, name),
+        (JOB_NAME_LABEL, name),
         (_OLD_UID_LABEL, uid),
-        (UID_LABEL, uid),
+        (JOB_CONTROLLER_UID_LABEL, uid),
     ):
         labels.setdefault(key, value)
     template.labels = labels
     selector = job.spec.selector or LabelSelector()
-    selector.match_labels = {**(selector.match_labels or {}), UID_LABEL: uid}
+    selector.match_labels = {**(selector.match_labels or {}), JOB_CONTROLLER_UID_LABEL: uid}
     job.spec.selector = selector
 
 
 def _fixed(new: PodTemplateSpec, old: Job) -> PodTemplateSpec:
-    """The template without what may still change: where pods may run, as long as none has been started."""
+    """The template without what may still change: node selection, until the first pod has started."""
     template, before = codec.copy(new), old.spec.template
     if old.spec.suspend and old.status.start_time is None:
         for field in ("affinity", "node_selector", "tolerations", "scheduling_gates"):
@@ -184,8 +184,8 @@ def _policies(path: Path, spec: JobSpec) -> Iterator[FieldError]:
             yield place.invalid(codec.to_builtins(spec.success_policy), "requires indexed completion mode")
         if not spec.success_policy.rules:
             yield (place / "rules").required("at least one rules must be specified when the successPolicy is specified")
-        for j, one in enumerate(spec.success_policy.rules):
-            if one.succeeded_count is None and one.succeeded_indexes is None:
+        for j, success_rule in enumerate(spec.success_policy.rules):
+            if success_rule.succeeded_count is None and success_rule.succeeded_indexes is None:
                 yield (place / "rules")[j].required(
                     "at least one of succeededCount or succeededIndexes must be specified"
                 )
@@ -213,15 +213,15 @@ _LISTS: Final = ("In", "NotIn")
 
 
 def completions(job: Job) -> str:
-    done, wanted = job.status.succeeded or 0, job.spec.completions
-    if wanted is not None:
-        return f"{done}/{wanted}"
+    done, desired = job.status.succeeded or 0, job.spec.completions
+    if desired is not None:
+        return f"{done}/{desired}"
     parallelism = job.spec.parallelism or 0
     return f"{done}/1 of {parallelism}" if parallelism > 1 else f"{done}/1"
 
 
 def status(job: Job) -> str:
-    true = {one.type for one in job.status.conditions or () if one.status == "True"}
+    true = {condition.type for condition in job.status.conditions or () if condition.status == "True"}
     for word in ("Complete", "Failed"):
         if word in true:
             return word
@@ -244,7 +244,7 @@ def _duration(job: Job) -> str:
 
 _KIND = JobKind()
 
-JOBS = ResourceInfo(
+JOBS = StoredResource(
     Job,
     _KIND,
     singular="job",
@@ -255,9 +255,9 @@ JOBS = ResourceInfo(
         columns.Column("Completions", completions),
         columns.Column("Duration", _duration),
         columns.age(),
-        workloads.container_columns(lambda obj: obj.spec.template),
+        workloads.container_columns(workloads.pod_template),
         workloads.selector_column(lambda obj: obj.spec.selector),
     ),
     fields={"status.successful": lambda obj: str(obj.status.succeeded or 0)},
-    subresources={"status": Subresource(STATUS_VERBS, strategy=workloads.CountsStatus(_KIND))},
+    subresources={"status": ObjectSubresource(workloads.CountsStatus(_KIND))},
 )

@@ -1,6 +1,6 @@
-"""Certificate signing requests: somebody asks for a certificate, somebody approves, a signer signs.
+"""Certificate signing requests: a certificate is requested, approved and signed.
 
-Who asks is the server's to say, not the client's: ``apiserver.admission.certificates`` writes it into the spec.
+The server, not the client, says who requests it: ``apiserver.admission.certificates`` writes that into the spec.
 """
 
 import base64
@@ -20,9 +20,10 @@ from apimachinery.types.certificates_v1 import (
 from apiserver.registry import columns, field_rules, names
 from apiserver.registry.columns import Column
 from apiserver.registry.names import NameRule
-from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
-from apiserver.registry.workloads import SPEC, STATUS_VERBS
+from apiserver.registry.subresources import ObjectSubresource
+from apiserver.registry.workloads import SPEC
 
 USAGES: Final = (
     "any", "cert sign", "client auth", "code signing", "content commitment", "crl sign", "data encipherment",
@@ -46,17 +47,17 @@ class SigningRequestKind(Strategy[CertificateSigningRequest]):
 
     def validate(self, obj: CertificateSigningRequest) -> Iterator[FieldError]:
         spec = obj.spec
-        if (wrong := _not_a_request(spec.request)) is not None:
-            yield (SPEC / "request").invalid(spec.request, wrong)
+        if (fault := _not_a_request(spec.request)) is not None:
+            yield (SPEC / "request").invalid(spec.request, fault)
         if not spec.usages:
             yield (SPEC / "usages").required()
-        seen: set[str] = set()
+        earlier: set[str] = set()
         for i, usage in enumerate(spec.usages or ()):
             if usage not in USAGES:
                 yield (SPEC / "usages")[i].not_supported(usage, USAGES)
-            elif usage in seen:
+            elif usage in earlier:
                 yield (SPEC / "usages")[i].duplicate(usage)
-            seen.add(usage)
+            earlier.add(usage)
         yield from _signer(SPEC / "signerName", spec.signer_name)
         if spec.expiration_seconds is not None and spec.expiration_seconds < _SHORTEST:
             yield (SPEC / "expirationSeconds").invalid(
@@ -88,7 +89,7 @@ def _signer(path: Path, name: str) -> Iterator[FieldError]:
 
 
 class DecisionStrategy(Strategy[CertificateSigningRequest]):
-    """``/approval`` and ``/status``: both write conditions, the one decisions, the other all but decisions."""
+    """``/approval`` and ``/status``: both write conditions: decisions, and all but decisions."""
 
     def __init__(self, *, decides: bool) -> None:
         self._decides = decides
@@ -106,9 +107,8 @@ class DecisionStrategy(Strategy[CertificateSigningRequest]):
     def validate_update(self, obj: CertificateSigningRequest, old: CertificateSigningRequest) -> Iterator[FieldError]:
         after, before = obj.status.conditions or [], old.status.conditions or []
         yield from _conditions(after)
-        removed = [one for one in before if one.type in _DECISIONS and one.type not in {new.type for new in after}]
-        for one in removed:
-            yield _CONDITIONS.forbidden(f"updates may not remove a condition of type {one.type!r}")
+        for decision in sorted(_decisions(before) - _decisions(after)):
+            yield _CONDITIONS.forbidden(f"updates may not remove a condition of type {decision!r}")
         if not self._decides and _decisions(after) - _decisions(before):
             yield _CONDITIONS.forbidden("updates may not add a condition of type 'Approved' or 'Denied' here")
         if not self._decides and old.status.certificate:
@@ -116,26 +116,26 @@ class DecisionStrategy(Strategy[CertificateSigningRequest]):
 
 
 def _decisions(conditions: Sequence[CertificateSigningRequestCondition]) -> set[str]:
-    return {one.type for one in conditions if one.type in _DECISIONS}
+    return {condition.type for condition in conditions if condition.type in _DECISIONS}
 
 
 def _conditions(conditions: Sequence[CertificateSigningRequestCondition]) -> Iterator[FieldError]:
-    seen: set[str] = set()
-    for i, one in enumerate(conditions):
+    types: set[str] = set()
+    for i, condition in enumerate(conditions):
         path = _CONDITIONS[i]
-        if not one.type:
+        if not condition.type:
             yield (path / "type").required()
-        elif one.type in seen:
-            yield (path / "type").duplicate(one.type)
-        seen.add(one.type)
-        if one.type in (*_DECISIONS, "Failed"):
-            yield from field_rules.required(path / "status", one.status, ("True",))
-    if set(_DECISIONS) <= seen:
-        yield _CONDITIONS.invalid(sorted(seen), "Approved and Denied conditions are mutually exclusive")
+        elif condition.type in types:
+            yield (path / "type").duplicate(condition.type)
+        types.add(condition.type)
+        if condition.type in (*_DECISIONS, "Failed"):
+            yield from field_rules.required(path / "status", condition.status, ("True",))
+    if set(_DECISIONS) <= types:
+        yield _CONDITIONS.invalid(sorted(types), "Approved and Denied conditions are mutually exclusive")
 
 
 def _condition(obj: CertificateSigningRequest) -> str:
-    types = {one.type for one in obj.status.conditions or ()}
+    types = {condition.type for condition in obj.status.conditions or ()}
     words = [next((word for word in ("Denied", "Approved") if word in types), "Pending")]
     if "Failed" in types:
         words.append("Failed")
@@ -149,7 +149,7 @@ def _duration(obj: CertificateSigningRequest) -> str:
     return "<none>" if seconds is None else columns.duration(seconds)
 
 
-CERTIFICATE_SIGNING_REQUESTS = ResourceInfo(
+CERTIFICATE_SIGNING_REQUESTS = StoredResource(
     CertificateSigningRequest,
     SigningRequestKind(),
     singular="certificatesigningrequest",
@@ -164,7 +164,7 @@ CERTIFICATE_SIGNING_REQUESTS = ResourceInfo(
     ),
     fields={"spec.signerName": lambda obj: obj.spec.signer_name},
     subresources={
-        "approval": Subresource(STATUS_VERBS, strategy=DecisionStrategy(decides=True)),
-        "status": Subresource(STATUS_VERBS, strategy=DecisionStrategy(decides=False)),
+        "approval": ObjectSubresource(DecisionStrategy(decides=True)),
+        "status": ObjectSubresource(DecisionStrategy(decides=False)),
     },
 )

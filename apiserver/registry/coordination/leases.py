@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.coordination_v1 import Lease
 from apiserver.registry import columns
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 
 
@@ -21,7 +21,7 @@ class LeaseStrategy(Strategy[Lease]):
             yield Path("spec", "leaseTransitions").invalid(transitions, "must be greater than or equal to 0")
 
 
-LEASES = ResourceInfo(
+LEASES = StoredResource(
     Lease,
     LeaseStrategy(),
     singular="lease",

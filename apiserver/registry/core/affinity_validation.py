@@ -1,4 +1,4 @@
-"""Where a pod may run and how its like are spread: affinity, topology spread, tolerations, as core/validation has it."""
+"""Where a pod may run and how similar pods are spread: affinity, topology spread, tolerations, as in core/validation."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
@@ -39,8 +39,8 @@ def _affinity(path: Path, affinity: v1.Affinity) -> Iterator[FieldError]:
         if pods is None:
             continue
         place = path / field
-        for i, one in enumerate(pods.required_during_scheduling_ignored_during_execution or ()):
-            yield from _pod_term((place / _REQUIRED)[i], one)
+        for i, required in enumerate(pods.required_during_scheduling_ignored_during_execution or ()):
+            yield from _pod_term((place / _REQUIRED)[i], required)
         for i, weighted in enumerate(pods.preferred_during_scheduling_ignored_during_execution or ()):
             yield from _weight((place / _PREFERRED)[i], weighted.weight)
             yield from _pod_term((place / _PREFERRED)[i] / "podAffinityTerm", weighted.pod_affinity_term)
@@ -62,41 +62,41 @@ def validate_node_selector(path: Path, selector: v1.NodeSelector) -> Iterator[Fi
 def _node_term(path: Path, term: v1.NodeSelectorTerm | None) -> Iterator[FieldError]:
     if term is None:
         return
-    for i, one in enumerate(term.match_expressions or ()):
-        yield from _node_expression((path / "matchExpressions")[i], one)
-    for i, one in enumerate(term.match_fields or ()):
-        yield from _node_field((path / "matchFields")[i], one)
+    for i, requirement in enumerate(term.match_expressions or ()):
+        yield from _node_expression((path / "matchExpressions")[i], requirement)
+    for i, requirement in enumerate(term.match_fields or ()):
+        yield from _node_field((path / "matchFields")[i], requirement)
 
 
-def _node_expression(path: Path, one: v1.NodeSelectorRequirement) -> Iterator[FieldError]:
-    values = one.values or []
-    if one.operator in ("In", "NotIn"):
+def _node_expression(path: Path, requirement: v1.NodeSelectorRequirement) -> Iterator[FieldError]:
+    values = requirement.values or []
+    if requirement.operator in ("In", "NotIn"):
         if not values:
             yield (path / "values").required("must be specified when `operator` is 'In' or 'NotIn'")
-    elif one.operator in ("Exists", "DoesNotExist"):
+    elif requirement.operator in ("Exists", "DoesNotExist"):
         if values:
             yield (path / "values").forbidden("may not be specified when `operator` is 'Exists' or 'DoesNotExist'")
-    elif one.operator in ("Gt", "Lt"):
+    elif requirement.operator in ("Gt", "Lt"):
         if len(values) != 1:
             yield (path / "values").required("must be specified single value when `operator` is 'Lt' or 'Gt'")
     else:
-        yield (path / "operator").invalid(one.operator, "not a valid selector operator")
-    yield from names.check(path / "key", one.key, names.qualified_name)
+        yield (path / "operator").invalid(requirement.operator, "not a valid selector operator")
+    yield from names.check(path / "key", requirement.key, names.qualified_name)
     for i, value in enumerate(values):
         yield from names.check((path / "values")[i], value, names.label_value)
 
 
-def _node_field(path: Path, one: v1.NodeSelectorRequirement) -> Iterator[FieldError]:
+def _node_field(path: Path, requirement: v1.NodeSelectorRequirement) -> Iterator[FieldError]:
     """A node can be chosen by its name alone."""
-    values = one.values or []
-    if one.operator not in ("In", "NotIn"):
-        yield (path / "operator").invalid(one.operator, "not a valid selector operator")
+    values = requirement.values or []
+    if requirement.operator not in ("In", "NotIn"):
+        yield (path / "operator").invalid(requirement.operator, "not a valid selector operator")
     elif len(values) != 1:
         yield (path / "values").required(
             "must be only one value when `operator` is 'In' or 'NotIn' for node field selector"
         )
-    if one.key != "metadata.name":
-        yield (path / "key").invalid(one.key, "not a valid field selector key")
+    if requirement.key != "metadata.name":
+        yield (path / "key").invalid(requirement.key, "not a valid field selector key")
         return
     for i, value in enumerate(values):
         yield from names.check((path / "values")[i], value, names.dns_subdomain)
@@ -135,33 +135,33 @@ def _topology_key(path: Path, key: str | None) -> Iterator[FieldError]:
 
 
 def _spread(path: Path, constraints: Iterable[v1.TopologySpreadConstraint]) -> Iterator[FieldError]:
-    seen: set[tuple[str, str]] = set()
-    for i, one in enumerate(constraints):
+    earlier: set[tuple[str, str]] = set()
+    for i, constraint in enumerate(constraints):
         place = path[i]
-        if one.max_skew <= 0:
-            yield (place / "maxSkew").invalid(one.max_skew, "must be greater than zero")
-        yield from _topology_key(place / "topologyKey", one.topology_key)
-        if one.when_unsatisfiable not in _SCHEDULE_ACTIONS:
-            yield (place / "whenUnsatisfiable").not_supported(one.when_unsatisfiable, _SCHEDULE_ACTIONS)
-        pair = (one.topology_key, one.when_unsatisfiable)
-        if pair in seen:
+        if constraint.max_skew <= 0:
+            yield (place / "maxSkew").invalid(constraint.max_skew, "must be greater than zero")
+        yield from _topology_key(place / "topologyKey", constraint.topology_key)
+        if constraint.when_unsatisfiable not in _SCHEDULE_ACTIONS:
+            yield (place / "whenUnsatisfiable").not_supported(constraint.when_unsatisfiable, _SCHEDULE_ACTIONS)
+        pair = (constraint.topology_key, constraint.when_unsatisfiable)
+        if pair in earlier:
             yield (place / "{topologyKey, whenUnsatisfiable}").duplicate(f"{{{pair[0]}, {pair[1]}}}")
-        seen.add(pair)
-        if one.min_domains is not None:
-            if one.min_domains <= 0:
-                yield (place / "minDomains").invalid(one.min_domains, "must be greater than zero")
-            if one.when_unsatisfiable != "DoNotSchedule":
+        earlier.add(pair)
+        if constraint.min_domains is not None:
+            if constraint.min_domains <= 0:
+                yield (place / "minDomains").invalid(constraint.min_domains, "must be greater than zero")
+            if constraint.when_unsatisfiable != "DoNotSchedule":
                 yield (place / "minDomains").invalid(
-                    one.min_domains,
-                    f"can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {one.when_unsatisfiable}",
+                    constraint.min_domains,
+                    f"can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {constraint.when_unsatisfiable}",
                 )
         for field, policy in (
-            ("nodeAffinityPolicy", one.node_affinity_policy), ("nodeTaintsPolicy", one.node_taints_policy),
+            ("nodeAffinityPolicy", constraint.node_affinity_policy), ("nodeTaintsPolicy", constraint.node_taints_policy),
         ):  # fmt: skip
             if policy is not None and policy not in _INCLUSION:
                 yield (place / field).not_supported(policy, _INCLUSION)
-        yield from _label_keys(place, "matchLabelKeys", one.match_label_keys, one.label_selector)
-        yield from field_rules.validate_selector(place / "labelSelector", one.label_selector)
+        yield from _label_keys(place, "matchLabelKeys", constraint.match_label_keys, constraint.label_selector)
+        yield from field_rules.validate_selector(place / "labelSelector", constraint.label_selector)
 
 
 def _tolerations(path: Path, tolerations: Iterable[v1.Toleration]) -> Iterator[FieldError]:

@@ -1,8 +1,8 @@
-"""Addresses and ports that a service holds alone: cluster IPs and node ports.
+"""Addresses and ports that belong to one service: cluster IPs and node ports.
 
-Each is a key under ``/registry-meta`` that the service's own transaction claims, so two writers can never
-hold one, and what a deleted service held is free at once. There is no state here: choosing is random, and
-when chance fails too often the store asks again with all that is taken.
+Each is a key under ``/registry-meta`` that the service's own transaction claims, so two services can never
+hold the same, and what a deleted service held is free at once. There is no state here: choosing is random, and
+when that fails too often the store tries again with all that are taken.
 """
 
 import ipaddress
@@ -19,7 +19,7 @@ from apiserver.registry.resource import Allocation
 IPS: Final = "/registry-meta/ips/"
 NODE_PORTS: Final = "/registry-meta/nodeports/"
 HEADLESS: Final = "None"
-RESERVED: Final = 256  # the lowest addresses are for those who ask by name, as in Kubernetes' own allocator
+RESERVED: Final = 256  # the lowest addresses are for static assignment, as in Kubernetes' own allocator
 _TRIES: Final = 16
 
 PortRange = range
@@ -40,8 +40,8 @@ class ServiceAllocator:
             self._allocate_ports(obj, held, taken)
         if wants_health_port(obj):
             self._allocate_health_port(obj, held, taken)
-        wanted = set(held_by(obj))
-        return Allocation(claims=sorted(wanted - held), releases=sorted(held - wanted))
+        needed = set(held_by(obj))
+        return Allocation(claims=sorted(needed - held), releases=sorted(held - needed))
 
     def release(self, obj: Service) -> Sequence[str]:
         return sorted(held_by(obj))
@@ -65,18 +65,18 @@ class ServiceAllocator:
         spec.cluster_ips = [spec.cluster_ip]
 
     def _allocate_ports(self, service: Service, held: set[str], taken: frozenset[str]) -> None:
-        mine: dict[int, str] = {}  # one number may serve TCP and UDP of the same service
+        chosen: dict[int, str] = {}  # one number may serve TCP and UDP of the same service
         for i, port in enumerate(service.spec.ports or ()):
             if not port.node_port:
                 continue
-            mine[port.node_port] = port.protocol or ""
+            chosen[port.node_port] = port.protocol or ""
             if NODE_PORTS + str(port.node_port) in taken - held:
                 path = (Path("spec", "ports"))[i] / "nodePort"
                 raise _refused(service, path.invalid(port.node_port, "provided port is already allocated"))
         for port in service.spec.ports or ():
             if not port.node_port:
-                port.node_port = self._free_port(service, taken | {NODE_PORTS + str(number) for number in mine})
-                mine[port.node_port] = port.protocol or ""
+                port.node_port = self._free_port(service, taken | {NODE_PORTS + str(number) for number in chosen})
+                chosen[port.node_port] = port.protocol or ""
 
     def _allocate_health_port(self, service: Service, held: set[str], taken: frozenset[str]) -> None:
         spec, path = service.spec, Path("spec", "healthCheckNodePort")
@@ -111,7 +111,7 @@ def wants_node_ports(service: Service) -> bool:
 
 
 def held_by(service: Service) -> Iterator[str]:
-    """The claims that belong to a stored service."""
+    """The claims of a stored service."""
     if service.spec.cluster_ip and wants_cluster_ip(service):
         yield IPS + service.spec.cluster_ip
     numbers = {port.node_port for port in service.spec.ports or () if port.node_port}
@@ -122,13 +122,13 @@ def held_by(service: Service) -> Iterator[str]:
 
 def keep_node_ports(new: Iterable[ServicePort], old: Iterable[ServicePort]) -> None:
     """Ports that an update left without a number keep the one that they had."""
-    given = {port.node_port for port in new if port.node_port}
-    before = {(port.protocol, port.port): port.node_port for port in old if port.node_port}
+    taken = {port.node_port for port in new if port.node_port}
+    previous = {(port.protocol, port.port): port.node_port for port in old if port.node_port}
     for port in new:
-        kept = before.get((port.protocol, port.port))
-        if not port.node_port and kept and kept not in given:
-            port.node_port = kept
-            given.add(kept)
+        number = previous.get((port.protocol, port.port))
+        if not port.node_port and number and number not in taken:
+            port.node_port = number
+            taken.add(number)
 
 
 def _choose(candidates: range, key: Callable[[int], str], taken: frozenset[str]) -> int | None:

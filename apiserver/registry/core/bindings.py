@@ -1,42 +1,77 @@
-"""Bindings as a resource of their own: the way before ``pods/binding``. Only posted, never stored."""
+"""Bindings: a scheduler puts a pod on a node, by ``pods/binding`` or by the older resource of its own."""
 
-from typing import Any
-
-from apimachinery import codec, errors, meta
+from apimachinery import errors, meta
+from apimachinery.core import conditions
+from apimachinery.fields import Path
 from apimachinery.meta import Key
-from apimachinery.types.core_v1 import Binding
-from apimachinery.types.meta_v1 import Status
-from apiserver.registry import columns
-from apiserver.registry.core.pods import PODS
-from apiserver.registry.resource import ResourceInfo
+from apimachinery.types.core_v1 import Binding, Pod, PodCondition
+from apiserver.registry import columns, names
+from apiserver.registry.resources import Resources
 from apiserver.registry.store import Store
 from apiserver.registry.strategy import PostedStrategy, Strategy
+from apiserver.registry.subresources import PostedSubresource
+from apiserver.registry.unstored import AnsweredResource
 from apiserver.request import Attributes
 
 
-async def _bind(store: Any, attributes: Attributes, binding: Binding) -> Status:
-    """Bind the pod that the binding is named after."""
-    change = PODS.subresources["binding"].create
-    assert change is not None
-    if not binding.metadata.name:
-        raise errors.BadRequest("metadata.name: Required value: the pod to bind")
+class BindingSubresource(PostedSubresource[Pod, Binding]):
+    """Nothing of the binding is stored: the pod is changed."""
 
-    def apply(current: Any) -> Any:
-        pod = codec.copy(current)
+    def __init__(self) -> None:
+        super().__init__(Binding)
+
+    async def post(self, store: Store[Pod], attributes: Attributes, key: Key, obj: Binding) -> None:
+        await _bind(store, attributes, key, obj)
+
+
+def bindings(resources: Resources) -> AnsweredResource[Binding]:
+    """The row of the older resource, whose name is the pod's."""
+
+    async def answer(attributes: Attributes, binding: Binding) -> None:
+        if not binding.metadata.name:
+            raise errors.BadRequest("metadata.name: Required value: the pod to bind")
+        key = Key(attributes.namespace, binding.metadata.name)
+        await _bind(resources.store(Pod), attributes, key, binding)
+
+    return AnsweredResource(
+        Binding,
+        Strategy[Binding](),
+        singular="binding",
+        columns=(columns.name(),),
+        verbs=("create",),
+        answer=answer,
+    )
+
+
+async def _bind(pods: Store[Pod], attributes: Attributes, key: Key, binding: Binding) -> None:
+    """Put the pod on the node that a scheduler chose, once."""
+
+    def bind(pod: Pod) -> None:
         pod.metadata.uid = binding.metadata.uid or pod.metadata.uid
-        change.apply(pod, binding)
-        return pod
+        name, node = meta.name_of(pod), _node_of(binding, meta.name_of(pod))
+        if pod.metadata.deletion_timestamp:
+            raise errors.conflict(
+                "pods/binding", "", name, f"pod {name} is being deleted, cannot be assigned to a host"
+            )
+        if pod.spec.node_name:
+            raise errors.conflict(
+                "pods/binding", "", name, f'pod {name} is already assigned to node "{pod.spec.node_name}"'
+            )
+        pod.spec.node_name = node
+        pod.metadata.annotations = {**(pod.metadata.annotations or {}), **(binding.metadata.annotations or {})} or None
+        scheduled = PodCondition(type="PodScheduled", status="True", last_transition_time=meta.now())
+        pod.status.conditions = conditions.set_condition(pod.status.conditions, scheduled)
 
-    pods = Store(PODS, store.storage, store.admission)
-    await pods.update(attributes, Key(attributes.namespace, meta.name_of(binding)), apply, PostedStrategy())
-    return Status(kind="Status", api_version="v1", status="Success", code=201)
+    await pods.modify(attributes, key, bind, PostedStrategy())
 
 
-BINDINGS = ResourceInfo(
-    Binding,
-    Strategy[Binding](),
-    singular="binding",
-    columns=(columns.name(),),
-    verbs=("create",),
-    answer=_bind,
-)
+def _node_of(binding: Binding, pod: str) -> str:
+    """Raises Invalid."""
+    target, path = binding.target, Path("target")
+    if (target.kind or "Node") != "Node":
+        raise errors.invalid("Binding", "", pod, [(path / "kind").not_supported(target.kind, ("Node", "<empty>"))])
+    if not target.name:
+        raise errors.invalid("Binding", "", pod, [(path / "name").required()])
+    if (fault := names.dns_subdomain(target.name)) is not None:
+        raise errors.invalid("Binding", "", pod, [(path / "name").invalid(target.name, fault)])
+    return target.name

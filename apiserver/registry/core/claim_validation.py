@@ -1,4 +1,4 @@
-"""What claims and volumes must say alike, how the storage is used, and the whole spec of a claim.
+"""The rules that claims and volumes share, and the whole spec of a claim.
 
 Claims stand alone, in a stateful set's templates, and in a pod's ephemeral volumes.
 """

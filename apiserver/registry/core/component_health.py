@@ -1,4 +1,4 @@
-"""Where component statuses come from: each read asks the control plane's daemons and etcd how they are.
+"""Where component statuses come from: each read checks the control plane's daemons and etcd.
 
 As in Kubernetes the scheduler and the controller manager are asked on this machine, at their own ports; one that
 runs elsewhere shows as unhealthy here.
@@ -21,7 +21,7 @@ _SECONDS: Final = 2.0
 _MOST: Final = 4096  # bytes that an answer may have
 
 Check = Callable[[], Awaitable[str]]
-"""What a component says of itself; raises OSError, HTTPException or ApiError if it is not well."""
+"""A component's report of its health; raises OSError, HTTPException or ApiError if it is not well."""
 
 
 async def statuses(checks: Mapping[str, Check]) -> list[ComponentStatus]:
@@ -55,7 +55,7 @@ def _ask(port: int) -> str:
 
 
 def _unverified() -> ssl.SSLContext:
-    """What listens on loopback is this machine's own; Kubernetes does not verify it either."""
+    """Servers on loopback are this machine's own; Kubernetes does not verify them either."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context

@@ -8,26 +8,28 @@ from collections.abc import Mapping
 from apimachinery.types.core_v1 import ComponentStatus
 from apiserver.registry import columns
 from apiserver.registry.core.component_health import Check, statuses
-from apiserver.registry.resource import ResourceInfo
 from apiserver.registry.strategy import Strategy
+from apiserver.registry.unstored import ComputedResource
 
 
 def _healthy(obj: ComponentStatus) -> str:
-    word = next((one.status for one in obj.conditions or () if one.type == "Healthy"), "")
+    word = next((condition.status for condition in obj.conditions or () if condition.type == "Healthy"), "")
     return {"True": "Healthy", "False": "Unhealthy"}.get(word, "Unknown")
 
 
 def _said(obj: ComponentStatus, field: str) -> str:
-    return next((getattr(one, field) or "" for one in obj.conditions or () if one.type == "Healthy"), "")
+    return next(
+        (getattr(condition, field) or "" for condition in obj.conditions or () if condition.type == "Healthy"), ""
+    )
 
 
-def component_statuses(checks: Mapping[str, Check]) -> ResourceInfo[ComponentStatus]:
-    """The row, for the components that are to be asked."""
+def component_statuses(checks: Mapping[str, Check]) -> ComputedResource[ComponentStatus]:
+    """The row; ``checks`` are by component."""
 
     async def read(namespace: str) -> list[ComponentStatus]:
         return await statuses(checks)
 
-    return ResourceInfo(
+    return ComputedResource(
         ComponentStatus,
         Strategy[ComponentStatus](),
         singular="componentstatus",

@@ -8,7 +8,7 @@ from typing import Final
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import ConfigMap
 from apiserver.registry import columns, names
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 
 DATA_LIMIT: Final = 1024 * 1024  # bytes of all values of a config map or secret
@@ -23,7 +23,7 @@ def decoded_size(path: Path, value: str) -> tuple[int, list[FieldError]]:
 
 
 def unwrapped(values: dict[str, str] | None) -> None:
-    """Take the line breaks out of base64 values, which Go's decoder overlooks and manifests are full of."""
+    """Remove line breaks from base64 values: Go's decoder ignores them, and manifests are full of them."""
     for key, text in (values or {}).items():
         if values is not None and ("\n" in text or "\r" in text):
             values[key] = text.replace("\n", "").replace("\r", "")
@@ -59,7 +59,7 @@ class ConfigMapStrategy(Strategy[ConfigMap]):
                     yield Path(field).forbidden("field is immutable when `immutable` is set")
 
 
-CONFIG_MAPS = ResourceInfo(
+CONFIG_MAPS = StoredResource(
     ConfigMap,
     ConfigMapStrategy(),
     singular="configmap",

@@ -8,8 +8,9 @@ from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import EndpointAddress, EndpointPort, Endpoints
 from apiserver.registry import columns, names
 from apiserver.registry.core.pod_settings_validation import address as valid_address
-from apiserver.registry.core.pod_validation import PROTOCOLS, one_of, port_number
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.core.pod_validation import PROTOCOLS, port_number
+from apiserver.registry.field_rules import required
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 
 _SHOWN: Final = 3
@@ -60,7 +61,7 @@ def _port(path: Path, port: EndpointPort, *, needs_name: bool) -> Iterator[Field
     elif port.name:
         yield from names.check(path / "name", port.name, names.dns_label)
     yield from port_number(path / "port", port.port)
-    yield from one_of(path / "protocol", port.protocol, PROTOCOLS)
+    yield from required(path / "protocol", port.protocol, PROTOCOLS)
 
 
 def _text(endpoints: Endpoints) -> str:
@@ -73,7 +74,7 @@ def _text(endpoints: Endpoints) -> str:
     return columns.first_few(places, _SHOWN)
 
 
-ENDPOINTS = ResourceInfo(
+ENDPOINTS = StoredResource(
     Endpoints,
     EndpointsStrategy(),
     singular="endpoints",

@@ -1,4 +1,4 @@
-"""``pods/ephemeralcontainers``: containers that are put into a running pod to look at it, and stay."""
+"""``pods/ephemeralcontainers``: containers that are added to a running pod for debugging, and stay."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -6,11 +6,10 @@ from typing import Final
 from apimachinery import codec
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import EphemeralContainer, Pod, PodSpec
+from apiserver.registry.core.pod_defaults import pull_policy
 from apiserver.registry.core.pod_validation import name_and_image
 from apiserver.registry.core.pods import PodStrategy
-from apiserver.registry.core.volume_defaults import pull_policy
-from apiserver.registry.resource import Subresource
-from apiserver.registry.workloads import STATUS_VERBS
+from apiserver.registry.subresources import ObjectSubresource
 
 _PATH: Final = Path("spec", "ephemeralContainers")
 _NOT_ALLOWED: Final = (
@@ -38,7 +37,7 @@ class EphemeralContainersStrategy(PodStrategy):
 
     def validate_update(self, obj: Pod, old: Pod) -> Iterator[FieldError]:
         yield from _containers(obj.spec)
-        new = {one.name: one for one in obj.spec.ephemeral_containers or ()}
+        new = {container.name: container for container in obj.spec.ephemeral_containers or ()}
         for before in old.spec.ephemeral_containers or ():
             if before.name not in new:
                 yield _PATH.forbidden(f'existing ephemeral containers "{before.name}" may not be removed')
@@ -53,11 +52,11 @@ def _default(container: EphemeralContainer) -> None:
 
 
 def _containers(spec: PodSpec) -> Iterator[FieldError]:
-    others = {one.name for one in (*spec.containers, *(spec.init_containers or ()))}
-    seen = set(others)
+    others = {container.name for container in (*spec.containers, *(spec.init_containers or ()))}
+    taken = set(others)
     for i, container in enumerate(spec.ephemeral_containers or ()):
         path = _PATH[i]
-        yield from name_and_image(path, container, seen)
+        yield from name_and_image(path, container, taken)
         if container.target_container_name and container.target_container_name not in others:
             yield (path / "targetContainerName").not_found(container.target_container_name)
         for field in _NOT_ALLOWED:
@@ -67,4 +66,4 @@ def _containers(spec: PodSpec) -> Iterator[FieldError]:
             yield (path / "resources").forbidden("cannot be set for an Ephemeral Container")
 
 
-EPHEMERAL_CONTAINERS: Final = Subresource(STATUS_VERBS, strategy=EphemeralContainersStrategy())
+EPHEMERAL_CONTAINERS: Final = ObjectSubresource(EphemeralContainersStrategy())

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import Event
 from apiserver.registry import columns
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 
 TTL_SECONDS = 3600
@@ -40,7 +40,7 @@ def _last_seen(event: Event) -> str:
     return columns.since(event.last_timestamp or event.event_time or event.first_timestamp)
 
 
-EVENTS = ResourceInfo(
+EVENTS = StoredResource(
     Event,
     EventStrategy(),
     singular="event",

@@ -1,13 +1,13 @@
 """Events as events.k8s.io/v1 has them: the same objects under newer names."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from apimachinery.fields import FieldError, Path
 from apimachinery.types import core_v1, events_v1
 from apiserver.registry import field_rules
 from apiserver.registry.core.events import EVENTS
-from apiserver.registry.versions import OtherVersion, other_version
+from apiserver.registry.versions import Conversion, ConvertedStrategy, other_version
 
 _RENAMED: Final = (  # in events.k8s.io, in core
     ("note", "message"),
@@ -29,7 +29,7 @@ def from_core(event: core_v1.Event) -> events_v1.Event:
         series=events_v1.EventSeries(count=series.count or 0, last_observed_time=series.last_observed_time)
         if series
         else None,
-        **{new: getattr(event, old) or None for new, old in _RENAMED},  # here, what is empty is left out
+        **{new: getattr(event, old) or None for new, old in _RENAMED},  # here, empty fields are omitted
         **{name: getattr(event, name) or None for name in _SAME if name != "metadata"},
         metadata=event.metadata,
     )
@@ -48,12 +48,12 @@ def to_core(event: events_v1.Event) -> core_v1.Event:
     )
 
 
-class NewEvent(OtherVersion):
+class NewEvent(ConvertedStrategy[events_v1.Event, core_v1.Event]):
     """The newer version asks for more than the older one does."""
 
-    def validate(self, obj: Any) -> Iterator[FieldError]:
+    def validate(self, obj: events_v1.Event) -> Iterator[FieldError]:
         yield from super().validate(obj)
-        if obj.event_time is None:  # one that the older version made
+        if obj.event_time is None:  # one created through the older version
             return
         for name in ("reporting_controller", "reporting_instance", "action", "reason"):
             if not getattr(obj, name):
@@ -66,4 +66,6 @@ class NewEvent(OtherVersion):
                 )
 
 
-EVENTS_K8S_IO = other_version(events_v1.Event, EVENTS, to_core, from_core, NewEvent)
+_CONVERSION: Final = Conversion(events_v1.Event, to_core, from_core)
+
+EVENTS_K8S_IO = other_version(EVENTS, _CONVERSION, NewEvent(EVENTS.strategy, _CONVERSION))

@@ -10,7 +10,7 @@ from apimachinery.types.core_v1 import LimitRange, LimitRangeItem
 from apiserver.registry.core.quotas_validation import resource_name
 from apiserver.registry.core.resources_validation import canonical, validate_quantity
 from apiserver.registry.default_columns import DEFAULT_COLUMNS
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 
 _AMOUNTS: Final = ("default", "default_request", "max", "min", "max_limit_request_ratio")
@@ -29,14 +29,14 @@ class LimitRangeKind(Strategy[LimitRange]):
                 _default(item)
 
     def validate(self, obj: LimitRange) -> Iterator[FieldError]:
-        seen: set[str] = set()
+        earlier: set[str] = set()
         for i, item in enumerate(obj.spec.limits):
             path = _LIMITS[i]
             if not item.type:
                 yield (path / "type").required()
-            elif item.type in seen:
+            elif item.type in earlier:
                 yield (path / "type").duplicate(item.type)
-            seen.add(item.type)
+            earlier.add(item.type)
             faults = list(_amounts(path, item))
             yield from faults
             if not faults:
@@ -44,7 +44,7 @@ class LimitRangeKind(Strategy[LimitRange]):
 
 
 def _default(item: LimitRangeItem) -> None:
-    """A container that says nothing gets what it may have at most; a request that is not said is the limit."""
+    """The default limit is the maximum; the default request is the minimum, or else the default limit."""
     limits = {**(item.max or {}), **(item.default or {})}
     requests = {**limits, **(item.min or {}), **(item.default_request or {})}
     item.default, item.default_request = limits or None, requests or None
@@ -67,19 +67,19 @@ def _amounts(path: Path, item: LimitRangeItem) -> Iterator[FieldError]:
 
 
 def _order(path: Path, item: LimitRangeItem) -> Iterator[FieldError]:
-    """What is least may not be more than what is most, and so on between."""
-    low, high, asked, given = item.min or {}, item.max or {}, item.default_request or {}, item.default or {}
-    for name in sorted({*low, *high, *asked, *given}):
+    """min <= default request <= default <= max, as far as they are set."""
+    low, high, requests, limits = item.min or {}, item.max or {}, item.default_request or {}, item.default or {}
+    for name in sorted({*low, *high, *requests, *limits}):
         for field, less, what, more in (
             ("min", low, "max", high),
-            ("defaultRequest", low, "default request", asked),
-            ("default", low, "default", given),
-            ("defaultRequest", asked, "max", high),
-            ("defaultRequest", asked, "default limit", given),
-            ("default", given, "max", high),
+            ("defaultRequest", low, "default request", requests),
+            ("default", low, "default", limits),
+            ("defaultRequest", requests, "max", high),
+            ("defaultRequest", requests, "default limit", limits),
+            ("default", limits, "max", high),
         ):
             if name in less and name in more and quantity.parse(less[name]) > quantity.parse(more[name]):
-                whose = "min" if less is low else "default request" if less is asked else "default"
+                whose = "min" if less is low else "default request" if less is requests else "default"
                 yield (
                     (path / field)
                     .key(name)
@@ -90,7 +90,7 @@ def _order(path: Path, item: LimitRangeItem) -> Iterator[FieldError]:
             yield (path / "maxLimitRequestRatio").key(name).invalid(str(ratio), f"ratio {ratio} is less than 1")
 
 
-LIMIT_RANGES = ResourceInfo(
+LIMIT_RANGES = StoredResource(
     LimitRange,
     LimitRangeKind(),
     singular="limitrange",

@@ -1,15 +1,16 @@
-"""Namespaces: they go only when the namespace controller has emptied them and taken its finalizer off."""
+"""Namespaces: they are removed once the namespace controller has emptied them and removed its finalizer."""
 
 from collections.abc import Iterator
 
+from apimachinery.core.well_known import NAMESPACE_NAME_LABEL
 from apimachinery.fields import FieldError
 from apimachinery.types.core_v1 import Namespace, NamespaceStatus
 from apiserver.registry import columns
 from apiserver.registry.names import dns_label
-from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
+from apiserver.registry.subresources import ObjectSubresource
 
-NAME_LABEL = "kubernetes.io/metadata.name"
 FINALIZER = "kubernetes"
 CRUD = ("create", "delete", "get", "list", "patch", "update", "watch")
 
@@ -19,7 +20,7 @@ class NamespaceStrategy(Strategy[Namespace]):
 
     def default(self, obj: Namespace) -> None:
         if obj.metadata.name:
-            obj.metadata.labels = {**(obj.metadata.labels or {}), NAME_LABEL: obj.metadata.name}
+            obj.metadata.labels = {**(obj.metadata.labels or {}), NAMESPACE_NAME_LABEL: obj.metadata.name}
 
     def prepare_for_create(self, obj: Namespace) -> None:
         obj.status = NamespaceStatus(phase="Active")
@@ -47,7 +48,7 @@ class FinalizeStrategy(NamespaceStrategy):
         yield from ()
 
 
-NAMESPACES = ResourceInfo(
+NAMESPACES = StoredResource(
     Namespace,
     NamespaceStrategy(),
     singular="namespace",
@@ -55,8 +56,8 @@ NAMESPACES = ResourceInfo(
     columns=(columns.name(), columns.Column("Status", lambda obj: obj.status.phase), columns.age()),
     fields={"status.phase": lambda obj: obj.status.phase or "", "name": lambda obj: obj.metadata.name or ""},
     subresources={
-        "status": Subresource(("get", "patch", "update"), strategy=StatusStrategy(NamespaceStrategy())),
-        "finalize": Subresource(("update",), strategy=FinalizeStrategy()),
+        "status": ObjectSubresource(StatusStrategy(NamespaceStrategy())),
+        "finalize": ObjectSubresource(FinalizeStrategy(), ("update",)),
     },
     verbs=CRUD,
 )

@@ -2,18 +2,18 @@
 
 import ipaddress
 from collections.abc import Iterator
-from typing import Final
 
 from apimachinery import codec, meta
+from apimachinery.core import nodes
+from apimachinery.core.well_known import NODE_ROLE_PREFIX
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import DaemonEndpoint, Node, NodeDaemonEndpoints
 from apiserver.registry import columns, names
 from apiserver.registry.core.affinity_validation import EFFECTS
 from apiserver.registry.core.resources_validation import canonical, validate_amounts
-from apiserver.registry.resource import ResourceInfo, Subresource, proxy
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
-
-_ROLE: Final = "node-role.kubernetes.io/"
+from apiserver.registry.subresources import ObjectSubresource, proxy
 
 
 class NodeStrategy(Strategy[Node]):
@@ -36,12 +36,12 @@ class NodeStrategy(Strategy[Node]):
             yield from names.check(path / "key", taint.key, names.qualified_name)
             if taint.effect not in EFFECTS:
                 yield (path / "effect").not_supported(taint.effect, EFFECTS)
-            if any((one.key, one.effect) == (taint.key, taint.effect) for one in (obj.spec.taints or ())[:i]):
+            if any((other.key, other.effect) == (taint.key, taint.effect) for other in (obj.spec.taints or ())[:i]):
                 yield path.duplicate(codec.to_builtins(taint))
         yield from _ranges(obj)
 
     def validate_update(self, obj: Node, old: Node) -> Iterator[FieldError]:
-        """An address range or provider ID once given stays."""
+        """An address range or provider ID cannot change once it is set."""
         for field, after, before in (
             ("podCIDR", obj.spec.pod_cidr, old.spec.pod_cidr),
             ("podCIDRs", obj.spec.pod_cidrs, old.spec.pod_cidrs),
@@ -70,27 +70,25 @@ class NodeStatusStrategy(StatusStrategy[Node]):
 
 
 def _status(node: Node) -> str:
-    words = []
-    for condition in node.status.conditions or ():
-        if condition.type == "Ready":
-            words.append("Ready" if condition.status == "True" else "NotReady")
-    if not words:
-        words.append("Unknown")
+    ready = nodes.condition(node, "Ready")
+    words = ["Unknown" if ready is None else "Ready" if ready.status == "True" else "NotReady"]
     if node.spec.unschedulable:
         words.append("SchedulingDisabled")
     return ",".join(words)
 
 
 def _roles(node: Node) -> str:
-    roles = {label.removeprefix(_ROLE) for label in meta.labels_of(node) if label.startswith(_ROLE)}
+    roles = {
+        label.removeprefix(NODE_ROLE_PREFIX) for label in meta.labels_of(node) if label.startswith(NODE_ROLE_PREFIX)
+    }
     return columns.joined(sorted(roles))
 
 
 def _address(node: Node, kind: str) -> str:
-    return next((one.address for one in node.status.addresses or () if one.type == kind), "<none>")
+    return nodes.address(node, kind) or "<none>"
 
 
-NODES = ResourceInfo(
+NODES = StoredResource(
     Node,
     NodeStrategy(),
     singular="node",
@@ -109,7 +107,7 @@ NODES = ResourceInfo(
     ),
     fields={"spec.unschedulable": lambda node: "true" if node.spec.unschedulable else "false"},
     subresources={
-        "status": Subresource(("get", "patch", "update"), strategy=NodeStatusStrategy(NodeStrategy())),
+        "status": ObjectSubresource(NodeStatusStrategy(NodeStrategy())),
         "proxy": proxy("NodeProxyOptions"),
     },
 )

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from apimachinery import codec, quantity
+from apimachinery.core.persistent_volumes import class_of
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import (
     PersistentVolumeClaim,
@@ -17,16 +18,16 @@ from apiserver.registry import columns
 from apiserver.registry.columns import Column, wide
 from apiserver.registry.core.claim_validation import validate_claim
 from apiserver.registry.core.resources_validation import canonical
-from apiserver.registry.core.volume_columns import access_text, class_name
-from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.core.volume_columns import access_text
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
-from apiserver.registry.workloads import STATUS_VERBS
+from apiserver.registry.subresources import ObjectSubresource
 
 _SPEC: Final = Path("spec")
 
 
 def default_claim(obj: PersistentVolumeClaim) -> None:
-    """What holds for claims and for the templates of claims."""
+    """The defaults of claims and of claim templates."""
     obj.status.phase = obj.status.phase or "Pending"
     default_claim_spec(obj.spec)
 
@@ -55,15 +56,15 @@ class PersistentVolumeClaimKind(Strategy[PersistentVolumeClaim]):
 
     def validate_update(self, obj: PersistentVolumeClaim, old: PersistentVolumeClaim) -> Iterator[FieldError]:
         """A claim may be bound once; bound, it may grow."""
-        kept = codec.copy(obj.spec)
+        unchanged = codec.copy(obj.spec)
         if not old.spec.volume_name:
-            kept.volume_name = old.spec.volume_name
-        kept.volume_attributes_class_name = old.spec.volume_attributes_class_name
+            unchanged.volume_name = old.spec.volume_name
+        unchanged.volume_attributes_class_name = old.spec.volume_attributes_class_name
         before, after = _asked(old.spec), _asked(obj.spec)
         may_grow = old.status.phase == "Bound"
-        if may_grow and kept.resources is not None and old.spec.resources is not None:
-            kept.resources.requests = old.spec.resources.requests
-        if kept != old.spec:
+        if may_grow and unchanged.resources is not None and old.spec.resources is not None:
+            unchanged.resources.requests = old.spec.resources.requests
+        if unchanged != old.spec:
             yield _SPEC.forbidden(
                 "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound "
                 "claims"
@@ -80,7 +81,7 @@ def _asked(spec: PersistentVolumeClaimSpec) -> int:
 
 
 def _same_source(spec: PersistentVolumeClaimSpec) -> None:
-    """``dataSource`` and ``dataSourceRef`` are two spellings of one thing as long as no other namespace is meant."""
+    """``dataSource`` and ``dataSourceRef`` are two spellings of the same field unless another namespace is referred to."""
     source, ref = spec.data_source, spec.data_source_ref
     if source is not None and ref is None:
         spec.data_source_ref = TypedObjectReference(api_group=source.api_group, kind=source.kind, name=source.name)
@@ -89,13 +90,13 @@ def _same_source(spec: PersistentVolumeClaimSpec) -> None:
 
 
 def _bound(obj: PersistentVolumeClaim, text: str) -> str:
-    """What is known of the volume, once there is one."""
+    """A property of the volume, once there is one."""
     return text if obj.spec.volume_name else ""
 
 
 _KIND = PersistentVolumeClaimKind()
 
-PERSISTENT_VOLUME_CLAIMS = ResourceInfo(
+PERSISTENT_VOLUME_CLAIMS = StoredResource(
     PersistentVolumeClaim,
     _KIND,
     singular="persistentvolumeclaim",
@@ -108,12 +109,12 @@ PERSISTENT_VOLUME_CLAIMS = ResourceInfo(
         Column("Volume", lambda obj: obj.spec.volume_name or ""),
         Column("Capacity", lambda obj: _bound(obj, str((obj.status.capacity or {}).get("storage", "0")))),
         Column("Access Modes", lambda obj: _bound(obj, access_text(obj.status.access_modes))),
-        Column("StorageClass", lambda obj: class_name(obj.metadata.annotations, obj.spec.storage_class_name)),
+        Column("StorageClass", lambda obj: class_of(obj)),
         Column("VolumeAttributesClass", lambda obj: obj.spec.volume_attributes_class_name or "<unset>"),
         columns.age(),
         wide("VolumeMode", lambda obj: obj.spec.volume_mode or "<unset>"),
     ),
     subresources={
-        "status": Subresource(STATUS_VERBS, strategy=StatusStrategy[PersistentVolumeClaim](_KIND)),
+        "status": ObjectSubresource(StatusStrategy[PersistentVolumeClaim](_KIND)),
     },
 )

@@ -3,19 +3,20 @@
 from collections.abc import Iterator
 from typing import Final
 
+from apimachinery.core.persistent_volumes import class_of
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import PersistentVolume, PersistentVolumeSpec, PersistentVolumeStatus
 from apiserver.registry import columns, field_rules
 from apiserver.registry.columns import Column, wide
 from apiserver.registry.core.affinity_validation import validate_node_selector
 from apiserver.registry.core.claim_validation import VOLUME_MODES, access_modes
+from apiserver.registry.core.pod_defaults import default_sources
 from apiserver.registry.core.resources_validation import canonical, validate_quantity
-from apiserver.registry.core.volume_columns import access_text, class_name
-from apiserver.registry.core.volume_defaults import default_sources
+from apiserver.registry.core.volume_columns import access_text
 from apiserver.registry.core.volume_validation import validate_source
-from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
-from apiserver.registry.workloads import STATUS_VERBS
+from apiserver.registry.subresources import ObjectSubresource
 
 RECLAIM_POLICIES: Final = ("Delete", "Recycle", "Retain")
 _SPEC: Final = Path("spec")
@@ -67,7 +68,7 @@ def validate_spec(path: Path, spec: PersistentVolumeSpec) -> Iterator[FieldError
         path / "persistentVolumeReclaimPolicy", spec.persistent_volume_reclaim_policy, RECLAIM_POLICIES
     )
     yield from field_rules.one_of(path / "volumeMode", spec.volume_mode, VOLUME_MODES)
-    sources = field_rules.given(spec, *_NOT_SOURCES)
+    sources = field_rules.set_fields(spec, *_NOT_SOURCES)
     if not sources:
         yield path.required("must specify a volume type")
     for extra in sources[1:]:
@@ -77,7 +78,9 @@ def validate_spec(path: Path, spec: PersistentVolumeSpec) -> Iterator[FieldError
 
 def _places(path: Path, spec: PersistentVolumeSpec) -> Iterator[FieldError]:
     """The source, and the nodes from which it can be reached."""
-    for field in (one for one in spec.__struct_fields__ if one not in _NOT_SOURCES and getattr(spec, one) is not None):
+    for field in (
+        name for name in spec.__struct_fields__ if name not in _NOT_SOURCES and getattr(spec, name) is not None
+    ):
         yield from validate_source(path, spec, field)
         break
     if (
@@ -104,7 +107,7 @@ def _claim(obj: PersistentVolume) -> str:
 
 _KIND = PersistentVolumeKind()
 
-PERSISTENT_VOLUMES = ResourceInfo(
+PERSISTENT_VOLUMES = StoredResource(
     PersistentVolume,
     _KIND,
     singular="persistentvolume",
@@ -118,11 +121,11 @@ PERSISTENT_VOLUMES = ResourceInfo(
             "Status", lambda obj: "Terminating" if obj.metadata.deletion_timestamp else obj.status.phase or "Pending"
         ),
         Column("Claim", _claim),
-        Column("StorageClass", lambda obj: class_name(obj.metadata.annotations, obj.spec.storage_class_name)),
+        Column("StorageClass", lambda obj: class_of(obj)),
         Column("VolumeAttributesClass", lambda obj: obj.spec.volume_attributes_class_name or "<unset>"),
         Column("Reason", lambda obj: obj.status.reason or ""),
         columns.age(),
         wide("VolumeMode", lambda obj: obj.spec.volume_mode or "<unset>"),
     ),
-    subresources={"status": Subresource(STATUS_VERBS, strategy=StatusStrategy[PersistentVolume](_KIND))},
+    subresources={"status": ObjectSubresource(StatusStrategy[PersistentVolume](_KIND))},
 )

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from apimachinery.core.pods import is_ready
 from apimachinery.types.core_v1 import ContainerStatus, Pod
 from apiserver.registry import columns
 from apiserver.registry.columns import Column, wide
@@ -13,7 +14,7 @@ def ready(pod: Pod) -> str:
 
 
 def status(pod: Pod) -> str:
-    """The phase, or what says more: why containers wait or ended, that the pod is on its way out."""
+    """The phase, or something more specific: why containers wait or ended, that the pod is terminating."""
     word = pod.status.reason or pod.status.phase or "Unknown"
     initializing = _initializing(pod)
     if initializing:
@@ -24,7 +25,7 @@ def status(pod: Pod) -> str:
             word = _container_word(container) or word
             running = running or (container.ready and container.state.running is not None)
         if word == "Completed" and running:  # a finished container beside a running one
-            word = "Running" if _is_ready(pod) else "NotReady"
+            word = "Running" if is_ready(pod) else "NotReady"
     if pod.metadata.deletion_timestamp:
         return "Unknown" if pod.status.reason == "NodeLost" else "Terminating"
     return word
@@ -55,10 +56,6 @@ def _initializing(pod: Pod) -> str | None:
     return None
 
 
-def _is_ready(pod: Pod) -> bool:
-    return any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions or ())
-
-
 def restarts(pod: Pod) -> str:
     statuses = pod.status.container_statuses or ()
     count = sum(container.restart_count for container in statuses)
@@ -74,7 +71,7 @@ def _gates(pod: Pod) -> str:
     gates = [gate.condition_type for gate in pod.spec.readiness_gates or ()]
     if not gates:
         return "<none>"
-    true = {one.type for one in pod.status.conditions or () if one.status == "True"}
+    true = {condition.type for condition in pod.status.conditions or () if condition.status == "True"}
     return f"{sum(gate in true for gate in gates)}/{len(gates)}"
 
 

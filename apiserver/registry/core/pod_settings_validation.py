@@ -1,13 +1,14 @@
-"""What a pod's spec may say besides its containers and volumes: names and addresses, users, priorities of lookups."""
+"""The parts of a pod's spec besides containers and volumes: DNS, host aliases, gates, lifecycle, security contexts."""
 
 import ipaddress
+import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from apimachinery import codec
 from apimachinery.fields import FieldError, Path
 from apimachinery.types import core_v1 as v1
 from apiserver.registry import field_rules, names
-from apiserver.registry.core.pod_security_validation import validate_container_security, validate_pod_security
 
 _NAMESERVERS: Final = 3
 _SEARCHES: Final = 32
@@ -40,16 +41,16 @@ def validate_settings(path: Path, spec: v1.PodSpec) -> Iterator[FieldError]:
 
 
 def _init_containers(path: Path, containers: Iterable[v1.Container]) -> Iterator[FieldError]:
-    """One that runs on beside the others (restartPolicy Always) may be probed; one that must end may not."""
+    """Only sidecars (restartPolicy Always) may have probes and a lifecycle."""
     for i, container in enumerate(containers):
         yield from field_rules.one_of(path[i] / "restartPolicy", container.restart_policy, ("Always",))
         if container.restart_policy == "Always":
             continue
-        for field, given in (
+        for field, value in (
             ("lifecycle", container.lifecycle), ("livenessProbe", container.liveness_probe),
             ("readinessProbe", container.readiness_probe), ("startupProbe", container.startup_probe),
         ):  # fmt: skip
-            if given is not None:
+            if value is not None:
                 yield (path[i] / field).forbidden("may not be set for init containers without restartPolicy=Always")
 
 
@@ -63,10 +64,12 @@ def validate_container_settings(path: Path, container: v1.Container) -> Iterator
     for field, hook in (("postStart", container.lifecycle.post_start), ("preStop", container.lifecycle.pre_stop)):
         if hook is None:
             continue
-        given = [one for one in (hook.exec, hook.http_get, hook.tcp_socket, hook.sleep) if one is not None]
-        if not given:
+        handlers = [
+            handler for handler in (hook.exec, hook.http_get, hook.tcp_socket, hook.sleep) if handler is not None
+        ]
+        if not handlers:
             yield (path / "lifecycle" / field).required("must specify a handler type")
-        elif len(given) > 1:
+        elif len(handlers) > 1:
             yield (path / "lifecycle" / field).forbidden("may not specify more than 1 handler type")
 
 
@@ -94,3 +97,75 @@ def _dns(path: Path, spec: v1.PodSpec) -> Iterator[FieldError]:
     for i, option in enumerate(config.options or () if config else ()):
         if not option.name:
             yield ((path / "options")[i] / "name").required()
+
+
+_LARGEST_ID: Final = 2**31 - 1
+_SYSCTL_FORM: Final = r"^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$"
+_SYSCTL: Final = re.compile(_SYSCTL_FORM)
+_PROFILES: Final = ("Localhost", "RuntimeDefault", "Unconfined")
+
+
+def validate_pod_security(path: Path, context: v1.PodSecurityContext) -> Iterator[FieldError]:
+    """``securityContext`` of a pod."""
+    yield from _ids(
+        path,
+        (
+            ("runAsUser", context.run_as_user),
+            ("runAsGroup", context.run_as_group),
+            ("fsGroup", context.fs_group),
+            *((f"supplementalGroups[{i}]", group) for i, group in enumerate(context.supplemental_groups or ())),
+        ),
+    )
+    yield from field_rules.one_of(
+        path / "fsGroupChangePolicy", context.fs_group_change_policy, ("Always", "OnRootMismatch")
+    )
+    yield from _seccomp(path / "seccompProfile", context.seccomp_profile)
+    earlier: set[str] = set()
+    for i, sysctl in enumerate(context.sysctls or ()):
+        place = (path / "sysctls")[i] / "name"
+        if not sysctl.name:
+            yield place.required()
+        elif len(sysctl.name) > 253 or not _SYSCTL.match(sysctl.name):
+            yield place.invalid(sysctl.name, f"must have at most 253 characters and match regex {_SYSCTL_FORM}")
+        elif sysctl.name in earlier:
+            yield place.duplicate(sysctl.name)
+        earlier.add(sysctl.name)
+
+
+def validate_container_security(path: Path, context: v1.SecurityContext) -> Iterator[FieldError]:
+    """``securityContext`` of a container."""
+    yield from _ids(path, (("runAsUser", context.run_as_user), ("runAsGroup", context.run_as_group)))
+    yield from _seccomp(path / "seccompProfile", context.seccomp_profile)
+    yield from field_rules.one_of(path / "procMount", context.proc_mount, ("Default", "Unmasked"))
+    if context.allow_privilege_escalation is False:
+        if context.privileged:
+            yield path.invalid(
+                codec.to_builtins(context), "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
+            )
+        if context.capabilities is not None and "CAP_SYS_ADMIN" in (context.capabilities.add or ()):
+            yield path.invalid(
+                codec.to_builtins(context),
+                "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN",
+            )
+
+
+def _seccomp(path: Path, profile: v1.SeccompProfile | None) -> Iterator[FieldError]:
+    if profile is None:
+        return
+    if not profile.type:
+        yield (path / "type").required("type is required when seccompProfile is set")
+    else:
+        yield from field_rules.one_of(path / "type", profile.type, _PROFILES)
+    if profile.type == "Localhost":
+        if not profile.localhost_profile:
+            yield (path / "localhostProfile").required("must be set when seccomp type is Localhost")
+    elif profile.localhost_profile is not None:
+        yield (path / "localhostProfile").invalid(
+            profile.localhost_profile, "can only be set when seccomp type is Localhost"
+        )
+
+
+def _ids(path: Path, ids: Iterable[tuple[str, int | None]]) -> Iterator[FieldError]:
+    for field, number in ids:
+        if number is not None and not 0 <= number <= _LARGEST_ID:
+            yield (path / field).invalid(number, f"must be between 0 and {_LARGEST_ID}, inclusive")

@@ -1,16 +1,16 @@
 """What a pod's spec must look like (core/validation): containers, ports, volumes, and how they fit together."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Final
 
 from apimachinery.fields import FieldError, Path
 from apimachinery.types import core_v1 as v1
-from apiserver.registry import names
+from apiserver.registry import field_rules, names
 from apiserver.registry.core.affinity_validation import validate_placement
-from apiserver.registry.core.mount_validation import validate_mounts
 from apiserver.registry.core.pod_settings_validation import validate_container_settings, validate_settings
 from apiserver.registry.core.resources_validation import validate_requirements
-from apiserver.registry.core.volume_validation import validate_volumes
+from apiserver.registry.core.volume_validation import validate_mounts, validate_volumes
+from apiserver.registry.field_rules import not_negative
 
 RESTART_POLICIES: Final = ("Always", "OnFailure", "Never")
 DNS_POLICIES: Final = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
@@ -25,15 +25,14 @@ def validate_spec(path: Path, spec: v1.PodSpec) -> Iterator[FieldError]:
     volume_names = {volume.name for volume in volumes}
     if not spec.containers:
         yield (path / "containers").required()
-    seen: set[str] = set()
+    taken: set[str] = set()
     for field, containers in (("containers", spec.containers), ("initContainers", spec.init_containers or ())):
         for i, container in enumerate(containers):
-            yield from _container((path / field)[i], container, volume_names, seen)
+            yield from _container((path / field)[i], container, volume_names, taken)
     yield from _host_ports(path / "containers", spec)
-    yield from one_of(path / "restartPolicy", spec.restart_policy, RESTART_POLICIES)
-    yield from one_of(path / "dnsPolicy", spec.dns_policy, DNS_POLICIES)
-    if (spec.termination_grace_period_seconds or 0) < 0:
-        yield not_negative(path / "terminationGracePeriodSeconds", spec.termination_grace_period_seconds)
+    yield from field_rules.required(path / "restartPolicy", spec.restart_policy, RESTART_POLICIES)
+    yield from field_rules.required(path / "dnsPolicy", spec.dns_policy, DNS_POLICIES)
+    yield from not_negative(path / "terminationGracePeriodSeconds", spec.termination_grace_period_seconds)
     if (deadline := spec.active_deadline_seconds) is not None and not 1 <= deadline < 2**31:
         yield (path / "activeDeadlineSeconds").invalid(deadline, "must be between 1 and 2147483647, inclusive")
     yield from names.validate_labels(path / "nodeSelector", spec.node_selector)
@@ -51,17 +50,6 @@ def validate_spec(path: Path, spec: v1.PodSpec) -> Iterator[FieldError]:
         yield (path / "shareProcessNamespace").invalid(True, "ShareProcessNamespace and HostPID cannot both be enabled")
 
 
-def one_of(path: Path, value: str | None, allowed: Iterable[str]) -> Iterator[FieldError]:
-    if not value:
-        yield path.required()
-    elif value not in allowed:
-        yield path.not_supported(value, sorted(allowed))
-
-
-def not_negative(path: Path, value: Any) -> FieldError:
-    return path.invalid(value, "must be greater than or equal to 0")
-
-
 def port_number(path: Path, port: int) -> Iterator[FieldError]:
     if not 1 <= port <= 65535:
         yield path.invalid(port, "must be between 1 and 65535, inclusive")
@@ -75,24 +63,26 @@ def port_reference(path: Path, port: int | str) -> Iterator[FieldError]:
         yield from names.check(path, port, names.port_name)
 
 
-def name_and_image(path: Path, container: v1.Container | v1.EphemeralContainer, seen: set[str]) -> Iterator[FieldError]:
-    """What a container is called, and made from; ``seen`` are the names before it, and then its own too."""
+def name_and_image(
+    path: Path, container: v1.Container | v1.EphemeralContainer, taken: set[str]
+) -> Iterator[FieldError]:
+    """Name and image of a container; its name is added to the ``taken`` ones."""
     if not container.name:
         yield (path / "name").required()
     else:
         yield from names.check(path / "name", container.name, names.dns_label)
-        if container.name in seen:
+        if container.name in taken:
             yield (path / "name").duplicate(container.name)
-        seen.add(container.name)
+        taken.add(container.name)
     if not container.image:
         yield (path / "image").required()
     elif container.image != container.image.strip():
         yield (path / "image").invalid(container.image, "must not have leading or trailing whitespace")
-    yield from one_of(path / "imagePullPolicy", container.image_pull_policy, PULL_POLICIES)
+    yield from field_rules.required(path / "imagePullPolicy", container.image_pull_policy, PULL_POLICIES)
 
 
-def _container(path: Path, container: v1.Container, volumes: set[str], seen: set[str]) -> Iterator[FieldError]:
-    yield from name_and_image(path, container, seen)
+def _container(path: Path, container: v1.Container, volumes: set[str], taken: set[str]) -> Iterator[FieldError]:
+    yield from name_and_image(path, container, taken)
     yield from _ports(path / "ports", container.ports or ())
     yield from _environment(path / "env", container.env or ())
     yield from _environment_sources(path / "envFrom", container.env_from or ())
@@ -106,26 +96,26 @@ def _container(path: Path, container: v1.Container, volumes: set[str], seen: set
     ):
         if probe is not None:
             yield from _probe(path / field, probe, must_succeed_once=field != "readinessProbe")
-    yield from one_of(
+    yield from field_rules.required(
         path / "terminationMessagePolicy", container.termination_message_policy, ("File", "FallbackToLogsOnError")
     )
 
 
 def _ports(path: Path, ports: Iterable[v1.ContainerPort]) -> Iterator[FieldError]:
-    seen: set[str] = set()
+    earlier: set[str] = set()
     for i, port in enumerate(ports):
         if port.name:
             yield from names.check(path[i] / "name", port.name, names.port_name)
-            if port.name in seen:
+            if port.name in earlier:
                 yield (path[i] / "name").duplicate(port.name)
-            seen.add(port.name)
+            earlier.add(port.name)
         if not port.container_port:
             yield (path[i] / "containerPort").required()
         else:
             yield from port_number(path[i] / "containerPort", port.container_port)
         if port.host_port:
             yield from port_number(path[i] / "hostPort", port.host_port)
-        yield from one_of(path[i] / "protocol", port.protocol, PROTOCOLS)
+        yield from field_rules.required(path[i] / "protocol", port.protocol, PROTOCOLS)
 
 
 def _host_ports(path: Path, spec: v1.PodSpec) -> Iterator[FieldError]:
@@ -157,11 +147,11 @@ def _environment(path: Path, variables: Iterable[v1.EnvVar]) -> Iterator[FieldEr
             continue
         if variable.value:
             yield (path[i] / "valueFrom").invalid("", "may not be specified when `value` is not empty")
-        given = _given(source)
-        if not given:
+        sources = field_rules.set_fields(source)
+        if not sources:
             yield (path[i] / "valueFrom").invalid("", "must specify one of: `fieldRef`, `resourceFieldRef`, "
                                                       "`configMapKeyRef` or `secretKeyRef`")  # fmt: skip
-        elif len(given) > 1:
+        elif len(sources) > 1:
             yield (path[i] / "valueFrom").invalid("", "may not have more than one field specified at a time")
         for field, ref in (("configMapKeyRef", source.config_map_key_ref), ("secretKeyRef", source.secret_key_ref)):
             if ref is not None and not ref.key:
@@ -183,10 +173,10 @@ def _probe(path: Path, probe: v1.Probe, *, must_succeed_once: bool) -> Iterator[
     handlers = {
         "exec": probe.exec, "httpGet": probe.http_get, "tcpSocket": probe.tcp_socket, "grpc": probe.grpc,
     }  # fmt: skip
-    given = [name for name, handler in handlers.items() if handler is not None]
-    if not given:
+    configured = [name for name, handler in handlers.items() if handler is not None]
+    if not configured:
         yield path.required("must specify a handler type")
-    for extra in given[1:]:
+    for extra in configured[1:]:
         yield (path / extra).forbidden("may not specify more than 1 handler type")
     if probe.exec is not None and not probe.exec.command:
         yield (path / "exec" / "command").required()
@@ -200,12 +190,6 @@ def _probe(path: Path, probe: v1.Probe, *, must_succeed_once: bool) -> Iterator[
         ("successThreshold", probe.success_threshold),
         ("failureThreshold", probe.failure_threshold),
     ):
-        if (number or 0) < 0:
-            yield not_negative(path / field, number)
+        yield from not_negative(path / field, number)
     if must_succeed_once and probe.success_threshold not in (None, 1):
         yield (path / "successThreshold").invalid(probe.success_threshold, "must be 1")
-
-
-def _given(union: Any, but: str = "") -> list[str]:
-    """The fields of a union of sources that are set."""
-    return [field for field in union.__struct_fields__ if field != but and getattr(union, field) is not None]

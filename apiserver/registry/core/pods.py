@@ -5,19 +5,20 @@ from typing import Final
 
 from msgspec import structs
 
-from apimachinery import codec, errors, meta
+from apimachinery import codec
+from apimachinery.core.pods import is_terminal
+from apimachinery.core.qos import qos_class
 from apimachinery.fields import FieldError, Path
-from apimachinery.types.core_v1 import Binding, Pod, PodCondition, PodSpec, PodStatus, Toleration
-from apiserver.registry import names
+from apimachinery.types.core_v1 import Pod, PodSpec, PodStatus, Toleration
+from apiserver.registry.core.bindings import BindingSubresource
 from apiserver.registry.core.pod_columns import COLUMNS
 from apiserver.registry.core.pod_defaults import default_pod
 from apiserver.registry.core.pod_validation import validate_spec
-from apiserver.registry.core.quality import qos_class
-from apiserver.registry.resource import PostedChange, ResourceInfo, Subresource, proxy
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Deletion, StatusStrategy, Strategy
+from apiserver.registry.subresources import ConnectSubresource, ObjectSubresource, proxy
 
 _SPEC: Final = Path("spec")
-_FINAL_PHASES: Final = ("Succeeded", "Failed")
 
 
 class PodStrategy(Strategy[Pod]):
@@ -38,7 +39,7 @@ class PodStrategy(Strategy[Pod]):
         obj.status = old.status
 
     def validate(self, obj: Pod) -> Iterator[FieldError]:
-        # ephemeral containers come by a path of their own, which checks them, and stay
+        # ephemeral containers are added, and validated, under a path of their own
         yield from validate_spec(_SPEC, structs.replace(obj.spec, ephemeral_containers=None))
 
     def validate_create(self, obj: Pod) -> Iterator[FieldError]:
@@ -50,13 +51,13 @@ class PodStrategy(Strategy[Pod]):
             yield from _validate_spec_update(obj.spec, old.spec)
 
     def delete(self, obj: Pod, grace_seconds: int | None) -> Deletion:
-        """A pod that runs nowhere (any more) goes at once; the others when their kubelet says so."""
+        """A pod that does not run (any more) is removed at once; the others when their kubelet has stopped them."""
         grace = grace_seconds
         if grace is None:
             grace = obj.spec.termination_grace_period_seconds
         if grace is None or grace < 0:
             grace = 30 if grace is None else 1
-        if not obj.spec.node_name or obj.status.phase in _FINAL_PHASES:
+        if not obj.spec.node_name or is_terminal(obj):
             grace = 0
         return Deletion(grace_seconds=grace, graceful=True)
 
@@ -82,8 +83,8 @@ def _validate_spec_update(new: PodSpec, old: PodSpec) -> Iterator[FieldError]:
         yield (_SPEC / "activeDeadlineSeconds").invalid(
             new.active_deadline_seconds, "must be less than or equal to previous value"
         )
-    kept = [_untimed(toleration) for toleration in new.tolerations or []]
-    if any(_untimed(toleration) not in kept for toleration in old.tolerations or []):
+    untimed = [_untimed(toleration) for toleration in new.tolerations or []]
+    if any(_untimed(toleration) not in untimed for toleration in old.tolerations or []):
         yield (_SPEC / "tolerations").forbidden("existing toleration can not be modified except its tolerationSeconds")
     if any(gate not in (old.scheduling_gates or ()) for gate in new.scheduling_gates or ()):
         yield (_SPEC / "schedulingGates").forbidden("only deletion is allowed, but found new scheduling gates")
@@ -96,7 +97,7 @@ def _untimed(toleration: Toleration) -> Toleration:
 
 
 def _without_updatable(new: PodSpec, old: PodSpec) -> PodSpec:
-    """The new spec with all that may change put back to what it was."""
+    """The new spec with the old values of all fields that may change."""
     spec = codec.copy(new)
     for after, before in zip(spec.containers, old.containers, strict=True):
         after.image = before.image
@@ -116,32 +117,7 @@ class PodStatusStrategy(StatusStrategy[Pod]):
         obj.status.qos_class = old.status.qos_class  # it follows from the spec; no kubelet decides it
 
 
-def _bind(pod: Pod, binding: Binding) -> None:
-    """Put a pod on the node that a scheduler chose, once."""
-    name = meta.name_of(pod)
-    node = binding.target.name or ""
-    if (binding.target.kind or "Node") != "Node":
-        raise errors.invalid(
-            "Binding", "", name, [Path("target", "kind").not_supported(binding.target.kind, ("Node", "<empty>"))]
-        )
-    if not node:
-        raise errors.invalid("Binding", "", name, [Path("target", "name").required()])
-    if (wrong := names.dns_subdomain(node)) is not None:
-        raise errors.invalid("Binding", "", name, [Path("target", "name").invalid(node, wrong)])
-    if pod.metadata.deletion_timestamp:
-        raise errors.conflict("pods/binding", "", name, f"pod {name} is being deleted, cannot be assigned to a host")
-    if pod.spec.node_name:
-        raise errors.conflict(
-            "pods/binding", "", name, f'pod {name} is already assigned to node "{pod.spec.node_name}"'
-        )
-    pod.spec.node_name = node
-    pod.metadata.annotations = {**(pod.metadata.annotations or {}), **(binding.metadata.annotations or {})} or None
-    conditions = [one for one in pod.status.conditions or () if one.type != "PodScheduled"]
-    scheduled = PodCondition(type="PodScheduled", status="True", last_transition_time=meta.now())
-    pod.status.conditions = [*conditions, scheduled]
-
-
-PODS = ResourceInfo(
+PODS = StoredResource(
     Pod,
     PodStrategy(),
     singular="pod",
@@ -160,12 +136,12 @@ PODS = ResourceInfo(
         "status.nominatedNodeName": lambda pod: pod.status.nominated_node_name or "",
     },
     subresources={
-        "status": Subresource(("get", "patch", "update"), strategy=PodStatusStrategy(PodStrategy())),
-        "binding": Subresource(("create",), create=PostedChange(Binding, _bind), kind="Binding"),
-        "log": Subresource(("get",), connect=True),
-        "exec": Subresource(("create", "get"), connect=True, kind="PodExecOptions"),
-        "attach": Subresource(("create", "get"), connect=True, kind="PodAttachOptions"),
-        "portforward": Subresource(("create", "get"), connect=True, kind="PodPortForwardOptions"),
+        "status": ObjectSubresource(PodStatusStrategy(PodStrategy())),
+        "binding": BindingSubresource(),
+        "log": ConnectSubresource(("get",)),
+        "exec": ConnectSubresource(("create", "get"), "PodExecOptions"),
+        "attach": ConnectSubresource(("create", "get"), "PodAttachOptions"),
+        "portforward": ConnectSubresource(("create", "get"), "PodPortForwardOptions"),
         "proxy": proxy("PodProxyOptions"),
     },
 )

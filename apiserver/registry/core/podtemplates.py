@@ -1,4 +1,4 @@
-"""Pod templates: what pods may be made of, kept as objects of their own."""
+"""Pod templates, stored as objects of their own."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from apimachinery.types.core_v1 import PodTemplate
 from apiserver.registry import columns
 from apiserver.registry.columns import Column, labels_text
 from apiserver.registry.core.pod_defaults import default_spec
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 from apiserver.registry.workloads import validate_template
 
@@ -25,14 +25,14 @@ class PodTemplateKind(Strategy[PodTemplate]):
         yield from validate_template(Path("template"), obj.template)
 
 
-POD_TEMPLATES = ResourceInfo(
+POD_TEMPLATES = StoredResource(
     PodTemplate,
     PodTemplateKind(),
     singular="podtemplate",
     columns=(
         columns.name(),
-        Column("Containers", lambda obj: ",".join(one.name for one in obj.template.spec.containers)),
-        Column("Images", lambda obj: ",".join(one.image or "" for one in obj.template.spec.containers)),
+        Column("Containers", lambda obj: ",".join(container.name for container in obj.template.spec.containers)),
+        Column("Images", lambda obj: ",".join(container.image or "" for container in obj.template.spec.containers)),
         Column("Pod Labels", lambda obj: labels_text(obj.template.metadata.labels)),
     ),
 )

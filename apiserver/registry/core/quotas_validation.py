@@ -1,4 +1,4 @@
-"""Names of what is limited: compute resources, counted objects, and resources that somebody else supplies."""
+"""Names of what is limited: compute resources, counted objects, and extended resources."""
 
 from collections.abc import Iterator
 from typing import Final

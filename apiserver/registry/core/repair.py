@@ -1,12 +1,12 @@
-"""Compares what services hold with what is claimed for them, and tells of what does not fit.
+"""Compares what services hold with what is claimed for them, and reports differences.
 
 Claims are written in the services' own transactions, so a difference means that somebody wrote to etcd by
-hand, or a fault of ours. It is reported, not mended: freeing an address that is in use would be worse.
+hand, or a bug. It is reported, not repaired: freeing an address that is in use would be worse.
 """
 
 import asyncio
 import logging
-from typing import Any, Final
+from typing import Final
 
 from apimachinery import errors
 from apimachinery.types.core_v1 import Service
@@ -36,10 +36,10 @@ class ClaimsRepair:
             try:
                 await self.check()
             except errors.ApiError as fault:
-                log.info("claims: %s; will look again", fault)
+                log.info("claims: %s; will retry", fault)
 
     async def check(self) -> tuple[set[str], set[str]]:
-        """Claims that nobody holds, and claims that are missing. What changes meanwhile is looked at again."""
+        """Claims that no service holds, and claims that are missing. What changes meanwhile is checked again."""
         leaked, missing = await self._differences()
         if leaked or missing:
             again_leaked, again_missing = await self._differences()
@@ -53,10 +53,9 @@ class ClaimsRepair:
         return leaked, missing
 
     async def _differences(self) -> tuple[set[str], set[str]]:
-        storage, info = self._services.storage, self._services.info
         claimed: set[str] = set()
         for prefix in (IPS, NODE_PORTS):
-            claimed |= set(await storage.meta.list(prefix))
-        page: Any = await storage.list_at(info.prefix, info.type)
+            claimed |= set(await self._services.storage.meta.list(prefix))
+        page = await self._services.list_at(self._services.info.prefix)
         held = {claim for stored in page.items for claim in held_by(stored.object)}
         return claimed - held, held - claimed

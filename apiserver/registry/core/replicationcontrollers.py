@@ -8,10 +8,12 @@ from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import Container, ReplicationController, ReplicationControllerStatus
 from apiserver.registry import columns, names
 from apiserver.registry.core.pod_defaults import default_spec
-from apiserver.registry.core.pod_validation import not_negative, validate_spec
-from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.core.pod_validation import validate_spec
+from apiserver.registry.field_rules import not_negative
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
-from apiserver.registry.workloads import scale_view
+from apiserver.registry.subresources import ObjectSubresource
+from apiserver.registry.workloads import scale_subresource
 
 _SPEC: Final = Path("spec")
 
@@ -40,10 +42,8 @@ class ReplicationControllerStrategy(Strategy[ReplicationController]):
 
     def validate(self, obj: ReplicationController) -> Iterator[FieldError]:
         spec, template = obj.spec, _SPEC / "template"
-        if (spec.replicas or 0) < 0:
-            yield not_negative(_SPEC / "replicas", spec.replicas)
-        if (spec.min_ready_seconds or 0) < 0:
-            yield not_negative(_SPEC / "minReadySeconds", spec.min_ready_seconds)
+        yield from not_negative(_SPEC / "replicas", spec.replicas)
+        yield from not_negative(_SPEC / "minReadySeconds", spec.min_ready_seconds)
         if not spec.selector:
             yield (_SPEC / "selector").required()
         if spec.template is None:
@@ -64,11 +64,9 @@ class ReplicationControllerStrategy(Strategy[ReplicationController]):
             )
 
 
-SCALE: Final = scale_view(lambda controller: str(selectors.from_map(controller.spec.selector)))
-
 _STRATEGY: Final = ReplicationControllerStrategy()
 
-REPLICATION_CONTROLLERS = ResourceInfo(
+REPLICATION_CONTROLLERS = StoredResource(
     ReplicationController,
     _STRATEGY,
     singular="replicationcontroller",
@@ -80,14 +78,14 @@ REPLICATION_CONTROLLERS = ResourceInfo(
         columns.Column("Current", lambda rc: rc.status.replicas, type="integer"),
         columns.Column("Ready", lambda rc: rc.status.ready_replicas or 0, type="integer"),
         columns.age(),
-        columns.wide("Containers", lambda rc: columns.joined(one.name for one in _containers(rc))),
-        columns.wide("Images", lambda rc: columns.joined(one.image or "" for one in _containers(rc))),
+        columns.wide("Containers", lambda rc: columns.joined(container.name for container in _containers(rc))),
+        columns.wide("Images", lambda rc: columns.joined(container.image or "" for container in _containers(rc))),
         columns.wide("Selector", lambda rc: columns.labels_text(rc.spec.selector)),
     ),
     fields={"status.replicas": lambda rc: str(rc.status.replicas)},
     subresources={
-        "status": Subresource(("get", "patch", "update"), strategy=StatusStrategy(_STRATEGY)),
-        "scale": Subresource(("get", "patch", "update"), strategy=_STRATEGY, view=SCALE, kind="Scale"),
+        "status": ObjectSubresource(StatusStrategy(_STRATEGY)),
+        "scale": scale_subresource(_STRATEGY, lambda rc: str(selectors.from_map(rc.spec.selector))),
     },
 )
 

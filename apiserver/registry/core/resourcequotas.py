@@ -10,9 +10,9 @@ from apiserver.registry import columns, field_rules
 from apiserver.registry.columns import Column
 from apiserver.registry.core.quotas_validation import resource_name
 from apiserver.registry.core.resources_validation import canonical, validate_quantity
-from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
-from apiserver.registry.workloads import STATUS_VERBS
+from apiserver.registry.subresources import ObjectSubresource
 
 SCOPES: Final = (
     "BestEffort", "CrossNamespacePodAffinity", "NotBestEffort", "NotTerminating", "PriorityClass", "Terminating",
@@ -58,8 +58,8 @@ def _scopes(spec: ResourceQuotaSpec) -> Iterator[FieldError]:
     for i, scope in enumerate(spec.scopes or ()):
         if scope not in SCOPES:
             yield (_SPEC / "scopes")[i].invalid(scope, "unsupported scope")
-    for one, other in _OPPOSITES:
-        if {one, other} <= set(spec.scopes or ()):
+    for scope, opposite in _OPPOSITES:
+        if {scope, opposite} <= set(spec.scopes or ()):
             yield (_SPEC / "scopes").invalid(spec.scopes, "conflicting scopes")
     path = _SPEC / "scopeSelector" / "matchExpressions"
     for i, term in enumerate((spec.scope_selector.match_expressions if spec.scope_selector else None) or ()):
@@ -77,7 +77,7 @@ def _scopes(spec: ResourceQuotaSpec) -> Iterator[FieldError]:
 
 
 def _used(quota: ResourceQuota, *, limits: bool) -> str:
-    """``cpu: 1/2, pods: 3/10``: what is used of what there is."""
+    """``cpu: 1/2, pods: 3/10``: usage and limit."""
     hard, used = quota.status.hard or {}, quota.status.used or {}
     names = sorted(name for name in hard if name.startswith("limits.") == limits)
     return ", ".join(f"{name}: {used.get(name, 0)}/{hard[name]}" for name in names)
@@ -85,7 +85,7 @@ def _used(quota: ResourceQuota, *, limits: bool) -> str:
 
 _KIND = ResourceQuotaKind()
 
-RESOURCE_QUOTAS = ResourceInfo(
+RESOURCE_QUOTAS = StoredResource(
     ResourceQuota,
     _KIND,
     singular="resourcequota",
@@ -96,5 +96,5 @@ RESOURCE_QUOTAS = ResourceInfo(
         Column("Limit", lambda obj: _used(obj, limits=True)),
         columns.age(),
     ),
-    subresources={"status": Subresource(STATUS_VERBS, strategy=QuotaStatus(_KIND))},
+    subresources={"status": ObjectSubresource(QuotaStatus(_KIND))},
 )

@@ -43,13 +43,13 @@ def validate_quantity(path: Path, amount: Quantity) -> Iterator[FieldError]:
 
 
 def canonical(amounts: dict[str, Quantity] | None) -> None:
-    """Put amounts into the spelling that is stored; what is no quantity is left for validation to name."""
+    """Write amounts in their canonical form; invalid ones are left to validation."""
     for name, amount in (amounts or {}).items():
         amounts[name] = canonical_amount(amount)  # type: ignore[index]
 
 
 def canonical_amount(amount: Quantity) -> Quantity:
-    """One amount in that spelling."""
+    """One amount in its canonical form."""
     try:
         return quantity.canonical(amount)
     except ValueError:

@@ -4,11 +4,12 @@ import base64
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from apimachinery.core.well_known import SERVICE_ACCOUNT_NAME_ANNOTATION, SERVICE_ACCOUNT_TOKEN_TYPE
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import Secret
 from apiserver.registry import columns, names
 from apiserver.registry.core.configmaps import DATA_LIMIT, decoded_size, unwrapped
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 
 _NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
@@ -17,13 +18,12 @@ _NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
     "kubernetes.io/ssh-auth": ("ssh-privatekey",),
     "kubernetes.io/tls": ("tls.crt", "tls.key"),
 }
-_SERVICE_ACCOUNT: Final = "kubernetes.io/service-account-token"
 
 
 class SecretStrategy(Strategy[Secret]):
     def default(self, obj: Secret) -> None:
         obj.type = obj.type or "Opaque"
-        if obj.string_data:  # write only: it is kept as data
+        if obj.string_data:  # write only: it is stored as data
             written = {key: base64.b64encode(text.encode()).decode() for key, text in obj.string_data.items()}
             obj.data = {**(obj.data or {}), **written}
         obj.string_data = None
@@ -44,10 +44,10 @@ class SecretStrategy(Strategy[Secret]):
         if obj.type == "kubernetes.io/basic-auth" and not {"username", "password"} & set(data):
             yield Path("data").key("username").required()
             yield Path("data").key("password").required()
-        if obj.type == _SERVICE_ACCOUNT and not (obj.metadata.annotations or {}).get(
-            "kubernetes.io/service-account.name"
+        if obj.type == SERVICE_ACCOUNT_TOKEN_TYPE and not (obj.metadata.annotations or {}).get(
+            SERVICE_ACCOUNT_NAME_ANNOTATION
         ):
-            yield Path("metadata", "annotations").key("kubernetes.io/service-account.name").required()
+            yield Path("metadata", "annotations").key(SERVICE_ACCOUNT_NAME_ANNOTATION).required()
 
     def validate_update(self, obj: Secret, old: Secret) -> Iterator[FieldError]:
         if obj.type != old.type:
@@ -58,7 +58,7 @@ class SecretStrategy(Strategy[Secret]):
                     yield Path(field).forbidden("field is immutable when `immutable` is set")
 
 
-SECRETS = ResourceInfo(
+SECRETS = StoredResource(
     Secret,
     SecretStrategy(),
     singular="secret",

@@ -22,7 +22,7 @@ def is_external(spec: ServiceSpec) -> bool:
 
 
 def wants_health_port(service: Service) -> bool:
-    """Whether balancers outside must be told which nodes have endpoints."""
+    """Whether external load balancers check which nodes have endpoints."""
     return service.spec.type == "LoadBalancer" and service.spec.external_traffic_policy == "Local"
 
 
@@ -34,7 +34,7 @@ def default(spec: ServiceSpec) -> None:
 
 
 def carry_over(new: Service, old: Service) -> None:
-    """What an update leaves out stays, and what its type no longer has goes."""
+    """Fields that an update omits are kept, and those that its type does not have are removed."""
     if wants_health_port(old) and wants_health_port(new):
         new.spec.health_check_node_port = new.spec.health_check_node_port or old.spec.health_check_node_port
     elif wants_health_port(old) and new.spec.health_check_node_port == old.spec.health_check_node_port:

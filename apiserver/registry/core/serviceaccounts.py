@@ -1,8 +1,8 @@
 """Service accounts: identities for what runs in pods."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from apimachinery import errors, meta
 from apimachinery.fields import FieldError, Path
@@ -10,8 +10,10 @@ from apimachinery.meta import Key
 from apimachinery.types.authentication_v1 import TokenRequest
 from apimachinery.types.core_v1 import Node, Pod, Secret, ServiceAccount
 from apiserver.registry import columns
-from apiserver.registry.resource import PostedAction, ResourceInfo, Subresource
+from apiserver.registry.resources import Resources
+from apiserver.registry.store import Store, StoredResource
 from apiserver.registry.strategy import Strategy
+from apiserver.registry.subresources import PostedSubresource
 from apiserver.request import Attributes
 
 TOKEN_SECONDS: Final = 3600
@@ -19,9 +21,7 @@ _SHORTEST: Final = 600
 _LONGEST: Final = 2**32
 
 
-_BOUND: Final[dict[str, tuple[str, type[Any]]]] = {
-    "Node": ("nodes", Node), "Pod": ("pods", Pod), "Secret": ("secrets", Secret),
-}  # fmt: skip
+_BOUND: Final[dict[str, type[Node | Pod | Secret]]] = {"Node": Node, "Pod": Pod, "Secret": Secret}
 
 
 class Issuer(Protocol):
@@ -29,11 +29,11 @@ class Issuer(Protocol):
 
     @property
     def audiences(self) -> Sequence[str]:
-        """Whom a token is meant for that does not say."""
+        """The audiences of a token whose request names none."""
         ...
 
     def issue(
-        self, namespace: str, name: str, uid: str, audiences: Sequence[str], seconds: int, bound: dict[str, Any]
+        self, namespace: str, name: str, uid: str, audiences: Sequence[str], seconds: int, bound: Mapping[str, object]
     ) -> tuple[str, int]:
         """A token, and when it should be replaced (seconds since the epoch)."""
         ...
@@ -47,70 +47,65 @@ def _faults(request: TokenRequest) -> Iterator[FieldError]:
         yield path.invalid(seconds, "may not specify a duration larger than 2^32 seconds")
 
 
-def _token(issuer: Issuer) -> Subresource:
-    async def run(store: Any, attributes: Attributes, key: Key, request: Any) -> TokenRequest:
-        name = request.metadata.name
-        if name and name != key.name:
-            raise errors.BadRequest(f"name in URL does not match name in TokenRequest: {name} is not {key.name}")
-        if request.spec.expiration_seconds is None:
-            request.spec.expiration_seconds = TOKEN_SECONDS
-        if faults := list(_faults(request)):
+class TokenSubresource(PostedSubresource[ServiceAccount, TokenRequest]):
+    """``/token``: signed by ``issuer``, and bound to what ``resources`` contain."""
+
+    def __init__(self, issuer: Issuer, resources: Resources) -> None:
+        super().__init__(TokenRequest)
+        self._issuer, self._resources = issuer, resources
+
+    async def post(
+        self, store: Store[ServiceAccount], attributes: Attributes, key: Key, obj: TokenRequest
+    ) -> TokenRequest:
+        spec = obj.spec
+        if spec.expiration_seconds is None:
+            spec.expiration_seconds = TOKEN_SECONDS
+        if faults := list(_faults(obj)):
             raise errors.invalid("TokenRequest", "authentication.k8s.io", "", faults)
-        if not request.spec.audiences:
-            request.spec.audiences = list(issuer.audiences)
+        spec.audiences = spec.audiences or list(self._issuer.audiences)
         uid = meta.uid_of((await store.get(key)).object)
-        spec, bound = request.spec, await _bound(store, key, request)
-        token, expires = issuer.issue(
-            key.namespace, key.name, uid, spec.audiences or (), spec.expiration_seconds, bound
+        bound = await self._bound(key, obj)
+        obj.status.token, expires = self._issuer.issue(
+            key.namespace, key.name, uid, spec.audiences, spec.expiration_seconds, bound
         )
-        request.status.token = token
-        request.status.expiration_timestamp = meta.format_time(datetime.fromtimestamp(expires, UTC))
-        request.metadata.name, request.metadata.namespace = key.name, key.namespace
-        request.metadata.creation_timestamp = meta.now()
-        answer: TokenRequest = request
-        return answer
+        obj.status.expiration_timestamp = meta.format_time(datetime.fromtimestamp(expires, UTC))
+        obj.metadata.name, obj.metadata.namespace = key.name, key.namespace
+        obj.metadata.creation_timestamp = meta.now()
+        return obj
 
-    return Subresource(("create",), action=PostedAction(TokenRequest, run), kind="TokenRequest")
-
-
-async def _bound(store: Any, key: Key, request: TokenRequest) -> dict[str, Any]:
-    """The object that the token shall live and die with. Raises NotFound or Conflict if it is not the one named."""
-    ref = request.spec.bound_object_ref
-    if ref is None:
-        return {}
-    if ref.kind not in _BOUND:
-        raise errors.BadRequest(f"cannot bind token for serviceaccount to {ref.kind}")
-    plural, cls = _BOUND[ref.kind]
-    place = "-" if ref.kind == "Node" else key.namespace
-    found = await store.storage.get(f"/registry/core/{plural}/{place}/{ref.name}", cls)
-    if found is None:
-        raise errors.not_found(plural, "", ref.name or "")
-    uid = meta.uid_of(found.object)
-    if ref.uid and ref.uid != uid:
-        raise errors.conflict(
-            plural, "", ref.name or "", f"the UID in the bound object reference ({ref.uid}) does not match the UID "
-            f"in record. The object might have been deleted and then recreated"
-        )  # fmt: skip
-    bound: dict[str, Any] = {ref.kind.lower(): {"name": ref.name, "uid": uid}}
-    if isinstance(found.object, Pod):
-        if found.object.spec.service_account_name != key.name:
-            raise errors.BadRequest(
-                f'cannot bind token for serviceaccount "{key.name}" to pod running with different serviceaccount name.'
+    async def _bound(self, account: Key, request: TokenRequest) -> dict[str, dict[str, str]]:
+        """The object that the token is bound to. Raises NotFound, or Conflict if it is not the object named."""
+        ref = request.spec.bound_object_ref
+        if ref is None:
+            return {}
+        if ref.kind not in _BOUND:
+            raise errors.BadRequest(f"cannot bind token for serviceaccount to {ref.kind}")
+        store, name = self._resources.store(_BOUND[ref.kind]), ref.name or ""
+        key = Key("" if ref.kind == "Node" else account.namespace, name)
+        obj = (await store.get(key)).object
+        uid = meta.uid_of(obj)
+        if ref.uid and ref.uid != uid:
+            raise store.conflict(
+                key,
+                f"the UID in the bound object reference ({ref.uid}) does not match the UID in record. The object might "
+                "have been deleted and then recreated",
             )
-        if node := found.object.spec.node_name:
-            bound["node"] = await _node(store, node)
-    return bound
+        bound = {ref.kind.lower(): {"name": name, "uid": uid}}
+        if isinstance(obj, Pod):
+            if obj.spec.service_account_name != account.name:
+                raise errors.BadRequest(
+                    f'cannot bind token for serviceaccount "{account.name}" to pod running with different '
+                    "serviceaccount name."
+                )
+            if node_name := obj.spec.node_name:
+                node = self._resources.store(Node).cached(Key("", node_name))
+                bound["node"] = {"name": node_name, **({"uid": meta.uid_of(node)} if node is not None else {})}
+        return bound
 
 
-async def _node(store: Any, name: str) -> dict[str, str]:
-    """The pod's node; by its name alone where there is no such object."""
-    found = await store.storage.get(f"/registry/core/nodes/-/{name}", Node)
-    return {"name": name, "uid": meta.uid_of(found.object)} if found is not None else {"name": name}
-
-
-def service_accounts(issuer: Issuer | None = None) -> ResourceInfo[ServiceAccount]:
-    """The row; ``/token`` is served where there is somebody to sign."""
-    return ResourceInfo(
+def service_accounts(resources: Resources, issuer: Issuer | None = None) -> StoredResource[ServiceAccount]:
+    """The row; ``/token`` is served if there is an issuer to sign."""
+    return StoredResource(
         ServiceAccount,
         Strategy[ServiceAccount](),
         singular="serviceaccount",
@@ -120,5 +115,5 @@ def service_accounts(issuer: Issuer | None = None) -> ResourceInfo[ServiceAccoun
             columns.Column("Secrets", lambda obj: str(len(obj.secrets or ()))),
             columns.age(),
         ),
-        subresources={"token": _token(issuer)} if issuer is not None else {},
+        subresources={"token": TokenSubresource(issuer, resources)} if issuer is not None else {},
     )

@@ -25,9 +25,11 @@ from apiserver.registry.core.allocators import (
     wants_node_ports,
 )
 from apiserver.registry.core.pod_settings_validation import address as valid_address
-from apiserver.registry.core.pod_validation import PROTOCOLS, one_of, port_number, port_reference
-from apiserver.registry.resource import ResourceInfo, Subresource, proxy
+from apiserver.registry.core.pod_validation import PROTOCOLS, port_number, port_reference
+from apiserver.registry.field_rules import required
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
+from apiserver.registry.subresources import ObjectSubresource, proxy
 
 TYPES: Final = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 AFFINITIES: Final = ("ClientIP", "None")
@@ -82,7 +84,7 @@ class ServiceStrategy(Strategy[Service]):
         self._drop_unused(obj, old)
 
     def _drop_unused(self, obj: Service, old: Service | None = None) -> None:
-        """What a change of type leaves behind, and the new type may not have."""
+        """Remove fields of the old type that the new one may not have."""
         spec = obj.spec
         changed = old is not None and old.spec.type != spec.type
         if changed and not wants_node_ports(obj):
@@ -101,7 +103,7 @@ class ServiceStrategy(Strategy[Service]):
         yield from self._addresses_of(spec)
         yield from self._ports_of(obj)
         yield from names.validate_labels(_SPEC / "selector", spec.selector)
-        yield from one_of(_SPEC / "sessionAffinity", spec.session_affinity, AFFINITIES)
+        yield from required(_SPEC / "sessionAffinity", spec.session_affinity, AFFINITIES)
         yield from _affinity(spec)
         yield from service_traffic.validate(obj)
         if spec.type == "ExternalName":
@@ -219,7 +221,7 @@ def _port(path: Path, port: ServicePort, *, needs_name: bool) -> Iterator[FieldE
     elif port.name:
         yield from names.check(path / "name", port.name, names.dns_label)
     yield from port_number(path / "port", port.port)
-    yield from one_of(path / "protocol", port.protocol, PROTOCOLS)
+    yield from required(path / "protocol", port.protocol, PROTOCOLS)
     if port.target_port is not None:
         yield from port_reference(path / "targetPort", port.target_port)
 
@@ -231,7 +233,7 @@ def _external(service: Service) -> str:
     if spec.type == "ExternalName":
         return spec.external_name or "<none>"
     if spec.type == "LoadBalancer":
-        ingress = [one.ip or one.hostname or "" for one in service.status.load_balancer.ingress or ()]
+        ingress = [point.ip or point.hostname or "" for point in service.status.load_balancer.ingress or ()]
         return ",".join([*ingress, *public]) or "<pending>"
     return columns.joined(public)
 
@@ -243,10 +245,10 @@ def _ports_text(ports: Sequence[ServicePort]) -> str:
     )
 
 
-def services(addresses: ServiceRange, ports: PortRange) -> ResourceInfo[Service]:
+def services(addresses: ServiceRange, ports: PortRange) -> StoredResource[Service]:
     """The row, for clusters with these ranges of addresses and node ports."""
     strategy = ServiceStrategy(addresses, ports)
-    return ResourceInfo(
+    return StoredResource(
         Service,
         strategy,
         singular="service",
@@ -266,7 +268,7 @@ def services(addresses: ServiceRange, ports: PortRange) -> ResourceInfo[Service]
             "spec.type": lambda service: service.spec.type or "",
         },
         subresources={
-            "status": Subresource(("get", "patch", "update"), strategy=StatusStrategy(strategy)),
+            "status": ObjectSubresource(StatusStrategy(strategy)),
             "proxy": proxy("ServiceProxyOptions"),
         },
         allocator=ServiceAllocator(addresses, ports),

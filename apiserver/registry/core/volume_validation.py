@@ -3,7 +3,7 @@
 Most sources only have fields that must be there; they are a table. The others have a function.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from apimachinery import quantity
@@ -11,6 +11,7 @@ from apimachinery.fields import FieldError, Path
 from apimachinery.types import core_v1 as v1
 from apiserver.registry import field_rules, names
 from apiserver.registry.core.claim_validation import validate_claim
+from apiserver.registry.field_rules import one_of
 
 HOST_PATH_TYPES: Final = (
     "", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket",
@@ -60,15 +61,15 @@ _NEEDED: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
 
 def validate_volumes(path: Path, volumes: Iterable[v1.Volume]) -> Iterator[FieldError]:
     """Every fault of a pod's volumes, and of one beside another."""
-    seen: set[str] = set()
+    earlier: set[str] = set()
     for i, volume in enumerate(volumes):
         if not volume.name:
             yield (path[i] / "name").required()
         else:
             yield from names.check(path[i] / "name", volume.name, names.dns_label)
-            if volume.name in seen:
+            if volume.name in earlier:
                 yield (path[i] / "name").duplicate(volume.name)
-            seen.add(volume.name)
+            earlier.add(volume.name)
         sources = [field for field in _ORDER if getattr(volume, field) is not None]
         for extra in sources[1:]:
             yield (path[i] / field_rules.wire_name(v1.Volume, extra)).forbidden(_ONE)
@@ -76,7 +77,7 @@ def validate_volumes(path: Path, volumes: Iterable[v1.Volume]) -> Iterator[Field
             yield from validate_source(path[i], volume, source)
 
 
-def validate_source(path: Path, union: Any, field: str) -> Iterator[FieldError]:
+def validate_source(path: Path, union: v1.Volume | v1.PersistentVolumeSpec, field: str) -> Iterator[FieldError]:
     """The faults of one source; ``union`` is a Volume or a PersistentVolumeSpec that has it in ``field``."""
     source, place = getattr(union, field), path / field_rules.wire_name(type(union), field)
     for attribute, name in _NEEDED.get(field, ()):
@@ -99,10 +100,10 @@ def _empty_dir(path: Path, source: v1.EmptyDirVolumeSource) -> Iterator[FieldErr
         yield (path / "medium").not_supported(medium, ("", "Memory", "HugePages"))
     if source.size_limit is not None:
         try:
-            fine = quantity.parse(source.size_limit) >= 0
+            is_valid = quantity.parse(source.size_limit) >= 0
         except ValueError:
-            fine = False
-        if not fine:
+            is_valid = False
+        if not is_valid:
             yield (path / "sizeLimit").forbidden("SizeLimit field must be a valid resource quantity")
 
 
@@ -120,7 +121,9 @@ def _iscsi(path: Path, source: v1.ISCSIVolumeSource) -> Iterator[FieldError]:
         yield (path / "secretRef").required()
 
 
-def _disk(path: Path, source: Any) -> Iterator[FieldError]:
+def _disk(
+    path: Path, source: v1.AWSElasticBlockStoreVolumeSource | v1.GCEPersistentDiskVolumeSource
+) -> Iterator[FieldError]:
     if not 0 <= (source.partition or 0) <= 255:
         yield (path / "partition").invalid(source.partition, _BYTE)
 
@@ -142,7 +145,7 @@ def _git_repo(path: Path, source: v1.GitRepoVolumeSource) -> Iterator[FieldError
     yield from _local_path(path / "directory", source.directory or "")
 
 
-def _local(path: Path, source: Any) -> Iterator[FieldError]:
+def _local(path: Path, source: v1.LocalVolumeSource) -> Iterator[FieldError]:
     if ".." in (source.path or "").split("/"):
         yield (path / "path").invalid(source.path, "must not contain '..'")
 
@@ -154,7 +157,7 @@ def _flocker(path: Path, source: v1.FlockerVolumeSource) -> Iterator[FieldError]
         yield (path / "datasetName").invalid(source.dataset_name, "must not contain '/'")
 
 
-def _csi(path: Path, source: Any) -> Iterator[FieldError]:
+def _csi(path: Path, source: v1.CSIVolumeSource | v1.CSIPersistentVolumeSource) -> Iterator[FieldError]:
     if source.driver:
         if len(source.driver) > 63:
             yield (path / "driver").too_long(63)
@@ -172,9 +175,11 @@ def _image(path: Path, source: v1.ImageVolumeSource) -> Iterator[FieldError]:
 
 # -- files made of the API's own objects
 
+WithItems = v1.SecretVolumeSource | v1.ConfigMapVolumeSource | v1.SecretProjection | v1.ConfigMapProjection
 
-def _items(path: Path, source: Any) -> Iterator[FieldError]:
-    """A secret or config map, as a volume or as a part of one."""
+
+def _items(path: Path, source: WithItems) -> Iterator[FieldError]:
+    """A secret or config map, as a volume or as a projection."""
     yield from _mode(path / "defaultMode", getattr(source, "default_mode", None))
     for i, item in enumerate(source.items or ()):
         place = (path / "items")[i]
@@ -186,7 +191,7 @@ def _items(path: Path, source: Any) -> Iterator[FieldError]:
         yield from _mode(place / "mode", item.mode)
 
 
-def _downward(path: Path, source: Any) -> Iterator[FieldError]:
+def _downward(path: Path, source: v1.DownwardAPIVolumeSource | v1.DownwardAPIProjection) -> Iterator[FieldError]:
     yield from _mode(path / "defaultMode", getattr(source, "default_mode", None))
     for i, item in enumerate(source.items or ()):
         place = (path / "items")[i]
@@ -206,20 +211,19 @@ def _downward(path: Path, source: Any) -> Iterator[FieldError]:
 
 def _projected(path: Path, source: v1.ProjectedVolumeSource) -> Iterator[FieldError]:
     yield from _mode(path / "defaultMode", source.default_mode)
-    for i, one in enumerate(source.sources or ()):
+    for i, projection in enumerate(source.sources or ()):
         place = (path / "sources")[i]
-        given = [field for field in one.__struct_fields__ if getattr(one, field) is not None]
-        for extra in given[1:]:
-            yield (place / field_rules.wire_name(v1.VolumeProjection, extra)).forbidden(_ONE)
-        for field, projection in (("secret", one.secret), ("configMap", one.config_map)):
-            if projection is not None:
-                if not projection.name:
+        for extra in field_rules.set_fields(projection)[1:]:
+            yield (place / extra).forbidden(_ONE)
+        for field, named in (("secret", projection.secret), ("configMap", projection.config_map)):
+            if named is not None:
+                if not named.name:
                     yield (place / field / "name").required()
-                yield from _items(place / field, projection)
-        if one.downward_api is not None:
-            yield from _downward(place / "downwardAPI", one.downward_api)
-        if one.service_account_token is not None:
-            yield from _token(place / "serviceAccountToken", one.service_account_token)
+                yield from _items(place / field, named)
+        if projection.downward_api is not None:
+            yield from _downward(place / "downwardAPI", projection.downward_api)
+        if projection.service_account_token is not None:
+            yield from _token(place / "serviceAccountToken", projection.service_account_token)
 
 
 def _token(path: Path, token: v1.ServiceAccountTokenProjection) -> Iterator[FieldError]:
@@ -268,3 +272,33 @@ _RULES: Final[Mapping[str, Callable[[Path, Any], Iterator[FieldError]]]] = {
     "projected": _projected,
     "secret": _items,
 }
+
+
+_PROPAGATIONS: Final = ("Bidirectional", "HostToContainer", "None")
+
+
+def validate_mounts(path: Path, container: v1.Container, volumes: Collection[str]) -> Iterator[FieldError]:
+    places: set[str] = set()
+    privileged = bool(container.security_context and container.security_context.privileged)
+    for i, mount in enumerate(container.volume_mounts or ()):
+        if not mount.name:
+            yield (path[i] / "name").required()
+        elif mount.name not in volumes:
+            yield (path[i] / "name").not_found(mount.name)
+        if not mount.mount_path:
+            yield (path[i] / "mountPath").required()
+        elif mount.mount_path in places:
+            yield (path[i] / "mountPath").invalid(mount.mount_path, "must be unique")
+        places.add(mount.mount_path)
+        for field, part in (("subPath", mount.sub_path), ("subPathExpr", mount.sub_path_expr)):
+            if part and (part.startswith("/") or ".." in part.split("/")):
+                yield (path[i] / field).invalid(part, "must be a relative path that does not contain '..'")
+        if mount.sub_path and mount.sub_path_expr:
+            yield (path[i] / "subPathExpr").invalid(
+                mount.sub_path_expr, "subPathExpr and subPath are mutually exclusive"
+            )
+        yield from one_of(path[i] / "mountPropagation", mount.mount_propagation, _PROPAGATIONS)
+        if mount.mount_propagation == "Bidirectional" and not privileged:
+            yield (path[i] / "mountPropagation").forbidden(
+                "Bidirectional mount propagation is available only to privileged containers"
+            )

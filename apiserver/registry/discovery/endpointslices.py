@@ -2,14 +2,14 @@
 
 import ipaddress
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.discovery_v1 import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
 from apiserver.registry import columns, field_rules, names
 from apiserver.registry.columns import Column
 from apiserver.registry.core.pod_validation import PROTOCOLS, port_number
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 
 ADDRESS_TYPES: Final = ("FQDN", "IPv4", "IPv6")
@@ -28,7 +28,7 @@ class EndpointSliceKind(Strategy[EndpointSlice]):
         for endpoint in obj.endpoints or ():
             endpoint.conditions = endpoint.conditions or EndpointConditions()  # Go always writes it
 
-    def desired_state(self, obj: EndpointSlice) -> Any:
+    def desired_state(self, obj: EndpointSlice) -> object:
         return obj.address_type, obj.endpoints, obj.ports, obj.metadata.labels
 
     def validate(self, obj: EndpointSlice) -> Iterator[FieldError]:
@@ -79,12 +79,12 @@ def _address(path: Path, text: str, kind: str) -> Iterator[FieldError]:
 
 
 def _ports(ports: Sequence[EndpointPort]) -> Iterator[FieldError]:
-    seen: set[str] = set()
+    earlier: set[str] = set()
     for i, port in enumerate(ports):
         path = Path("ports")[i]
-        if port.name in seen:
+        if port.name in earlier:
             yield (path / "name").duplicate(port.name)
-        seen.add(port.name or "")
+        earlier.add(port.name or "")
         if port.name:
             yield from names.check(path / "name", port.name, names.dns_label)
         if port.port is not None:
@@ -102,7 +102,7 @@ def _ports_text(obj: EndpointSlice) -> str:
     return _first([str(port.port) if port.port is not None else port.name or "*" for port in obj.ports or ()])
 
 
-ENDPOINT_SLICES = ResourceInfo(
+ENDPOINT_SLICES = StoredResource(
     EndpointSlice,
     EndpointSliceKind(),
     singular="endpointslice",
@@ -110,7 +110,10 @@ ENDPOINT_SLICES = ResourceInfo(
         columns.name(),
         Column("AddressType", lambda obj: obj.address_type),
         Column("Ports", _ports_text),
-        Column("Endpoints", lambda obj: _first([one for end in obj.endpoints or () for one in end.addresses])),
+        Column(
+            "Endpoints",
+            lambda obj: _first([address for endpoint in obj.endpoints or () for address in endpoint.addresses]),
+        ),
         columns.age(),
     ),
 )

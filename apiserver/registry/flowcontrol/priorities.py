@@ -1,7 +1,7 @@
-"""Flow schemas and priority levels: who gets how much of the server. Kept here; nothing is queued by them yet."""
+"""Flow schemas and priority levels: shares of the server. Stored; no request is queued by them yet."""
 
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Final
 
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.flowcontrol_v1 import (
@@ -18,9 +18,10 @@ from apimachinery.types.flowcontrol_v1 import (
 from apiserver.registry import columns, field_rules
 from apiserver.registry.columns import Column
 from apiserver.registry.field_rules import not_negative
-from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
-from apiserver.registry.workloads import SPEC, STATUS_VERBS
+from apiserver.registry.subresources import ObjectSubresource
+from apiserver.registry.workloads import SPEC
 
 PRECEDENCE: Final = 1000
 SHARES: Final = 30
@@ -62,21 +63,25 @@ def _rule(path: Path, rule: PolicyRulesWithSubjects) -> Iterator[FieldError]:
     for i, subject in enumerate(rule.subjects):
         place = (path / "subjects")[i]
         yield from field_rules.required(place / "kind", subject.kind, ("Group", "ServiceAccount", "User"))
-        wanted = {"Group": "group", "ServiceAccount": "serviceAccount", "User": "user"}.get(subject.kind)
-        given = field_rules.given(subject, "kind")
-        if wanted is not None and wanted not in given:
-            yield (place / wanted).required(f"{wanted} is required when subject kind is '{subject.kind}'")
-        for extra in given:
-            if extra != wanted:
+        required = {"Group": "group", "ServiceAccount": "serviceAccount", "User": "user"}.get(subject.kind)
+        fields = field_rules.set_fields(subject, "kind")
+        if required is not None and required not in fields:
+            yield (place / required).required(f"{required} is required when subject kind is '{subject.kind}'")
+        for extra in fields:
+            if extra != required:
                 yield (place / extra).forbidden(f"{extra} is forbidden when subject kind is not {extra}")
     if not rule.resource_rules and not rule.non_resource_rules:
         yield path.required("at least one of resourceRules and nonResourceRules has to be non-empty")
-    for i, one in enumerate(rule.resource_rules or ()):
+    for i, resource_rule in enumerate(rule.resource_rules or ()):
         place = (path / "resourceRules")[i]
-        for field, values in (("verbs", one.verbs), ("apiGroups", one.api_groups), ("resources", one.resources)):
+        for field, values in (
+            ("verbs", resource_rule.verbs),
+            ("apiGroups", resource_rule.api_groups),
+            ("resources", resource_rule.resources),
+        ):
             if not values:
                 yield (place / field).required(f"{field} must contain at least one value")
-        if not one.namespaces and not one.cluster_scope:
+        if not resource_rule.namespaces and not resource_rule.cluster_scope:
             yield (place / "namespaces").required(
                 "resource rules that are not cluster scoped must supply at least one namespace"
             )
@@ -88,13 +93,13 @@ def _rule(path: Path, rule: PolicyRulesWithSubjects) -> Iterator[FieldError]:
 
 
 def _missing(obj: FlowSchema) -> str:
-    found = next((one for one in obj.status.conditions or () if one.type == "Dangling"), None)
-    return found.status or "?" if found is not None else "?"
+    dangling = next((condition for condition in obj.status.conditions or () if condition.type == "Dangling"), None)
+    return dangling.status or "?" if dangling is not None else "?"
 
 
 _SCHEMA = FlowSchemaKind()
 
-FLOW_SCHEMAS = ResourceInfo(
+FLOW_SCHEMAS = StoredResource(
     FlowSchema,
     _SCHEMA,
     singular="flowschema",
@@ -109,7 +114,7 @@ FLOW_SCHEMAS = ResourceInfo(
         columns.age(),
         Column("MissingPL", _missing),
     ),
-    subresources={"status": Subresource(STATUS_VERBS, strategy=StatusStrategy[FlowSchema](_SCHEMA))},
+    subresources={"status": ObjectSubresource(StatusStrategy[FlowSchema](_SCHEMA))},
 )
 
 
@@ -188,11 +193,11 @@ def _queuing(path: Path, queuing: QueuingConfiguration) -> Iterator[FieldError]:
 
 def _shares(obj: PriorityLevelConfiguration) -> str:
     """Of a limited level or of an exempt one."""
-    level: Any = obj.spec.limited or obj.spec.exempt
+    level = obj.spec.limited or obj.spec.exempt
     return "<none>" if level is None else str(level.nominal_concurrency_shares)
 
 
-def _queue(field: str) -> Any:
+def _queue(field: str) -> Callable[[PriorityLevelConfiguration], str]:
     def cell(obj: PriorityLevelConfiguration) -> str:
         response = obj.spec.limited.limit_response if obj.spec.limited else None
         queuing = response.queuing if response else None
@@ -203,7 +208,7 @@ def _queue(field: str) -> Any:
 
 _LEVEL = PriorityLevelKind()
 
-PRIORITY_LEVEL_CONFIGURATIONS = ResourceInfo(
+PRIORITY_LEVEL_CONFIGURATIONS = StoredResource(
     PriorityLevelConfiguration,
     _LEVEL,
     singular="prioritylevelconfiguration",
@@ -216,5 +221,5 @@ PRIORITY_LEVEL_CONFIGURATIONS = ResourceInfo(
         Column("QueueLengthLimit", _queue("queue_length_limit")),
         columns.age(),
     ),
-    subresources={"status": Subresource(STATUS_VERBS, strategy=StatusStrategy[PriorityLevelConfiguration](_LEVEL))},
+    subresources={"status": ObjectSubresource(StatusStrategy[PriorityLevelConfiguration](_LEVEL))},
 )

@@ -1,1 +1,1 @@
-"""The group ``metrics.k8s.io``: what nodes and pods use now. Found out when asked for, never stored."""
+"""The group ``metrics.k8s.io``: what nodes and pods use now. Computed on request, never stored."""

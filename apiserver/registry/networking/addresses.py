@@ -1,4 +1,4 @@
-"""Ranges of service addresses, and who holds which address, as objects. Here they are only kept: the addresses of
+"""Ranges of service addresses, and who holds which address, as objects. They are only stored here: the addresses of
 services are claimed in the services' own transactions."""
 
 import ipaddress
@@ -9,9 +9,10 @@ from apimachinery.types.networking_v1 import IPAddress, ServiceCIDR, ServiceCIDR
 from apiserver.registry import columns, field_rules
 from apiserver.registry.columns import Column
 from apiserver.registry.names import NameRule
-from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
-from apiserver.registry.workloads import SPEC, STATUS_VERBS
+from apiserver.registry.subresources import ObjectSubresource
+from apiserver.registry.workloads import SPEC
 
 
 def ip_name(name: str) -> str | None:
@@ -43,7 +44,7 @@ def _parent(obj: IPAddress) -> str:
     return f"{parent.resource}{group}/{namespace}{parent.name}"
 
 
-IP_ADDRESSES = ResourceInfo(
+IP_ADDRESSES = StoredResource(
     IPAddress,
     IPAddressKind(),
     singular="ipaddress",
@@ -53,7 +54,6 @@ IP_ADDRESSES = ResourceInfo(
 
 
 class ServiceCIDRKind(Strategy[ServiceCIDR]):
-
     def prepare_for_create(self, obj: ServiceCIDR) -> None:
         obj.status = ServiceCIDRStatus()
 
@@ -78,10 +78,10 @@ class ServiceCIDRKind(Strategy[ServiceCIDR]):
 
 _CIDR = ServiceCIDRKind()
 
-SERVICE_CIDRS = ResourceInfo(
+SERVICE_CIDRS = StoredResource(
     ServiceCIDR,
     _CIDR,
     singular="servicecidr",
     columns=(columns.name(), Column("CIDRs", lambda obj: ",".join(obj.spec.cidrs or ())), columns.age()),
-    subresources={"status": Subresource(STATUS_VERBS, strategy=StatusStrategy[ServiceCIDR](_CIDR))},
+    subresources={"status": ObjectSubresource(StatusStrategy[ServiceCIDR](_CIDR))},
 )

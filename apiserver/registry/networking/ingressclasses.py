@@ -7,7 +7,7 @@ from apimachinery.fields import FieldError
 from apimachinery.types.networking_v1 import IngressClass
 from apiserver.registry import columns, field_rules, names
 from apiserver.registry.columns import Column
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 from apiserver.registry.workloads import SPEC
 
@@ -55,7 +55,7 @@ def _parameters(obj: IngressClass) -> str:
     return f"{reference.kind}{group}/{reference.name}"
 
 
-INGRESS_CLASSES = ResourceInfo(
+INGRESS_CLASSES = StoredResource(
     IngressClass,
     IngressClassKind(),
     singular="ingressclass",

@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Final
 
+from apimachinery.core.well_known import INGRESS_CLASS_ANNOTATION
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.networking_v1 import (
     HTTPIngressPath,
@@ -17,12 +18,12 @@ from apiserver.registry import columns, names
 from apiserver.registry.columns import Column
 from apiserver.registry.core.pod_validation import port_number
 from apiserver.registry.field_rules import required
-from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
-from apiserver.registry.workloads import SPEC, STATUS_VERBS
+from apiserver.registry.subresources import ObjectSubresource
+from apiserver.registry.workloads import SPEC
 
 PATH_TYPES: Final = ("Exact", "ImplementationSpecific", "Prefix")
-_CLASS_ANNOTATION: Final = "kubernetes.io/ingress.class"
 _SHOWN: Final = 3
 
 
@@ -49,12 +50,12 @@ class IngressKind(Strategy[Ingress]):
                 yield from names.check((SPEC / "tls")[i] / "secretName", tls.secret_name, names.dns_subdomain)
         if spec.ingress_class_name is not None:
             yield from names.check(SPEC / "ingressClassName", spec.ingress_class_name, names.dns_subdomain)
-            if _CLASS_ANNOTATION in (obj.metadata.annotations or {}):
+            if INGRESS_CLASS_ANNOTATION in (obj.metadata.annotations or {}):
                 yield (
                     Path("metadata", "annotations")
-                    .key(_CLASS_ANNOTATION)
+                    .key(INGRESS_CLASS_ANNOTATION)
                     .invalid(
-                        (obj.metadata.annotations or {})[_CLASS_ANNOTATION],
+                        (obj.metadata.annotations or {})[INGRESS_CLASS_ANNOTATION],
                         "can not be set when the class field is also set",
                     )
                 )
@@ -68,8 +69,8 @@ def _rules(spec: IngressSpec) -> Iterator[FieldError]:
         if rule.http is not None:
             if not rule.http.paths:
                 yield (path / "http" / "paths").required()
-            for j, one in enumerate(rule.http.paths):
-                yield from _path((path / "http" / "paths")[j], one)
+            for j, rule_path in enumerate(rule.http.paths):
+                yield from _path((path / "http" / "paths")[j], rule_path)
 
 
 def _host(path: Path, host: str) -> Iterator[FieldError]:
@@ -84,23 +85,23 @@ def _host(path: Path, host: str) -> Iterator[FieldError]:
         yield path.invalid(host, "must be a DNS name, not an IP address")
 
 
-def _path(place: Path, one: HTTPIngressPath) -> Iterator[FieldError]:
-    if not one.path_type:
+def _path(place: Path, rule: HTTPIngressPath) -> Iterator[FieldError]:
+    if not rule.path_type:
         yield (place / "pathType").required("pathType must be specified")
     else:
-        yield from required(place / "pathType", one.path_type, PATH_TYPES)
-    path = one.path or ""
-    if one.path_type in ("Exact", "Prefix") or path:
+        yield from required(place / "pathType", rule.path_type, PATH_TYPES)
+    path = rule.path or ""
+    if rule.path_type in ("Exact", "Prefix") or path:
         if not path.startswith("/"):
             yield (place / "path").invalid(path, "must be an absolute path")
-        if one.path_type in ("Exact", "Prefix"):
-            for wrong in ("//", "/./", "/../", "%2f", "%2F"):
-                if wrong in path:
-                    yield (place / "path").invalid(path, f"must not contain '{wrong}'")
-            for wrong in ("/..", "/."):
-                if path.endswith(wrong):
-                    yield (place / "path").invalid(path, f"cannot end with '{wrong}'")
-    yield from _backend(place / "backend", one.backend)
+        if rule.path_type in ("Exact", "Prefix"):
+            for segment in ("//", "/./", "/../", "%2f", "%2F"):
+                if segment in path:
+                    yield (place / "path").invalid(path, f"must not contain '{segment}'")
+            for segment in ("/..", "/."):
+                if path.endswith(segment):
+                    yield (place / "path").invalid(path, f"cannot end with '{segment}'")
+    yield from _backend(place / "backend", rule.backend)
 
 
 def _backend(path: Path, backend: IngressBackend) -> Iterator[FieldError]:
@@ -141,12 +142,12 @@ def _hosts(obj: Ingress) -> str:
 
 def _address(obj: Ingress) -> str:
     points = (obj.status.load_balancer.ingress if obj.status.load_balancer else None) or ()
-    return ",".join(sorted({one.ip or one.hostname or "" for one in points} - {""}))
+    return ",".join(sorted({point.ip or point.hostname or "" for point in points} - {""}))
 
 
 _KIND = IngressKind()
 
-INGRESSES = ResourceInfo(
+INGRESSES = StoredResource(
     Ingress,
     _KIND,
     singular="ingress",
@@ -159,5 +160,5 @@ INGRESSES = ResourceInfo(
         Column("Ports", lambda obj: "80, 443" if obj.spec.tls else "80"),
         columns.age(),
     ),
-    subresources={"status": Subresource(STATUS_VERBS, strategy=StatusStrategy[Ingress](_KIND))},
+    subresources={"status": ObjectSubresource(StatusStrategy[Ingress](_KIND))},
 )

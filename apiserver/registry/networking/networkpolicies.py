@@ -9,7 +9,7 @@ from apimachinery.types.networking_v1 import IPBlock, NetworkPolicy, NetworkPoli
 from apiserver.registry import columns, field_rules
 from apiserver.registry.columns import Column
 from apiserver.registry.core.pod_validation import PROTOCOLS, port_number, port_reference
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 from apiserver.registry.workloads import SPEC
 
@@ -66,10 +66,10 @@ def _peers(path: Path, peers: Sequence[NetworkPolicyPeer]) -> Iterator[FieldErro
     for i, peer in enumerate(peers):
         yield from field_rules.validate_selector(path[i] / "podSelector", peer.pod_selector)
         yield from field_rules.validate_selector(path[i] / "namespaceSelector", peer.namespace_selector)
-        given = field_rules.given(peer)
-        if not given:
+        fields = field_rules.set_fields(peer)
+        if not fields:
             yield path[i].required("must specify a peer")
-        elif peer.ip_block is not None and len(given) > 1:
+        elif peer.ip_block is not None and len(fields) > 1:
             yield path[i].forbidden("may not specify both ipBlock and another peer")
         if peer.ip_block is not None:
             yield from _block(path[i] / "ipBlock", peer.ip_block)
@@ -107,7 +107,7 @@ def _within(inner: Network, outer: Network) -> bool:
     return inner.prefixlen > outer.prefixlen and inner.network_address in outer
 
 
-NETWORK_POLICIES = ResourceInfo(
+NETWORK_POLICIES = StoredResource(
     NetworkPolicy,
     NetworkPolicyKind(),
     singular="networkpolicy",

@@ -7,7 +7,7 @@ from apimachinery.types.node_v1 import RuntimeClass
 from apiserver.registry import columns, field_rules, names
 from apiserver.registry.columns import Column
 from apiserver.registry.core.resources_validation import canonical, validate_amounts
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 
 
@@ -27,7 +27,7 @@ class RuntimeClassKind(Strategy[RuntimeClass]):
         yield from field_rules.immutable(Path(), obj, old, "handler")
 
 
-RUNTIME_CLASSES = ResourceInfo(
+RUNTIME_CLASSES = StoredResource(
     RuntimeClass,
     RuntimeClassKind(),
     singular="runtimeclass",

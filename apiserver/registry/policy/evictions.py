@@ -1,51 +1,56 @@
 """``pods/eviction``: a delete that a disruption budget may refuse."""
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 from msgspec.structs import replace
 
-from apimachinery import codec, errors, meta
+from apimachinery import errors, meta
+from apimachinery.core import conditions, pods
 from apimachinery.meta import Key
 from apimachinery.types.core_v1 import Pod, PodCondition
 from apimachinery.types.meta_v1 import DeleteOptions, Preconditions, StatusCause, StatusDetails
 from apimachinery.types.policy_v1 import Eviction, PodDisruptionBudget
-from apiserver.registry import deletion, field_rules
-from apiserver.registry.policy.poddisruptionbudgets import POD_DISRUPTION_BUDGETS
-from apiserver.registry.resource import PostedAction, Subresource
+from apiserver.registry import field_rules
+from apiserver.registry.resources import Resources
 from apiserver.registry.store import Store
 from apiserver.registry.strategy import PostedStrategy
+from apiserver.registry.subresources import PostedSubresource
 from apiserver.request import Attributes
 
 _REFUSED: Final = "Cannot evict pod as it would violate the pod's disruption budget."
 _PROTECTED: Final = "Running"
 
 
-async def evict(store: Store[Pod], attributes: Attributes, key: Key, eviction: Eviction) -> None:
-    """Delete the pod if its budget allows.
+class EvictionSubresource(PostedSubresource[Pod, Eviction]):
+    """``resources`` contains the budgets."""
 
-    Raises:
-        TooManyRequests: the budget allows no disruption now, or has not been looked at since it was changed.
-        InternalError: several budgets are about the pod.
-    """
-    if eviction.metadata.name and eviction.metadata.name != key.name:
-        raise errors.BadRequest("name in URL does not match name in Eviction object")
-    options = eviction.delete_options or DeleteOptions()
-    attributes = replace(attributes, verb="delete", subresource="", dry_run=attributes.dry_run or bool(options.dry_run))
-    pod = (await store.get(key)).object
-    if pod.status.phase == _PROTECTED and pod.metadata.deletion_timestamp is None:
-        budgets = Store(POD_DISRUPTION_BUDGETS, store.storage, store.admission)
-        await _take_from_budget(budgets, attributes, pod)
-    # what was judged is what goes, not a pod that has taken its name since
-    if options.preconditions is None:
-        options.preconditions = Preconditions(uid=pod.metadata.uid)
-    if not attributes.dry_run:
-        await store.update(attributes, key, _announced, PostedStrategy())
-    await deletion.delete(store, attributes, key, options)
+    def __init__(self, resources: Resources) -> None:
+        super().__init__(Eviction)
+        self._resources = resources
+
+    async def post(self, store: Store[Pod], attributes: Attributes, key: Key, obj: Eviction) -> None:
+        """Delete the pod if its budget allows.
+
+        Raises:
+            TooManyRequests: the budget allows no disruption now, or has not been looked at since it was changed.
+            InternalError: several budgets are about the pod.
+        """
+        options = obj.delete_options or DeleteOptions()
+        dry_run = attributes.dry_run or bool(options.dry_run)
+        attributes = replace(attributes, verb="delete", subresource="", dry_run=dry_run)
+        pod = (await store.get(key)).object
+        if pod.status.phase == _PROTECTED and pod.metadata.deletion_timestamp is None:
+            await _take_from_budget(self._resources.store(PodDisruptionBudget), attributes, pod)
+        if options.preconditions is None:  # the pod that was judged is deleted, not another of its name
+            options.preconditions = Preconditions(uid=pod.metadata.uid)
+        if not attributes.dry_run:
+            await store.modify(attributes, key, _announce, PostedStrategy())
+        await store.delete(attributes, key, options)
 
 
-def _announced(current: Pod | None) -> Pod:
-    """The pod with the condition that tells why it goes."""
-    pod: Pod = codec.copy(current)  # type: ignore[assignment]
+def _announce(pod: Pod) -> None:
+    """Write the condition that says why the pod is deleted."""
     condition = PodCondition(
         type="DisruptionTarget",
         status="True",
@@ -53,71 +58,54 @@ def _announced(current: Pod | None) -> Pod:
         message="Eviction API: evicting",
         last_transition_time=meta.now(),
     )
-    others = [one for one in pod.status.conditions or () if one.type != condition.type]
-    pod.status.conditions = [*others, condition]
-    return pod
+    pod.status.conditions = conditions.set_condition(pod.status.conditions, condition)
 
 
 async def _take_from_budget(budgets: Store[PodDisruptionBudget], attributes: Attributes, pod: Pod) -> None:
     await budgets.cache.wait_current()
-    prefix = budgets.info.storage_prefix(meta.namespace_of(pod))
-    found = [
-        one.object
-        for one in budgets.cache.items(prefix)[0]
-        if one.object.spec.selector is not None and field_rules.selects(one.object.spec.selector, pod.metadata.labels)
+    matching = [
+        budget
+        for budget in budgets.all_cached(meta.namespace_of(pod))
+        if budget.spec.selector is not None and field_rules.selects(budget.spec.selector, pod.metadata.labels)
     ]
-    if not found:
+    if not matching:
         return
-    if len(found) > 1:
+    if len(matching) > 1:
         raise errors.InternalError(
             "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
         )
-    budget = found[0]
-    if not _is_ready(pod) and _spares_unready(budget):
+    if not pods.is_ready(pod) and _spares_unready(matching[0]):
         return
-    await budgets.update(
-        replace(attributes, group="policy", resource="poddisruptionbudgets", subresource="status"),
-        meta.key_of(budget),
-        lambda current: _one_less(current, pod),
-        PostedStrategy(),
-    )
-
-
-def _is_ready(pod: Pod) -> bool:
-    return any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions or ())
+    attributes = replace(attributes, group="policy", resource="poddisruptionbudgets", subresource="status")
+    await budgets.modify(attributes, meta.key_of(matching[0]), _count_disruption(pod), PostedStrategy())
 
 
 def _spares_unready(budget: PodDisruptionBudget) -> bool:
-    """Whether a pod that serves nobody may go without being counted."""
+    """Whether an unready pod may be evicted without being counted."""
     if budget.spec.unhealthy_pod_eviction_policy == "AlwaysAllow":
         return True
-    wanted = budget.status.desired_healthy or 0
-    return 0 < wanted <= (budget.status.current_healthy or 0)
+    desired = budget.status.desired_healthy or 0
+    return 0 < desired <= (budget.status.current_healthy or 0)
 
 
-def _one_less(current: PodDisruptionBudget | None, pod: Pod) -> PodDisruptionBudget:
-    """The budget after one more disruption. Raises TooManyRequests if there is none left."""
-    budget: PodDisruptionBudget = codec.copy(current)  # type: ignore[assignment]
-    status, name = budget.status, meta.name_of(budget)
-    if (status.observed_generation or 0) < (budget.metadata.generation or 0):
-        raise _too_many(f"The disruption budget {name} is still being processed by the server.", retry_after=10)
-    if (status.disruptions_allowed or 0) <= 0:
-        raise _too_many(
-            f"The disruption budget {name} needs {status.desired_healthy or 0} healthy pods and has "
-            f"{status.current_healthy or 0} currently"
-        )
-    status.disruptions_allowed = (status.disruptions_allowed or 0) - 1
-    status.disrupted_pods = {**(status.disrupted_pods or {}), meta.name_of(pod): meta.now()}
-    return budget
+def _count_disruption(pod: Pod) -> Callable[[PodDisruptionBudget], None]:
+    """Takes one disruption from the budget. Raises TooManyRequests if there is none left."""
+
+    def count(budget: PodDisruptionBudget) -> None:
+        status, name = budget.status, meta.name_of(budget)
+        if (status.observed_generation or 0) < (budget.metadata.generation or 0):
+            raise _too_many(f"The disruption budget {name} is still being processed by the server.", retry_after=10)
+        if (status.disruptions_allowed or 0) <= 0:
+            raise _too_many(
+                f"The disruption budget {name} needs {status.desired_healthy or 0} healthy pods and has "
+                f"{status.current_healthy or 0} currently"
+            )
+        status.disruptions_allowed = (status.disruptions_allowed or 0) - 1
+        status.disrupted_pods = {**(status.disrupted_pods or {}), meta.name_of(pod): meta.now()}
+
+    return count
 
 
 def _too_many(why: str, retry_after: int = 0) -> errors.TooManyRequests:
     cause = StatusCause(reason="DisruptionBudget", message=why)
     return errors.TooManyRequests(_REFUSED, details=StatusDetails(causes=[cause]), retry_after=retry_after)
-
-
-async def _run(store: Any, attributes: Attributes, key: Key, eviction: Any) -> None:
-    await evict(store, attributes, key, eviction)
-
-
-EVICTION: Final = Subresource(("create",), action=PostedAction(Eviction, _run), kind="Eviction")

@@ -9,7 +9,7 @@ from apimachinery.types.policy_v1 import PodDisruptionBudget, PodDisruptionBudge
 from apiserver.registry import columns, field_rules, workloads
 from apiserver.registry.columns import Column
 from apiserver.registry.field_rules import at_most_all, number_or_percent
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 
 _SPEC: Final = Path("spec")
@@ -52,7 +52,7 @@ def _amount(value: int | str | None) -> str:
 
 _KIND = PodDisruptionBudgetKind()
 
-POD_DISRUPTION_BUDGETS = ResourceInfo(
+POD_DISRUPTION_BUDGETS = StoredResource(
     PodDisruptionBudget,
     _KIND,
     singular="poddisruptionbudget",

@@ -1,7 +1,7 @@
 """Role bindings and cluster role bindings: who has a role."""
 
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Final, TypeVar
 
 from apimachinery import codec
 from apimachinery.fields import FieldError, Path
@@ -9,14 +9,16 @@ from apimachinery.types.rbac_v1 import ClusterRoleBinding, RoleBinding, Subject
 from apiserver.registry import columns, names
 from apiserver.registry.columns import Column, wide
 from apiserver.registry.names import NameRule
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
+
+Binding = TypeVar("Binding", RoleBinding, ClusterRoleBinding)
 
 GROUP: Final = "rbac.authorization.k8s.io"
 KINDS: Final = ("Group", "ServiceAccount", "User")
 
 
-class BindingKind(Strategy[Any]):
+class BindingKind(Strategy[Binding]):
     """Both kinds; they differ in what they may refer to, and in whether a service account's namespace is implied."""
 
     name_rule: NameRule = staticmethod(names.path_segment)
@@ -24,13 +26,13 @@ class BindingKind(Strategy[Any]):
     def __init__(self, roles: tuple[str, ...], *, namespaced: bool) -> None:
         self._roles, self._namespaced = roles, namespaced
 
-    def default(self, obj: Any) -> None:
+    def default(self, obj: Binding) -> None:
         obj.role_ref.api_group = obj.role_ref.api_group or GROUP
         for subject in obj.subjects or ():
             if subject.kind in ("Group", "User"):
                 subject.api_group = subject.api_group or GROUP
 
-    def validate(self, obj: Any) -> Iterator[FieldError]:
+    def validate(self, obj: Binding) -> Iterator[FieldError]:
         path, ref = Path("roleRef"), obj.role_ref
         if ref.api_group != GROUP:
             yield (path / "apiGroup").not_supported(ref.api_group, (GROUP,))
@@ -59,24 +61,24 @@ class BindingKind(Strategy[Any]):
         else:
             yield (path / "kind").not_supported(subject.kind, KINDS)
 
-    def validate_update(self, obj: Any, old: Any) -> Iterator[FieldError]:
+    def validate_update(self, obj: Binding, old: Binding) -> Iterator[FieldError]:
         if obj.role_ref != old.role_ref:
             yield Path("roleRef").invalid(codec.to_builtins(obj.role_ref), "cannot change roleRef")
 
 
-def _of(kind: str) -> Any:
+def _of(kind: str) -> Callable[[RoleBinding | ClusterRoleBinding], str]:
     """The cell with the subjects of one kind."""
 
-    def cell(obj: Any) -> str:
-        found = [one for one in obj.subjects or () if one.kind == kind]
+    def cell(obj: RoleBinding | ClusterRoleBinding) -> str:
+        subjects = [subject for subject in obj.subjects or () if subject.kind == kind]
         if kind == "ServiceAccount":
-            return ",".join(f"{one.namespace or ''}/{one.name}" for one in found)
-        return ",".join(one.name for one in found)
+            return ",".join(f"{subject.namespace or ''}/{subject.name}" for subject in subjects)
+        return ",".join(subject.name for subject in subjects)
 
     return cell
 
 
-_COLUMNS: Final[tuple[Column[Any], ...]] = (
+_COLUMNS: Final[tuple[Column[RoleBinding | ClusterRoleBinding], ...]] = (
     columns.name(),
     Column("Role", lambda obj: f"{obj.role_ref.kind}/{obj.role_ref.name}"),
     columns.age(),
@@ -85,12 +87,15 @@ _COLUMNS: Final[tuple[Column[Any], ...]] = (
     wide("ServiceAccounts", _of("ServiceAccount")),
 )
 
-ROLE_BINDINGS = ResourceInfo(
-    RoleBinding, BindingKind(("ClusterRole", "Role"), namespaced=True), singular="rolebinding", columns=_COLUMNS
+ROLE_BINDINGS = StoredResource(
+    RoleBinding,
+    BindingKind[RoleBinding](("ClusterRole", "Role"), namespaced=True),
+    singular="rolebinding",
+    columns=_COLUMNS,
 )
-CLUSTER_ROLE_BINDINGS = ResourceInfo(
+CLUSTER_ROLE_BINDINGS = StoredResource(
     ClusterRoleBinding,
-    BindingKind(("ClusterRole",), namespaced=False),
+    BindingKind[ClusterRoleBinding](("ClusterRole",), namespaced=False),
     singular="clusterrolebinding",
     columns=_COLUMNS,
 )

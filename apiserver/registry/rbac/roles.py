@@ -1,4 +1,4 @@
-"""Roles and cluster roles: what may be done."""
+"""Roles and cluster roles: sets of allowed requests."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,7 +7,7 @@ from apimachinery.types.rbac_v1 import ClusterRole, PolicyRule, Role
 from apiserver.registry import field_rules, names
 from apiserver.registry.default_columns import DEFAULT_COLUMNS
 from apiserver.registry.names import NameRule
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 
 
@@ -55,5 +55,5 @@ class ClusterRoleKind(Strategy[ClusterRole]):
                 yield from field_rules.validate_selector(path[i], selector)
 
 
-ROLES = ResourceInfo(Role, RoleKind(), singular="role", columns=DEFAULT_COLUMNS)
-CLUSTER_ROLES = ResourceInfo(ClusterRole, ClusterRoleKind(), singular="clusterrole", columns=DEFAULT_COLUMNS)
+ROLES = StoredResource(Role, RoleKind(), singular="role", columns=DEFAULT_COLUMNS)
+CLUSTER_ROLES = StoredResource(ClusterRole, ClusterRoleKind(), singular="clusterrole", columns=DEFAULT_COLUMNS)

@@ -3,15 +3,19 @@
 from collections.abc import Iterator
 from typing import Final
 
+from apimachinery.core.pods import SYSTEM_CRITICAL_PRIORITY
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.scheduling_v1 import PriorityClass
-from apiserver.admission.pods import SYSTEM_PRIORITIES
 from apiserver.registry import columns, field_rules
 from apiserver.registry.columns import Column
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 
-HIGHEST: Final = 1_000_000_000  # what a user may give; above are the system's own
+HIGHEST: Final = 1_000_000_000  # of those that users may define
+SYSTEM_PRIORITIES: Final = {
+    "system-cluster-critical": SYSTEM_CRITICAL_PRIORITY,
+    "system-node-critical": SYSTEM_CRITICAL_PRIORITY + 1000,
+}
 _POLICIES: Final = ("Never", "PreemptLowerPriority")
 
 
@@ -42,7 +46,7 @@ class PriorityClassKind(Strategy[PriorityClass]):
         yield from field_rules.immutable(Path(), obj, old, "preemption_policy")
 
 
-PRIORITY_CLASSES = ResourceInfo(
+PRIORITY_CLASSES = StoredResource(
     PriorityClass,
     PriorityClassKind(),
     singular="priorityclass",

@@ -1,4 +1,4 @@
-"""Drivers of the container storage interface: what they can, where they run, how much they have left."""
+"""Drivers of the container storage interface: their features, their nodes, their remaining capacity."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -9,7 +9,7 @@ from apimachinery.types.storage_v1 import CSIDriver, CSINode, CSIStorageCapacity
 from apiserver.registry import columns, field_rules, names
 from apiserver.registry.columns import Column
 from apiserver.registry.core.resources_validation import canonical_amount, validate_quantity
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 from apiserver.registry.workloads import SPEC
 
@@ -41,12 +41,12 @@ class CSIDriverKind(Strategy[CSIDriver]):
     def validate(self, obj: CSIDriver) -> Iterator[FieldError]:
         yield from driver_name(Path("metadata", "name"), obj.metadata.name or "")
         yield from field_rules.one_of(SPEC / "fsGroupPolicy", obj.spec.fs_group_policy, _GROUP_POLICIES)
-        seen: set[str] = set()
+        earlier: set[str] = set()
         for i, token in enumerate(obj.spec.token_requests or ()):
             path = (SPEC / "tokenRequests")[i]
-            if token.audience in seen:
+            if token.audience in earlier:
                 yield (path / "audience").duplicate(token.audience)
-            seen.add(token.audience)
+            earlier.add(token.audience)
             if token.expiration_seconds is not None and token.expiration_seconds < 600:
                 yield (path / "expirationSeconds").invalid(
                     token.expiration_seconds, "may not specify a duration less than 10 minutes"
@@ -58,7 +58,7 @@ class CSIDriverKind(Strategy[CSIDriver]):
         yield from field_rules.immutable(SPEC, obj.spec, old.spec, "attach_required", "volume_lifecycle_modes")
 
 
-CSI_DRIVERS = ResourceInfo(
+CSI_DRIVERS = StoredResource(
     CSIDriver,
     CSIDriverKind(),
     singular="csidriver",
@@ -68,7 +68,8 @@ CSI_DRIVERS = ResourceInfo(
         Column("PodInfoOnMount", lambda obj: bool(obj.spec.pod_info_on_mount), type="boolean"),
         Column("StorageCapacity", lambda obj: bool(obj.spec.storage_capacity), type="boolean"),
         Column(
-            "TokenRequests", lambda obj: ",".join(one.audience for one in obj.spec.token_requests or ()) or "<unset>"
+            "TokenRequests",
+            lambda obj: ",".join(request.audience for request in obj.spec.token_requests or ()) or "<unset>",
         ),
         Column("RequiresRepublish", lambda obj: bool(obj.spec.requires_republish), type="boolean"),
         Column("Modes", lambda obj: columns.joined(obj.spec.volume_lifecycle_modes or ())),
@@ -79,13 +80,13 @@ CSI_DRIVERS = ResourceInfo(
 
 class CSINodeKind(Strategy[CSINode]):
     def validate(self, obj: CSINode) -> Iterator[FieldError]:
-        seen: set[str] = set()
+        earlier: set[str] = set()
         for i, driver in enumerate(obj.spec.drivers):
             path = (SPEC / "drivers")[i]
             yield from driver_name(path / "name", driver.name)
-            if driver.name in seen:
+            if driver.name in earlier:
                 yield (path / "name").duplicate(driver.name)
-            seen.add(driver.name)
+            earlier.add(driver.name)
             if not driver.node_id:
                 yield (path / "nodeID").required()
             if driver.allocatable is not None:
@@ -100,7 +101,7 @@ class CSINodeKind(Strategy[CSINode]):
                 yield (SPEC / "drivers")[i].invalid(driver.name, "field is immutable")
 
 
-CSI_NODES = ResourceInfo(
+CSI_NODES = StoredResource(
     CSINode,
     CSINodeKind(),
     singular="csinode",
@@ -137,7 +138,7 @@ def _amount(amount: Quantity | None) -> str:
     return "<unset>" if amount is None else str(amount)
 
 
-CSI_STORAGE_CAPACITIES = ResourceInfo(
+CSI_STORAGE_CAPACITIES = StoredResource(
     CSIStorageCapacity,
     CSIStorageCapacityKind(),
     singular="csistoragecapacity",

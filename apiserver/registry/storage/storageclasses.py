@@ -3,16 +3,14 @@
 from collections.abc import Iterator
 from typing import Final
 
+from apimachinery.core.well_known import DEFAULT_CLASS_ANNOTATIONS
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.storage_v1 import StorageClass, VolumeAttributesClass
 from apiserver.registry import columns, field_rules, names
 from apiserver.registry.columns import Column
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 
-DEFAULT_ANNOTATIONS: Final = (
-    "storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class",
-)  # fmt: skip
 _MOST_PARAMETERS: Final = 512
 _PARAMETERS_LIMIT: Final = 256 * 1024
 
@@ -57,12 +55,12 @@ def _parameters(parameters: dict[str, str] | None) -> Iterator[FieldError]:
 
 
 def _name(obj: StorageClass) -> str:
-    given = obj.metadata.annotations or {}
-    is_default = any(given.get(key) == "true" for key in DEFAULT_ANNOTATIONS)
+    annotations = obj.metadata.annotations or {}
+    is_default = any(annotations.get(key) == "true" for key in DEFAULT_CLASS_ANNOTATIONS)
     return f"{obj.metadata.name} (default)" if is_default else obj.metadata.name or ""
 
 
-STORAGE_CLASSES = ResourceInfo(
+STORAGE_CLASSES = StoredResource(
     StorageClass,
     StorageClassKind(),
     singular="storageclass",
@@ -90,7 +88,7 @@ class VolumeAttributesClassKind(Strategy[VolumeAttributesClass]):
         yield from field_rules.immutable(Path(), obj, old, "driver_name", "parameters")
 
 
-VOLUME_ATTRIBUTES_CLASSES = ResourceInfo(
+VOLUME_ATTRIBUTES_CLASSES = StoredResource(
     VolumeAttributesClass,
     VolumeAttributesClassKind(),
     singular="volumeattributesclass",

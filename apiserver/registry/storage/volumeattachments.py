@@ -7,9 +7,10 @@ from apimachinery.fields import FieldError, Path
 from apimachinery.types.storage_v1 import VolumeAttachment, VolumeAttachmentStatus
 from apiserver.registry import columns, field_rules, names
 from apiserver.registry.columns import Column
-from apiserver.registry.resource import ResourceInfo, Subresource
+from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
-from apiserver.registry.workloads import SPEC, STATUS_VERBS
+from apiserver.registry.subresources import ObjectSubresource
+from apiserver.registry.workloads import SPEC
 
 
 class VolumeAttachmentKind(Strategy[VolumeAttachment]):
@@ -28,10 +29,10 @@ class VolumeAttachmentKind(Strategy[VolumeAttachment]):
             yield (SPEC / "nodeName").required()
         else:
             yield from names.check(SPEC / "nodeName", obj.spec.node_name, names.dns_subdomain)
-        given = field_rules.given(obj.spec.source)
-        if not given:
+        sources = field_rules.set_fields(obj.spec.source)
+        if not sources:
             yield (SPEC / "source").required("must specify exactly one of inlineVolumeSpec and persistentVolumeName")
-        elif len(given) > 1:
+        elif len(sources) > 1:
             yield (SPEC / "source").forbidden("must specify exactly one of inlineVolumeSpec and persistentVolumeName")
         elif obj.spec.source.persistent_volume_name == "":
             yield (SPEC / "source" / "persistentVolumeName").required("must specify non empty persistentVolumeName")
@@ -43,7 +44,7 @@ class VolumeAttachmentKind(Strategy[VolumeAttachment]):
 
 _KIND = VolumeAttachmentKind()
 
-VOLUME_ATTACHMENTS = ResourceInfo(
+VOLUME_ATTACHMENTS = StoredResource(
     VolumeAttachment,
     _KIND,
     singular="volumeattachment",
@@ -55,5 +56,5 @@ VOLUME_ATTACHMENTS = ResourceInfo(
         Column("Attached", lambda obj: obj.status.attached, type="boolean"),
         columns.age(),
     ),
-    subresources={"status": Subresource(STATUS_VERBS, strategy=StatusStrategy[VolumeAttachment](_KIND))},
+    subresources={"status": ObjectSubresource(StatusStrategy[VolumeAttachment](_KIND))},
 )

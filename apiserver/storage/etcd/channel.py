@@ -77,15 +77,15 @@ class Endpoints:
         Raises:
             Unavailable: none could be connected in time.
         """
-        if found := self._find():
-            return found
+        if endpoint := self._usable():
+            return endpoint
         try:
             async with asyncio.timeout(self._timeout), self._connecting:
-                while not (found := self._find()):  # noqa: ASYNC110 - channels have no event in common
+                while not (endpoint := self._usable()):  # noqa: ASYNC110 - channels have no event in common
                     await asyncio.sleep(_CONNECTED_POLL)
         except TimeoutError:
             raise Unavailable(f"no etcd endpoint answers ({', '.join(self.urls)})") from None
-        return found
+        return endpoint
 
     def avoid(self, endpoint: Endpoint) -> None:
         """Prefer the others from now on: a call to this one was lost."""
@@ -101,7 +101,7 @@ class Endpoints:
         for member in self._members:
             await member.channel.close(grace=None)
 
-    def _find(self) -> Endpoint | None:
+    def _usable(self) -> Endpoint | None:
         return next((member for member in self._members if member.is_connected()), None)
 
 

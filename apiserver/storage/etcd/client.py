@@ -41,8 +41,8 @@ class Etcd:
         await self._endpoints.close()
 
     async def get(self, key: str) -> KeyValue | None:
-        found = await self.range(key)
-        return found.items[0] if found.items else None
+        page = await self.range(key)
+        return page.items[0] if page.items else None
 
     async def range(
         self,
@@ -85,7 +85,7 @@ class Etcd:
 
     async def revision(self) -> int:
         """The revision of the last change that was acknowledged to anyone before this call."""
-        # A range over one key that nobody has is the cheapest linearizable read.
+        # A range over one key that does not exist is the cheapest linearizable read.
         return (await self.range("\0", count_only=True)).revision
 
     async def transact(
@@ -100,7 +100,7 @@ class Etcd:
 
         Raises:
             Unavailable: nothing was sent.
-            OutcomeUnknown: it was sent, and whether it happened cannot be told.
+            OutcomeUnknown: it was sent, and whether it took effect is unknown.
             TooLarge, TooManyOperations, NoSpace, LeaseNotFound: etcd refused, nothing was changed.
         """
         request = requests.transaction(conditions, then, otherwise)

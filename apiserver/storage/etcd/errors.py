@@ -77,7 +77,7 @@ _LOST = frozenset(
 
 
 def translate(code: grpc.StatusCode, text: str, *, writes: bool) -> EtcdError:
-    """The error that a gRPC status stands for; ``writes`` says whether the call could have changed anything."""
+    """The error for a gRPC status; ``writes`` says whether the call could have changed anything."""
     for known_code, known_text, kind in _BY_TEXT:
         if code is known_code and known_text in text:
             return kind(text)

@@ -92,9 +92,9 @@ def transaction(conditions: Sequence[Condition], then: Sequence[Operation], othe
 
 def outcome_of(response: Any) -> Outcome:
     reads = [
-        key_values(one.response_range.kvs)
-        for one in response.responses
-        if one.WhichOneof("response") == "response_range"
+        key_values(answer.response_range.kvs)
+        for answer in response.responses
+        if answer.WhichOneof("response") == "response_range"
     ]
     return Outcome(response.succeeded, response.header.revision, reads)
 

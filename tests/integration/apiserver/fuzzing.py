@@ -74,8 +74,8 @@ class Operation:
 
     @property
     def kind(self) -> dict[str, str]:
-        found: dict[str, str] = self.details[_GVK]
-        return found
+        kind: dict[str, str] = self.details[_GVK]
+        return kind
 
     @property
     def definition(self) -> str:
@@ -95,7 +95,7 @@ _ELSEWHERE = ("attach", "exec", "log", "portforward", "proxy")
 async def operations(client: httpx.AsyncClient) -> list[Operation]:
     """All that the server answers itself, but for what would end the namespace that the others are in."""
     index = (await client.get("/openapi/v3")).json()["paths"]
-    found = []
+    operations = []
     for place in index.values():
         document = (await client.get(place["serverRelativeURL"])).json()
         for path, item in document["paths"].items():
@@ -105,14 +105,14 @@ async def operations(client: httpx.AsyncClient) -> list[Operation]:
                 if not set(path.split("/")).isdisjoint(_ELSEWHERE):
                     continue
                 schemas = document["components"]["schemas"]
-                found.append(Operation(method, path, details, schemas, _example(details[_GVK])))
-    return found
+                operations.append(Operation(method, path, details, schemas, _example(details[_GVK])))
+    return operations
 
 
 def _example(kind: dict[str, str]) -> Schema:
-    for one in KINDS:
-        if (one.group, one.version, one.kind) == (kind["group"], kind["version"], kind["kind"]):
-            return {"metadata": {"name": one.name}, **one.body}
+    for sample in KINDS:
+        if (sample.group, sample.version, sample.kind) == (kind["group"], kind["version"], kind["kind"]):
+            return {"metadata": {"name": sample.name}, **sample.body}
     if kind["group"]:
         return {}
     return objects.NAMESPACED.get(f"{kind['kind'].lower()}{'' if kind['kind'] == 'Endpoints' else 's'}", {})
@@ -140,7 +140,7 @@ def request(operation: Operation, random: Random) -> httpx.Request:
 
 
 def _query(operation: Operation, random: Random) -> dict[str, str]:
-    known = [one["name"] for one in operation.details["parameters"] if one["in"] == "query"]
+    known = [parameter["name"] for parameter in operation.details["parameters"] if parameter["in"] == "query"]
     chosen = random.sample(known, min(len(known), random.choice((0, 0, 1, 1, 2, 3))))
     query = {
         name: random.choice(_ODD_VALUES if _once_in(5, random) else _GOOD_VALUES.get(name, _ODD_VALUES))

@@ -51,14 +51,14 @@ def blank(plural: str, name: str, namespace: str) -> dict[str, Any]:
 
 def created(reply: httpx.Response) -> dict[str, Any]:
     assert reply.status_code == 201, reply.text
-    found: dict[str, Any] = reply.json()
-    return found
+    body: dict[str, Any] = reply.json()
+    return body
 
 
 def ok(reply: httpx.Response) -> dict[str, Any]:
     assert reply.status_code == 200, reply.text
-    found: dict[str, Any] = reply.json()
-    return found
+    body: dict[str, Any] = reply.json()
+    return body
 
 
 def refused(reply: httpx.Response, code: int, reason: str, *texts: str) -> dict[str, Any]:

@@ -32,11 +32,11 @@ async def claims(etcd: EtcdServer) -> set[str]:
 
 
 def held(services: list[dict[str, Any]]) -> Counter[str]:
-    found: Counter[str] = Counter()
-    for one in services:
-        found[IPS + one["spec"]["clusterIP"]] += 1
-        found.update(NODE_PORTS + str(port["nodePort"]) for port in one["spec"]["ports"] if "nodePort" in port)
-    return found
+    counts: Counter[str] = Counter()
+    for service in services:
+        counts[IPS + service["spec"]["clusterIP"]] += 1
+        counts.update(NODE_PORTS + str(port["nodePort"]) for port in service["spec"]["ports"] if "nodePort" in port)
+    return counts
 
 
 async def test_fifty_writers_at_once_and_a_killed_apiserver(etcd: EtcdServer, tmp_path: Any) -> None:
@@ -70,9 +70,9 @@ async def test_fifty_writers_at_once_and_a_killed_apiserver(etcd: EtcdServer, tm
             counted = held(services)
             assert {key: n for key, n in counted.items() if n > 1} == {}
             assert set(counted) == await claims(etcd)
-            for one in services:
-                if one["metadata"]["name"] != "kubernetes":
-                    await client.delete(f"{PATH}/{one['metadata']['name']}")
+            for stored in services:
+                if stored["metadata"]["name"] != "kubernetes":
+                    await client.delete(f"{PATH}/{stored['metadata']['name']}")
         assert await claims(etcd) == {IPS + "10.0.0.1"}
     finally:
         server.kill()
@@ -113,10 +113,10 @@ async def test_a_port_for_health_checks_comes_and_goes_with_the_local_policy(
 ) -> None:
     local = {"type": "LoadBalancer", "externalTrafficPolicy": "Local"}
     async with apiserver.http() as client:
-        found = (await client.post(PATH, json=service("a", **local))).json()
-        port = found["spec"]["healthCheckNodePort"]
+        made = (await client.post(PATH, json=service("a", **local))).json()
+        port = made["spec"]["healthCheckNodePort"]
         assert 30000 <= port <= 32767
-        assert port != found["spec"]["ports"][0]["nodePort"]
+        assert port != made["spec"]["ports"][0]["nodePort"]
         assert NODE_PORTS + str(port) in await claims(etcd)
         taken = await client.post(PATH, json=service("b", healthCheckNodePort=port, **local))
         assert (taken.status_code, taken.json()["details"]["causes"][0]["field"]) == (422, "spec.healthCheckNodePort")

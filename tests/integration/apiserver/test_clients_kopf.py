@@ -52,7 +52,7 @@ async def test_an_operator_handles_config_maps_and_pods(
         return (await annotations(path)).get("change") == "1-2"
 
     async def told() -> bool:
-        return "Followed" in [one["reason"] for one in ok(await api.get(f"{ns}/events"))["items"]]
+        return "Followed" in [event["reason"] for event in ok(await api.get(f"{ns}/events"))["items"]]
 
     async def gone() -> bool:
         return (await api.get(path)).status_code == 404

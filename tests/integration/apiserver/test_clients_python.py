@@ -57,8 +57,8 @@ def test_the_official_client_writes_and_reads(shared: ApiserverProcess, ns: str)
     pod = {"metadata": {"generateName": "p-", "labels": {"app": "x"}}, "spec": {"containers": [CONTAINER]}}
     pod_name = api.create_namespaced_pod(namespace, pod).metadata.name
     assert pod_name.startswith("p-")
-    found = api.list_namespaced_pod(namespace, label_selector="app in (x)", field_selector="status.phase=Pending")
-    assert [one.metadata.name for one in found.items] == [pod_name]
+    pods = api.list_namespaced_pod(namespace, label_selector="app in (x)", field_selector="status.phase=Pending")
+    assert [item.metadata.name for item in pods.items] == [pod_name]
     assert api.patch_namespaced_config_map("a", namespace, {"data": {"l": "2"}}).data == {"k": "1", "l": "2"}
     listed = [{"op": "replace", "path": "/data/k", "value": "3"}]
     assert api.patch_namespaced_config_map("a", namespace, listed).data["k"] == "3"
@@ -70,7 +70,7 @@ def test_the_official_client_writes_and_reads(shared: ApiserverProcess, ns: str)
         api.create_namespaced_config_map(namespace, config_map(name))
     while following != "":
         page = api.list_namespaced_config_map(namespace, limit=2, _continue=following)
-        pages.append([one.metadata.name for one in page.items])
+        pages.append([item.metadata.name for item in page.items])
         following = page.metadata._continue or ""
     assert pages == [["a", "b"], ["c"]]
     gone = api.delete_namespaced_config_map("a", namespace)
@@ -98,7 +98,7 @@ def test_the_official_client_resumes_a_watch(shared: ApiserverProcess, ns: str) 
     rest = kubernetes.watch.Watch().stream(
         api.list_namespaced_config_map, namespace, resource_version=last, timeout_seconds=1
     )
-    assert [(one["type"], one["object"].metadata.name) for one in rest] == [("ADDED", "c"), ("DELETED", "a")]
+    assert [(event["type"], event["object"].metadata.name) for event in rest] == [("ADDED", "c"), ("DELETED", "a")]
 
 
 def test_the_official_client_is_told_when_history_is_gone(aged: ApiserverProcess) -> None:
@@ -107,10 +107,10 @@ def test_the_official_client_is_told_when_history_is_gone(aged: ApiserverProcess
         next(kubernetes.watch.Watch().stream(api.list_namespaced_config_map, "default", resource_version=LONG_AGO))
     assert gone.value.status == 410
     api.create_namespaced_config_map("default", config_map("official"))
-    found = api.list_namespaced_config_map("default")
+    listed = api.list_namespaced_config_map("default")
     api.delete_namespaced_config_map("official", "default")
     from_now = kubernetes.watch.Watch().stream(
-        api.list_namespaced_config_map, "default", resource_version=found.metadata.resource_version, timeout_seconds=10
+        api.list_namespaced_config_map, "default", resource_version=listed.metadata.resource_version, timeout_seconds=10
     )
     assert next(from_now)["type"] == "DELETED"
 
@@ -129,9 +129,9 @@ async def test_kr8s_writes_reads_and_watches(shared: ApiserverProcess, ns: str) 
     await first.create()
     pod = of(Kr8sPod, "p", spec={"containers": [CONTAINER]})
     await pod.create()
-    assert [one.name async for one in api.get("configmaps", namespace=namespace)] == ["a"]
+    assert [item.name async for item in api.get("configmaps", namespace=namespace)] == ["a"]
     assert [
-        one.name async for one in api.get("pods", namespace=namespace, field_selector={"status.phase": "Pending"})
+        item.name async for item in api.get("pods", namespace=namespace, field_selector={"status.phase": "Pending"})
     ] == ["p"]
     await first.patch({"data": {"l": "2"}})
     await first.label({"x": "y"})
@@ -139,8 +139,8 @@ async def test_kr8s_writes_reads_and_watches(shared: ApiserverProcess, ns: str) 
     assert (first.raw["data"], first.labels["x"]) == ({"k": "1", "l": "2"}, "y")
     seen = []
     async with aclosing(api.watch("configmaps", namespace=namespace)) as events:
-        async for kind, one in events:
-            seen.append((kind, one.name))
+        async for kind, item in events:
+            seen.append((kind, item.name))
             if len(seen) == 1:  # what is there comes first, as no version was named
                 await of(Kr8sConfigMap, "b").create()
             elif len(seen) == 2:
@@ -153,7 +153,7 @@ async def test_kr8s_writes_reads_and_watches(shared: ApiserverProcess, ns: str) 
     assert not await first.exists()
     with pytest.raises(kr8s.NotFoundError):
         await Kr8sConfigMap.get("nothing", namespace=namespace, api=api, timeout=0.1)
-    assert "pods" in {one["name"] for one in await api.api_resources()}
+    assert "pods" in {resource["name"] for resource in await api.api_resources()}
 
 
 # -- lightkube
@@ -173,7 +173,7 @@ def test_lightkube_writes_reads_and_applies(shared: ApiserverProcess, ns: str) -
     client.create(map_of("a", namespace, k="1"))
     spec = PodSpec(containers=[Container(name="c", image="busybox")])
     client.create(Pod(metadata=ObjectMeta(name="p", namespace=namespace, labels={"app": "x"}), spec=spec))
-    assert [one.metadata.name for one in client.list(Pod, labels={"app": ["x", "y"]})] == ["p"]
+    assert [pod.metadata.name for pod in client.list(Pod, labels={"app": ["x", "y"]})] == ["p"]
     for kind, patch, wanted in (
         (PatchType.STRATEGIC, {"data": {"s": "1"}}, "s"),
         (PatchType.MERGE, {"data": {"m": "1"}}, "m"),

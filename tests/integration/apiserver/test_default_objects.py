@@ -19,18 +19,18 @@ PLACES = (
 
 
 async def names(client: httpx.AsyncClient, path: str) -> set[str]:
-    return {one["metadata"]["name"] for one in ok(await client.get(path))["items"]}
+    return {item["metadata"]["name"] for item in ok(await client.get(path))["items"]}
 
 
 async def everything(client: httpx.AsyncClient) -> dict[str, str]:
     """The revision of every object of these kinds."""
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
     for path in PLACES:
-        for one in ok(await client.get(path))["items"]:
-            found[f"{path} {one['metadata'].get('namespace', '')} {one['metadata']['name']}"] = one["metadata"][
+        for item in ok(await client.get(path))["items"]:
+            versions[f"{path} {item['metadata'].get('namespace', '')} {item['metadata']['name']}"] = item["metadata"][
                 "resourceVersion"
             ]
-    return found
+    return versions
 
 
 async def complete(client: httpx.AsyncClient) -> None:
@@ -47,7 +47,7 @@ async def test_a_new_cluster_has_what_kubernetes_has(apiserver: ApiserverProcess
         await complete(client)
         assert {"cluster-admin", "admin", "edit", "view", "system:node"} <= await names(client, f"{RBAC}/clusterroles")
         classes = ok(await client.get("/apis/scheduling.k8s.io/v1/priorityclasses"))["items"]
-        assert {one["metadata"]["name"]: one["value"] for one in classes} == {
+        assert {priority_class["metadata"]["name"]: priority_class["value"] for priority_class in classes} == {
             "system-cluster-critical": 2_000_000_000,
             "system-node-critical": 2_000_001_000,
         }
@@ -59,7 +59,9 @@ async def test_a_new_cluster_has_what_kubernetes_has(apiserver: ApiserverProcess
             for version in group["versions"]
         }
         services = ok(await client.get(SERVICES))["items"]
-        assert {one["metadata"]["name"] for one in services} == (groups | {"v1."}) - {"v1.apiregistration.k8s.io"}
+        assert {service["metadata"]["name"] for service in services} == (groups | {"v1."}) - {
+            "v1.apiregistration.k8s.io"
+        }
         for service in services:
             (condition,) = service["status"]["conditions"]
             assert (condition["type"], condition["status"], condition["reason"]) == ("Available", "True", "Local")
@@ -101,9 +103,9 @@ async def test_a_start_mends_the_defaults_and_keeps_what_was_added(apiserver: Ap
     async with apiserver.http() as client:
 
         async def mended() -> bool:
-            found = ok(await client.get(path))
+            restored = ok(await client.get(path))
             bound = ok(await client.get(f"{RBAC}/clusterrolebindings/system:kube-dns"))
-            return found["rules"] == [own, *role["rules"]] and bound["roleRef"]["name"] == "system:kube-dns"
+            return restored["rules"] == [own, *role["rules"]] and bound["roleRef"]["name"] == "system:kube-dns"
 
         await eventually(mended, timeout=20)
         assert "system-node-critical" in await names(client, "/apis/scheduling.k8s.io/v1/priorityclasses")

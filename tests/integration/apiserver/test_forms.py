@@ -44,15 +44,15 @@ async def test_tables_have_the_columns_that_kubectl_prints(api: httpx.AsyncClien
         created(await api.post(f"{ns}/{plural}", json=blank(plural, "x", name_of(ns))))
         table = ok(await api.get(f"{ns}/{plural}", headers=TABLE))
         columns = table["columnDefinitions"]
-        assert [one["name"] for one in columns if not one["priority"]] == always
-        assert [one["name"] for one in columns if one["priority"]] == wide
+        assert [column["name"] for column in columns if not column["priority"]] == always
+        assert [column["name"] for column in columns if column["priority"]] == wide
         assert len(table["rows"][0]["cells"]) == len(columns)
         assert table["rows"][0]["object"]["kind"] == "PartialObjectMetadata"
         assert table["metadata"]["resourceVersion"]
     cluster = {"nodes": ["Name", "Status", "Roles", "Age", "Version"], "namespaces": ["Name", "Status", "Age"]}
     for plural, expected in cluster.items():
         columns = ok(await api.get(f"/api/v1/{plural}", headers=TABLE))["columnDefinitions"]
-        assert [one["name"] for one in columns if not one["priority"]] == expected
+        assert [column["name"] for column in columns if not column["priority"]] == expected
 
 
 async def test_cells_say_what_kubectl_prints(api: httpx.AsyncClient, ns: str) -> None:
@@ -77,8 +77,8 @@ async def test_cells_say_what_kubectl_prints(api: httpx.AsyncClient, ns: str) ->
 
 async def test_metadata_alone(api: httpx.AsyncClient, ns: str) -> None:
     made = created(await api.post(f"{ns}/configmaps", json=config_map("a", x="1")))
-    one = ok(await api.get(f"{ns}/configmaps/a", headers=PARTIAL))
-    assert one == {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": made["metadata"]}
+    partial = ok(await api.get(f"{ns}/configmaps/a", headers=PARTIAL))
+    assert partial == {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": made["metadata"]}
     many = ok(await api.get(f"{ns}/configmaps", headers=PARTIAL_LIST))
     assert (many["kind"], len(many["items"]), "data" in many["items"][0]) == ("PartialObjectMetadataList", 1, False)
 

@@ -82,7 +82,8 @@ def test_no_request_makes_the_server_fail_hang_or_grow(
 
     known = asyncio.run(described())
 
-    creations = [one for one in known if one.method == "post" and one.example]  # or there would be little to act on
+    # without objects there would be little to act on
+    creations = [operation for operation in known if operation.method == "post" and operation.example]
 
     def send(numbers: range) -> int:
         def one(n: int) -> None:

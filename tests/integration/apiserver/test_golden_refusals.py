@@ -29,9 +29,9 @@ async def test_what_kubernetes_refuses_is_refused_in_its_words(
     api: httpx.AsyncClient, ns: str, pair: dict[str, Any]
 ) -> None:
     document = {"metadata": {"name": pair.get("name", "a")}, **pair["manifest"]}
-    found = scheme.type_of(document["apiVersion"], document["kind"])
-    assert found is not None
-    resource = scheme.resource_of(found)
+    cls = scheme.type_of(document["apiVersion"], document["kind"])
+    assert cls is not None
+    resource = scheme.resource_of(cls)
     path = resource.path(name_of(ns) if resource.namespaced else None)
     reply = await api.post(path, json=document)
     if "patch" in pair:
@@ -44,7 +44,9 @@ async def test_what_kubernetes_refuses_is_refused_in_its_words(
     causes = [f"{cause['field']}: {cause['message']}" for cause in status["details"]["causes"]]
     expected = sorted(pair["causes"])
     shown = sorted(causes)
-    assert [without_value(one) if "..." in other else one for one, other in zip(shown, expected, strict=False)] == expected
+    assert [
+        without_value(cause) if "..." in other else cause for cause, other in zip(shown, expected, strict=False)
+    ] == expected
     assert len(shown) == len(expected)
     group = f".{resource.group}" if resource.group else ""
     listed = f"[{', '.join(causes)}]" if len(causes) > 1 else causes[0]

@@ -39,8 +39,8 @@ async def test_a_kind_lives_its_life(shared: ApiserverProcess, api: httpx.AsyncC
     path = place(sample)
     made = created(await api.post(path, json=sample.manifest(), params={"fieldValidation": "Strict"}))
     assert (made["apiVersion"], made["kind"]) == (sample.api_version, sample.kind)
-    one = f"{path}/{sample.name}"
-    read = ok(await api.get(one))
+    object_path = f"{path}/{sample.name}"
+    read = ok(await api.get(object_path))
     assert read == made
 
     table = ok(await api.get(path, headers={"Accept": TABLE}))
@@ -48,14 +48,17 @@ async def test_a_kind_lives_its_life(shared: ApiserverProcess, api: httpx.AsyncC
     assert len(rows) == 1
     assert len(rows[0]) == len(table["columnDefinitions"])
 
-    patched = ok(await api.patch(one, json={"metadata": {"labels": {"x": "y"}}}, headers=MERGE))
+    patched = ok(await api.patch(object_path, json={"metadata": {"labels": {"x": "y"}}}, headers=MERGE))
     assert patched["metadata"]["labels"]["x"] == "y"
     same = {key: value for key, value in patched.items() if key != "metadata"}
     assert same == {key: value for key, value in read.items() if key != "metadata"}
     assert patched["metadata"].get("generation") == read["metadata"].get("generation") or sample.plural in (
         "endpointslices",  # their labels count
     )
-    assert ok(await api.put(one, json=patched))["metadata"]["resourceVersion"] == patched["metadata"]["resourceVersion"]
+    assert (
+        ok(await api.put(object_path, json=patched))["metadata"]["resourceVersion"]
+        == patched["metadata"]["resourceVersion"]
+    )
 
     printed = await kubectl(shared, "get", f"{sample.plural}.{sample.version}.{sample.group}", "-o", "wide")
     headings = [column["name"].upper() for column in table["columnDefinitions"]]
@@ -63,14 +66,16 @@ async def test_a_kind_lives_its_life(shared: ApiserverProcess, api: httpx.AsyncC
 
     created_again = await api.post(path, json=sample.manifest())
     refused(created_again, 409, "AlreadyExists")
-    ok(await api.delete(one))
-    refused(await api.get(one), 404, "NotFound")
+    ok(await api.delete(object_path))
+    refused(await api.get(object_path), 404, "NotFound")
 
 
 async def test_applying_twice_changes_nothing(shared: ApiserverProcess) -> None:
     """kubectl sends patches for lists that the server filled in; what comes of them is what was there."""
-    others = [one for one in KINDS if one.plural != "horizontalpodautoscalers"]  # two versions would undo each other
-    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": [one.manifest() for one in others]})
+    others = [
+        sample for sample in KINDS if sample.plural != "horizontalpodautoscalers"
+    ]  # two versions would undo each other
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": [sample.manifest() for sample in others]})
 
     async def versions() -> list[str]:
         listed = json.loads(await kubectl(shared, "get", "-o", "json", "-f", "-", stdin=text))
@@ -89,7 +94,7 @@ async def test_applying_twice_changes_nothing(shared: ApiserverProcess) -> None:
 
 
 async def test_an_autoscaler_is_one_object_in_both_versions(api: httpx.AsyncClient, ns: str) -> None:
-    old, new = (kind("horizontalpodautoscalers", one).path(name_of(ns)) for one in ("v1", "v2"))
+    old, new = (kind("horizontalpodautoscalers", version).path(name_of(ns)) for version in ("v1", "v2"))
     created(await api.post(new, json=kind("horizontalpodautoscalers", "v2").manifest()))
     shown = ok(await api.get(f"{old}/a"))
     assert shown["apiVersion"] == "autoscaling/v1"
@@ -112,14 +117,14 @@ async def test_a_watch_shows_each_version_its_own(api: httpx.AsyncClient, ns: st
 
     async def first_two(version: str) -> list[tuple[str, str]]:
         query = {"watch": "1", "resourceVersion": revision, "timeoutSeconds": "20"}
-        found = []
+        events = []
         async with api.stream("GET", paths[version], params=query) as stream:
             async for line in stream.aiter_lines():
                 event = json.loads(line)
-                found.append((event["type"], event["object"]["apiVersion"]))
-                if len(found) == 2:
+                events.append((event["type"], event["object"]["apiVersion"]))
+                if len(events) == 2:
                     break
-        return found
+        return events
 
     watching = [asyncio.create_task(first_two(version)) for version in paths]
     created(await api.post(paths["v1"], json=kind("horizontalpodautoscalers", "v1").manifest()))
@@ -141,7 +146,7 @@ async def test_an_event_of_either_group_is_seen_in_both(api: httpx.AsyncClient) 
 
 async def test_the_newest_version_is_preferred(api: httpx.AsyncClient) -> None:
     group = ok(await api.get("/apis/autoscaling"))
-    assert [one["version"] for one in group["versions"]] == ["v2", "v1"]
+    assert [version["version"] for version in group["versions"]] == ["v2", "v1"]
     assert group["preferredVersion"]["version"] == "v2"
 
 
@@ -224,8 +229,13 @@ async def test_a_finished_pod_is_nobodys_loss(api: httpx.AsyncClient, ns: str) -
 
 async def test_discovery_tells_drain_how_to_evict(api: httpx.AsyncClient) -> None:
     rows = {row["name"]: row for row in ok(await api.get("/api/v1"))["resources"]}
-    found = rows["pods/eviction"]
-    assert (found["group"], found["version"], found["kind"], found["verbs"]) == ("policy", "v1", "Eviction", ["create"])
+    eviction = rows["pods/eviction"]
+    assert (eviction["group"], eviction["version"], eviction["kind"], eviction["verbs"]) == (
+        "policy",
+        "v1",
+        "Eviction",
+        ["create"],
+    )
     assert rows["pods/ephemeralcontainers"]["kind"] == "Pod"
     assert rows["bindings"]["verbs"] == ["create"]
     assert rows["componentstatuses"]["verbs"] == ["get", "list"]
@@ -277,8 +287,8 @@ async def test_a_signing_request_is_approved_and_signed(api: httpx.AsyncClient) 
 
 
 async def ask(api: httpx.AsyncClient, path: str, **spec: Any) -> dict[str, Any]:
-    found: dict[str, Any] = created(await api.post(f"/apis/{path}", json={"spec": spec}))["status"]
-    return found
+    status: dict[str, Any] = created(await api.post(f"/apis/{path}", json={"spec": spec}))["status"]
+    return status
 
 
 async def test_who_am_i_and_whose_token_is_this(api: httpx.AsyncClient) -> None:

@@ -153,14 +153,14 @@ async def test_get_watches_rows_and_wait_returns(kubectl: Kubectl) -> None:
     finally:
         watching.kill()
         await asyncio.to_thread(watching.communicate)
-    one = kubectl.start("get", "pod", "one", "-w", "--output-watch-events")
+    process = kubectl.start("get", "pod", "one", "-w", "--output-watch-events")
     try:
-        assert one.stdout is not None
-        lines = [await asyncio.to_thread(one.stdout.readline) for _ in range(2)]
+        assert process.stdout is not None
+        lines = [await asyncio.to_thread(process.stdout.readline) for _ in range(2)]
         assert lines[1].split()[:2] == ["ADDED", "one"]
     finally:
-        one.kill()
-        await asyncio.to_thread(one.communicate)
+        process.kill()
+        await asyncio.to_thread(process.communicate)
     waiting = kubectl.start("wait", "--for=delete", "pod/one", "--timeout=20s")
     await kubectl.run("delete", "pod", "one")
     out, err = await asyncio.to_thread(waiting.communicate)

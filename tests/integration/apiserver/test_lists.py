@@ -100,12 +100,12 @@ async def test_pages_show_the_list_as_it_was(api: httpx.AsyncClient, ns: str) ->
     assert page["metadata"]["remainingItemCount"] == 4
     created(await api.post(path, json=config_map("c33")))
     await api.delete(f"{path}/c5")
-    found = [item["metadata"]["name"] for item in page["items"]]
+    listed = [item["metadata"]["name"] for item in page["items"]]
     while token := page["metadata"].get("continue"):
         page = ok(await api.get(path, params={"limit": 3, "continue": token}))
         assert page["metadata"]["resourceVersion"] == version
-        found += [item["metadata"]["name"] for item in page["items"]]
-    assert found == [f"c{n}" for n in range(7)]
+        listed += [item["metadata"]["name"] for item in page["items"]]
+    assert listed == [f"c{n}" for n in range(7)]
     selected = ok(await api.get(path, params={"limit": 2, "labelSelector": "odd=0"}))
     assert "remainingItemCount" not in selected["metadata"]
     rest = ok(await api.get(path, params={"continue": selected["metadata"]["continue"], "labelSelector": "odd=0"}))

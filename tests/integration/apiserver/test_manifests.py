@@ -39,7 +39,7 @@ def lost(sent: Any, shown: Any, path: str = "") -> list[str]:
         if not isinstance(shown, list) or len(shown) < len(sent):
             return [path]
         return [place for i, one in enumerate(sent) for place in lost(one, shown[i], f"{path}[{i}]")]
-    if any(one in path for one in (".limits.", ".requests.", ".hard.")) or path.endswith((".sizeLimit", ".divisor")):
+    if any(part in path for part in (".limits.", ".requests.", ".hard.")) or path.endswith((".sizeLimit", ".divisor")):
         return [] if shown is not None and quantity.parse(shown) == quantity.parse(sent) else [path]
     if sent == "" and shown is None:
         return []
@@ -80,11 +80,11 @@ class Homes:
 
     async def make(self, sent: list[dict[str, Any]]) -> bool:
         """Whether a document lives outside the test's own namespace."""
-        named = {one["metadata"]["namespace"] for one in sent if "namespace" in one["metadata"]}
+        named = {document["metadata"]["namespace"] for document in sent if "namespace" in document["metadata"]}
         for name in sorted(named):
             reply = await self._api.post("/api/v1/namespaces", json={"metadata": {"name": name}})
             assert reply.status_code in (201, 409), reply.text
-        self._elsewhere += [place(one, "default") for one in sent] if named else []
+        self._elsewhere += [place(document, "default") for document in sent] if named else []
         return bool(named)
 
     def place(self, document: dict[str, Any]) -> str:
@@ -125,10 +125,10 @@ async def test_a_manifest_is_accepted_and_kept(
     for document in sent:
         shown = ok(await api.get(homes.place(document)))
         assert lost(as_stored(document), shown) == []
-    versions = [ok(await api.get(homes.place(one)))["metadata"]["resourceVersion"] for one in sent]
+    versions = [ok(await api.get(homes.place(document)))["metadata"]["resourceVersion"] for document in sent]
     # kubectl sends what it takes for a change (0.5 is stored as 500m); the server sees that it is none
     assert {line.rpartition(" ")[2] for line in apply()} <= {"unchanged", "configured"}
-    assert [ok(await api.get(homes.place(one)))["metadata"]["resourceVersion"] for one in sent] == versions
+    assert [ok(await api.get(homes.place(document)))["metadata"]["resourceVersion"] for document in sent] == versions
 
 
 @pytest.mark.parametrize("file", FILES, ids=label)

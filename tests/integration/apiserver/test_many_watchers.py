@@ -52,16 +52,16 @@ class Watcher:
 
     async def take(self, count: int) -> list[tuple[str, str]]:
         """Type and version of the next events."""
-        found = []
-        while len(found) < count:
+        events = []
+        while len(events) < count:
             size = int(await self._reader.readline(), 16)
             assert size, "the stream ended"
             chunk = await self._reader.readexactly(size + 2)
             for line in chunk.splitlines():
                 if line:
                     event = json.loads(line)
-                    found.append((event["type"], event["object"]["metadata"]["resourceVersion"]))
-        return found
+                    events.append((event["type"], event["object"]["metadata"]["resourceVersion"]))
+        return events
 
     def close(self) -> None:
         self._writer.transport.abort()

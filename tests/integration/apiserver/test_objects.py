@@ -89,7 +89,7 @@ async def test_a_pod_is_given_kubernetes_defaults(api: httpx.AsyncClient, ns: st
     assert spec["terminationGracePeriodSeconds"] == 30
     assert spec["securityContext"] == {}
     assert (spec["priority"], spec["preemptionPolicy"]) == (0, "PreemptLowerPriority")
-    assert {one["key"]: one["tolerationSeconds"] for one in spec["tolerations"]} == {
+    assert {toleration["key"]: toleration["tolerationSeconds"] for toleration in spec["tolerations"]} == {
         "node.kubernetes.io/not-ready": 300, "node.kubernetes.io/unreachable": 300,
     }  # fmt: skip
     assert container == {
@@ -199,8 +199,8 @@ async def test_field_validation_ignores_warns_or_refuses(api: httpx.AsyncClient,
     assert "warning" not in ignored.headers
     warned = await api.post(path, content=text % "b", headers=js)
     created(warned)
-    for found in ('unknown field \\"metadata.labelz\\"', 'duplicate field \\"data.a\\"', 'unknown field \\"extra\\"'):
-        assert found in warned.headers["warning"]
+    for fault in ('unknown field \\"metadata.labelz\\"', 'duplicate field \\"data.a\\"', 'unknown field \\"extra\\"'):
+        assert fault in warned.headers["warning"]
     strict = {"fieldValidation": "Strict"}
     refused(await api.post(path, content=text % "c", params=strict, headers=js), 400, "BadRequest", "strict decoding",
             'unknown field "extra"', 'duplicate field "data.a"')  # fmt: skip
@@ -277,6 +277,6 @@ async def test_managed_fields_say_who_wrote_what(api: httpx.AsyncClient, ns: str
     created(await api.post(f"{ns}/pods", json=pod("p"), params={"fieldManager": "alice"}))
     shown = ok(await api.patch(f"{ns}/pods/p/status", json={"status": {"phase": "Running"}}, headers=status,
                                params={"fieldManager": "kubelet"}))  # fmt: skip
-    entry = next(one for one in shown["metadata"]["managedFields"] if one["manager"] == "kubelet")
+    entry = next(managed for managed in shown["metadata"]["managedFields"] if managed["manager"] == "kubelet")
     assert entry["subresource"] == "status"
     assert entry["fieldsV1"] == {"f:status": {"f:phase": {}}}

@@ -73,7 +73,9 @@ async def test_a_pod_is_bound_once(api: httpx.AsyncClient, ns: str) -> None:
     path = await bound(api, ns)
     shown = ok(await api.get(path))
     assert shown["spec"]["nodeName"] == "n1"
-    assert [(one["type"], one["status"]) for one in shown["status"]["conditions"]] == [("PodScheduled", "True")]
+    assert [(condition["type"], condition["status"]) for condition in shown["status"]["conditions"]] == [
+        ("PodScheduled", "True")
+    ]
     assert shown["metadata"]["generation"] == 1
     again = await api.post(f"{path}/binding", json={"target": {"name": "n2"}})
     refused(again, 409, "Conflict", 'already assigned to node "n1"')
@@ -180,8 +182,8 @@ async def lease_of(etcd: EtcdServer, key: str) -> int:
     """The etcd lease that a key hangs on; 0 if it stays for ever."""
     target = etcd.url.removeprefix("http://")
     async with grpc.aio.insecure_channel(target) as channel:
-        found = await rpc_pb2_grpc.KVStub(channel).Range(rpc_pb2.RangeRequest(key=key.encode()))
-    lease: int = found.kvs[0].lease
+        answer = await rpc_pb2_grpc.KVStub(channel).Range(rpc_pb2.RangeRequest(key=key.encode()))
+    lease: int = answer.kvs[0].lease
     return lease
 
 

@@ -50,7 +50,7 @@ async def test_what_was_written_survives_a_kill(etcd: EtcdServer, tmp_path: Path
             made = [created(await client.post(PATH, json=config_map(f"c{n}"))) for n in range(20)]
         await server.restart(signal.SIGKILL)
         async with server.http() as client:
-            assert ok(await client.get(PATH))["items"] == sorted(made, key=lambda one: one["metadata"]["name"])
+            assert ok(await client.get(PATH))["items"] == sorted(made, key=lambda item: item["metadata"]["name"])
     finally:
         server.kill()
 

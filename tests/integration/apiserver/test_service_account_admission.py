@@ -95,8 +95,8 @@ async def test_a_pod_is_given_its_accounts_token_and_pull_secrets(client: httpx.
     assert authority["configMap"]["name"] == "kube-root-ca.crt"
     assert namespace["downwardAPI"]["items"][0]["fieldRef"]["fieldPath"] == "metadata.namespace"
     assert volume["projected"]["defaultMode"] == 0o644
-    for one in (*spec["containers"], *spec["initContainers"]):
-        assert one["volumeMounts"] == [{"name": volume["name"], "mountPath": MOUNT, "readOnly": True}]
+    for container in (*spec["containers"], *spec["initContainers"]):
+        assert container["volumeMounts"] == [{"name": volume["name"], "mountPath": MOUNT, "readOnly": True}]
 
 
 async def test_who_wants_no_token_gets_none(client: httpx.AsyncClient) -> None:
@@ -109,7 +109,7 @@ async def test_who_wants_no_token_gets_none(client: httpx.AsyncClient) -> None:
     mine = {"name": "mine", "emptyDir": {}}
     mounted = [{"name": "c", "image": "i", "volumeMounts": [{"name": "mine", "mountPath": MOUNT}]}]
     made = await create(client, pod("mounted", serviceAccountName="other", volumes=[mine], containers=mounted))
-    assert [one["name"] for one in made["spec"]["volumes"]] == ["mine"]
+    assert [volume["name"] for volume in made["spec"]["volumes"]] == ["mine"]
 
 
 async def test_a_mirror_pod_has_no_account(client: httpx.AsyncClient) -> None:
@@ -154,8 +154,8 @@ async def test_accounts_and_the_authority_come_back(
     await client.delete(f"{API}/default/serviceaccounts/default")
 
     async def again() -> bool:
-        found = await client.get(f"{API}/default/serviceaccounts/default")
-        return found.status_code == 200 and found.json()["metadata"]["uid"] != was
+        answer = await client.get(f"{API}/default/serviceaccounts/default")
+        return answer.status_code == 200 and answer.json()["metadata"]["uid"] != was
 
     await eventually(again)
 
@@ -217,8 +217,9 @@ async def test_without_a_signer_a_pod_has_an_account_and_no_token(etcd: EtcdServ
         server.kill()
 
 
-async def test_a_plugin_that_does_not_exist_is_told_of(etcd: EtcdServer, tmp_path: Path) -> None:
+async def test_an_unknown_plugin_is_reported_with_its_flag(etcd: EtcdServer, tmp_path: Path) -> None:
     server = ApiserverProcess(tmp_path, etcd.url, "--disable-admission-plugins=Nonsense")
     server.spawn()
-    await eventually(lambda: "admission plugin 'Nonsense' is not known" in server.log.read_text())
+    await eventually(lambda: "--disable-admission-plugins" in server.log.read_text())
+    assert "must be one of NamespaceLifecycle, ServiceAccount, " in server.log.read_text()
     server.kill()

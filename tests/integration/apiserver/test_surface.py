@@ -40,14 +40,14 @@ async def test_aggregated_discovery_says_the_same(api: httpx.AsyncClient) -> Non
     for root, group in (("/api", None), ("/apis", "coordination.k8s.io")):
         reply = await api.get(root, headers={"Accept": f"{AGGREGATED},application/json"})
         assert reply.headers["content-type"] == AGGREGATED
-        item = next(one for one in reply.json()["items"] if one["metadata"].get("name") == group)
+        item = next(entry for entry in reply.json()["items"] if entry["metadata"].get("name") == group)
         path = f"{root}/{group}/v1" if group else f"{root}/v1"
         legacy = ok(await api.get(path))["resources"]
         flat = []
         for resource in item["versions"][0]["resources"]:
             flat.append((resource["resource"], resource["verbs"]))
-            for one in resource.get("subresources", ()):
-                flat.append((f"{resource['resource']}/{one['subresource']}", one["verbs"]))
+            for subresource in resource.get("subresources", ()):
+                flat.append((f"{resource['resource']}/{subresource['subresource']}", subresource["verbs"]))
         assert flat == [(row["name"], row["verbs"]) for row in legacy]
 
 
@@ -56,7 +56,7 @@ async def test_openapi_lets_kubectl_leave_validation_to_the_server(api: httpx.As
     assert set(paths) >= {"api/v1", "apis/coordination.k8s.io/v1"}
     document = ok(await api.get(paths["api/v1"]["serverRelativeURL"]))
     patch = document["paths"]["/api/v1/namespaces/{namespace}/pods/{name}"]["patch"]
-    assert "fieldValidation" in {one["name"] for one in patch["parameters"]}
+    assert "fieldValidation" in {parameter["name"] for parameter in patch["parameters"]}
     assert patch["x-kubernetes-group-version-kind"] == {"group": "", "version": "v1", "kind": "Pod"}
     assert "io.k8s.api.core.v1.Pod" in document["components"]["schemas"]
     refused(await api.get("/openapi/v3/apis/none/v1"), 404, "NotFound")

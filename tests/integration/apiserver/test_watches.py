@@ -30,7 +30,9 @@ class Stream:
 
     async def take(self, count: int) -> list[tuple[str, str]]:
         """Kind and name of the next events."""
-        return [(one["type"], one["object"]["metadata"]["name"]) for one in [await self.next() for _ in range(count)]]
+        return [
+            (event["type"], event["object"]["metadata"]["name"]) for event in [await self.next() for _ in range(count)]
+        ]
 
     async def ended(self) -> bool:
         async with asyncio.timeout(5):
@@ -160,7 +162,7 @@ async def test_a_watcher_that_does_not_read_disturbs_nobody(api: httpx.AsyncClie
             ok(await api.patch(f"{path}/a", json={"data": {"x": f"{n:05}" * 10_000}}, headers=MERGE))
         seen = [await quick.next() for _ in range(61)]
         assert seen[-1]["object"]["data"]["x"].startswith("00059")
-        assert [one["type"] for one in seen] == ["ADDED", *["MODIFIED"] * 60]
+        assert [event["type"] for event in seen] == ["ADDED", *["MODIFIED"] * 60]
         late = [await slow.next() for _ in range(61)]  # nothing is lost that it still has a place for
         assert late == seen
 

@@ -22,8 +22,8 @@ async def session(shared: ApiserverProcess) -> AsyncIterator[aiohttp.ClientSessi
 
 
 async def event(socket: "aiohttp.ClientWebSocketResponse") -> tuple[str, str, Any]:
-    found = json.loads(await socket.receive_str(timeout=10))
-    return found["type"], found["object"]["kind"], found["object"]["metadata"].get("name")
+    event = json.loads(await socket.receive_str(timeout=10))
+    return event["type"], event["object"]["kind"], event["object"]["metadata"].get("name")
 
 
 async def test_each_event_is_a_text_frame(session: aiohttp.ClientSession, api: httpx.AsyncClient, ns: str) -> None:
@@ -97,8 +97,8 @@ async def test_a_client_that_leaves_is_forgotten(
 ) -> None:
     async def watchers() -> int:
         lines = (await api.get("/metrics")).text.splitlines()
-        rows = [one for one in lines if one.startswith("apiserver_longrunning_requests") and "podtemplates" in one]
-        return sum(int(float(one.rpartition(" ")[2])) for one in rows)
+        rows = [line for line in lines if line.startswith("apiserver_longrunning_requests") and "podtemplates" in line]
+        return sum(int(float(line.rpartition(" ")[2])) for line in rows)
 
     async def counted() -> bool:
         return await watchers() == 3

@@ -45,9 +45,9 @@ async def test_etcd_holds_no_resource_version_and_the_callers_object_is_left_as_
     obj = config_map("a")
     obj.metadata.resource_version = "7"
     await storage.create(key_of("a"), obj)
-    found = await storage.etcd.get(key_of("a"))
-    assert found is not None
-    assert b"resourceVersion" not in found.value
+    stored = await storage.etcd.get(key_of("a"))
+    assert stored is not None
+    assert b"resourceVersion" not in stored.value
     assert obj.metadata.resource_version == "7"
 
 
@@ -104,9 +104,9 @@ async def test_a_claim_goes_with_its_owner_and_can_be_taken_again(storage: Stora
     await storage.delete(key_of("a"), first.revision, releases=[IP], owner="uid-a")
     assert await storage.meta.get(IP) is None
     await storage.create(key_of("b"), config_map("b"), claims=[IP])
-    found = await storage.meta.get(IP)
-    assert found is not None
-    assert found.owner == "uid-b"
+    claim = await storage.meta.get(IP)
+    assert claim is not None
+    assert claim.owner == "uid-b"
 
 
 async def test_a_claim_of_someone_else_is_not_released(storage: Storage) -> None:
@@ -114,9 +114,9 @@ async def test_a_claim_of_someone_else_is_not_released(storage: Storage) -> None
     other = await storage.create(key_of("b"), config_map("b"))
     other = await storage.update(key_of("b"), config_map("b"), other.revision, releases=[IP])
     await storage.delete(key_of("b"), other.revision, releases=[IP], owner="uid-b")
-    found = await storage.meta.get(IP)
-    assert found is not None
-    assert found.owner == "uid-a"
+    claim = await storage.meta.get(IP)
+    assert claim is not None
+    assert claim.owner == "uid-a"
 
 
 async def test_an_update_takes_and_releases_claims_with_the_object(storage: Storage) -> None:

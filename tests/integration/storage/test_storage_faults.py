@@ -67,7 +67,7 @@ def following(*watchers: Watcher) -> Iterator[None]:
 
 def as_events(history: list[Revision], prefix: str) -> list[tuple[str, str, int]]:
     existing: set[str] = set()
-    found = []
+    changes = []
     for revision in history:
         for change in revision.changes:
             if change.value is None:
@@ -77,8 +77,8 @@ def as_events(history: list[Revision], prefix: str) -> list[tuple[str, str, int]
                 kind = "MODIFIED" if change.key in existing else "ADDED"
                 existing.add(change.key)
             if change.key.startswith(prefix):
-                found.append((kind, change.key, revision.number))
-    return found
+                changes.append((kind, change.key, revision.number))
+    return changes
 
 
 async def write_for_ever(storage: Storage, worker: int, acknowledged: list[tuple[str, int]]) -> None:

@@ -13,9 +13,9 @@ def test_a_lease_of_another_name_is_no_apiserver(name: str) -> None:
 
 
 def test_a_name_tells_address_and_port() -> None:
-    found = _IDENTITY.match("apiserver-10-0-0-1-6443")
-    assert found is not None
-    assert (found["address"], found["port"]) == ("10-0-0-1", "6443")
+    match = _IDENTITY.match("apiserver-10-0-0-1-6443")
+    assert match is not None
+    assert (match["address"], match["port"]) == ("10-0-0-1", "6443")
 
 
 @pytest.mark.parametrize(

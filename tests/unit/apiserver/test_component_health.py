@@ -39,9 +39,9 @@ async def test_who_answers_is_healthy_and_who_does_not_is_not(
 
     daemons = (("scheduler", healthy_port), ("controller-manager", closed_port()))
     monkeypatch.setattr(component_health, "DAEMONS", daemons)
-    found = {one.metadata.name: (one.conditions or [])[0] for one in await statuses(checks(etcd))}
-    assert list(found) == ["controller-manager", "etcd-0", "scheduler"]
-    assert (found["scheduler"].status, found["scheduler"].message) == ("True", "ok")
-    assert (found["etcd-0"].status, found["etcd-0"].message) == ("False", "etcd did not answer within 2.0 s")
-    assert found["controller-manager"].status == "False"
-    assert found["controller-manager"].message
+    conditions = {status.metadata.name: (status.conditions or [])[0] for status in await statuses(checks(etcd))}
+    assert list(conditions) == ["controller-manager", "etcd-0", "scheduler"]
+    assert (conditions["scheduler"].status, conditions["scheduler"].message) == ("True", "ok")
+    assert (conditions["etcd-0"].status, conditions["etcd-0"].message) == ("False", "etcd did not answer within 2.0 s")
+    assert conditions["controller-manager"].status == "False"
+    assert conditions["controller-manager"].message

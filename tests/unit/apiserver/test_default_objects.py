@@ -3,6 +3,7 @@
 import pytest
 
 from apimachinery import codec
+from apimachinery.core.well_known import FLOW_CONTROL_AUTOUPDATE_ANNOTATION, RBAC_AUTOUPDATE_ANNOTATION
 from apimachinery.types.rbac_v1 import ClusterRole, ClusterRoleBinding, PolicyRule, Subject
 from apiserver.bootstrap import flowcontrol, rbac
 from apiserver.bootstrap.apiservices import local_service
@@ -19,7 +20,7 @@ def every_default() -> list[tuple[str, object]]:
         *(("clusterrolebindings", binding) for binding in BINDINGS.values()),
         *(("prioritylevelconfigurations", level) for level in flowcontrol.levels()),
         *(("flowschemas", schema) for schema in flowcontrol.schemas()),
-        *(("apiservices", local_service(one.resource.group, one.resource.version)) for one in ROWS),
+        *(("apiservices", local_service(info.resource.group, info.resource.version)) for info in ROWS),
     ]
 
 
@@ -46,8 +47,8 @@ def test_the_default_roles_carry_kubernetes_label_and_annotation() -> None:
 def test_admin_may_do_what_edit_may_and_edit_what_view_may() -> None:
     admin, edit, view = (ROLES[name].rules or [] for name in ("admin", "edit", "view"))
     assert view
-    assert all(one in edit for one in view)
-    assert all(one in admin for one in edit)
+    assert all(rule in edit for rule in view)
+    assert all(rule in admin for rule in edit)
     assert rule("create", "localsubjectaccessreviews", "authorization.k8s.io") in admin
     assert ROLES["admin"].aggregation_rule is not None
 
@@ -59,7 +60,7 @@ def test_admin_may_do_what_edit_may_and_edit_what_view_may() -> None:
 ])  # fmt: skip
 def test_a_role_is_bound_to_who_needs_it(name: str, kind: str, who: str) -> None:
     subjects = BINDINGS[name].subjects or []
-    assert [(one.kind, one.name) for one in subjects] == [(kind, who)]
+    assert [(subject.kind, subject.name) for subject in subjects] == [(kind, who)]
 
 
 def copies(role: str = "system:basic-user") -> tuple[ClusterRole, ClusterRole]:
@@ -71,58 +72,58 @@ def test_a_role_as_it_should_be_is_left_alone() -> None:
 
 
 def test_rules_that_an_administrator_added_stay_and_those_taken_away_come_back() -> None:
-    found, wanted = copies()
+    existing, default = copies()
     own = PolicyRule(verbs=["get"], api_groups=[""], resources=["pods"])
-    found.rules = [own]
-    merged = rbac.merged_role(found, wanted)
-    assert merged.rules == [own, *(wanted.rules or ())]
-    assert rbac.merged_role(merged, wanted) is None
+    existing.rules = [own]
+    merged = rbac.merged_role(existing, default)
+    assert merged.rules == [own, *(default.rules or ())]
+    assert rbac.merged_role(merged, default) is None
 
 
 def test_a_rule_that_wider_ones_cover_together_is_not_put_back() -> None:
-    found, wanted = copies()
-    found.rules = [rule("*", "selfsubjectaccessreviews selfsubjectreviews", "*"), rule("create", "*", "*")]
-    assert rbac.merged_role(found, wanted) is None
+    existing, default = copies()
+    existing.rules = [rule("*", "selfsubjectaccessreviews selfsubjectreviews", "*"), rule("create", "*", "*")]
+    assert rbac.merged_role(existing, default) is None
 
 
 def test_a_rule_about_one_object_does_not_cover_all_of_the_kind() -> None:
-    found, wanted = copies()
-    found.rules = [rule("*", "*", "*", names="a")]
-    assert rbac.merged_role(found, wanted).rules == [*found.rules, *(wanted.rules or ())]
+    existing, default = copies()
+    existing.rules = [rule("*", "*", "*", names="a")]
+    assert rbac.merged_role(existing, default).rules == [*existing.rules, *(default.rules or ())]
 
 
 def test_a_role_that_opts_out_is_not_touched() -> None:
-    found, wanted = copies()
-    found.rules, found.metadata.annotations = None, {rbac.AUTOUPDATE: "false"}
-    assert rbac.merged_role(found, wanted) is None
+    existing, default = copies()
+    existing.rules, existing.metadata.annotations = None, {RBAC_AUTOUPDATE_ANNOTATION: "false"}
+    assert rbac.merged_role(existing, default) is None
 
 
 def test_subjects_that_an_administrator_added_stay() -> None:
-    wanted = BINDINGS["cluster-admin"]
-    found: ClusterRoleBinding = codec.copy(wanted)
+    default = BINDINGS["cluster-admin"]
+    existing: ClusterRoleBinding = codec.copy(default)
     own = Subject(kind="User", api_group=rbac.GROUP, name="jane")
-    found.subjects = [own]
-    merged = rbac.merged_binding(found, wanted)
-    assert [one.name for one in merged.subjects] == ["jane", "system:masters"]
-    assert rbac.merged_binding(merged, wanted) is None
+    existing.subjects = [own]
+    merged = rbac.merged_binding(existing, default)
+    assert [subject.name for subject in merged.subjects] == ["jane", "system:masters"]
+    assert rbac.merged_binding(merged, default) is None
 
 
 def test_a_changed_flow_schema_is_put_right_unless_it_opts_out() -> None:
-    wanted = next(one for one in flowcontrol.schemas() if one.metadata.name == "service-accounts")
-    found = codec.copy(wanted)
-    assert flowcontrol.merged(found, wanted) is None
-    found.spec.matching_precedence = 7
-    assert flowcontrol.merged(found, wanted).spec == wanted.spec
-    found.metadata.annotations = {flowcontrol.AUTOUPDATE: "false"}
-    assert flowcontrol.merged(found, wanted) is None
+    default = next(schema for schema in flowcontrol.schemas() if schema.metadata.name == "service-accounts")
+    existing = codec.copy(default)
+    assert flowcontrol.merged(existing, default) is None
+    existing.spec.matching_precedence = 7
+    assert flowcontrol.merged(existing, default).spec == default.spec
+    existing.metadata.annotations = {FLOW_CONTROL_AUTOUPDATE_ANNOTATION: "false"}
+    assert flowcontrol.merged(existing, default) is None
 
 
 def test_a_mandatory_priority_level_cannot_opt_out() -> None:
-    wanted = next(one for one in flowcontrol.levels() if one.metadata.name == "catch-all")
-    found = codec.copy(wanted)
-    found.metadata.annotations = None
-    found.spec.limited = None
-    assert flowcontrol.merged(found, wanted) is not None
+    default = next(level for level in flowcontrol.levels() if level.metadata.name == "catch-all")
+    existing = codec.copy(default)
+    existing.metadata.annotations = None
+    existing.spec.limited = None
+    assert flowcontrol.merged(existing, default) is not None
 
 
 @pytest.mark.parametrize(("group", "version", "priorities", "managed"), [

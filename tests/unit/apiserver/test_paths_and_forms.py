@@ -28,8 +28,8 @@ TABLE = f"{JSON};as=Table;v=v1;g=meta.k8s.io"
 def test_a_path_names_a_place(path: str, expected: tuple[str, ...]) -> None:
     place = locate(path.split("/"))
     assert place is not None
-    found = (place.group, place.version, place.namespace, place.resource, place.name, place.subresource)
-    assert found == expected
+    parts = (place.group, place.version, place.namespace, place.resource, place.name, place.subresource)
+    assert parts == expected
     assert list(place.rest) == []
 
 

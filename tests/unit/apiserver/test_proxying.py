@@ -81,8 +81,8 @@ def test_a_services_endpoints_are_the_ready_ones_of_the_port() -> None:
         not_ready_addresses=[core_v1.EndpointAddress(ip="10.1.2.5")],
         ports=[core_v1.EndpointPort(name="web", port=8080), core_v1.EndpointPort(name="admin", port=9090)],
     )
-    found = ready_addresses(core_v1.Endpoints(subsets=[subset]), "web")
-    assert {(one.ip, port) for one, port in found} == {("10.1.2.3", 8080), ("10.1.2.4", 8080)}
+    ready = ready_addresses(core_v1.Endpoints(subsets=[subset]), "web")
+    assert {(address.ip, port) for address, port in ready} == {("10.1.2.3", 8080), ("10.1.2.4", 8080)}
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apimachinery import errors
+from apimachinery.core.qos import qos_class
 from apimachinery.types import core_v1 as v1
 from apimachinery.types.meta_v1 import ObjectMeta
 from apiserver.registry.builtin import builtin
 from apiserver.registry.core.allocators import IPS, NODE_PORTS, ServiceAllocator, held_by, keep_node_ports
 from apiserver.registry.core.pod_defaults import default_pod
 from apiserver.registry.core.pods import PodStrategy
-from apiserver.registry.core.quality import qos_class
+from apiserver.registry.resources import Resources
 
 RANGE = ipaddress.IPv4Network("10.0.0.0/28")
 PORTS = range(30000, 30008)
@@ -30,14 +31,14 @@ def service(*ports: int, **spec: object) -> v1.Service:
 def test_addresses_and_ports_are_given_once_until_there_are_none(chance: random.Random) -> None:
     allocator, taken, made = ServiceAllocator(RANGE, PORTS), frozenset[str](), 0
     while True:
-        one = service(*chance.sample(range(1, 100), 2))
+        made_service = service(*chance.sample(range(1, 100), 2))
         try:
-            claims = allocator.allocate(one, None, taken).claims
+            claims = allocator.allocate(made_service, None, taken).claims
         except errors.InternalError:
             break
         assert not taken & set(claims)
-        assert set(claims) == set(held_by(one)) == set(allocator.release(one))
-        assert ipaddress.ip_address(one.spec.cluster_ip or "") in RANGE
+        assert set(claims) == set(held_by(made_service)) == set(allocator.release(made_service))
+        assert ipaddress.ip_address(made_service.spec.cluster_ip or "") in RANGE
         taken, made = taken | set(claims), made + 1
     assert made == len(PORTS) // 2
 
@@ -137,7 +138,7 @@ def test_defaults_change_nothing_the_second_time() -> None:
 
 
 def test_every_row_is_whole() -> None:
-    for info in builtin(RANGE, PORTS):
+    for info in builtin(Resources(), RANGE, PORTS):
         assert info.definition.endswith(info.resource.kind)
         assert info.prefix.endswith(f"/{info.resource.plural}/")
         assert info.columns

@@ -11,10 +11,11 @@ from apimachinery import codec
 from apimachinery.schema import protobuf
 from apiserver.registry.builtin import builtin
 from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.resources import Resources
 from apiserver.storage.objects import from_value, to_value
 from tests.unit.apimachinery.examples import documents
 
-ROWS = builtin(ipaddress.IPv4Network("10.0.0.0/24"), range(30000, 30010))
+ROWS = builtin(Resources(), ipaddress.IPv4Network("10.0.0.0/24"), range(30000, 30010))
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
@@ -34,7 +35,9 @@ def test_nothing_is_lost_on_the_way_to_storage_and_back(info: ResourceInfo[Any],
 
 @settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 @pytest.mark.parametrize(
-    "info", [one for one in ROWS if protobuf.has_message(one.definition or "")], ids=lambda info: info.resource.plural
+    "info",
+    [info for info in ROWS if protobuf.has_message(info.definition or "")],
+    ids=lambda info: info.resource.plural,
 )
 @given(data=st.data())
 def test_what_comes_in_protobuf_is_stored_as_what_it_says(info: ResourceInfo[Any], data: st.DataObject) -> None:

@@ -50,23 +50,21 @@ def test_a_value_that_is_no_object_of_the_type_is_refused() -> None:
         from_value("k", b'{"metadata":{"name":7}}', 1, core_v1.Pod)
 
 
-def test_an_event_is_encoded_once() -> None:
+def test_what_is_derived_from_an_event_stays_with_it() -> None:
     event = Event("k", 5, stored("a", 3), stored("a", 5), 0.0)
-    assert event.type == "MODIFIED"
-    assert event.line("MODIFIED") is event.line("MODIFIED")
-    assert event.memo is event.memo
+    event.memo["table"] = b"row"
+    assert event.memo == {"table": b"row"}
 
 
 def test_a_modification_can_be_shown_as_any_kind() -> None:
     old, new = stored("a", 3, app="old"), stored("a", 5, app="new")
     event = Event("k", 5, old, new, 0.0)
-    assert event.shown("ADDED") is event.shown("MODIFIED") is new
-    left = event.shown("DELETED")
+    assert event.carried("ADDED") is event.carried("MODIFIED") is new
+    left = event.carried("DELETED")
     assert left.object.metadata.labels == {"app": "old"}
     assert left.object.metadata.resource_version == "5"
     assert codec.decode(left.data, core_v1.Pod) == left.object
     assert old.object.metadata.resource_version == "3"
-    assert codec.parse(event.line("DELETED")) == {"type": "DELETED", "object": codec.parse(left.data)}
 
 
 def test_the_kind_of_an_event_follows_from_what_was_and_is() -> None:

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from apimachinery import errors
 from apimachinery.types import core_v1, meta_v1
 from apiserver.storage import Cache, Lagged, TooLargeResourceVersion
+from apiserver.storage.cache import Index
 from apiserver.storage.current import CurrentRevision
 from apiserver.storage.etcd import Change, KeyValue
 from apiserver.storage.etcd.errors import Unavailable
-from apiserver.storage.index import Index
 from apiserver.storage.leases import Leases
 from apiserver.storage.objects import Event, Stored, from_value, to_value
 from apiserver.storage.progress import Progress

@@ -5,16 +5,17 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from apimachinery import codec
-from apiserver.authentication import Union
+from apiserver.authentication.authenticators import Union
 from apiserver.authorization import AlwaysAllow
 from apiserver.registry import metadata
 from apiserver.registry.builtin import builtin, reviewing
 from apiserver.registry.core.componentstatuses import component_statuses
 from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.resources import Resources
 from tests.kinds import KINDS, kind
 
 ROWS = [
-    *builtin(IPv4Network("10.0.0.0/24"), range(30000, 32768)),
+    *builtin(Resources(), IPv4Network("10.0.0.0/24"), range(30000, 32768)),
     *reviewing(Union([]), AlwaysAllow()),
     component_statuses({}),
 ]
@@ -25,8 +26,10 @@ def row(plural: str, version: str = "") -> ResourceInfo[Any]:
     for sample in KINDS:
         if sample.plural == plural and version in ("", sample.version):
             place = (sample.group, sample.version, plural)
-            return next(one for one in ROWS if (one.resource.group, one.resource.version, one.resource.plural) == place)
-    return next(one for one in ROWS if one.resource.plural == plural)
+            return next(
+                info for info in ROWS if (info.resource.group, info.resource.version, info.resource.plural) == place
+            )
+    return next(info for info in ROWS if info.resource.plural == plural)
 
 
 def read(plural: str, document: dict[str, Any], version: str = "") -> Any:
@@ -45,16 +48,16 @@ def prepared(plural: str, version: str = "", **body: Any) -> Any:
 
 def defaulted(plural: str, version: str = "", **body: Any) -> dict[str, Any]:
     """What would be stored of it."""
-    found: dict[str, Any] = codec.to_builtins(prepared(plural, version, **body))
-    return found
+    stored: dict[str, Any] = codec.to_builtins(prepared(plural, version, **body))
+    return stored
 
 
 def faults(plural: str, version: str = "", **body: Any) -> set[tuple[str, str]]:
     """Field and reason of all that is wrong with it."""
     info, obj = row(plural, version), prepared(plural, version, **body)
-    found = list(metadata.validate(obj, namespaced=info.resource.namespaced, name_rule=info.strategy.name_rule))
-    found += info.strategy.validate(obj)
-    return {(one.field, one.reason.removeprefix("FieldValue")) for one in found}
+    faults_of_it = list(metadata.validate(obj, namespaced=info.resource.namespaced, name_rule=info.strategy.name_rule))
+    faults_of_it += info.strategy.validate(obj)
+    return {(fault.field, fault.reason.removeprefix("FieldValue")) for fault in faults_of_it}
 
 
 def update_faults(plural: str, change: Callable[[Any], None], version: str = "", **body: Any) -> set[tuple[str, str]]:
@@ -64,8 +67,8 @@ def update_faults(plural: str, change: Callable[[Any], None], version: str = "",
     change(new)
     info.strategy.default(new)
     info.strategy.prepare_for_update(new, old)
-    found = [*info.strategy.validate(new), *info.strategy.validate_update(new, old)]
-    return {(one.field, one.reason.removeprefix("FieldValue")) for one in found}
+    faults_of_it = [*info.strategy.validate(new), *info.strategy.validate_update(new, old)]
+    return {(fault.field, fault.reason.removeprefix("FieldValue")) for fault in faults_of_it}
 
 
 def cells(plural: str, obj: Any, version: str = "") -> dict[str, Any]:

@@ -137,8 +137,8 @@ CELLS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("plural", "change", "expected"), CELLS)
 def test_cells(plural: str, change: dict[str, Any], expected: dict[str, Any]) -> None:
-    found = seen(plural, change)
-    assert {name: found[name] for name in expected} == expected
+    cells = seen(plural, change)
+    assert {name: cells[name] for name in expected} == expected
 
 
 def test_an_older_version_has_the_same_table() -> None:

@@ -76,9 +76,7 @@ SPECS = {
         "volumeMode": "Filesystem",
     },
     "limitranges": {
-        "limits": [
-            {"type": "Container", "max": {"cpu": "1"}, "default": {"cpu": "1"}, "defaultRequest": {"cpu": "1"}}
-        ]
+        "limits": [{"type": "Container", "max": {"cpu": "1"}, "default": {"cpu": "1"}, "defaultRequest": {"cpu": "1"}}]
     },
     "networkpolicies": {"podSelector": {}, "policyTypes": ["Ingress"]},
     "csidrivers": {
@@ -165,10 +163,10 @@ PARTS: list[tuple[str, str, dict[str, Any], str, Any]] = [
 
 @pytest.mark.parametrize(("plural", "version", "change", "path", "expected"), PARTS)
 def test_a_part_is_filled_in(plural: str, version: str, change: dict[str, Any], path: str, expected: Any) -> None:
-    found: Any = defaulted(plural, version, **body(plural, version, **change))
+    value: Any = defaulted(plural, version, **body(plural, version, **change))
     for step in path.split("."):
-        found = found[int(step)] if step.isdecimal() else (found or {}).get(step)
-    assert found == expected
+        value = value[int(step)] if step.isdecimal() else (value or {}).get(step)
+    assert value == expected
 
 
 def test_a_jobs_selector_is_its_own() -> None:
@@ -203,12 +201,12 @@ def test_the_smallest_object_is_valid_and_defaults_are_settled(sample: Kind) -> 
 
 
 def test_every_stored_kind_has_a_sample() -> None:
-    known = {(one.group, one.version, one.plural) for one in KINDS}
+    known = {(sample.group, sample.version, sample.plural) for sample in KINDS}
     older = {
         "configmaps", "endpoints", "events", "leases", "namespaces", "nodes", "pods", "replicationcontrollers",
-        "secrets", "services", "componentstatuses",
+        "secrets", "services",
     }  # fmt: skip
     for info in ROWS:
         resource = info.resource
-        if info.answer is None and resource.plural not in older:
+        if info.stored_kind is not None and resource.plural not in older:
             assert (resource.group, resource.version, resource.plural) in known

@@ -10,6 +10,7 @@ from msgspec import inspect
 from apimachinery import codec, errors
 from apiserver.registry import metadata
 from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.subresources import ObjectSubresource, ViewSubresource
 from tests.unit.apiserver.registry.rows import ROWS
 
 _WORDS: Final = (
@@ -47,33 +48,34 @@ def value(chance: random.Random, kind: Any, depth: int = 0) -> Any:
 
 
 def struct(chance: random.Random, kind: inspect.StructType, depth: int) -> dict[str, Any]:
-    found = {}
+    document = {}
     for field in kind.fields:
         deep = depth > _DEEPEST or field.name == "managed_fields"
         if field.encode_name not in ("apiVersion", "kind") and not deep and chance.random() < 0.75:
-            found[field.encode_name] = value(chance, field.type, depth + 1)
-    return found
+            document[field.encode_name] = value(chance, field.type, depth + 1)
+    return document
 
 
 def objects(info: ResourceInfo[Any], count: int) -> list[Any]:
     chance, kind = random.Random(info.resource.plural), inspect.type_info(info.type)
     assert isinstance(kind, inspect.StructType)
-    found = []
-    while len(found) < count:
+    made = []
+    while len(made) < count:
         document = struct(chance, kind, 0)
         document["metadata"] = {"name": "a", "annotations": {"a/b": "c"}}
         try:
-            found.append(codec.from_builtins(document, info.type))
+            made.append(codec.from_builtins(document, info.type))
         except (errors.BadRequest, msgspec.EncodeError):
             continue
-    return found
+    return made
 
 
 @pytest.mark.parametrize("info", ROWS, ids=lambda info: f"{info.resource.plural}.{info.resource.api_version}")
 def test_any_object_is_judged(info: ResourceInfo[Any]) -> None:
-    found = objects(info, 40)
-    strategies = [info.strategy, *(one.strategy for one in info.subresources.values() if one.strategy)]
-    for new, old in zip(found, reversed(found), strict=True):
+    samples = objects(info, 40)
+    subresources = info.subresources.values()
+    strategies = [info.strategy, *(part.strategy for part in subresources if isinstance(part, ObjectSubresource))]
+    for new, old in zip(samples, reversed(samples), strict=True):
         metadata.fill_for_create(new.metadata, "default" if info.resource.namespaced else "")
         for strategy in strategies:
             obj, before = codec.copy(new), codec.copy(old)
@@ -89,6 +91,6 @@ def test_any_object_is_judged(info: ResourceInfo[Any]) -> None:
                 codec.encode(column.cell(obj))
             for look in info.fields.values():
                 assert isinstance(look(obj), str)
-            for one in info.subresources.values():
-                if one.view is not None:
-                    codec.encode(one.view.read(obj))
+            for part in subresources:
+                if isinstance(part, ViewSubresource):
+                    codec.encode(part.read(obj))

@@ -22,7 +22,6 @@ def setting(path: str, value: Any) -> Callable[[Any], None]:
     return change
 
 
-
 IMMUTABLE: list[tuple[str, Callable[[Any], None], set[tuple[str, str]]]] = [
     ("deployments", setting("spec.replicas", 5), set()),
     ("deployments", setting("spec.selector.match_labels", {}), {
@@ -88,7 +87,7 @@ def test_a_bound_claim_may_grow_and_not_shrink() -> None:
     for size, expected in (("2Gi", []), ("500Mi", ["spec.resources.requests.storage"])):
         new = codec.copy(old)
         new.spec.resources.requests = {"storage": size}
-        assert [one.field for one in strategy.validate_update(new, old)] == expected
+        assert [fault.field for fault in strategy.validate_update(new, old)] == expected
 
 
 def test_a_signing_request_never_changes_but_by_its_parts() -> None:
@@ -110,18 +109,19 @@ def test_only_approval_decides(subresource: str, expected: list[str]) -> None:
     new.status = codec.from_builtins({"conditions": [{"type": "Approved", "status": "True"}]}, type(old.status))
     strategy.prepare_for_update(new, old)
     assert new.status.conditions[0].last_update_time
-    assert [one.field for one in strategy.validate_update(new, old)] == expected
+    assert [fault.field for fault in strategy.validate_update(new, old)] == expected
 
 
 def test_conflicting_decisions_are_refused() -> None:
-    strategy, old = row("certificatesigningrequests").subresources["approval"].strategy, prepared(
-        "certificatesigningrequests"
+    strategy, old = (
+        row("certificatesigningrequests").subresources["approval"].strategy,
+        prepared("certificatesigningrequests"),
     )
     assert strategy is not None
     conditions = [{"type": "Approved", "status": "True"}, {"type": "Denied", "status": "True"}]
     new = codec.copy(old)
     new.status = codec.from_builtins({"conditions": conditions}, type(old.status))
-    assert [one.field for one in strategy.validate_update(new, old)] == ["status.conditions"]
+    assert [fault.field for fault in strategy.validate_update(new, old)] == ["status.conditions"]
 
 
 def test_a_slices_generation_counts_its_endpoints_and_labels() -> None:
@@ -141,7 +141,7 @@ def test_negative_counts_are_no_status() -> None:
     assert strategy is not None
     new = codec.copy(old)
     new.status.ready_replicas = -1
-    assert [one.field for one in strategy.validate_update(new, old)] == ["status.readyReplicas"]
+    assert [fault.field for fault in strategy.validate_update(new, old)] == ["status.readyReplicas"]
 
 
 def test_ephemeral_containers_are_only_added() -> None:
@@ -158,7 +158,7 @@ def test_ephemeral_containers_are_only_added() -> None:
         strategy.default(new)
         strategy.prepare_for_update(new, old)
         assert new.spec.containers == old.spec.containers
-        return [one.field for one in strategy.validate_update(new, old)]
+        return [fault.field for fault in strategy.validate_update(new, old)]
 
     kept, added = old.spec.ephemeral_containers[0], core_v1.EphemeralContainer(name="f", image="i")
     assert faults_of(kept, added) == []

@@ -1,0 +1,199 @@
+"""The admission plugins that every apiserver has, under Kubernetes' names, in the order in which they are asked.
+
+``ServiceAccount`` has a module of its own.
+"""
+
+from collections.abc import Collection
+from typing import Any, Final
+
+from apimachinery import errors, meta
+from apimachinery.core.tolerations import NO_EXECUTE
+from apimachinery.core.well_known import (
+    DEFAULT_CLASS_ANNOTATIONS,
+    NOT_READY_TAINT,
+    PV_PROTECTION_FINALIZER,
+    PVC_PROTECTION_FINALIZER,
+    STORAGE_CLASS_ANNOTATION,
+    UNREACHABLE_TAINT,
+)
+from apimachinery.meta import Key
+from apimachinery.types.certificates_v1 import CertificateSigningRequest
+from apimachinery.types.core_v1 import Namespace, PersistentVolume, PersistentVolumeClaim, Pod, Toleration
+from apimachinery.types.core_v1 import ServiceAccount as Account
+from apimachinery.types.meta_v1 import StatusCause
+from apimachinery.types.objects import KubeObject
+from apimachinery.types.storage_v1 import StorageClass
+from apiserver.admission import Plugin
+from apiserver.admission.service_account import ServiceAccount
+from apiserver.registry.resources import Resources
+from apiserver.registry.scheduling.priorityclasses import SYSTEM_PRIORITIES
+from apiserver.registry.store import Store
+from apiserver.request import Attributes
+
+IMMORTAL: Final = ("default", "kube-system", "kube-public")
+
+
+class NamespaceLifecycle(Plugin[KubeObject]):
+    types = (KubeObject,)
+
+    def __init__(self, namespaces: Store[Namespace]) -> None:
+        self._namespaces = namespaces
+
+    async def admit(self, attributes: Attributes, obj: KubeObject, old: KubeObject | None) -> None:
+        if attributes.verb != "create" or not attributes.namespace or isinstance(obj, Namespace):
+            return
+        namespace = await self._namespaces.find(Key("", attributes.namespace))
+        if namespace is None:
+            raise errors.not_found("namespaces", "", attributes.namespace)
+        if namespace.metadata.deletion_timestamp or namespace.status.phase == "Terminating":
+            raise _terminating(attributes)
+
+    async def validate_delete(self, attributes: Attributes, old: KubeObject) -> None:
+        if isinstance(old, Namespace) and attributes.verb == "delete" and attributes.name in IMMORTAL:
+            raise errors.forbidden("namespaces", "", attributes.name, "this namespace may not be deleted")
+
+
+def _terminating(attributes: Attributes) -> errors.Forbidden:
+    error = errors.forbidden(
+        attributes.resource,
+        attributes.group,
+        attributes.name,
+        f"unable to create new content in namespace {attributes.namespace} because it is being terminated",
+    )
+    cause = StatusCause(
+        reason="NamespaceTerminating",
+        message=f"namespace {attributes.namespace} is being terminated",
+        field="metadata.namespace",
+    )
+    assert error.details is not None
+    error.details.causes = [cause]
+    return error
+
+
+TOLERATION_SECONDS: Final = 300
+
+
+class DefaultTolerationSeconds(Plugin[Pod]):
+    """A pod stays five minutes on a node that is not ready or unreachable, unless it says otherwise.
+
+    Updates get the same: whoever applies a manifest again writes the whole list without these two.
+    """
+
+    types = (Pod,)
+
+    async def admit(self, attributes: Attributes, obj: Pod, old: Pod | None) -> None:
+        if attributes.subresource:
+            return
+        tolerations = obj.spec.tolerations or []
+        for key in (NOT_READY_TAINT, UNREACHABLE_TAINT):
+            # not is_tolerated: upstream compares key and effect alone, whatever the operator and value
+            if not any(_is_about(toleration, key) for toleration in tolerations):
+                default = Toleration(
+                    key=key, operator="Exists", effect=NO_EXECUTE, toleration_seconds=TOLERATION_SECONDS
+                )
+                tolerations = [*tolerations, default]
+        obj.spec.tolerations = tolerations
+
+
+def _is_about(toleration: Toleration, key: str) -> bool:
+    return (toleration.key or "") in ("", key) and (toleration.effect or "") in ("", NO_EXECUTE)
+
+
+class Priority(Plugin[Pod]):
+    """Every pod has a priority; it is 0 without one of the two built-in classes, and may preempt those below it."""
+
+    types = (Pod,)
+
+    async def admit(self, attributes: Attributes, obj: Pod, old: Pod | None) -> None:
+        if attributes.subresource:
+            return
+        if old is not None:  # a manifest that replaces a pod does not name what was filled in
+            if obj.spec.priority is None:
+                obj.spec.priority = old.spec.priority
+            obj.spec.preemption_policy = obj.spec.preemption_policy or old.spec.preemption_policy
+            return
+        if obj.spec.priority is None:
+            obj.spec.priority = SYSTEM_PRIORITIES.get(obj.spec.priority_class_name or "", 0)
+        obj.spec.preemption_policy = obj.spec.preemption_policy or "PreemptLowerPriority"
+
+
+class StorageObjectInUseProtection(Plugin[PersistentVolumeClaim | PersistentVolume]):
+    """A claim that pods use, and a volume that is bound, are removed only afterwards; a controller ensures that."""
+
+    types = (PersistentVolumeClaim, PersistentVolume)
+
+    async def admit(
+        self,
+        attributes: Attributes,
+        obj: PersistentVolumeClaim | PersistentVolume,
+        old: PersistentVolumeClaim | PersistentVolume | None,
+    ) -> None:
+        if attributes.verb != "create" or attributes.subresource:
+            return
+        finalizer = PVC_PROTECTION_FINALIZER if isinstance(obj, PersistentVolumeClaim) else PV_PROTECTION_FINALIZER
+        if finalizer not in (obj.metadata.finalizers or ()):
+            obj.metadata.finalizers = [*(obj.metadata.finalizers or ()), finalizer]
+
+
+class DefaultStorageClass(Plugin[PersistentVolumeClaim]):
+    """A claim that names no storage class gets the default one, if there is one; of several the newest."""
+
+    types = (PersistentVolumeClaim,)
+
+    def __init__(self, classes: Store[StorageClass]) -> None:
+        self._classes = classes
+
+    async def admit(
+        self, attributes: Attributes, obj: PersistentVolumeClaim, old: PersistentVolumeClaim | None
+    ) -> None:
+        if attributes.verb != "create" or attributes.subresource:
+            return
+        if obj.spec.storage_class_name is not None or STORAGE_CLASS_ANNOTATION in meta.annotations_of(obj):
+            return
+        defaults = [cls for cls in self._classes.all_cached() if is_default(cls)] if self._classes.is_loaded else []
+        if defaults:
+            newest = max(defaults, key=lambda cls: (cls.metadata.creation_timestamp or "", meta.name_of(cls)))
+            obj.spec.storage_class_name = meta.name_of(newest)
+
+
+def is_default(storage_class: StorageClass) -> bool:
+    return any(meta.annotations_of(storage_class).get(key) == "true" for key in DEFAULT_CLASS_ANNOTATIONS)
+
+
+class SigningRequestor(Plugin[CertificateSigningRequest]):
+    """Writes the user of the request into the spec."""
+
+    types = (CertificateSigningRequest,)
+
+    async def admit(
+        self, attributes: Attributes, obj: CertificateSigningRequest, old: CertificateSigningRequest | None
+    ) -> None:
+        if attributes.verb != "create":
+            return
+        user, spec = attributes.user, obj.spec
+        spec.username, spec.uid = user.name, user.uid or None
+        spec.groups = list(user.groups) or None
+        spec.extra = {key: list(values) for key, values in user.extra.items()} or None
+
+
+NAMES: Final = (
+    "NamespaceLifecycle",
+    "ServiceAccount",
+    "Priority",
+    "DefaultTolerationSeconds",
+    "DefaultStorageClass",
+    "StorageObjectInUseProtection",
+)
+
+
+def plugins(resources: Resources, disabled: Collection[str], *, mounts_tokens: bool) -> list[Plugin[Any]]:
+    """All but the disabled ones; ``mounts_tokens``: whether pods get tokens of their service accounts."""
+    by_name: dict[str, Plugin[Any]] = {
+        "NamespaceLifecycle": NamespaceLifecycle(resources.store(Namespace)),
+        "ServiceAccount": ServiceAccount(resources.store(Account), mounts_tokens=mounts_tokens),
+        "Priority": Priority(),
+        "DefaultTolerationSeconds": DefaultTolerationSeconds(),
+        "DefaultStorageClass": DefaultStorageClass(resources.store(StorageClass)),
+        "StorageObjectInUseProtection": StorageObjectInUseProtection(),
+    }
+    return [*(by_name[name] for name in NAMES if name not in disabled), SigningRequestor()]
