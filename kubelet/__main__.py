@@ -14,29 +14,34 @@ from component_base.health import Health, Unhealthy
 from component_base.routes import NodeRoutes
 from component_base.serving import TLS, Server, daemon_app
 from kube_client import Client, EventRecorder, Informer, load_config
-from kubelet import etc_files, eviction, limits, metrics, network, qos, thresholds
-from kubelet.api_objects import ApiObjects
-from kubelet.container_starter import ContainerStarter
-from kubelet.eviction import Evictor
-from kubelet.image_gc import ImageCollector, Policy
-from kubelet.lease import NodeLease
-from kubelet.machine import read_machine
-from kubelet.node import NodeKeeper
-from kubelet.node_address import NodeAddress
-from kubelet.node_context import NodeContext
-from kubelet.node_status import Identity, allocatable
+from kubelet.containers import etc_files
+from kubelet.containers import oom_score as qos
+from kubelet.containers.node_context import NodeContext
+from kubelet.containers.starter import ContainerStarter
+from kubelet.network import pod_network as network
+from kubelet.node import limits
+from kubelet.node.address import NodeAddress
+from kubelet.node.keeper import NodeKeeper
+from kubelet.node.lease import NodeLease
+from kubelet.node.machine import read_machine
+from kubelet.node.status import Identity, allocatable
 from kubelet.options import KubeletOptions
-from kubelet.pod_dirs import PodDirs
-from kubelet.pod_worker import Parts
-from kubelet.pod_workers import PodWorkers
+from kubelet.pods import metrics
+from kubelet.pods.pod_dirs import PodDirs
+from kubelet.pods.static_pods import StaticPods
+from kubelet.pods.status_manager import StatusManager
+from kubelet.pods.worker import Parts
+from kubelet.pods.workers import PodWorkers
 from kubelet.probes import Checks
+from kubelet.references.api_objects import ApiObjects
+from kubelet.resources import eviction, thresholds
+from kubelet.resources.eviction import Evictor
+from kubelet.resources.image_gc import ImageCollector, Policy
+from kubelet.resources.stats import Stats
+from kubelet.resources.thresholds import Threshold
+from kubelet.resources.volume_limits import VolumeLimits
 from kubelet.runtime import Defaults, Engine, Runtime, security
 from kubelet.server import Backend, kubelet_app
-from kubelet.static_pods import StaticPods
-from kubelet.stats import Stats
-from kubelet.status_manager import StatusManager
-from kubelet.thresholds import Threshold
-from kubelet.volume_limits import VolumeLimits
 from kubelet.volumes import Volumes
 
 

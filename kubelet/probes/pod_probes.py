@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from apimachinery import meta
+from apimachinery.core import containers
 from apimachinery.types import core_v1
-from kubelet import pod_spec
 from kubelet.probes.checks import Checks, Outcome, Target
 from kubelet.probes.counter import Counter
 from kubelet.runtime import ContainerRecord
@@ -68,7 +68,7 @@ class PodProbes:
         for id in [id for id in self._states if id not in present]:
             self._end(id)
         for name, record in running.items():
-            spec = pod_spec.find(pod, name)
+            spec = containers.find(pod, name)
             if spec is not None and record.id not in self._states:
                 self._begin(pod, spec, record)
 

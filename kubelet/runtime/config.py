@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from apimachinery import quantity
+from apimachinery.core import containers
 from apimachinery.types import core_v1
-from kubelet import pod_spec
 from kubelet.runtime import records, security
 from kubelet.runtime.records import ContainerRecord
 
@@ -146,7 +146,7 @@ def _pid_mode(spec: core_v1.PodSpec, owner: ContainerRecord, target: str) -> str
 
 def _port_bindings(pod: core_v1.Pod) -> dict[str, list[dict[str, str]]]:
     bindings: dict[str, list[dict[str, str]]] = {}
-    for spec in (*pod.spec.containers, *pod_spec.sidecars(pod)):
+    for spec in (*pod.spec.containers, *containers.sidecars(pod)):
         for port in spec.ports or ():
             if port.host_port:
                 inside = f"{port.container_port}/{(port.protocol or 'TCP').lower()}"

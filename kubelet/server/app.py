@@ -15,7 +15,7 @@ from apimachinery import codec, errors
 from apimachinery.types import core_v1
 from component_base import metrics
 from component_base.health import Health
-from kubelet.resource_metrics import resource_metrics_text
+from kubelet.resources.resource_metrics import resource_metrics_text
 from kubelet.server.backend import Backend
 from kubelet.server.commands import CommandEndpoint, begin_attach, begin_exec
 from kubelet.server.logs import container_logs

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from apimachinery import errors, meta
+from apimachinery.core import containers
 from apimachinery.types import core_v1
-from kubelet import pod_spec
+from kubelet.resources.stats import Stats
 from kubelet.runtime import ContainerRecord, Runtime
-from kubelet.stats import Stats
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Backend:
         found = self.find_pod(namespace, pod)
         if found is None:
             raise errors.NotFound(f'pod "{pod}" not found in namespace "{namespace}" on this node')
-        if pod_spec.find(found, container) is None:
+        if containers.find(found, container) is None:
             raise errors.NotFound(f'container "{container}" not found in pod "{pod}"')
         records = [one for one in self.runtime.containers.of_pod(meta.uid_of(found)) if one.name == container]
         return sorted(records, key=lambda one: one.attempt, reverse=True)

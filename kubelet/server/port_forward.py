@@ -19,7 +19,7 @@ from starlette.requests import Request
 from apimachinery import errors, meta
 from component_base.spdy import SpdyConnection, SpdyStream, WebSocketTunnel, is_spdy
 from component_base.websocket import HandshakeError, WebSocket
-from kubelet.netns import connect_localhost
+from kubelet.network.netns import connect_localhost
 from kubelet.runtime import ContainerRecord
 from kubelet.server.backend import Backend
 from kubelet.server.responses import error_response, handshake_response

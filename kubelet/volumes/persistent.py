@@ -8,7 +8,7 @@ from pathlib import Path
 
 from apimachinery import errors, meta
 from apimachinery.types import core_v1
-from kubelet import admission
+from kubelet.pods import admission
 from kubelet.volumes import local
 from kubelet.volumes.host_path import HostPath
 from kubelet.volumes.nfs import NFS

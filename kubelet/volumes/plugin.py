@@ -7,7 +7,7 @@ from typing import Protocol
 
 from apimachinery.types import core_v1
 from apimachinery.types.base import Quantity
-from kubelet.api_objects import ApiObjects
+from kubelet.references.api_objects import ApiObjects
 
 
 class VolumeError(Exception):

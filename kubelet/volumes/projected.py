@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from apimachinery import errors
+from apimachinery.core import containers
 from apimachinery.types import core_v1
-from kubelet import downward, pod_spec
+from kubelet.references import downward
 from kubelet.volumes import mounts, payload
 from kubelet.volumes.payload import File
 from kubelet.volumes.plugin import Request, VolumeError
@@ -88,7 +89,7 @@ async def _token(request: Request, source: core_v1.ServiceAccountTokenProjection
     except (errors.NotFound, errors.Forbidden, errors.BadRequest, errors.Conflict, errors.Invalid) as exc:
         raise VolumeError(f"failed to fetch token: {exc}") from exc
     security = request.pod.spec.security_context or core_v1.PodSecurityContext()
-    owner = pod_spec.common_user(request.pod)
+    owner = _common_user(request.pod)
     return File(text.encode(), 0o600 if owner is not None or security.fs_group is not None else mode, owner)
 
 
@@ -150,3 +151,13 @@ def _write(request: Request, files: dict[str, File], *, secret: bool = False) ->
             mounts.mount_tmpfs(directory, f"mode=0755,size={_MEMORY}")
     payload.write(directory, files, security.fs_group if security else None)
     return directory
+
+
+def _common_user(pod: core_v1.Pod) -> int | None:
+    """The user that all its containers run as, if the spec says so and they agree."""
+    of_pod = pod.spec.security_context.run_as_user if pod.spec.security_context else None
+    users = set[int | None]()
+    for container in (*containers.init_containers(pod), *pod.spec.containers):
+        own = container.security_context.run_as_user if container.security_context else None
+        users.add(of_pod if own is None else own)
+    return users.pop() if len(users) == 1 else None

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from apimachinery.types import core_v1
 from apimachinery.types.base import Quantity
-from kubelet.api_objects import ApiObjects
-from kubelet.expansion import expand
+from kubelet.references.api_objects import ApiObjects
+from kubelet.references.expansion import expand
 from kubelet.runtime import Mount
 from kubelet.volumes.empty_dir import EmptyDir
 from kubelet.volumes.host_path import HostPath

@@ -14,7 +14,7 @@ from apimachinery.types import core_v1
 from deploy.images.archive import layer
 from deploy.images.build import PAUSE, busybox_tree, dynamic_busybox
 from kube_client import Client
-from kubelet.image_gc import ImageCollector, Policy
+from kubelet.resources.image_gc import ImageCollector, Policy
 from kubelet.runtime import Defaults, Engine, Runtime
 from tests.integration.kubelet.cluster import ADDRESS, Cluster
 from tests.integration.kubelet.pods import Pods, container, is_ready, status_of, waits_for
