@@ -36,6 +36,7 @@ T = TypeVar("T")
 OptionsT = TypeVar("OptionsT", bound="Options")
 
 _HELP, _FLAG, _METAVAR, _CHOICES, _GROUP, _ALIASES = "help", "flag", "metavar", "choices", "group", "aliases"
+_TYPE = "type"
 _DEFAULT_GROUP = "Options"
 
 
@@ -48,12 +49,14 @@ def option(
     metavar: str | None = None,
     choices: Sequence[str] | None = None,
     group: str | None = None,
+    type: ValueType | None = None,
 ) -> Any:
     """A dataclass field that is a flag.
 
     ``default`` is either a value of the field's type or the text that a person would write for it ("10s",
     "10.0.0.0/16"); without one the flag must be given. ``flag`` overrides the name made from the field's,
     ``aliases`` are further spellings ("-v"), ``choices`` the only values allowed, ``group`` a heading in --help.
+    ``type`` reads and writes values that the field's annotation alone does not describe: a range, a quantity.
     """
     metadata = {
         _HELP: help,
@@ -62,9 +65,10 @@ def option(
         _CHOICES: tuple(choices) if choices else None,
         _GROUP: group,
         _ALIASES: tuple(aliases),
+        _TYPE: type,
     }
     if isinstance(default, list | dict | set):
-        return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
+        return dataclasses.field(default_factory=default.copy, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -131,7 +135,7 @@ def flags_of(options: type[Any], title: str = _DEFAULT_GROUP, path: tuple[str, .
 
 def _flag_of(field: "dataclasses.Field[Any]", hint: Any, title: str, path: tuple[str, ...]) -> Flag:
     metadata = field.metadata
-    kind = value_type(hint, metadata[_CHOICES], metadata[_METAVAR])
+    kind = metadata[_TYPE] or value_type(hint, metadata[_CHOICES], metadata[_METAVAR])
     default = field.default
     if field.default_factory is not dataclasses.MISSING:
         default = field.default_factory()

@@ -10,38 +10,35 @@ import logging
 from collections.abc import Callable, Mapping
 
 from apimachinery.types import core_v1
-from kubelet.probes.checks import CannotAsk, Checks, Outcome, Target
+from kubelet.containers.events import PodEvents
+from kubelet.probes import Checks, Failure
+from kubelet.probes.checks import InvalidAction, Outcome, Target
 
 log = logging.getLogger(__name__)
 
-_HTTP_PATIENCE = 30.0
+_HTTP_TIMEOUT = 30.0
 """Seconds for an HTTP hook's answer."""
-
-Failed = Callable[[core_v1.Pod, str, str, str], object]
-"""Called with the pod, the container's name, the event's reason and its message."""
 
 
 class PodHooks:
     """Belongs to one worker's task; ``tasks`` owns the hooks."""
 
-    def __init__(
-        self, checks: Checks, tasks: asyncio.TaskGroup, wake: Callable[[], object], on_failure: Failed
-    ) -> None:
-        self._checks, self._tasks = checks, tasks
-        self._wake, self._on_failure = wake, on_failure
+    def __init__(self, checks: Checks, events: PodEvents, tasks: asyncio.TaskGroup, wake: Callable[[], object]) -> None:
+        self._checks, self._events = checks, events
+        self._tasks, self._wake = tasks, wake
         self._starting: dict[str, asyncio.Task[None]] = {}
         self._stopping: dict[str, asyncio.Task[None]] = {}
-        self._failed: dict[str, str] = {}
+        self._failures: dict[str, Failure] = {}
 
     @property
     def not_started(self) -> set[str]:
-        """Containers whose postStart hook goes on."""
+        """Containers whose postStart hook still runs."""
         return {id for id, task in self._starting.items() if not task.done()}
 
     @property
-    def failed(self) -> Mapping[str, str]:
-        """Containers whose postStart hook failed, and what to say when they are stopped for it."""
-        return self._failed
+    def failures(self) -> Mapping[str, Failure]:
+        """Containers whose postStart hook failed."""
+        return self._failures
 
     def post_start(self, pod: core_v1.Pod, target: Target) -> None:
         """A container was just started."""
@@ -52,9 +49,9 @@ class PodHooks:
             )
 
     def pre_stop(self, pod: core_v1.Pod, target: Target) -> bool:
-        """Run the hook if there is one and it was not run yet; True once there is nothing to wait for."""
+        """Run the hook if there is one and it was not run yet; True once it has ended."""
         handler = target.spec.lifecycle.pre_stop if target.spec.lifecycle else None
-        if handler is None or target.record.id in self._failed:
+        if handler is None or target.record.id in self._failures:
             return True
         task = self._stopping.get(target.record.id)
         if task is None:
@@ -64,11 +61,11 @@ class PodHooks:
         return task.done()
 
     def forget(self, id: str) -> None:
-        """The container runs no more."""
-        for known in (self._starting, self._stopping):
-            if task := known.pop(id, None):
+        """The container has ended."""
+        for hooks in (self._starting, self._stopping):
+            if task := hooks.pop(id, None):
                 task.cancel()
-        self._failed.pop(id, None)
+        self._failures.pop(id, None)
 
     def end(self) -> None:
         for id in [*self._starting, *self._stopping]:
@@ -77,14 +74,16 @@ class PodHooks:
     async def _run_post_start(self, pod: core_v1.Pod, handler: core_v1.LifecycleHandler, target: Target) -> None:
         outcome = await self._ask(handler, target)
         if not outcome.ok:
-            self._failed[target.record.id] = "FailedPostStartHook"
-            self._on_failure(pod, target.spec.name, "FailedPostStartHook", f"PostStartHook failed: {outcome.message}")
+            self._failures[target.record.id] = Failure("FailedPostStartHook")
+            message = f"PostStartHook failed: {outcome.message}"
+            self._events.warning(pod, "FailedPostStartHook", message, target.spec.name)
         asyncio.get_running_loop().call_soon(self._wake)  # once this task is done
 
     async def _run_pre_stop(self, pod: core_v1.Pod, handler: core_v1.LifecycleHandler, target: Target) -> None:
         outcome = await self._ask(handler, target)
         if not outcome.ok:
-            self._on_failure(pod, target.spec.name, "FailedPreStopHook", f"PreStopHook failed: {outcome.message}")
+            message = f"PreStopHook failed: {outcome.message}"
+            self._events.warning(pod, "FailedPreStopHook", message, target.spec.name)
         asyncio.get_running_loop().call_soon(self._wake)
 
     async def _ask(self, handler: core_v1.LifecycleHandler, target: Target) -> Outcome:
@@ -92,13 +91,13 @@ class PodHooks:
             if handler.exec is not None:
                 return await self._checks.command(handler.exec.command or [], target, None)
             if handler.http_get is not None:
-                return await self._checks.http_get(handler.http_get, target, _HTTP_PATIENCE)
+                return await self._checks.http_get(handler.http_get, target, _HTTP_TIMEOUT)
             if handler.sleep is not None:
                 await asyncio.sleep(handler.sleep.seconds)
                 return Outcome(True)
-        except CannotAsk as exc:
+        except InvalidAction as exc:
             return Outcome(False, str(exc))
-        except Exception as exc:  # a hook that nobody foresaw must not take the kubelet down
+        except Exception as exc:  # a fault in one hook must not take the kubelet down
             log.exception("container %s: hook failed", target.record.id[:12])
             return Outcome(False, repr(exc))
         return Outcome(False, "invalid handler: no action")

@@ -1,6 +1,6 @@
-"""What pods learn of the node that they are on: fixed at the start, or read when needed."""
+"""What containers need to know of the node that they run on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,14 +22,14 @@ class NodeContext:
     hosts: str
     """The node's own /etc/hosts."""
     seccomp_root: Path
-    """Where profiles lie that pods name (``localhostProfile``)."""
+    """The directory of the profiles that pods name (``localhostProfile``)."""
     unsafe_sysctls: tuple[str, ...] = ()
-    """Those that pods may set although they may harm others."""
+    """Those that pods may set although they may affect others."""
     apparmor: bool = False
     """Whether the kernel enforces AppArmor profiles."""
     cluster_dns: tuple[str, ...] = ()
     cluster_domain: str = "cluster.local"
-    allocatable: Callable[[], Mapping[str, Quantity]] = field(default=dict)
+    allocatable: Mapping[str, Quantity] = field(default_factory=dict)
 
     @property
     def host_ips(self) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from apimachinery.core import containers
 from apimachinery.types import core_v1
-from kubelet.pods.plan import exit_code_of
 from kubelet.runtime import ContainerRecord, Mount, Runtime, errors
 from kubelet.runtime.logs import LogOptions, read_logs
 
@@ -81,7 +80,7 @@ def read_file(pod_dir: Path, record: ContainerRecord) -> str:
 def falls_back_to_log(pod: core_v1.Pod, record: ContainerRecord) -> bool:
     spec = containers.find(pod, record.name)
     asked = spec is not None and spec.termination_message_policy == "FallbackToLogsOnError"
-    return asked and (exit_code_of(record) != 0 or record.oom_killed)
+    return asked and (record.exit_code != 0 or record.oom_killed)
 
 
 def limited(message: str, containers: int) -> str:

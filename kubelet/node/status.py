@@ -1,25 +1,25 @@
-"""The Node object of this machine: what it is, what it has, how it fares. Pure."""
+"""The Node object of this machine: what it is, what it has, and its conditions. Pure."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 import msgspec
 
-from apimachinery import codec, quantity
+from apimachinery import codec
+from apimachinery.core import conditions, pod_resources, well_known
 from apimachinery.types import core_v1, meta_v1
 from apimachinery.types.base import Quantity
 from component_base.version import GIT_VERSION
 from kubelet.node.machine import Machine
 from kubelet.runtime.images import ImageRecord
 
-MOST_IMAGES, MOST_NAMES = 50, 5
-"""How many images a status tells of, and names of each, as in Kubernetes."""
+MAX_IMAGES, MAX_NAMES = 50, 5
+"""How many images a status lists, and names of each, as in Kubernetes."""
 
 OWN_CONDITIONS = ("MemoryPressure", "DiskPressure", "PIDPressure", "Ready")
 
-_CALM = (
+_UNPRESSED = (
     ("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
     ("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
     ("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
@@ -43,18 +43,18 @@ class Identity:
     max_pods: int
     machine: Machine
     labels: Mapping[str, str] = field(default_factory=dict)
-    reserved: Sequence[Mapping[str, Quantity]] = ()
-    """What pods do not get of each resource, for several reasons."""
+    reserved: Sequence[Mapping[str, int]] = ()
+    """What pods do not get of each resource, for several reasons; CPU in thousandths."""
 
 
 def new_node(identity: Identity) -> core_v1.Node:
     """The object to register."""
     own = {
-        "kubernetes.io/hostname": identity.name,
-        "kubernetes.io/os": "linux",
-        "kubernetes.io/arch": identity.machine.architecture,
-        "beta.kubernetes.io/os": "linux",
-        "beta.kubernetes.io/arch": identity.machine.architecture,
+        well_known.HOSTNAME_LABEL: identity.name,
+        well_known.OS_LABEL: "linux",
+        well_known.ARCH_LABEL: identity.machine.architecture,
+        well_known.BETA_OS_LABEL: "linux",
+        well_known.BETA_ARCH_LABEL: identity.machine.architecture,
     }
     return core_v1.Node(metadata=meta_v1.ObjectMeta(name=identity.name, labels={**own, **identity.labels}))
 
@@ -70,14 +70,13 @@ def capacity(identity: Identity) -> dict[str, Quantity]:
 
 
 def allocatable(identity: Identity) -> dict[str, Quantity]:
-    """What pods may ask for."""
-    left = capacity(identity)
-    for name, whole in left.items():
-        kept = sum((quantity.parse(one.get(name, 0)) for one in identity.reserved), Decimal(0))
-        if kept:
-            rest = max(Decimal(0), quantity.parse(whole) - kept)
-            left[name] = f"{int(rest * 1000)}m" if name == "cpu" else f"{int(rest) // 1024}Ki"
-    return left
+    """What pods may request in all."""
+    result = capacity(identity)
+    for name, whole in result.items():
+        if reserved := sum(amounts.get(name, 0) for amounts in identity.reserved):
+            rest = max(0, pod_resources.amount(name, whole) - reserved)
+            result[name] = f"{rest}m" if name == pod_resources.CPU else f"{rest // 1024}Ki"
+    return result
 
 
 def node_status(
@@ -119,11 +118,11 @@ def node_status(
 
 
 def container_images(images: Sequence[ImageRecord]) -> list[core_v1.ContainerImage]:
-    """The largest, by all names that fit; what has no name is nobody's to ask for."""
-    named = sorted((one for one in images if one.names), key=lambda one: (-one.size, one.names))
+    """The largest images, with as many names as fit; those without a name are left out."""
+    named = sorted((image for image in images if image.names), key=lambda image: (-image.size, image.names))
     return [
-        core_v1.ContainerImage(names=_digests_first(one.names)[:MOST_NAMES], size_bytes=one.size)
-        for one in named[:MOST_IMAGES]
+        core_v1.ContainerImage(names=_digests_first(image.names)[:MAX_NAMES], size_bytes=image.size)
+        for image in named[:MAX_IMAGES]
     ]
 
 
@@ -132,25 +131,25 @@ def _digests_first(names: Sequence[str]) -> list[str]:
 
 
 def is_same(old: core_v1.NodeStatus, new: core_v1.NodeStatus) -> bool:
-    """Whether nothing differs but the time of the heartbeat, in what is ours."""
-    return bool(_essence(old) == _essence(new))
+    """Whether nothing of ours differs but the times of conditions."""
+    return bool(_without_times(old) == _without_times(new))
 
 
 def is_ready(status: core_v1.NodeStatus) -> bool:
-    return any(one.type == "Ready" and one.status == "True" for one in status.conditions or ())
+    return conditions.is_true(status.conditions, "Ready")
 
 
-def _essence(status: core_v1.NodeStatus) -> Any:
-    conditions = [
-        msgspec.structs.replace(one, last_heartbeat_time=None, last_transition_time=None)
-        for one in status.conditions or ()
-        if one.type in OWN_CONDITIONS
+def _without_times(status: core_v1.NodeStatus) -> Any:
+    own_conditions = [
+        msgspec.structs.replace(condition, last_heartbeat_time=None, last_transition_time=None)
+        for condition in status.conditions or ()
+        if condition.type in OWN_CONDITIONS
     ]
     ours = core_v1.NodeStatus(
         addresses=status.addresses,
         capacity=status.capacity,
         allocatable=status.allocatable,
-        conditions=sorted(conditions, key=lambda one: one.type),
+        conditions=sorted(own_conditions, key=lambda condition: condition.type),
         images=status.images,
         daemon_endpoints=status.daemon_endpoints,
         node_info=status.node_info,
@@ -161,7 +160,7 @@ def _essence(status: core_v1.NodeStatus) -> Any:
 def _conditions(
     before: core_v1.NodeStatus, faults: Sequence[str], pressures: Collection[str], now: str
 ) -> list[core_v1.NodeCondition]:
-    fresh = [core_v1.NodeCondition(type=t, status="False", reason=r, message=m) for t, r, m in _CALM]
+    fresh = [core_v1.NodeCondition(type=t, status="False", reason=r, message=m) for t, r, m in _UNPRESSED]
     for condition in fresh:
         if condition.type in pressures:
             condition.status = "True"
@@ -171,10 +170,9 @@ def _conditions(
     )
     if faults:
         ready.status, ready.reason, ready.message = "False", "KubeletNotReady", f"[{', '.join(faults)}]"
-    known = {one.type: one for one in before.conditions or ()}
     for condition in (*fresh, ready):
-        old = known.get(condition.type)
-        same = old is not None and old.status == condition.status
+        old = conditions.find(before.conditions, condition.type)
+        changed = old is None or old.status != condition.status
         condition.last_heartbeat_time = now
-        condition.last_transition_time = old.last_transition_time if old and same else now
+        condition.last_transition_time = now if old is None or changed else old.last_transition_time
     return [*fresh, ready]

@@ -1,4 +1,4 @@
-"""Growing pauses between repeated failures of one thing, forgotten after a good time. The clock is a parameter."""
+"""Growing pauses between repeated failures of the same thing, reset after a time without any. The clock is a parameter."""
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ class _Entry:
 
 
 class Backoff:
-    """Pauses in seconds: ``first``, doubled to ``limit``; after twice the limit without failure from the start again.
+    """Pauses in seconds: ``first``, doubled to ``limit``; twice the limit without a failure starts over.
 
     The first failure costs no pause: a container that ends once is started again at once.
     """
@@ -21,14 +21,14 @@ class Backoff:
         self._entries: dict[Hashable, _Entry] = {}
 
     def wait(self, key: Hashable, failed_at: float) -> float:
-        """Seconds still to wait before the next try of what failed at ``failed_at``; 0 when it may be tried."""
+        """Seconds left to the next try of what failed at ``failed_at``; 0 when it may be tried."""
         entry = self._entries.get(key)
         if entry is None or self._is_old(entry, failed_at):
             return 0.0
         return max(0.0, failed_at + entry.pause - self._clock())
 
     def pause(self, key: Hashable) -> float:
-        """The whole pause in force."""
+        """The whole length of the current pause."""
         entry = self._entries.get(key)
         return entry.pause if entry else 0.0
 

@@ -1,48 +1,41 @@
 """A pod's status as Kubernetes reports it, made from its containers. Pure.
 
-What was reported before matters too: conditions keep their transition times, and what the engine has forgotten (an
-earlier termination, the address of a finished pod) is kept from there. Whether a running container is ready is decided
-by ``is_ready`` alone. Conditions are made in ``conditions``.
+What was reported before matters too: conditions keep their transition times, and what the engine no longer knows (an
+earlier termination, the address of a finished pod) is kept from there. Conditions are made in ``conditions``.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
 from apimachinery import meta
-from apimachinery.core import containers
+from apimachinery.core import containers, pods
 from apimachinery.types import core_v1
+from kubelet.containers.waiting import Waiting
 from kubelet.pods import conditions
-from kubelet.pods.plan import exit_code_of, latest_records, should_restart
+from kubelet.pods.plan import Health, should_restart
 from kubelet.runtime import ContainerRecord
+from kubelet.runtime.records import latest_records, running_sandbox
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """Why a container does not run yet."""
-
-    reason: str
-    message: str = ""
-
-
-@dataclass(frozen=True)
-class End:
-    """Why a pod ends although its containers would go on: rejected, evicted, past its deadline."""
+class PodFailure:
+    """Why a pod ends as Failed although its containers would go on: rejected, evicted, past its deadline."""
 
     reason: str
     message: str
     is_disruption: bool = False
-    """Whether a pod that was well is ended for the node's sake; who made it may want to know."""
+    """Whether a pod that was well is ended for the node's sake; its controller may want to know."""
 
 
-def evicted(message: str) -> End:
-    """The end of a pod that takes more than the node can spare."""
-    return End("Evicted", message, is_disruption=True)
+def evicted(message: str) -> PodFailure:
+    """Of a pod that uses more than the node can spare."""
+    return PodFailure("Evicted", message, is_disruption=True)
 
 
 @dataclass(frozen=True)
-class Observed:
+class PodState:
     """What the kubelet knows of a pod at one moment."""
 
     records: Sequence[ContainerRecord]
@@ -52,44 +45,41 @@ class Observed:
     """By container name."""
     messages: Mapping[str, str] = field(default_factory=dict)
     """Termination messages by container ID."""
-    unready: Collection[str] = ()
-    """IDs of running containers whose readiness probe has not succeeded."""
-    not_started: Collection[str] = ()
-    """IDs of running containers whose startup probe has not succeeded, or whose postStart hook has not ended."""
-    end: End | None = None
+    health: Health = field(default_factory=Health)
+    failure: PodFailure | None = None
 
 
-def pod_status(pod: core_v1.Pod, before: core_v1.PodStatus, seen: Observed) -> core_v1.PodStatus:
+def pod_status(pod: core_v1.Pod, before: core_v1.PodStatus, state: PodState) -> core_v1.PodStatus:
     """The status now. ``before`` is the status last reported, the API's or a newer one of ours."""
     init_statuses = _statuses(
-        pod, containers.init_containers(pod), before.init_container_statuses, seen, "PodInitializing"
+        pod, containers.init_containers(pod), before.init_container_statuses, state, "PodInitializing"
     )
     pending = "PodInitializing" if init_statuses else "ContainerCreating"
-    statuses = _statuses(pod, pod.spec.containers, before.container_statuses, seen, pending)
+    statuses = _statuses(pod, pod.spec.containers, before.container_statuses, state, pending)
     ephemeral = _statuses(
-        pod, containers.ephemeral_containers(pod), before.ephemeral_container_statuses, seen, "ContainerCreating"
+        pod, containers.ephemeral_containers(pod), before.ephemeral_container_statuses, state, "ContainerCreating"
     )
-    phase = _phase(pod, before.phase, init_statuses, statuses, seen)
-    sandbox = _sandbox(seen.records)
+    phase = _phase(pod, before.phase, init_statuses, statuses, state)
+    sandbox = running_sandbox(state.records)
     status = msgspec.structs.replace(
         before,
         phase=phase,
         conditions=conditions.conditions(
-            pod, before, phase, init_statuses, statuses, has_sandbox=sandbox is not None, now=seen.now
+            pod, before, phase, init_statuses, statuses, has_sandbox=sandbox is not None, now=state.now
         ),
         init_container_statuses=init_statuses or None,
         container_statuses=statuses,
         ephemeral_container_statuses=ephemeral or None,
-        host_ip=seen.host_ips[0] if seen.host_ips else None,
-        host_ips=[core_v1.HostIP(ip=ip) for ip in seen.host_ips] or None,
-        start_time=before.start_time or seen.now,
+        host_ip=state.host_ips[0] if state.host_ips else None,
+        host_ips=[core_v1.HostIP(ip=ip) for ip in state.host_ips] or None,
+        start_time=before.start_time or state.now,
     )
-    if seen.end is not None:
-        status.reason, status.message = seen.end.reason, seen.end.message
-        if seen.end.is_disruption:
-            status.conditions = conditions.disrupted(status.conditions or (), seen.end.message, seen.now)
+    if failure := state.failure:
+        status.reason, status.message = failure.reason, failure.message
+        if failure.is_disruption:
+            status.conditions = conditions.with_disruption_target(status.conditions or (), failure.message, state.now)
     if pod.spec.host_network:
-        addresses: tuple[str, ...] = seen.host_ips
+        addresses: tuple[str, ...] = state.host_ips
     else:
         addresses = (sandbox.ip,) if sandbox and sandbox.ip else ()
     if addresses:
@@ -98,42 +88,38 @@ def pod_status(pod: core_v1.Pod, before: core_v1.PodStatus, seen: Observed) -> c
     return status
 
 
-def rejected_status(pod: core_v1.Pod, before: core_v1.PodStatus, end: End, now: str) -> core_v1.PodStatus:
-    """Of a pod that this node has never begun with."""
+def rejected_status(before: core_v1.PodStatus, failure: PodFailure, now: str) -> core_v1.PodStatus:
+    """Of a pod that this node has never started."""
     return msgspec.structs.replace(
-        before, phase="Failed", reason=end.reason, message=end.message, start_time=before.start_time or now
+        before, phase="Failed", reason=failure.reason, message=failure.message, start_time=before.start_time or now
     )
 
 
-def is_ready(pod: core_v1.Pod, record: ContainerRecord, seen: Observed) -> bool:
-    """Whether a container takes part in services; of an init container: whether it has done its work."""
-    if any(one.name == record.name and not containers.is_sidecar(one) for one in containers.init_containers(pod)):
-        return record.ended and exit_code_of(record) == 0
-    return record.running and record.id not in seen.unready and record.id not in seen.not_started
+def is_ready(pod: core_v1.Pod, record: ContainerRecord, state: PodState) -> bool:
+    """Whether a container counts as ready for services; an init container that is no sidecar, once it has succeeded."""
+    init = containers.init_containers(pod)
+    if any(container.name == record.name and not containers.is_sidecar(container) for container in init):
+        return record.ended and record.exit_code == 0
+    return record.running and record.id not in state.health.unready and record.id not in state.health.not_started
 
 
 def _statuses(
     pod: core_v1.Pod,
     specs: Sequence[core_v1.Container],
     before: Sequence[core_v1.ContainerStatus] | None,
-    seen: Observed,
+    state: PodState,
     pending: str,
 ) -> list[core_v1.ContainerStatus]:
-    """``pending`` is the waiting reason of a container that nothing else is known of."""
-    old = {one.name: one for one in before or ()}
-    return [_container(pod, spec, old.get(spec.name), seen, pending) for spec in specs]
-
-
-def _sandbox(records: Sequence[ContainerRecord]) -> ContainerRecord | None:
-    return next((one for one in records if one.is_sandbox and one.running), None)
+    """``pending`` is the waiting reason of a container of which nothing else is known."""
+    old = {status.name: status for status in before or ()}
+    return [_container(pod, spec, old.get(spec.name), state, pending) for spec in specs]
 
 
 def _container(
-    pod: core_v1.Pod, spec: core_v1.Container, old: core_v1.ContainerStatus | None, seen: Observed, pending: str
+    pod: core_v1.Pod, spec: core_v1.Container, old: core_v1.ContainerStatus | None, state: PodState, pending: str
 ) -> core_v1.ContainerStatus:
-    latest = latest_records(seen.records).get(spec.name)
-    waiting = seen.waiting.get(spec.name) or Waiting(pending)
-    is_held = spec.name in seen.waiting
+    latest = latest_records(state.records).get(spec.name)
+    waiting = state.waiting.get(spec.name, Waiting(pending))
     if latest is None:
         return _without_record(pod, spec, old, waiting)
     status = core_v1.ContainerStatus(
@@ -142,25 +128,25 @@ def _container(
         image_id=f"docker://{latest.image_id}",
         container_id=f"docker://{latest.id}",
         restart_count=latest.attempt,
-        ready=is_ready(pod, latest, seen),
-        started=latest.running and latest.id not in seen.not_started,
+        ready=is_ready(pod, latest, state),
+        started=latest.running and latest.id not in state.health.not_started,
         allocated_resources=spec.resources.requests or None,
         resources=spec.resources if spec.resources.requests or spec.resources.limits else None,
     )
-    previous = next((r for r in seen.records if r.name == spec.name and r.attempt == latest.attempt - 1), None)
+    previous = next((r for r in state.records if r.name == spec.name and r.attempt == latest.attempt - 1), None)
     if previous is not None and previous.ended:
-        status.last_state = core_v1.ContainerState(terminated=_terminated(previous, seen))
+        status.last_state = core_v1.ContainerState(terminated=_terminated(previous, state))
     elif old is not None and latest.attempt and old.restart_count == latest.attempt:
         status.last_state = old.last_state
     if latest.running:
         status.state.running = core_v1.ContainerStateRunning(started_at=_time(latest.started_at))
     elif not latest.ended:
         status.state.waiting = _waiting_state(waiting)
-    elif is_held and should_restart(pod, latest) and not meta.is_being_deleted(pod):
+    elif spec.name in state.waiting and should_restart(pod, latest) and not meta.is_being_deleted(pod):
         status.state.waiting = _waiting_state(waiting)
-        status.last_state = core_v1.ContainerState(terminated=_terminated(latest, seen))
+        status.last_state = core_v1.ContainerState(terminated=_terminated(latest, state))
     else:
-        status.state.terminated = _terminated(latest, seen)
+        status.state.terminated = _terminated(latest, state)
     return status
 
 
@@ -170,10 +156,10 @@ def _without_record(
     old: core_v1.ContainerStatus | None,
     waiting: Waiting,
 ) -> core_v1.ContainerStatus:
-    """A container that the engine has not, or no more: what the API knows of its past is kept."""
+    """A container that the engine does not have (any more): what the API knows of its past is kept."""
     if old is None:
         old = core_v1.ContainerStatus(name=spec.name, image=spec.image or "")
-    if old.state.terminated is not None and pod.status.phase in ("Succeeded", "Failed"):
+    if old.state.terminated is not None and pods.is_terminal(pod):
         return old
     ended = old.state.terminated
     if ended is None and old.state.running is not None:
@@ -200,18 +186,17 @@ def _waiting_state(waiting: Waiting) -> core_v1.ContainerStateWaiting:
     return core_v1.ContainerStateWaiting(reason=waiting.reason, message=waiting.message or None)
 
 
-def _terminated(record: ContainerRecord, seen: Observed) -> core_v1.ContainerStateTerminated:
-    code = exit_code_of(record)
+def _terminated(record: ContainerRecord, state: PodState) -> core_v1.ContainerStateTerminated:
     if record.oom_killed:
         reason = "OOMKilled"
     elif record.error and record.started_at is None:
         reason = "ContainerCannotRun"
     else:
-        reason = "Completed" if code == 0 else "Error"
+        reason = "Completed" if record.exit_code == 0 else "Error"
     return core_v1.ContainerStateTerminated(
-        exit_code=code,
+        exit_code=record.exit_code,
         reason=reason,
-        message=seen.messages.get(record.id) or record.error or None,
+        message=state.messages.get(record.id) or record.error or None,
         started_at=_time(record.started_at or record.created_at),
         finished_at=_time(record.finished_at or record.created_at),
         container_id=f"docker://{record.id}",
@@ -227,38 +212,38 @@ def _phase(
     before: str | None,
     init_statuses: Sequence[core_v1.ContainerStatus],
     statuses: Sequence[core_v1.ContainerStatus],
-    seen: Observed,
+    state: PodState,
 ) -> str:
-    if before in ("Succeeded", "Failed"):
+    if before in pods.TERMINAL_PHASES:
         return before
-    still_here = any(one.running and not one.is_sandbox for one in seen.records)
-    if seen.end is not None and not still_here:
+    still_running = any(record.running and not record.is_sandbox for record in state.records)
+    if state.failure is not None and not still_running:
         return "Failed"
     if not conditions.has_initialized(pod, init_statuses, statuses):
-        failed = _init_has_failed(pod, init_statuses) and not still_here
-        return "Failed" if failed or (meta.is_being_deleted(pod) and not still_here) else "Pending"
+        failed = _init_has_failed(pod, init_statuses) and not still_running
+        return "Failed" if failed or (meta.is_being_deleted(pod) and not still_running) else "Pending"
     phase = _phase_of_containers(pod, statuses)
     # A sidecar, or an ephemeral container, may outlast the others a little.
-    return "Running" if phase in ("Succeeded", "Failed") and still_here else phase
+    return "Running" if phase in pods.TERMINAL_PHASES and still_running else phase
 
 
 def _init_has_failed(pod: core_v1.Pod, init_statuses: Sequence[core_v1.ContainerStatus]) -> bool:
     return any(
-        one.state.terminated is not None
-        and one.state.terminated.exit_code != 0
-        and containers.restart_policy_of(pod, one.name) == "Never"
-        for one in init_statuses
+        status.state.terminated is not None
+        and status.state.terminated.exit_code != 0
+        and containers.restart_policy_of(pod, status.name) == "Never"
+        for status in init_statuses
     )
 
 
 def _phase_of_containers(pod: core_v1.Pod, statuses: Sequence[core_v1.ContainerStatus]) -> str:
-    ended = [one.state.terminated or one.last_state.terminated for one in statuses if not one.state.running]
+    ended = [s.state.terminated or s.last_state.terminated for s in statuses if not s.state.running]
     running = len(statuses) - len(ended)
-    codes = [one.exit_code for one in ended if one is not None]
-    all_over = not running and all(one.state.terminated for one in statuses)
-    if meta.is_being_deleted(pod) and all_over:
+    codes = [terminated.exit_code for terminated in ended if terminated is not None]
+    all_ended = not running and all(status.state.terminated for status in statuses)
+    if meta.is_being_deleted(pod) and all_ended:
         return "Failed" if any(codes) else "Succeeded"
-    if len(codes) < len(ended):  # one has never run
+    if len(codes) < len(ended):  # a container has never run
         return "Pending"
     if running or (pod.spec.restart_policy or "Always") == "Always":
         return "Running"

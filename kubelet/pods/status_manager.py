@@ -13,7 +13,7 @@ from typing import Any
 from apimachinery import codec, errors, meta
 from apimachinery.types import core_v1
 from kube_client import Client, WorkQueue, process
-from kubelet.pods.conditions import DISRUPTION, OWN_CONDITIONS
+from kubelet.pods.conditions import DISRUPTION_TARGET, OWN_CONDITIONS
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +26,12 @@ _REPLACED_LISTS = ("podIPs", "hostIPs")
 @dataclass
 class _Entry:
     pod: core_v1.Pod
-    wanted: core_v1.PodStatus
+    status: core_v1.PodStatus
+    """The newest one of ours."""
     written: core_v1.PodStatus
-    """What the apiserver has, as far as we know."""
+    """The one that the apiserver has, as far as we know."""
     version: int = 0
-    """The revision of our last write; what the informer shows may be older for a moment."""
+    """The revision of our last write; the informer's object may be older for a moment."""
     settled: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -38,8 +39,8 @@ class StatusManager:
     """Belongs to the event loop; start ``run`` in the daemon's task group."""
 
     def __init__(self, client: Client, in_api: Callable[[core_v1.Pod], core_v1.Pod | None] = lambda pod: pod) -> None:
-        """``in_api`` is the object that shows a pod: itself, or the mirror of a static pod as long as there is one."""
-        self._pods = client.resource(core_v1.Pod)
+        """``in_api`` gives the object that represents a pod: itself, or a static pod's mirror if there is one."""
+        self._pods_api = client.resource(core_v1.Pod)
         self._in_api = in_api
         self._entries: dict[str, _Entry] = {}
         self._queue = WorkQueue[str]("pod-status")
@@ -48,35 +49,35 @@ class StatusManager:
         await process(self._queue, self._sync, workers=WORKERS)
 
     def latest(self, pod: core_v1.Pod) -> core_v1.PodStatus:
-        """The status last set, else the API's: what a new status is made from.
+        """The status last set, else the API's: the base of a new one.
 
-        Conditions that others own are taken from ``pod``, which is newer in that.
+        Conditions that others own are taken from ``pod``, where they are newer.
         """
         entry = self._entries.get(meta.uid_of(pod))
         if entry is None:
             return pod.status
-        return _with_foreign(entry.wanted, pod.status)
+        return _with_conditions_of_others(entry.status, pod.status)
 
     def set(self, pod: core_v1.Pod, status: core_v1.PodStatus) -> None:
         """Have ``status`` written if it differs from what the API has."""
-        uid, shown = meta.uid_of(pod), self._in_api(pod)
-        if shown is None:
+        uid, in_api = meta.uid_of(pod), self._in_api(pod)
+        if in_api is None:
             return
         entry = self._entries.get(uid)
-        if entry is None or meta.uid_of(entry.pod) != meta.uid_of(shown):
-            entry = self._entries[uid] = _Entry(shown, shown.status, shown.status)
+        if entry is None or meta.uid_of(entry.pod) != meta.uid_of(in_api):
+            entry = self._entries[uid] = _Entry(in_api, in_api.status, in_api.status)
             entry.settled.set()
-        entry.pod = shown
-        if status != entry.wanted or self._is_overwritten(entry):
-            entry.wanted = status
+        entry.pod = in_api
+        if status != entry.status or self._is_overwritten(entry):
+            entry.status = status
             entry.settled.clear()
             self._queue.add(uid)
 
     @staticmethod
     def _is_overwritten(entry: _Entry) -> bool:
-        """Whether somebody else changed what is ours to say: the node controller does while this node is silent."""
-        seen = int(entry.pod.metadata.resource_version or 0)
-        if not entry.settled.is_set() or seen <= entry.version or not status_patch(entry.pod.status, entry.wanted):
+        """Whether somebody else changed fields of ours: the node controller does while this node is silent."""
+        version = int(entry.pod.metadata.resource_version or 0)
+        if not entry.settled.is_set() or version <= entry.version or not status_patch(entry.pod.status, entry.status):
             return False
         entry.written = entry.pod.status
         return True
@@ -88,7 +89,7 @@ class StatusManager:
             await entry.settled.wait()
 
     def forget(self, uid: str) -> None:
-        """The pod is gone: nothing more is to be written."""
+        """The pod is gone: nothing more is written."""
         entry = self._entries.pop(uid, None)
         if entry is not None:
             entry.settled.set()
@@ -98,42 +99,42 @@ class StatusManager:
         entry = self._entries.get(uid)
         if entry is None:
             return
-        status = entry.wanted
+        status = entry.status
         patch = status_patch(entry.written, status)
         if patch:
             try:
-                patched = await self._pods.patch(
+                patched = await self._pods_api.patch(
                     meta.name_of(entry.pod),
                     {"metadata": {"uid": meta.uid_of(entry.pod)}, "status": patch},
                     namespace=meta.namespace_of(entry.pod),
                     kind="strategic",
                     subresource="status",
                 )
-            except (errors.NotFound, errors.Invalid) as exc:  # gone, or never to be accepted
+            except (errors.NotFound, errors.Invalid) as exc:  # gone, or rejected for good
                 log.info("%s: status not written: %s", meta.key_of(entry.pod), exc)
             except errors.Conflict as exc:
-                if await self._is_there(entry.pod):
+                if await self._exists(entry.pod):
                     raise  # lost a race with another writer
                 log.info("%s: status not written, another pod has the name: %s", meta.key_of(entry.pod), exc)
             else:
                 entry.version = int(patched.metadata.resource_version or 0)
                 log.debug("%s: status written: %s", meta.key_of(entry.pod), status.phase)
         entry.written = status
-        if entry.wanted is status:
+        if entry.status is status:
             entry.settled.set()
         else:
             self._queue.add(uid)
 
-    async def _is_there(self, pod: core_v1.Pod) -> bool:
+    async def _exists(self, pod: core_v1.Pod) -> bool:
         try:
-            found = await self._pods.get(meta.name_of(pod), namespace=meta.namespace_of(pod))
+            pod_in_api = await self._pods_api.get(meta.name_of(pod), namespace=meta.namespace_of(pod))
         except errors.NotFound:
             return False
-        return meta.uid_of(found) == meta.uid_of(pod)
+        return meta.uid_of(pod_in_api) == meta.uid_of(pod)
 
 
 def status_patch(old: core_v1.PodStatus, new: core_v1.PodStatus) -> dict[str, Any]:
-    """A strategic merge patch of the fields that differ; empty when none does. Conditions of others stay out."""
+    """A strategic merge patch of the fields that differ; empty when none does. Conditions of others are left out."""
     before, after = codec.to_builtins(old), codec.to_builtins(new)
     patch: dict[str, Any] = {}
     for key in before.keys() | after.keys():
@@ -141,10 +142,10 @@ def status_patch(old: core_v1.PodStatus, new: core_v1.PodStatus) -> dict[str, An
             continue
         value = after.get(key)
         if key == "conditions":
-            known = {one["type"]: one for one in before.get(key) or ()}
-            ours = (*OWN_CONDITIONS, *(() if DISRUPTION in known else (DISRUPTION,)))
+            known = {condition["type"]: condition for condition in before.get(key) or ()}
+            ours = (*OWN_CONDITIONS, *(() if DISRUPTION_TARGET in known else (DISRUPTION_TARGET,)))
             value = [c for c in value or () if c["type"] in ours and c != known.get(c["type"])]
-            # A merge keeps what it is not told of: a reason that is gone must be said to be.
+            # A merge keeps fields that the patch omits: a reason that is gone has to be set to null.
             value = [{**dict.fromkeys(known.get(c["type"], {})), **c} for c in value]
             if not value:
                 continue
@@ -154,11 +155,11 @@ def status_patch(old: core_v1.PodStatus, new: core_v1.PodStatus) -> dict[str, An
     return patch
 
 
-def _with_foreign(own: core_v1.PodStatus, api: core_v1.PodStatus) -> core_v1.PodStatus:
-    foreign = [c for c in api.conditions or () if c.type not in OWN_CONDITIONS]
-    ours = {*OWN_CONDITIONS, DISRUPTION} - {c.type for c in foreign}
+def _with_conditions_of_others(own: core_v1.PodStatus, api: core_v1.PodStatus) -> core_v1.PodStatus:
+    others = [c for c in api.conditions or () if c.type not in OWN_CONDITIONS]
+    ours = {*OWN_CONDITIONS, DISRUPTION_TARGET} - {c.type for c in others}
     mine: Sequence[core_v1.PodCondition] = [c for c in own.conditions or () if c.type in ours]
     status = codec.copy(own)
-    status.conditions = [*mine, *foreign]
+    status.conditions = [*mine, *others]
     status.qos_class = api.qos_class or own.qos_class
     return status

@@ -6,7 +6,7 @@ The kernel keeps them by namespace; in the host's namespaces none may be set.
 from collections.abc import Sequence
 
 from apimachinery.types import core_v1
-from kubelet.pods.status import End
+from kubelet.pods.status import PodFailure
 
 SAFE = frozenset(
     (
@@ -27,11 +27,11 @@ SAFE = frozenset(
 """Kubernetes' own list."""
 
 
-def refusal(pod: core_v1.Pod, allowed: Sequence[str]) -> End | None:
-    """Why the pod may not run with its sysctls, or None. ``allowed`` are names, or beginnings that end in ``*``."""
+def rejection(pod: core_v1.Pod, allowed: Sequence[str]) -> PodFailure | None:
+    """Why the pod may not run with its sysctls, or None. ``allowed`` are names, or prefixes that end in ``*``."""
     context = pod.spec.security_context
-    for one in (context.sysctls if context else None) or ():
-        name = one.name.replace("/", ".")
+    for sysctl in (context.sysctls if context else None) or ():
+        name = sysctl.name.replace("/", ".")
         if name.startswith("net.") and pod.spec.host_network:
             return _forbidden(f'sysctl "{name}" not allowed with host net enabled')
         if not name.startswith("net.") and pod.spec.host_ipc:
@@ -45,5 +45,5 @@ def _matches(name: str, pattern: str) -> bool:
     return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
-def _forbidden(message: str) -> End:
-    return End("SysctlForbidden", f"Pod was rejected: {message}")
+def _forbidden(message: str) -> PodFailure:
+    return PodFailure("SysctlForbidden", f"Pod was rejected: {message}")

@@ -1,14 +1,14 @@
-"""Dead containers that may go when the disk is full: they pin images, and their logs and layers take room.
+"""Dead containers that are removed when the disk is full: they pin images, and their logs and layers take space.
 
-While there is room, pod workers keep what ``logs --previous`` needs (``plan.KEEP_DEAD``), and everything of a finished
-pod until it is deleted. Under disk pressure only the last container of each name of a living pod stays.
+Otherwise pod workers keep what ``logs --previous`` needs (``plan.KEEP_DEAD``), and everything of a finished pod until it
+is deleted. Under disk pressure only the last container of each name of an unfinished pod is kept.
 """
 
 import logging
 from collections.abc import Collection, Iterable
 
-from kubelet.pods.plan import latest_records
 from kubelet.runtime import ContainerRecord, Runtime
+from kubelet.runtime.records import latest_records
 
 log = logging.getLogger(__name__)
 

@@ -1,47 +1,35 @@
 """Eviction: when the node runs out of memory or disk, pods are ended one by one before the kernel does it at random.
 
-First whatever costs nobody anything is taken back (dead containers, unused images). Then the pod goes that uses most
-of what is short beyond its request for it, of the lowest priority first; static and critical pods never. The pressure
-shows as a condition of the node, which the control plane turns into a taint, and stays for a while after it has gone,
-lest it flap.
+First whatever nobody needs is reclaimed (dead containers, unused images). Then the pod is evicted that exceeds its
+request for the scarce resource most, those of the lowest priority first; critical pods never. The pressure is reported
+as a condition of the node, which the control plane turns into a taint.
 """
 
 import asyncio
 import logging
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 
-from apimachinery import meta
+from apimachinery.core import pod_resources, pods
 from apimachinery.types import core_v1
 from kube_client import EventRecorder
-from kubelet.pods import admission
+from kubelet.node.pressures import NodePressures
 from kubelet.pods.pod_dirs import PodDirs
-from kubelet.pods.status import End, evicted
-from kubelet.pods.worker import PodWorker
+from kubelet.pods.status import evicted
 from kubelet.pods.workers import PodWorkers
 from kubelet.resources import usage
 from kubelet.resources.container_gc import remove_expendable
 from kubelet.resources.image_gc import ImageCollector
 from kubelet.resources.pod_disk import usage_by_pod
 from kubelet.resources.stats import Stats
-from kubelet.resources.thresholds import CONDITIONS, RESOURCES, Level, Shortage, Threshold, shortages
+from kubelet.resources.thresholds import CONDITIONS, MEMORY_SIGNAL, RESOURCES, Level, Shortage, Threshold, shortages
 from kubelet.runtime import Runtime
 from kubelet.runtime.errors import EngineError
 
 log = logging.getLogger(__name__)
 
 PERIOD = 10.0
-"""Seconds between looks."""
-
-TRANSITION = 300.0
-"""Seconds for which a condition stays after the pressure has gone."""
-
-CRITICAL = 2_000_000_000
-"""Priority from which a pod is never evicted."""
-
-
-_MEMORY_TAINT = "node.kubernetes.io/memory-pressure"
+"""Seconds between passes."""
 
 
 class Evictor:
@@ -57,55 +45,38 @@ class Evictor:
         dirs: PodDirs,
         recorder: EventRecorder,
         node: Callable[[], core_v1.Node | None],
-        transition: float = TRANSITION,
+        pressures: NodePressures,
     ) -> None:
         self._thresholds = thresholds
         self._workers, self._stats, self._images = workers, stats, images
-        self._runtime, self._dirs, self._transition = runtime, dirs, transition
-        self._recorder, self._node = recorder, node
-        self._seen: dict[str, float] = {}
-        self._listener: Callable[[], object] = lambda: None
-
-    @property
-    def pressures(self) -> frozenset[str]:
-        """Conditions that hold now: MemoryPressure, DiskPressure, PIDPressure."""
-        now = time.monotonic()
-        return frozenset(name for name, at in self._seen.items() if now - at < self._transition)
-
-    def on_change(self, listener: Callable[[], object]) -> None:
-        """``listener`` is called when ``pressures`` changes."""
-        self._listener = listener
+        self._runtime, self._dirs = runtime, dirs
+        self._recorder, self._node, self._pressures = recorder, node, pressures
 
     async def run(self) -> None:
-        before: frozenset[str] = frozenset()
         while True:
             try:
-                await self._look()
+                await self._synchronize()
             except (EngineError, OSError) as exc:
-                log.info("eviction: %s; will look again", exc)
-            if self.pressures != before:
-                before = self.pressures
-                log.info("node pressure: %s", ", ".join(sorted(before)) or "none")
-                self._listener()
+                log.info("eviction: %s; will retry", exc)
+                self._pressures.observe(())
             await asyncio.sleep(PERIOD)
 
-    async def _look(self) -> None:
-        short = shortages(self._thresholds, await self._levels())
-        for one in short:
-            self._seen[CONDITIONS[one.threshold.signal]] = time.monotonic()
-        if not short:
+    async def _synchronize(self) -> None:
+        scarce = shortages(self._thresholds, await self._levels())
+        self._pressures.observe(CONDITIONS[shortage.threshold.signal] for shortage in scarce)
+        if not scarce:
             return
-        worst = short[0]
+        worst = scarce[0]
         if (node := self._node()) is not None:
-            what = f"Attempting to reclaim {RESOURCES[worst.threshold.signal]}"
-            self._recorder.event(node, "Warning", "EvictionThresholdMet", what)
+            message = f"Attempting to reclaim {RESOURCES[worst.threshold.signal]}"
+            self._recorder.event(node, "Warning", "EvictionThresholdMet", message)
         if CONDITIONS[worst.threshold.signal] == "DiskPressure" and await self._reclaim_disk():
-            return  # the next look tells whether that was enough
+            return  # the next pass finds out whether that was enough
         await self._evict(worst)
 
     async def _reclaim_disk(self) -> bool:
-        """Whether anything could be had without ending a pod."""
-        living = {one.uid for one in self._workers.active()}
+        """Whether anything could be reclaimed without ending a pod."""
+        living = {worker.uid for worker in self._workers.active()}
         removed = await remove_expendable(self._runtime, living)
         return bool(await self._images.free_all() or removed)
 
@@ -115,71 +86,42 @@ class Evictor:
         node = await asyncio.to_thread(os.statvfs, self._dirs.root)
         images = await self._images.disk()
         return {
-            "memory.available": Level(*memory),
+            MEMORY_SIGNAL: Level(*memory),
             "nodefs.available": Level(node.f_blocks * node.f_frsize, node.f_bavail * node.f_frsize),
             "nodefs.inodesFree": Level(node.f_files, node.f_ffree),
             "imagefs.available": Level(images.capacity, images.capacity - images.used),
             "pid.available": Level(*processes),
         }
 
-    async def _evict(self, short: Shortage) -> None:
-        """End the pod that should go first. One that is ending already is waited for."""
-        active = [one for one in self._workers.active() if one.pod is not None and not is_spared(one.pod)]
-        if any(one.is_ending for one in active):
+    async def _evict(self, shortage: Shortage) -> None:
+        """End the pod that ranks first. One that is ending already is waited for."""
+        candidates = {worker.uid: worker for worker in self._workers.active()}
+        by_uid = {
+            uid: worker.pod for uid, worker in candidates.items() if worker.pod and not pods.is_critical(worker.pod)
+        }
+        if not by_uid or any(candidates[uid].is_ending for uid in by_uid):
             return
-        signal = short.threshold.signal
-        used = await self._used(signal, [one.uid for one in active])
-        ranked = sorted(active, key=lambda one: rank(_pod(one), used.get(one.uid, 0), signal))
-        if ranked:
-            log.warning("%s: evicted. %s", ranked[0].name, short.message)
-            self._recorder.event(_pod(ranked[0]), "Warning", "Evicted", short.message)
-            ranked[0].end(evicted(short.message))
+        signal = shortage.threshold.signal
+        used = await self._used(signal, [*by_uid])
+        first = min(by_uid, key=lambda uid: rank(by_uid[uid], used.get(uid, 0), signal))
+        log.warning("%s: evicted. %s", candidates[first].name, shortage.message)
+        self._recorder.event(by_uid[first], "Warning", "Evicted", shortage.message)
+        candidates[first].fail(evicted(shortage.message))
 
     async def _used(self, signal: str, uids: Sequence[str]) -> Mapping[str, int]:
-        """What each pod uses of what the signal is about."""
-        if signal == "memory.available":
+        """What each pod uses of the resource that the signal measures."""
+        if signal == MEMORY_SIGNAL:
             await self._stats.sample()
-            found = {uid: self._stats.usage_of_pod(uid) for uid in uids}
-            return {uid: one.working_set for uid, one in found.items() if one is not None}
+            usages = {uid: self._stats.usage_of_pod(uid) for uid in uids}
+            return {uid: pod_usage.working_set for uid, pod_usage in usages.items() if pod_usage is not None}
         if signal == "pid.available":
-            pids = {uid: [one.pid for one in self._runtime.containers.of_pod(uid) if one.running] for uid in uids}
-            return {uid: sum(map(usage.processes, members)) for uid, members in pids.items()}
+            records = {uid: self._runtime.containers.of_pod(uid) for uid in uids}
+            return {uid: sum(usage.processes(r.pid) for r in of_pod if r.running) for uid, of_pod in records.items()}
         disks = await usage_by_pod(self._runtime, self._dirs, uids)
-        return {uid: one.inodes if signal == "nodefs.inodesFree" else one.bytes for uid, one in disks.items()}
+        return {uid: disk.inodes if signal == "nodefs.inodesFree" else disk.bytes for uid, disk in disks.items()}
 
 
 def rank(pod: core_v1.Pod, used: int, signal: str) -> tuple[bool, int, int]:
-    """Sorts pods by who goes first: beyond its request for what is short, low priority, far beyond it."""
-    asked = int(admission.requests(pod).get(RESOURCES[signal], 0))
-    beyond = used - asked
-    return beyond <= 0, pod.spec.priority or 0, -beyond
-
-
-def is_spared(pod: core_v1.Pod) -> bool:
-    """Pods that nothing but their owner ends."""
-    critical = (pod.spec.priority or 0) >= CRITICAL
-    return critical or "kubernetes.io/config.mirror" in meta.annotations_of(pod)
-
-
-def refusal(pod: core_v1.Pod, pressures: frozenset[str], best_effort: bool) -> End | None:
-    """Why a node under pressure takes no such pod, or None.
-
-    Memory alone is refused only to pods that ask for none; and not to those that tolerate the taint.
-    """
-    spared = not best_effort or any(_tolerates_memory_pressure(one) for one in pod.spec.tolerations or ())
-    blocking = pressures - {"MemoryPressure"} if spared and pressures == {"MemoryPressure"} else pressures
-    if not blocking or is_spared(pod):
-        return None
-    return End("Evicted", f"Pod was rejected: The node had condition: [{' '.join(sorted(blocking))}]. ")
-
-
-def _tolerates_memory_pressure(toleration: core_v1.Toleration) -> bool:
-    effect = toleration.effect in (None, "", "NoSchedule")
-    if not toleration.key:
-        return effect and toleration.operator == "Exists"
-    return effect and toleration.key == _MEMORY_TAINT and (toleration.operator == "Exists" or not toleration.value)
-
-
-def _pod(worker: PodWorker) -> core_v1.Pod:
-    assert worker.pod is not None, "only workers with a pod are ranked"
-    return worker.pod
+    """Sort key, first to be evicted first: pods above their request, then low priority, then the excess."""
+    excess = used - pod_resources.requests(pod).get(RESOURCES[signal], 0)
+    return excess <= 0, pod.spec.priority or 0, -excess

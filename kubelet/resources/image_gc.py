@@ -1,8 +1,8 @@
-"""Image garbage collection: when the engine's disk fills up, images that nothing needs go, the longest unused first.
+"""Image garbage collection: when the engine's disk fills up, images that nothing needs are removed, the longest unused first.
 
 Never an image that a container has, alive or dead (dead ones are kept for ``logs --previous`` only while their pod is
-here), nor one that a pod of this node names: so none goes between its pull and its container's creation. Images that
-came from no registry are spared, for nobody could bring them back.
+here), nor one that a pod of this node names: none is removed between its pull and its container's creation. Images that
+came from no registry are kept, as nobody could pull them again.
 """
 
 import asyncio
@@ -12,16 +12,15 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from apimachinery.types import core_v1
+from kube_client import EventRecorder
 from kubelet.runtime import Runtime, errors
 from kubelet.runtime.images import ImageRecord
 
 log = logging.getLogger(__name__)
 
 PERIOD = 300.0
-"""Seconds between looks, as in Kubernetes."""
-
-Notice = Callable[[str, str], object]
-"""Called with an event's reason and message, about the node."""
+"""Seconds between collections, as in Kubernetes."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Policy:
     """Percent of the disk in use from which images are removed."""
     low: int = 80
     """Percent in use at which that stops."""
-    least_age: float = 120.0
+    min_age: float = 120.0
     """Seconds that an image is kept after it was first seen, or last used."""
 
 
@@ -43,10 +42,10 @@ class Disk:
 
 
 def disk_of(path: str) -> Disk:
-    """The disk that a path really lies on, wherever links lead. Raises OSError."""
-    found = os.statvfs(path)
-    used = (found.f_blocks - found.f_bfree) * found.f_frsize
-    return Disk(used + found.f_bavail * found.f_frsize, used)
+    """The disk that contains a path, links followed. Raises OSError."""
+    stat = os.statvfs(path)
+    used = (stat.f_blocks - stat.f_bfree) * stat.f_frsize
+    return Disk(used + stat.f_bavail * stat.f_frsize, used)
 
 
 def bytes_to_free(disk: Disk, policy: Policy) -> int:
@@ -61,27 +60,34 @@ def removable(
     in_use: frozenset[str],
     last_used: Mapping[str, float],
     now: float,
-    least_age: float,
+    min_age: float,
 ) -> list[ImageRecord]:
-    """Images that may go, in the order in which they should. ``in_use`` holds IDs and names."""
+    """Images that may be removed, the longest unused first. ``in_use`` contains IDs and names."""
     free = [
-        one
-        for one in images
-        if one.id not in in_use
-        and in_use.isdisjoint(one.names)
-        and (one.pulled or not one.names)
-        and now - last_used.get(one.id, now) >= least_age
+        image
+        for image in images
+        if image.id not in in_use
+        and in_use.isdisjoint(image.names)
+        and (image.pulled or not image.names)
+        and now - last_used.get(image.id, now) >= min_age
     ]
-    return sorted(free, key=lambda one: last_used[one.id])
+    return sorted(free, key=lambda image: last_used[image.id])
 
 
 class ImageCollector:
     """Belongs to the event loop; start ``run`` in the daemon's task group."""
 
-    def __init__(self, runtime: Runtime, policy: Policy, wanted: Callable[[], Iterable[str]], notice: Notice) -> None:
-        """``wanted`` names the images that pods of this node are made of."""
-        self._runtime, self._policy = runtime, policy
-        self._wanted, self._notice = wanted, notice
+    def __init__(
+        self,
+        runtime: Runtime,
+        policy: Policy,
+        images_of_pods: Callable[[], Iterable[str]],
+        recorder: EventRecorder,
+        node: Callable[[], core_v1.Node | None],
+    ) -> None:
+        """``images_of_pods`` names the images that pods of this node need; ``node`` is the object of the events."""
+        self._runtime, self._policy, self._images_of_pods = runtime, policy, images_of_pods
+        self._recorder, self._node = recorder, node
         self._last_used: dict[str, float] = {}
         self._lock = asyncio.Lock()
 
@@ -95,36 +101,37 @@ class ImageCollector:
             await asyncio.sleep(PERIOD)
 
     async def collect(self) -> None:
-        """Free what the thresholds ask for. Raises ``errors.EngineError``, OSError."""
+        """Free as much as the thresholds demand. Raises ``errors.EngineError``, OSError."""
         disk = await self.disk()
-        wanted = bytes_to_free(disk, self._policy)
-        freed = await self._free(wanted, self._policy.least_age)
-        if wanted and freed < wanted:
+        needed = bytes_to_free(disk, self._policy)
+        freed = await self._free(needed, self._policy.min_age)
+        if needed and freed < needed:
             percent = disk.used * 100 // disk.capacity
-            tried = f"Attempted to free {wanted} bytes, but only found {freed} bytes eligible to free."
+            tried = f"Attempted to free {needed} bytes, but only found {freed} bytes eligible to free."
             message = f"Failed to garbage collect required amount of images. {tried} The disk is {percent}% full."
-            self._notice("FreeDiskSpaceFailed", message)
+            if (node := self._node()) is not None:
+                self._recorder.event(node, "Warning", "FreeDiskSpaceFailed", message)
 
     async def free_all(self) -> int:
-        """Remove every image that nothing needs, young ones too; the bytes they took."""
+        """Remove every image that nothing needs, however young; the bytes that were freed."""
         return await self._free(None, 0.0)
 
     async def disk(self) -> Disk:
         """Of the engine's root. Raises ``errors.EngineError``, OSError."""
         return await asyncio.to_thread(disk_of, (await self._runtime.info()).root)
 
-    async def _free(self, wanted: int | None, least_age: float) -> int:
+    async def _free(self, needed: int | None, min_age: float) -> int:
         async with self._lock:
             images = await self._runtime.images.list()
             now = time.monotonic()
             in_use = self._in_use()
             self._observe(images, in_use, now)
             freed = 0
-            for image in removable(images, in_use, self._last_used, now, least_age):
-                if wanted is not None and freed >= wanted:
+            for image in removable(images, in_use, self._last_used, now, min_age):
+                if needed is not None and freed >= needed:
                     break
-                # Asked again before each: a pod may have come meanwhile.
-                if image.id in (needed := self._in_use()) or not needed.isdisjoint(image.names):
+                # Computed again before each: a pod may have been added meanwhile.
+                if image.id in (in_use := self._in_use()) or not in_use.isdisjoint(image.names):
                     continue
                 freed += await self._remove(image)
             return freed
@@ -141,7 +148,7 @@ class ImageCollector:
     def _in_use(self) -> frozenset[str]:
         """IDs and names of what containers and pods need."""
         runtime = self._runtime
-        names = {full_name(one) for one in (runtime.defaults.pause_image, *self._wanted())}
+        names = {full_name(one) for one in (runtime.defaults.pause_image, *self._images_of_pods())}
         return frozenset(names | {one.image_id for one in runtime.containers.all()})
 
     def _observe(self, images: Sequence[ImageRecord], in_use: frozenset[str], now: float) -> None:

@@ -1,7 +1,7 @@
 """``emptyDir.sizeLimit`` on disk: a pod that has written more than that into one is evicted.
 
-Looked at every few seconds, so a pod may go beyond for a moment. Static and critical pods are spared, as by every
-eviction. A volume of memory is a file system of its size instead.
+Checked every few seconds, so a pod may exceed it for a moment. Critical pods are spared, as by every eviction. A volume in
+memory is a file system of that size instead.
 """
 
 import asyncio
@@ -9,20 +9,20 @@ import logging
 from collections.abc import Iterator
 
 from apimachinery import meta, quantity
+from apimachinery.core import pods
 from apimachinery.types import core_v1
 from kube_client import EventRecorder
 from kubelet.pods.pod_dirs import PodDirs
 from kubelet.pods.status import evicted
 from kubelet.pods.worker import PodWorker
 from kubelet.pods.workers import PodWorkers
-from kubelet.resources.eviction import is_spared
 from kubelet.resources.pod_disk import of_tree
 from kubelet.volumes.empty_dir import EmptyDir
 
 log = logging.getLogger(__name__)
 
 PERIOD = 10.0
-"""Seconds between looks."""
+"""Seconds between checks."""
 
 
 class VolumeLimits:
@@ -34,11 +34,11 @@ class VolumeLimits:
     async def run(self) -> None:
         while True:
             for worker in self._workers.active():
-                if worker.pod is not None and not worker.is_ending and not is_spared(worker.pod):
-                    await self._look(worker, worker.pod)
+                if worker.pod is not None and not worker.is_ending and not pods.is_critical(worker.pod):
+                    await self._check(worker, worker.pod)
             await asyncio.sleep(self._period)
 
-    async def _look(self, worker: PodWorker, pod: core_v1.Pod) -> None:
+    async def _check(self, worker: PodWorker, pod: core_v1.Pod) -> None:
         for name, limit in limits(pod):
             directory = self._dirs.of(worker.uid) / "volumes" / f"kubernetes.io~{EmptyDir.kind}" / name
             if (await asyncio.to_thread(of_tree, directory)).bytes <= quantity.value(limit):
@@ -46,7 +46,7 @@ class VolumeLimits:
             message = f'Usage of EmptyDir volume "{name}" exceeds the limit "{limit}". '
             log.warning("%s: evicted. %s", meta.key_of(pod), message)
             self._recorder.event(pod, "Warning", "Evicted", message)
-            worker.end(evicted(message))
+            worker.fail(evicted(message))
             return
 
 

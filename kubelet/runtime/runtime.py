@@ -13,7 +13,7 @@ from typing import Any
 
 from apimachinery.types import core_v1
 from kubelet.runtime import config, errors, records
-from kubelet.runtime.config import Defaults, Resolved
+from kubelet.runtime.config import Defaults, RunContainerOptions
 from kubelet.runtime.containers import Containers
 from kubelet.runtime.engine import Engine
 from kubelet.runtime.events import EventStream
@@ -76,10 +76,15 @@ class Runtime:
         return await self._start_new(name, request)
 
     async def create_container(
-        self, pod: core_v1.Pod, spec: core_v1.Container, attempt: int, owner: ContainerRecord, resolved: Resolved
+        self,
+        pod: core_v1.Pod,
+        spec: core_v1.Container,
+        attempt: int,
+        owner: ContainerRecord,
+        options: RunContainerOptions,
     ) -> str:
         """A container in the sandbox ``owner``, not started; its ID."""
-        request = config.container(pod, spec, attempt, owner, resolved, self.defaults)
+        request = config.container(pod, spec, attempt, owner, options, self.defaults)
         return await self._create(records.container_name(pod, spec.name, attempt), request)
 
     async def start(self, id: str) -> ContainerRecord:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from apimachinery import errors, meta
+from apimachinery.core import node_selection, pods
 from apimachinery.types import core_v1
-from kubelet.pods import admission
 from kubelet.volumes import local
 from kubelet.volumes.host_path import HostPath
 from kubelet.volumes.nfs import NFS
@@ -42,7 +42,7 @@ class PersistentVolumeClaimVolume:
         """The claim, bound. Raises ``VolumeError``."""
         pod, volume = request.pod, request.volume
         named = volume.persistent_volume_claim
-        name = named.claim_name if named else f"{meta.name_of(pod)}-{volume.name}"
+        name = named.claim_name if named else pods.ephemeral_claim_name(pod, volume.name)
         what = f"error processing PVC {meta.namespace_of(pod)}/{name}"
         claim = await request.objects.claim(pod, name)
         if claim is None:
@@ -78,7 +78,7 @@ async def _check_node(request: Request, volume: core_v1.PersistentVolume) -> Non
         node = await request.objects.node_of(request.pod)
     except errors.NotFound as exc:
         raise VolumeError(str(exc)) from exc
-    if not admission.selects(affinity.required, node):
+    if not node_selection.selects(affinity.required, node):
         raise VolumeError(
             f'MountVolume.NodeAffinity check failed for volume "{meta.name_of(volume)}" : no matching NodeSelectorTerms'
         )

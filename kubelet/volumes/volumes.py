@@ -6,6 +6,7 @@ from pathlib import Path
 
 from apimachinery.types import core_v1
 from apimachinery.types.base import Quantity
+from kubelet.node.address import NodeAddress
 from kubelet.references.api_objects import ApiObjects
 from kubelet.references.expansion import expand
 from kubelet.runtime import Mount
@@ -34,12 +35,12 @@ class Volumes:
     def __init__(
         self,
         objects: ApiObjects,
-        host_ips: tuple[str, ...],
-        allocatable: Callable[[], Mapping[str, Quantity]],
+        address: NodeAddress,
+        allocatable: Mapping[str, Quantity],
         plugins: Sequence[Plugin] = PLUGINS,
     ) -> None:
         self._objects = objects
-        self._host_ips = host_ips
+        self._address = address
         self._allocatable = allocatable
         self._plugins = plugins
 
@@ -58,7 +59,7 @@ class Volumes:
         if plugin is None:
             raise VolumeError(f'volume "{volume.name}": no volume plugin matched')
         directory = pod_dir / "volumes" / f"kubernetes.io~{plugin.kind}" / volume.name
-        request = Request(pod, volume, directory, self._objects, self._host_ips, self._allocatable())
+        request = Request(pod, volume, directory, self._objects, self._address.ips, self._allocatable)
         try:
             return await plugin.set_up(request)
         except (VolumeError, OSError) as exc:

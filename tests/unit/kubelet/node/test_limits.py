@@ -24,7 +24,7 @@ def test_what_is_too_low_for_so_many_pods(limits: Limits, reasons: list[str]) ->
 
 
 def test_the_message_names_the_limit_and_what_is_needed() -> None:
-    (_, message), = shortages(Limits(1_048_576, 64, 524_288), pods=110)
+    ((_, message),) = shortages(Limits(1_048_576, 64, 524_288), pods=110)
     assert message.startswith("The limit of fs.inotify.max_user_instances is 64; 110 pods may need 119. Raise it")
 
 

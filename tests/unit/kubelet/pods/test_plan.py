@@ -4,30 +4,38 @@ from typing import Any
 
 import pytest
 
-from kubelet.pods.plan import Plan, Wait, is_finished, plan
+from kubelet.pods.plan import Plan, is_finished, plan
 from kubelet.runtime import ContainerRecord
 from tests.unit.kubelet.records import make_pod, record, sandbox
 
 
 def step(
-    records: list[ContainerRecord], backoff: float = 0.0, restarts: dict[str, int] | None = None, **spec: Any
+    records: list[ContainerRecord], back_off: float = 0.0, restarts: dict[str, int] | None = None, **spec: Any
 ) -> Plan:
-    return plan(make_pod(**spec), records, lambda ended: backoff, restarts or {})
+    return plan(make_pod(**spec), records, lambda ended: back_off, restarts or {})
 
 
-def starts(found: Plan) -> list[tuple[str, int]]:
-    return [(one.container.name, one.attempt) for one in found.start]
+def starts(changes: Plan) -> list[tuple[str, int]]:
+    return [(start.container.name, start.attempt) for start in changes.start]
 
 
-def test_a_new_pod_gets_a_sandbox_first() -> None:
-    found = step([])
-    assert found.create_sandbox == 0
-    assert not found.start
+def test_a_new_pod_gets_a_sandbox_and_its_containers_in_it() -> None:
+    changes = step([])
+    assert changes.create_sandbox == 0
+    assert changes.sandbox is None
+    assert starts(changes) == [("main", 0)]
+
+
+def test_in_a_new_sandbox_a_container_does_not_wait_for_its_back_off() -> None:
+    changes = step([sandbox(state="exited"), record(state="exited")], back_off=99.0)
+    assert changes.create_sandbox == 1
+    assert starts(changes) == [("main", 1)]
+    assert not changes.back_off
 
 
 def test_its_containers_start_once_the_sandbox_runs() -> None:
-    found = plan(make_pod("a", "b"), [sandbox()], lambda ended: 0.0, {})
-    assert starts(found) == [("a", 0), ("b", 0)]
+    changes = plan(make_pod("a", "b"), [sandbox()], lambda ended: 0.0, {})
+    assert starts(changes) == [("a", 0), ("b", 0)]
 
 
 def test_a_running_pod_is_left_alone() -> None:
@@ -45,26 +53,26 @@ def test_a_running_pod_is_left_alone() -> None:
     ],
 )
 def test_restart_policy(policy: str, code: int, expected: list[tuple[str, int]]) -> None:
-    found = step([sandbox(), record(state="exited", exit_code=code)], restart_policy=policy)
-    assert starts(found) == expected
+    changes = step([sandbox(), record(state="exited", exit_code=code)], restart_policy=policy)
+    assert starts(changes) == expected
 
 
 def test_a_container_in_back_off_waits() -> None:
-    found = step([sandbox(), record(state="exited")], backoff=7.0)
-    assert found.start == ()
-    assert found.waiting == {"main": Wait(7.0)}
+    changes = step([sandbox(), record(state="exited")], back_off=7.0)
+    assert changes.start == ()
+    assert changes.back_off == {"main": 7.0}
 
 
 def test_a_lost_sandbox_stops_its_containers_then_comes_again_with_all_of_them() -> None:
     lost = sandbox(state="exited")
-    found = step([lost, record()])
-    assert [one.record.name for one in found.stop] == ["main"]
-    assert found.create_sandbox is None
-    found = step([lost, record(state="exited")])
-    assert found.create_sandbox == 1
-    found = step([lost, sandbox(1), record(state="exited")], backoff=99.0)
-    assert starts(found) == [("main", 1)]
-    assert found.remove == (lost,)
+    changes = step([lost, record()])
+    assert [stop.record.name for stop in changes.stop] == ["main"]
+    assert changes.create_sandbox is None
+    changes = step([lost, record(state="exited")])
+    assert changes.create_sandbox == 1
+    changes = step([lost, sandbox(1), record(state="exited")], back_off=99.0)
+    assert starts(changes) == [("main", 1)]
+    assert changes.remove == (lost,)
 
 
 def test_a_sandbox_that_never_ran_does_not_count() -> None:
@@ -73,14 +81,14 @@ def test_a_sandbox_that_never_ran_does_not_count() -> None:
 
 
 def test_a_container_in_an_older_sandbox_is_stopped() -> None:
-    found = step([sandbox(1), record(sandbox_id="POD-0")])
-    assert [one.record.name for one in found.stop] == ["main"]
+    changes = step([sandbox(1), record(sandbox_id="POD-0")])
+    assert [stop.record.name for stop in changes.stop] == ["main"]
 
 
 def test_another_image_restarts_the_container() -> None:
-    found = step([sandbox(), record(spec_hash="old")])
-    assert [one.record.name for one in found.stop] == ["main"]
-    assert "definition changed" in found.stop[0].message
+    changes = step([sandbox(), record(spec_hash="old")])
+    assert [stop.record.name for stop in changes.stop] == ["main"]
+    assert "definition changed" in changes.stop[0].message
 
 
 def test_what_was_left_between_create_and_start_is_made_again_as_the_same_attempt() -> None:
@@ -95,8 +103,8 @@ def test_what_the_engine_could_not_start_counts_as_ended() -> None:
 
 def test_a_finished_pod_s_sandbox_is_stopped_and_never_made_again() -> None:
     done = record(state="exited")
-    found = step([sandbox(), done], restart_policy="Never")
-    assert [one.record.name for one in found.stop] == ["POD"]
+    changes = step([sandbox(), done], restart_policy="Never")
+    assert [stop.record.name for stop in changes.stop] == ["POD"]
     assert step([sandbox(state="exited"), done], restart_policy="Never").is_steady
 
 
@@ -113,6 +121,6 @@ def test_restart_counts_go_on_where_the_api_saw_them() -> None:
 
 def test_two_dead_containers_of_a_name_are_kept() -> None:
     dead = [record(attempt=n, state="exited") for n in range(4)]
-    found = step([sandbox(), *dead], backoff=1.0)
-    assert sorted(one.attempt for one in found.remove) == [0, 1]
+    changes = step([sandbox(), *dead], back_off=1.0)
+    assert sorted(record.attempt for record in changes.remove) == [0, 1]
     assert starts(step([sandbox(), *dead[:2], record(attempt=2)])) == []

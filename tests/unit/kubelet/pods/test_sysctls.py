@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from apimachinery.types import core_v1
-from kubelet.pods.sysctls import refusal
+from kubelet.pods.sysctls import rejection
 from tests.unit.kubelet.records import make_pod
 
 
@@ -24,7 +24,7 @@ from tests.unit.kubelet.records import make_pod
 )
 def test_sysctls(name: str, allowed: tuple[str, ...], spec: dict[str, Any], why: str) -> None:
     context = core_v1.PodSecurityContext(sysctls=[core_v1.Sysctl(name=name, value="1")])
-    found = refusal(make_pod(security_context=context, **spec), allowed)
+    found = rejection(make_pod(security_context=context, **spec), allowed)
     if not why:
         assert found is None
     else:
@@ -34,4 +34,4 @@ def test_sysctls(name: str, allowed: tuple[str, ...], spec: dict[str, Any], why:
 
 
 def test_nothing_asked_for() -> None:
-    assert refusal(make_pod(), ()) is None
+    assert rejection(make_pod(), ()) is None

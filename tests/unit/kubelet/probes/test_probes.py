@@ -8,7 +8,7 @@ import pytest
 
 from apimachinery.types import core_v1
 from kubelet.probes import Checks
-from kubelet.probes.checks import CannotAsk, Target, port_of
+from kubelet.probes.checks import InvalidAction, Target, port_of
 from kubelet.probes.counter import Counter
 from kubelet.runtime import Engine
 from tests.unit.kubelet.records import record
@@ -51,7 +51,7 @@ def test_ports_by_number_and_name() -> None:
     assert port_of(80, SPEC) == port_of("80", SPEC) == 80
     assert port_of("web", SPEC) == 8080
     for wrong in ("nope", 0, None):
-        with pytest.raises(CannotAsk):
+        with pytest.raises(InvalidAction):
             port_of(wrong, SPEC)
 
 

@@ -1,4 +1,4 @@
-"""Thresholds, who is evicted first, what a node under pressure refuses, and what pods may ask for."""
+"""Thresholds, the order of evictions, and what is left for pods to request."""
 
 from pathlib import Path
 
@@ -6,36 +6,63 @@ import pytest
 
 from apimachinery.types import core_v1
 from kubelet.node.machine import Machine
+from kubelet.node.pressures import NodePressures
 from kubelet.node.status import Identity, allocatable, node_status
-from kubelet.resources import eviction, thresholds, usage
+from kubelet.resources import eviction, usage
 from kubelet.resources.container_gc import expendable
 from kubelet.resources.pod_disk import DiskUsage, of_tree
-from kubelet.resources.thresholds import Level, Threshold
+from kubelet.resources.thresholds import Level, Threshold, parse_threshold, shortages
 from tests.unit.kubelet.records import make_pod, record, sandbox
 
 MI = 1024 * 1024
 
 
+def parse(*texts: str) -> tuple[Threshold, ...]:
+    return tuple(map(parse_threshold, texts))
+
+
 def test_thresholds_as_amounts_and_percents() -> None:
-    found = thresholds.parse(["memory.available<100Mi", "nodefs.available<10%"])
-    assert found == (Threshold("memory.available", 100 * MI), Threshold("nodefs.available", percent=10))
+    thresholds = parse("memory.available<100Mi", "nodefs.available<10%")
+    assert thresholds == (Threshold("memory.available", 100 * MI), Threshold("nodefs.available", percent=10))
+    assert parse(*map(str, thresholds)) == thresholds
 
 
 @pytest.mark.parametrize(
-    "wrong", ["memory.available", "moon.available<1", "nodefs.available<101%", "memory.available<x"]
+    ("text", "message"),
+    [
+        ("memory.available", "signal<quantity"),
+        ("moon.available<1", 'unknown signal "moon.available"'),
+        ("nodefs.available<101%", "between 0% and 100%"),
+        ("nodefs.available<ten%", "not a percentage"),
+        ("memory.available<x", "a quantity is"),
+        ("memory.available<-1", "negative"),
+    ],
 )
-def test_what_is_no_threshold(wrong: str) -> None:
-    with pytest.raises(ValueError, match=r"eviction threshold|whole|quantit|x"):
-        thresholds.parse([wrong])
+def test_texts_that_are_no_threshold(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_threshold(text)
 
 
 def test_shortages_memory_first() -> None:
-    limits = thresholds.parse(["nodefs.available<10%", "memory.available<100Mi"])
+    thresholds = parse("nodefs.available<10%", "memory.available<100Mi")
     levels = {"memory.available": Level(1000 * MI, 99 * MI), "nodefs.available": Level(1000, 99)}
-    found = thresholds.shortages(limits, levels)
-    assert [one.threshold.signal for one in found] == ["memory.available", "nodefs.available"]
-    assert found[0].message.startswith("The node was low on resource: memory. Threshold quantity: 104857600, ")
-    assert thresholds.shortages(limits, {"memory.available": Level(1000 * MI, 100 * MI)}) == []
+    scarce = shortages(thresholds, levels)
+    assert [shortage.threshold.signal for shortage in scarce] == ["memory.available", "nodefs.available"]
+    assert scarce[0].message.startswith("The node was low on resource: memory. Threshold quantity: 104857600, ")
+    assert shortages(thresholds, {"memory.available": Level(1000 * MI, 100 * MI)}) == []
+
+
+def test_a_pressure_stays_a_while_and_its_changes_are_reported() -> None:
+    now, changes = [0.0], []
+    pressures = NodePressures(transition=60, clock=lambda: now[0])
+    pressures.on_change(lambda: changes.append(pressures.current))
+    pressures.observe(["MemoryPressure"])
+    now[0] = 59
+    pressures.observe([])
+    assert pressures.current == {"MemoryPressure"}
+    now[0] = 60
+    pressures.observe([])
+    assert changes == [{"MemoryPressure"}, frozenset()]
 
 
 def using(used: int, request: str = "0", priority: int = 0) -> tuple[core_v1.Pod, int]:
@@ -49,37 +76,14 @@ def test_who_goes_first(signal: str) -> None:
     within = using(100 * MI, "200Mi")
     far, near = using(300 * MI, "100Mi"), using(150 * MI, "100Mi")
     dear = using(900 * MI, "100Mi", priority=5)
-    ranked = sorted([within, dear, near, far], key=lambda one: eviction.rank(*one, signal))
+    ranked = sorted([within, dear, near, far], key=lambda candidate: eviction.rank(*candidate, signal))
     assert ranked == [far, near, dear, within]
-
-
-def test_what_is_refused_under_pressure() -> None:
-    memory, disk = frozenset({"MemoryPressure"}), frozenset({"DiskPressure"})
-    assert eviction.refusal(make_pod(), memory, best_effort=True) is not None
-    assert eviction.refusal(make_pod(), memory, best_effort=False) is None
-    assert eviction.refusal(make_pod(), disk, best_effort=False) is not None
-    assert eviction.refusal(make_pod(priority=eviction.CRITICAL), disk, best_effort=True) is None
 
 
 def test_who_has_most_processes_goes_first_among_equals() -> None:
     many, few, dear = using(500, "1Gi"), using(3, "1Gi"), using(900, "1Gi", priority=1)
-    ranked = sorted([dear, few, many], key=lambda one: eviction.rank(*one, "pid.available"))
+    ranked = sorted([dear, few, many], key=lambda candidate: eviction.rank(*candidate, "pid.available"))
     assert ranked == [many, few, dear]
-
-
-@pytest.mark.parametrize(
-    ("toleration", "taken"),
-    [
-        (core_v1.Toleration(key="node.kubernetes.io/memory-pressure", operator="Exists"), True),
-        (core_v1.Toleration(operator="Exists"), True),
-        (core_v1.Toleration(key="node.kubernetes.io/memory-pressure", operator="Exists", effect="NoExecute"), False),
-        (core_v1.Toleration(key="other", operator="Exists"), False),
-    ],
-)
-def test_who_tolerates_pressure_is_taken_all_the_same(toleration: core_v1.Toleration, taken: bool) -> None:
-    pod = make_pod(tolerations=[toleration])
-    assert (eviction.refusal(pod, frozenset({"MemoryPressure"}), best_effort=True) is None) == taken
-    assert eviction.refusal(pod, frozenset({"MemoryPressure", "DiskPressure"}), best_effort=True) is not None
 
 
 def test_processes_left(tmp_path: Path) -> None:
@@ -98,7 +102,7 @@ def test_processes_left(tmp_path: Path) -> None:
 def test_dead_containers_that_may_go_under_disk_pressure() -> None:
     living = [record("a", 0, "exited"), record("a", 1, "exited"), record("b", 0, "exited"), record("b", 1), sandbox()]
     finished = [record("a", 0, "exited", id="f", pod_uid="gone")]
-    names = [(one.pod_uid, one.name, one.attempt) for one in expendable([*living, *finished], {"u"})]
+    names = [(record.pod_uid, record.name, record.attempt) for record in expendable([*living, *finished], {"u"})]
     assert names == [("u", "a", 0), ("u", "b", 0), ("gone", "a", 0)]
 
 
@@ -107,21 +111,23 @@ def test_what_a_tree_takes_of_the_disk(tmp_path: Path) -> None:
     (tmp_path / "d/f").write_bytes(b"x" * 10_000)
     (tmp_path / "link").symlink_to("/proc")
     (tmp_path / "twin").hardlink_to(tmp_path / "d/f")
-    found = of_tree(tmp_path)
-    assert found.inodes == 3
-    assert 10_000 <= found.bytes < 40_000
+    used = of_tree(tmp_path)
+    assert used.inodes == 3
+    assert 10_000 <= used.bytes < 40_000
     assert of_tree(tmp_path / "nowhere") == DiskUsage()
 
 
 def test_reserves_and_pressure_show_in_the_node() -> None:
     machine = Machine(4, 8192 * MI, 1024 * MI, "amd64", "k", "o", "m", "s", "b")
-    reserved = ({"cpu": "500m", "memory": "1Gi"}, {"memory": 100 * MI})
+    reserved = ({"cpu": 500, "memory": 1024 * MI}, {"memory": 100 * MI})
     identity = Identity("n", "n", 10250, 110, machine, reserved=reserved)
     assert allocatable(identity)["cpu"] == "3500m"
     assert allocatable(identity)["memory"] == f"{(8192 - 1024 - 100) * 1024}Ki"
     assert allocatable(identity)["pods"] == "110"
-    status = node_status(identity, "10.0.0.1", core_v1.NodeStatus(), [], "1", "2026-01-01T00:00:00Z", {"MemoryPressure"})
-    assert [one.status for one in status.conditions or ()] == ["True", "False", "False", "True"]
+    status = node_status(
+        identity, "10.0.0.1", core_v1.NodeStatus(), [], "1", "2026-01-01T00:00:00Z", {"MemoryPressure"}
+    )
+    assert [condition.status for condition in status.conditions or ()] == ["True", "False", "False", "True"]
     assert (status.capacity or {})["cpu"] == "4"
 
 

@@ -32,14 +32,14 @@ def test_the_longest_unused_goes_first_and_what_is_needed_stays() -> None:
         image("local", pulled=False),
         image("older"),
     ]
-    last_used = dict.fromkeys((one.id for one in images), 0.0) | {"sha256:young": 95.0, "sha256:old": 10.0}
+    last_used = dict.fromkeys((image.id for image in images), 0.0) | {"sha256:young": 95.0, "sha256:old": 10.0}
     in_use = frozenset({"sha256:used", "wanted:latest"})
-    found = removable(images, in_use, last_used, now=100.0, least_age=60.0)
-    assert [one.id for one in found] == ["sha256:older", "sha256:old"]
+    removed = removable(images, in_use, last_used, now=100.0, min_age=60.0)
+    assert [image.id for image in removed] == ["sha256:older", "sha256:old"]
 
 
 @pytest.mark.parametrize(
-    ("given", "listed"),
+    ("name", "listed"),
     [
         ("busybox", "busybox:latest"),
         ("docker.io/library/busybox:1", "busybox:1"),
@@ -47,5 +47,5 @@ def test_the_longest_unused_goes_first_and_what_is_needed_stays() -> None:
         ("reg.io/a:1@sha256:0", "reg.io/a@sha256:0"),
     ],
 )
-def test_names_are_compared_as_the_engine_lists_them(given: str, listed: str) -> None:
-    assert full_name(given) == listed
+def test_names_are_compared_as_the_engine_lists_them(name: str, listed: str) -> None:
+    assert full_name(name) == listed

@@ -6,17 +6,18 @@ from typing import Any
 import pytest
 
 from apimachinery.types import core_v1
-from kubelet.containers import oom_score as qos
-from kubelet.runtime import Defaults, Mount, Resolved, config, records
+from kubelet.runtime import Defaults, Mount, RunContainerOptions, config, records
 from kubelet.runtime.images import is_valid
 from tests.unit.kubelet.records import make_pod, sandbox
 
 DEFAULTS = Defaults(network="peapod", pause_image="pause:1")
 
 
-def request(pod: core_v1.Pod | None = None, resolved: Resolved | None = None, **fields: Any) -> dict[str, Any]:
+def request(
+    pod: core_v1.Pod | None = None, resolved: RunContainerOptions | None = None, **fields: Any
+) -> dict[str, Any]:
     spec = core_v1.Container(name="main", image="app:1", **fields)
-    return config.container(pod or make_pod(), spec, 3, sandbox(), resolved or Resolved(), DEFAULTS)
+    return config.container(pod or make_pod(), spec, 3, sandbox(), resolved or RunContainerOptions(), DEFAULTS)
 
 
 def test_a_sandbox_owns_network_and_ipc() -> None:
@@ -44,7 +45,7 @@ def test_a_container_joins_its_sandbox() -> None:
 
 
 def test_a_command_replaces_the_image_s_and_arguments_alone_do_not() -> None:
-    made = request(resolved=Resolved(args=["x"]))
+    made = request(resolved=RunContainerOptions(args=["x"]))
     assert (made["Entrypoint"], made["Cmd"]) == (None, ["x"])
 
 
@@ -74,16 +75,16 @@ def test_security_context() -> None:
 
 def test_mounts() -> None:
     mounts = [Mount(Path("/a"), "/b", read_only=True, propagation="Bidirectional")]
-    (mount,) = request(resolved=Resolved(mounts=mounts))["HostConfig"]["Mounts"]
+    (mount,) = request(resolved=RunContainerOptions(mounts=mounts))["HostConfig"]["Mounts"]
     assert (mount["Source"], mount["Target"], mount["ReadOnly"]) == ("/a", "/b", True)
     assert mount["BindOptions"] == {"Propagation": "rshared"}
-    (plain,) = request(resolved=Resolved(mounts=[Mount(Path("/"), "/host")]))["HostConfig"]["Mounts"]
+    (plain,) = request(resolved=RunContainerOptions(mounts=[Mount(Path("/"), "/host")]))["HostConfig"]["Mounts"]
     assert "BindOptions" not in plain, "the engine's own directory lies below, and it refuses private mounts of that"
 
 
 def test_what_labels_say_is_read_back() -> None:
     pod = make_pod(termination_grace_period_seconds=7)
-    made = config.container(pod, pod.spec.containers[0], 3, sandbox(), Resolved(), DEFAULTS)
+    made = config.container(pod, pod.spec.containers[0], 3, sandbox(), RunContainerOptions(), DEFAULTS)
     inspected = {
         "Id": "abc",
         "Created": "2026-01-01T00:00:00.123456789Z",
@@ -120,20 +121,3 @@ def test_image_names(image: str) -> None:
 @pytest.mark.parametrize("image", ["", "A", "a b", "a:", "a/:1", "a@sha256:12", "a//b"])
 def test_what_is_no_image_name(image: str) -> None:
     assert not is_valid(image)
-
-
-@pytest.mark.parametrize(
-    ("limits", "requests", "expected", "score"),
-    [
-        ({}, {}, "BestEffort", 1000),
-        ({"cpu": "1", "memory": "1Gi"}, {}, "Guaranteed", -997),
-        ({"cpu": "1", "memory": "1Gi"}, {"cpu": "1000m", "memory": "1Gi"}, "Guaranteed", -997),
-        ({"memory": "1Gi"}, {}, "Burstable", 750),
-        ({}, {"cpu": "1"}, "Burstable", 999),
-    ],
-)
-def test_quality_of_service(limits: Any, requests: Any, expected: str, score: int) -> None:
-    pod = make_pod()
-    pod.spec.containers[0].resources = core_v1.ResourceRequirements(limits=limits, requests=requests)
-    assert qos.qos_class(pod) == expected
-    assert qos.oom_score_adj(pod, pod.spec.containers[0], 4 << 30) == score
