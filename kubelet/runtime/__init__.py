@@ -1,4 +1,4 @@
-"""The container runtime: Docker through its SDK. Nothing else in the kubelet imports ``docker``."""
+"""The container runtime: Docker through its SDK. No other package imports ``docker``."""
 
 from kubelet.runtime.config import Defaults, Mount, RunContainerOptions
 from kubelet.runtime.engine import Engine
