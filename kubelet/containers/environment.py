@@ -1,7 +1,7 @@
-"""A container's environment variables. Pure: what has to be fetched comes in as ``Sources``.
+"""A container's environment variables. Pure: what has to be fetched is passed in as ``Sources``.
 
-Order and precedence are Kubernetes': ``envFrom``, then ``env``, each variable able to refer to earlier ones, and below
-them the variables that tell of services: those of the pod's namespace, and ``kubernetes`` of ``default``.
+Order and precedence are Kubernetes': ``envFrom``, then ``env``, where each variable may refer to earlier ones; the
+variables that describe services (of the pod's namespace, and ``kubernetes`` of ``default``) have the lowest precedence.
 """
 
 import re
@@ -26,7 +26,7 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True)
 class Sources:
-    """What variables may refer to. A config map or secret that does not exist is absent."""
+    """What variables may refer to. Config maps and secrets that do not exist are missing."""
 
     config_maps: Mapping[str, core_v1.ConfigMap] = field(default_factory=dict)
     secrets: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
@@ -57,7 +57,7 @@ def environment(pod: core_v1.Pod, container: core_v1.Container, sources: Sources
     """All variables, in the order in which they are set.
 
     Raises:
-        ConfigError: a reference that is not optional leads nowhere.
+        ConfigError: the target of a reference that is not optional does not exist.
     """
     of_services = service_variables(visible_services(pod, sources.services))
     result: dict[str, str] = {}
@@ -76,43 +76,45 @@ def environment(pod: core_v1.Pod, container: core_v1.Container, sources: Sources
 
 
 def invalid_names(container: core_v1.Container, sources: Sources) -> Iterator[tuple[str, str, list[str]]]:
-    """Kind and name of each source of ``envFrom``, and those of its keys that cannot be variables' names."""
+    """Kind and name of each source of ``envFrom`` with keys that are not variables' names, and those keys."""
     for source in container.env_from or ():
         keys: Iterable[str] = ()
         if ref := source.config_map_ref:
-            kind, name, found = "configMap", ref.name or "", sources.config_maps.get(ref.name or "")
-            keys = (found.data or {}) if found else ()
+            kind, name = "configMap", ref.name or ""
+            config_map = sources.config_maps.get(name)
+            keys = (config_map.data or {}) if config_map else ()
         elif secret := source.secret_ref:
             kind, name = "secret", secret.name or ""
             keys = sources.secrets.get(name) or ()
         else:
             continue
-        if bad := sorted(key for key in keys if not _NAME.fullmatch(f"{source.prefix or ''}{key}")):
-            yield kind, name, bad
+        invalid = sorted(key for key in keys if not _NAME.fullmatch(f"{source.prefix or ''}{key}"))
+        if invalid:
+            yield kind, name, invalid
 
 
 def visible_services(pod: core_v1.Pod, services: Iterable[core_v1.Service]) -> list[core_v1.Service]:
-    """The services that the pod's variables tell of.
+    """The services that the pod's variables describe.
 
-    Only those that were there when the pod was created: a container that is started again finds the same environment.
+    Only those that existed when the pod was created: a container that is restarted gets the same environment.
     """
-    namespace, born = meta.namespace_of(pod), pod.metadata.creation_timestamp
-    wanted: dict[str, core_v1.Service] = {}
+    namespace, created = meta.namespace_of(pod), pod.metadata.creation_timestamp
+    visible: dict[str, core_v1.Service] = {}
     for service in services:
         if service.spec.cluster_ip in (None, "", "None"):
             continue
-        if born and (service.metadata.creation_timestamp or "") > born:
+        if created and (service.metadata.creation_timestamp or "") > created:
             continue
-        home, name = meta.namespace_of(service), meta.name_of(service)
-        if home == namespace and pod.spec.enable_service_links is not False:
-            wanted[name] = service
-        elif home == "default" and name == "kubernetes":
-            wanted.setdefault(name, service)
-    return [wanted[name] for name in sorted(wanted)]
+        namespace_of_service, name = meta.key_of(service)
+        if namespace_of_service == namespace and pod.spec.enable_service_links is not False:
+            visible[name] = service
+        elif namespace_of_service == "default" and name == "kubernetes":
+            visible.setdefault(name, service)
+    return [visible[name] for name in sorted(visible)]
 
 
 def service_variables(services: Iterable[core_v1.Service]) -> dict[str, str]:
-    """``{SVC}_SERVICE_HOST`` and ``_PORT``, and the names that Docker's links once had."""
+    """``{SVC}_SERVICE_HOST`` and ``_PORT``, and those that Docker's links used."""
     return dict(pair for service in services for pair in _of_service(service))
 
 
@@ -127,8 +129,8 @@ def _of_service(service: core_v1.Service) -> Iterator[tuple[str, str]]:
             yield f"{prefix}_SERVICE_PORT_{_variable(port.name)}", str(port.port)
     for i, port in enumerate(ports):
         protocol = port.protocol or "TCP"
-        where = f"[{address}]" if ":" in address else address
-        url = f"{protocol.lower()}://{where}:{port.port}"
+        host = f"[{address}]" if ":" in address else address
+        url = f"{protocol.lower()}://{host}:{port.port}"
         if i == 0:
             yield f"{prefix}_PORT", url
         link = f"{prefix}_PORT_{port.port}_{protocol}"
@@ -144,10 +146,10 @@ def _variable(name: str) -> str:
 
 def _from_source(source: core_v1.EnvFromSource, sources: Sources) -> Iterator[tuple[str, str]]:
     if ref := source.config_map_ref:
-        found = sources.config_maps.get(ref.name or "")
-        if found is None and not ref.optional:
+        config_map = sources.config_maps.get(ref.name or "")
+        if config_map is None and not ref.optional:
             raise ConfigError(f'configmap "{ref.name}" not found')
-        values: Mapping[str, str] = (found.data or {}) if found else {}
+        values: Mapping[str, str] = (config_map.data or {}) if config_map else {}
     elif secret := source.secret_ref:
         data = sources.secrets.get(secret.name or "")
         if data is None and not secret.optional:
@@ -164,7 +166,7 @@ def _from_source(source: core_v1.EnvFromSource, sources: Sources) -> Iterator[tu
 def _value_from(
     pod: core_v1.Pod, container: core_v1.Container, ref: core_v1.EnvVarSource, sources: Sources
 ) -> str | None:
-    """The value; None where an optional reference leads nowhere."""
+    """The value; None if the target of an optional reference does not exist."""
     try:
         if ref.field_ref:
             return downward.field_value(pod, ref.field_ref.field_path, sources.addresses)
@@ -173,8 +175,8 @@ def _value_from(
     except downward.UnknownField as exc:
         raise ConfigError(str(exc)) from exc
     if key := ref.config_map_key_ref:
-        found = sources.config_maps.get(key.name or "")
-        return _keyed(meta.namespace_of(pod), "configmap", key, None if found is None else (found.data or {}))
+        config_map = sources.config_maps.get(key.name or "")
+        return _keyed(meta.namespace_of(pod), "configmap", key, None if config_map is None else (config_map.data or {}))
     if secret := ref.secret_key_ref:
         data = sources.secrets.get(secret.name or "")
         texts = None if data is None else {name: _text(value) for name, value in data.items()}

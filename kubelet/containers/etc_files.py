@@ -1,6 +1,6 @@
-"""resolv.conf, hosts and hostname of a pod: what stands in them (pure), and writing them to the pod's directory.
+"""resolv.conf, hosts and hostname of a pod: their content (pure), and writing them to the pod's directory.
 
-The kubelet mounts its own files because the engine would put in its own resolver, and because it refuses DNS and host
+The kubelet mounts its own files because the engine would insert its own resolver, and because it refuses DNS and host
 name settings for a container that joins another's network.
 """
 
@@ -28,7 +28,7 @@ fe00::2\tip6-allrouters
 
 
 class BadHostname(ValueError):
-    """A host name that the kernel does not take; the message is for people."""
+    """A host name that the kernel does not accept; the message is for people."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Resolver:
     options: tuple[str, ...] = ()
 
     def text(self) -> str:
-        lines = [f"nameserver {one}" for one in self.nameservers[:MAX_NAMESERVERS]]
+        lines = [f"nameserver {address}" for address in self.nameservers[:MAX_NAMESERVERS]]
         if self.searches:
             lines.append(f"search {' '.join(self.searches[:MAX_SEARCHES])}")
         if self.options:
@@ -49,7 +49,7 @@ class Resolver:
 
 
 def parse_resolver(text: str) -> Resolver:
-    """The node's own resolv.conf."""
+    """Of the node's resolv.conf."""
     nameservers: list[str] = []
     searches: tuple[str, ...] = ()
     options: list[str] = []
@@ -79,13 +79,13 @@ def resolver_for(pod: core_v1.Pod, node: Resolver, cluster_dns: Sequence[str], d
     config = pod.spec.dns_config
     if config is None:
         return base
-    asked = {one.name: one.value for one in config.options or () if one.name}
-    kept = tuple(one for one in base.options if one.partition(":")[0] not in asked)
-    added = tuple(f"{name}:{value}" if value else str(name) for name, value in asked.items())
+    options = {option.name: option.value for option in config.options or () if option.name}
+    inherited = tuple(option for option in base.options if option.partition(":")[0] not in options)
+    own_options = tuple(f"{name}:{value}" if value else str(name) for name, value in options.items())
     return Resolver(
         _unique((*base.nameservers, *(config.nameservers or ()))),
         _unique((*base.searches, *(config.searches or ()))),
-        (*kept, *added),
+        (*inherited, *own_options),
     )
 
 
@@ -97,14 +97,14 @@ def hostname_of(pod: core_v1.Pod, node_hostname: str) -> str:
 
 
 def kernel_hostname(pod: core_v1.Pod, hostname: str, domain: str) -> str:
-    """What ``hostname`` says in the pod: its host name, or its whole name where ``setHostnameAsFQDN`` asks for that.
+    """The output of ``hostname`` in the pod: its host name, or its full name with ``setHostnameAsFQDN``.
 
     Raises:
         BadHostname: it is too long for the kernel.
     """
     if not (pod.spec.set_hostname_as_fqdn and pod.spec.subdomain) or pod.spec.host_network:
         return hostname
-    name = _whole_name(pod, hostname, domain)
+    name = _full_name(pod, hostname, domain)
     if len(name) > MAX_KERNEL_HOSTNAME:
         limit = f"{MAX_KERNEL_HOSTNAME} characters is the max, {len(name)} characters requested"
         raise BadHostname(
@@ -113,7 +113,7 @@ def kernel_hostname(pod: core_v1.Pod, hostname: str, domain: str) -> str:
     return name
 
 
-def _whole_name(pod: core_v1.Pod, hostname: str, domain: str) -> str:
+def _full_name(pod: core_v1.Pod, hostname: str, domain: str) -> str:
     return f"{hostname}.{pod.spec.subdomain}.{meta.namespace_of(pod)}.svc.{domain}"
 
 
@@ -124,21 +124,21 @@ def hosts_for(pod: core_v1.Pod, hostname: str, address: str, domain: str, node_h
     else:
         names = [hostname]
         if pod.spec.subdomain:
-            names.insert(0, _whole_name(pod, hostname, domain))
+            names.insert(0, _full_name(pod, hostname, domain))
         text = _HOSTS_HEAD + "\t".join([address, *names]) + "\n"
     if pod.spec.host_aliases:
         text += "\n# Entries added by HostAliases.\n"
-        text += "".join(f"{one.ip}\t{chr(9).join(one.hostnames or ())}\n" for one in pod.spec.host_aliases)
+        text += "".join(f"{alias.ip}\t{chr(9).join(alias.hostnames or ())}\n" for alias in pod.spec.host_aliases)
     return text
 
 
 def read(path: Path) -> str:
-    """One of the node's own files; empty where there is none."""
+    """One of the node's own files; empty if it does not exist."""
     return path.read_text() if path.exists() else ""
 
 
 def write_once(path: Path, text: str) -> Path:
-    """Write a file unless it says so already. In place: a bind mount keeps the inode that it was made on."""
+    """Write a file unless it has this content. In place: a bind mount keeps the inode of its source."""
     if not path.exists() or path.read_text() != text:
         path.write_text(text)
     return path

@@ -1,7 +1,7 @@
 """Credentials for image registries from a pod's pull secrets. Pure.
 
-Both kinds of secret are read: ``.dockerconfigjson`` and the older ``.dockercfg``. An entry names a registry, perhaps
-with a path below it and with ``*`` in parts of the host; the most particular entries are tried first.
+Both kinds of secret are read: ``.dockerconfigjson`` and the older ``.dockercfg``. An entry names a registry, which may
+have a path, and ``*`` in parts of its host; the most specific entries are tried first.
 """
 
 import base64
@@ -23,23 +23,23 @@ class Credential:
     identity_token: str = ""
 
     def __repr__(self) -> str:
-        return f"Credential({self.registry!r}, {self.username!r})"  # a log must not hold the password
+        return f"Credential({self.registry!r}, {self.username!r})"  # no password in a log
 
     def for_engine(self) -> dict[str, str]:
-        """As the engine wants it with a pull."""
+        """As the engine expects it with a pull."""
         if self.identity_token:
             return {"identitytoken": self.identity_token, "serveraddress": self.registry}
         return {"username": self.username, "password": self.password, "serveraddress": self.registry}
 
 
 class BadSecret(ValueError):
-    """A secret that holds no credentials as it should."""
+    """A secret that does not contain credentials in its kind's format."""
 
 
 def credentials_for(image: str, secrets: Iterable[Mapping[str, bytes]]) -> tuple[Credential, ...]:
-    """Those that match the image's registry, the most particular first. Raises ``BadSecret``."""
-    found = [one for secret in secrets for one in _read(secret) if _matches(one.registry, image)]
-    return tuple(sorted(dict.fromkeys(found), key=lambda one: -len(_normal(one.registry))))
+    """Those that match the image's registry, the most specific first. Raises ``BadSecret``."""
+    credentials = dict.fromkeys(c for secret in secrets for c in _read(secret) if _matches(c.registry, image))
+    return tuple(sorted(credentials, key=lambda credential: -len(_normal(credential.registry))))
 
 
 def _read(secret: Mapping[str, bytes]) -> Iterator[Credential]:
@@ -48,21 +48,21 @@ def _read(secret: Mapping[str, bytes]) -> Iterator[Credential]:
     elif ".dockercfg" in secret:
         entries = _document(secret[".dockercfg"])
     else:
-        raise BadSecret("neither .dockerconfigjson nor .dockercfg is in it")
+        raise BadSecret("contains neither .dockerconfigjson nor .dockercfg")
     if not isinstance(entries, dict):
-        raise BadSecret("its registries are no map")
+        raise BadSecret("its registries are not a map")
     for registry, entry in entries.items():
         yield _credential(registry, entry if isinstance(entry, dict) else {})
 
 
 def _document(data: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(data)
+        document = json.loads(data)
     except ValueError as exc:
         raise BadSecret(f"not JSON: {exc}") from exc
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         raise BadSecret("not a JSON object")
-    return found
+    return document
 
 
 def _credential(registry: str, entry: Mapping[str, Any]) -> Credential:
@@ -76,10 +76,10 @@ def _credential(registry: str, entry: Mapping[str, Any]) -> Credential:
 
 
 def _matches(registry: str, image: str) -> bool:
-    wanted, has = _normal(registry).split("/"), _repository(image).split("/")
-    if len(wanted[0].split(".")) != len(has[0].split(".")) or not fnmatch.fnmatchcase(has[0], wanted[0]):
+    pattern, repository = _normal(registry).split("/"), _repository(image).split("/")
+    if len(pattern[0].split(".")) != len(repository[0].split(".")):
         return False
-    return has[1 : len(wanted)] == wanted[1:]
+    return fnmatch.fnmatchcase(repository[0], pattern[0]) and repository[1 : len(pattern)] == pattern[1:]
 
 
 def _normal(registry: str) -> str:
@@ -92,7 +92,7 @@ def _normal(registry: str) -> str:
 
 
 def _repository(image: str) -> str:
-    """Host and path of an image; images without a host are the Hub's."""
+    """Host and path of an image; without a host it is Docker Hub's."""
     name = image.partition("@")[0]
     host, slash, path = name.partition("/")
     if not slash or not ("." in host or ":" in host or host == "localhost"):

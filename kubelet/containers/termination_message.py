@@ -1,6 +1,6 @@
-"""A container's last words: the file mounted at its ``terminationMessagePath``, or, where its policy says so, its log.
+"""Termination messages: the file at a container's ``terminationMessagePath`` or, if its policy says so, the end of its log.
 
-Kubernetes' limits hold: so much of the file, so much of the log, and so much for all containers of a pod together.
+Kubernetes' limits apply to the file, to the log, and to all containers of a pod together.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,11 +19,11 @@ LOG_LINES, LOG_LIMIT = 80, 2048
 """Lines and bytes of the log, the last ones."""
 
 POD_LIMIT = 12 * 1024
-"""Bytes for all containers of a pod; each has its equal share, of which the first ones are reported."""
+"""Bytes for all containers of a pod, shared equally; of each message the first ones are reported."""
 
 
 def message_mount(pod_dir: Path, container: str, attempt: int, target: str) -> Mount:
-    """An empty file for one attempt of one container. Anybody in the container may write it."""
+    """A new, empty file for one attempt of one container, which any user in the container may write."""
     path = _path(pod_dir, container, attempt)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"")
@@ -32,7 +32,7 @@ def message_mount(pod_dir: Path, container: str, attempt: int, target: str) -> M
 
 
 class TerminationMessages:
-    """Of one pod's ended containers. Each is read once: the file may go with the pod's directory."""
+    """Of one pod's ended containers. Each is read once: its file may be removed with the pod's directory."""
 
     def __init__(self, runtime: Runtime, pod_dir: Path) -> None:
         self._runtime, self._pod_dir = runtime, pod_dir
@@ -40,14 +40,14 @@ class TerminationMessages:
 
     @property
     def known(self) -> Mapping[str, str]:
-        """By container ID; empty where a container left nothing."""
+        """By container ID; empty if the container wrote none."""
         return self._known
 
     def forget(self, id: str) -> None:
         self._known.pop(id, None)
 
     async def read(self, pod: core_v1.Pod, records: Sequence[ContainerRecord]) -> None:
-        """Learn what the containers have left that have ended since."""
+        """Read the messages of containers that have ended since the last call. Raises ``errors.Unavailable``."""
         for record in records:
             if record.ended and not record.is_sandbox and record.id not in self._known:
                 message = read_file(self._pod_dir, record)
@@ -70,7 +70,7 @@ class TerminationMessages:
 
 
 def read_file(pod_dir: Path, record: ContainerRecord) -> str:
-    """What an ended container left; empty if nothing."""
+    """What an ended container wrote; empty if nothing."""
     try:
         return _path(pod_dir, record.name, record.attempt).read_bytes()[-FILE_LIMIT:].decode(errors="replace")
     except OSError:
@@ -79,12 +79,12 @@ def read_file(pod_dir: Path, record: ContainerRecord) -> str:
 
 def falls_back_to_log(pod: core_v1.Pod, record: ContainerRecord) -> bool:
     spec = containers.find(pod, record.name)
-    asked = spec is not None and spec.termination_message_policy == "FallbackToLogsOnError"
-    return asked and (record.exit_code != 0 or record.oom_killed)
+    falls_back = spec is not None and spec.termination_message_policy == "FallbackToLogsOnError"
+    return falls_back and (record.exit_code != 0 or record.oom_killed)
 
 
 def limited(message: str, containers: int) -> str:
-    """The container's share of what a pod of so many may say."""
+    """The share that a message may take in a pod of that many containers."""
     return message.encode()[: POD_LIMIT // max(1, containers)].decode(errors="ignore")
 
 

@@ -1,6 +1,6 @@
 """What pods refer to (config maps, secrets, claims and their volumes, tokens), fetched when a pod needs it.
 
-No cache but for tokens: each is read when a container starts, so a pod started after a change sees the change.
+Only tokens are cached: the rest is read when a container starts, so a pod that starts after a change gets the new content.
 """
 
 import asyncio
@@ -14,27 +14,27 @@ from kubelet.references.tokens import Tokens
 
 
 class ApiObjects:
-    """Reads through the API. Absence is an answer (None); failures are ``errors.ApiError``."""
+    """Reads from the API. None means that the object does not exist; failures are ``errors.ApiError``."""
 
     def __init__(self, client: Client) -> None:
-        self._config_maps = client.resource(core_v1.ConfigMap)
-        self._secrets = client.resource(core_v1.Secret)
-        self._claims = client.resource(core_v1.PersistentVolumeClaim)
-        self._volumes = client.resource(core_v1.PersistentVolume)
-        self._nodes = client.resource(core_v1.Node)
+        self._config_maps_api = client.resource(core_v1.ConfigMap)
+        self._secrets_api = client.resource(core_v1.Secret)
+        self._claims_api = client.resource(core_v1.PersistentVolumeClaim)
+        self._volumes_api = client.resource(core_v1.PersistentVolume)
+        self._nodes_api = client.resource(core_v1.Node)
         self.tokens = Tokens(client)
-        """Of service accounts; these are kept while they hold."""
+        """Of service accounts, cached while they are valid."""
 
     async def config_map(self, pod: core_v1.Pod, name: str) -> core_v1.ConfigMap | None:
         try:
-            return await self._config_maps.get(name, namespace=meta.namespace_of(pod))
+            return await self._config_maps_api.get(name, namespace=meta.namespace_of(pod))
         except errors.NotFound:
             return None
 
     async def secret_data(self, pod: core_v1.Pod, name: str) -> dict[str, bytes] | None:
         """A secret's values, decoded."""
         try:
-            secret = await self._secrets.get(name, namespace=meta.namespace_of(pod))
+            secret = await self._secrets_api.get(name, namespace=meta.namespace_of(pod))
         except errors.NotFound:
             return None
         return {key: base64.b64decode(value) for key, value in (secret.data or {}).items()}
@@ -44,28 +44,28 @@ class ApiObjects:
 
     async def claim(self, pod: core_v1.Pod, name: str) -> core_v1.PersistentVolumeClaim | None:
         try:
-            return await self._claims.get(name, namespace=meta.namespace_of(pod))
+            return await self._claims_api.get(name, namespace=meta.namespace_of(pod))
         except errors.NotFound:
             return None
 
     async def persistent_volume(self, name: str) -> core_v1.PersistentVolume | None:
         try:
-            return await self._volumes.get(name)
+            return await self._volumes_api.get(name)
         except errors.NotFound:
             return None
 
     async def node_of(self, pod: core_v1.Pod) -> core_v1.Node:
         """Raises ``errors.NotFound``."""
-        return await self._nodes.get(pod.spec.node_name or "")
+        return await self._nodes_api.get(pod.spec.node_name or "")
 
     async def config_maps(self, pod: core_v1.Pod, names: Iterable[str]) -> Mapping[str, core_v1.ConfigMap]:
         """Those that exist, by name."""
-        wanted = [*names]
-        found = await asyncio.gather(*(self.config_map(pod, name) for name in wanted))
-        return {name: one for name, one in zip(wanted, found, strict=True) if one is not None}
+        in_order = [*names]
+        config_maps = await asyncio.gather(*(self.config_map(pod, name) for name in in_order))
+        return {name: cm for name, cm in zip(in_order, config_maps, strict=True) if cm is not None}
 
     async def secrets(self, pod: core_v1.Pod, names: Iterable[str]) -> Mapping[str, Mapping[str, bytes]]:
         """The values of those that exist, by name."""
-        wanted = [*names]
-        found = await asyncio.gather(*(self.secret_data(pod, name) for name in wanted))
-        return {name: one for name, one in zip(wanted, found, strict=True) if one is not None}
+        in_order = [*names]
+        secrets = await asyncio.gather(*(self.secret_data(pod, name) for name in in_order))
+        return {name: data for name, data in zip(in_order, secrets, strict=True) if data is not None}

@@ -14,12 +14,12 @@ _MAP_KEY = re.compile(r"metadata\.(labels|annotations)\['(.+)'\]")
 
 
 class UnknownField(ValueError):
-    """A reference to what cannot be referred to."""
+    """A reference to a field that is not supported."""
 
 
 @dataclass(frozen=True)
 class PodAddresses:
-    """What a pod learns of addresses once its sandbox runs."""
+    """The addresses of a pod, which are known once its sandbox runs, and of its node."""
 
     pod_ips: tuple[str, ...] = ()
     host_ips: tuple[str, ...] = ()
@@ -64,10 +64,10 @@ def resource_value(
 ) -> str:
     """The text of ``resourceFieldRef``: whole divisors, rounded up. A missing limit is the node's allocatable."""
     if ref.container_name and ref.container_name != container.name:
-        found = containers.find(pod, ref.container_name)
-        if found is None:
+        named = containers.find(pod, ref.container_name)
+        if named is None:
             raise UnknownField(f"container {ref.container_name!r} not found")
-        container = found
+        container = named
     kind, _, name = ref.resource.partition(".")
     if kind not in ("limits", "requests") or not name:
         raise UnknownField(f"resource {ref.resource!r} cannot be referred to")

@@ -1,6 +1,6 @@
 """``$(NAME)`` in commands, arguments and environment variables, as Kubernetes expands it. Pure.
 
-A name that is not defined is left as it stands; ``$$(NAME)`` is the text ``$(NAME)``.
+A reference to an undefined name is left unchanged; ``$$(NAME)`` is the text ``$(NAME)``.
 """
 
 import re

@@ -1,7 +1,7 @@
-"""Tokens of service accounts for pods: asked of the apiserver, kept in memory, replaced well before they end.
+"""Tokens of service accounts for pods: requested from the apiserver, kept in memory, replaced well before they expire.
 
-A token is bound to its pod and dies with it. It is replaced when 80 per cent of its life are over, or after a day. If
-that fails, the old one serves as long as it holds.
+A token is bound to its pod and becomes invalid with it. It is replaced after 80 per cent of its lifetime, or after a day.
+If that fails, the old one is used until it expires.
 """
 
 import logging
@@ -19,12 +19,12 @@ log = logging.getLogger(__name__)
 
 DEFAULT_SECONDS: Final = 3600
 LONGEST: Final = 24 * 3600.0
-_SPENT: Final = 0.8
+_REPLACE_AFTER: Final = 0.8
 _JITTER: Final = 10.0
 
 
-class Wanted(NamedTuple):
-    """What a token is for."""
+class TokenKey(NamedTuple):
+    """What a token is issued for."""
 
     pod_uid: str
     account: str
@@ -35,47 +35,47 @@ class Wanted(NamedTuple):
 class _Token(NamedTuple):
     text: str
     replace_at: float
-    ends_at: float
+    expires_at: float
 
 
 class Tokens:
     """Belongs to the event loop; ``clock`` gives seconds since the epoch."""
 
     def __init__(self, client: Client, clock: Callable[[], float] = time.time) -> None:
-        self._accounts = client.resource(core_v1.ServiceAccount)
+        self._accounts_api = client.resource(core_v1.ServiceAccount)
         self._clock = clock
-        self._tokens: dict[Wanted, _Token] = {}
+        self._tokens: dict[TokenKey, _Token] = {}
 
     async def of(self, pod: core_v1.Pod, projection: core_v1.ServiceAccountTokenProjection) -> str:
-        """A token that holds for a while yet. Raises ``errors.ApiError``."""
+        """A token that is valid for some time. Raises ``errors.ApiError``."""
         account = pod.spec.service_account_name or "default"
         seconds = projection.expiration_seconds or DEFAULT_SECONDS
-        wanted = Wanted(meta.uid_of(pod), account, projection.audience or "", seconds)
-        known, now = self._tokens.get(wanted), self._clock()
+        key = TokenKey(meta.uid_of(pod), account, projection.audience or "", seconds)
+        known, now = self._tokens.get(key), self._clock()
         if known is not None and now < known.replace_at:
             return known.text
         try:
-            fresh = await self._ask(pod, wanted)
+            fresh = await self._request(pod, key)
         except errors.ApiError as exc:
-            if known is None or now >= known.ends_at:
+            if known is None or now >= known.expires_at:
                 raise
             log.info("%s: token of %s not replaced: %s; will retry", meta.key_of(pod), account, exc)
             return known.text
-        self._tokens = {key: one for key, one in self._tokens.items() if now < one.ends_at}
-        self._tokens[wanted] = fresh
+        self._tokens = {k: token for k, token in self._tokens.items() if now < token.expires_at}
+        self._tokens[key] = fresh
         return fresh.text
 
-    async def _ask(self, pod: core_v1.Pod, wanted: Wanted) -> _Token:
+    async def _request(self, pod: core_v1.Pod, key: TokenKey) -> _Token:
         bound = BoundObjectReference(api_version="v1", kind="Pod", name=meta.name_of(pod), uid=meta.uid_of(pod))
         spec = TokenRequestSpec(
-            audiences=[wanted.audience] if wanted.audience else [],
-            expiration_seconds=wanted.seconds,
+            audiences=[key.audience] if key.audience else [],
+            expiration_seconds=key.seconds,
             bound_object_ref=bound,
         )
         now = self._clock()
-        answer = await self._accounts.ask_subresource(
-            wanted.account, "token", TokenRequest(spec=spec), namespace=meta.namespace_of(pod)
+        answer = await self._accounts_api.ask_subresource(
+            key.account, "token", TokenRequest(spec=spec), namespace=meta.namespace_of(pod)
         )
         ends = meta.parse_time(answer.status.expiration_timestamp or meta.now()).timestamp()
-        life = min(LONGEST, (ends - now) * _SPENT)
+        life = min(LONGEST, (ends - now) * _REPLACE_AFTER)
         return _Token(answer.status.token or "", now + life - random.uniform(0, min(_JITTER, life / 10)), ends)

@@ -4,6 +4,8 @@ import asyncio
 import os
 import re
 import socket
+import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from kubelet.resources.pod_disk import of_tree
 from kubelet.volumes import VolumeError, mounts, payload
 from kubelet.volumes.empty_dir import EmptyDir, memory_size
 from kubelet.volumes.host_path import HostPath
+from kubelet.volumes.local import Local
 from kubelet.volumes.payload import File
 from kubelet.volumes.plugin import Plugin, Request
 from kubelet.volumes.sub_path import SubPaths, open_beneath
@@ -26,7 +29,7 @@ from kubelet.volumes.volumes import PLUGINS, container_mounts
 def set_up(plugin: Plugin, directory: Path, volume: core_v1.Volume) -> Path:
     pod = core_v1.Pod(metadata=meta_v1.ObjectMeta(name="p", namespace="ns"))
     nothing: Any = None
-    return asyncio.run(plugin.set_up(Request(pod, volume, directory, nothing, (), {})))
+    return asyncio.run(plugin.set_up(Request(pod, volume.name, volume, directory, nothing, (), {})))
 
 
 def host_path(path: Path, type: str | None = None) -> core_v1.Volume:
@@ -38,6 +41,32 @@ def test_each_volume_has_one_plugin() -> None:
     assert len(set(kinds)) == len(kinds)
     volume = core_v1.Volume(name="v", empty_dir=core_v1.EmptyDirVolumeSource())
     assert [plugin.kind for plugin in PLUGINS if plugin.handles(volume)] == ["empty-dir"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "kinds"),
+    [
+        (core_v1.PersistentVolumeSpec(host_path=core_v1.HostPathVolumeSource(path="/a")), ["host-path"]),
+        (core_v1.PersistentVolumeSpec(nfs=core_v1.NFSVolumeSource(server="s", path="/a")), ["nfs"]),
+        (core_v1.PersistentVolumeSpec(local=core_v1.LocalVolumeSource(path="/a")), ["local-volume"]),
+        (core_v1.PersistentVolumeSpec(), []),
+    ],
+)
+def test_a_persistent_volume_has_the_plugin_of_its_type(spec: core_v1.PersistentVolumeSpec, kinds: list[str]) -> None:
+    assert [plugin.kind for plugin in PLUGINS if plugin.handles(spec)] == kinds
+
+
+def test_a_local_volume_is_given_to_the_pods_group_unless_it_is_read_only(tmp_path: Path) -> None:
+    spec = core_v1.PersistentVolumeSpec(local=core_v1.LocalVolumeSource(path=str(tmp_path)))
+    pod = core_v1.Pod(
+        spec=core_v1.PodSpec(containers=[], security_context=core_v1.PodSecurityContext(fs_group=os.getgid()))
+    )
+    nothing: Any = None
+    request = Request(pod, "v", spec, tmp_path / "unused", nothing, (), {}, read_only=True)
+    assert asyncio.run(Local().set_up(request)) == tmp_path
+    assert not tmp_path.stat().st_mode & stat.S_ISGID
+    asyncio.run(Local().set_up(replace(request, read_only=False)))
+    assert tmp_path.stat().st_mode & stat.S_ISGID
 
 
 def test_kubectl_explain_names_the_volumes_that_nodes_mount() -> None:
