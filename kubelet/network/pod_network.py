@@ -1,8 +1,8 @@
 """The pod network of this node: a bridge on the node's pod CIDR, and the filter rules around it.
 
-The pod CIDR comes from the node IPAM controller some time after registration; until then, and whenever the bridge or
-its rules cannot be made, ``fault`` says why, and pods wait. Whatever a former run made is found again and kept. The
-rules are made sure of again now and then: others flush tables.
+The node IPAM controller assigns the pod CIDR some time after registration; until then, and whenever the bridge or its
+rules cannot be created, ``fault`` says why, and pods wait. What an earlier run created is reused. The rules are verified
+regularly, for others flush tables.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ def check_overlaps(
     routes: Sequence[iproute.Route],
     own: Sequence[str] = (DEVICE, SERVICE_DEVICE),
 ) -> None:
-    """Raise ``Overlap`` if one of the ``(name, range)`` is used on this node by anybody but us."""
+    """Raise ``Overlap`` if one of the ``(name, range)`` is used on this node other than by us."""
     for name, cidr in ranges:
         for address in addresses:
             if address.device not in own and address.network.overlaps(cidr):
@@ -56,19 +56,19 @@ def check_overlaps(
 
 
 class PodNetwork:
-    """Belongs to the event loop; ``run`` makes the network and keeps it."""
+    """Belongs to the event loop; ``run`` creates the network and maintains it."""
 
     def __init__(self, engine: Engine, inside: Sequence[IPv4Network], mtu: int) -> None:
         self._engine = engine
         self._inside = inside
-        """The cluster's own ranges: pods show their addresses there."""
+        """The cluster's own ranges: towards them pods are not masqueraded."""
         self._mtu = mtu
         self._cidr: IPv4Network | None = None
         self._fault = NOT_ASSIGNED
         self._changed = asyncio.Event()
         self._listeners: list[Callable[[], object]] = []
-        self.looked = asyncio.Event()
-        """Set once ``fault`` comes from a look at the engine, not from the lack of one."""
+        self.attempted = asyncio.Event()
+        """Set once ``fault`` is the result of an attempt."""
 
     @property
     def fault(self) -> str:
@@ -80,7 +80,7 @@ class PodNetwork:
         self._listeners.append(listener)
 
     def assign(self, pod_cidr: str) -> None:
-        """The node's range, as its object has it."""
+        """The node's range, from its object."""
         try:
             cidr = IPv4Network(pod_cidr)
         except ValueError as exc:
@@ -92,7 +92,7 @@ class PodNetwork:
             self._changed.set()
 
     def check(self) -> None:
-        """Look again at once: the engine is back, and may have lost what it had."""
+        """Verify at once: the engine is back, and may have lost its networks."""
         self._changed.set()
 
     async def run(self) -> None:
@@ -107,12 +107,12 @@ class PodNetwork:
                     log.info("pod network %s: %s; will retry", self._cidr, exc)
                     self._set_fault(str(exc))
                     delay = _RETRY
-                self.looked.set()
+                self.attempted.set()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), delay)
 
     async def _ensure(self, cidr: IPv4Network) -> None:
-        if self._fault:  # while the network stands, its own bridge and routes are the only ones to be found
+        if self._fault:  # while the network exists, its own bridge and routes would overlap
             await asyncio.to_thread(_check_range, cidr)
         await ensure_bridge(self._engine, Bridge(NAME, DEVICE, cidr, self._mtu))
         await asyncio.to_thread(iptables.ensure, iptables.pod_rules(cidr, self._inside))
@@ -129,10 +129,10 @@ def _check_range(cidr: IPv4Network) -> None:
 
 
 def enable_forwarding(path: Path = Path("/proc/sys/net/ipv4/ip_forward")) -> None:
-    """Let the node route between its pods and others. Left alone where it is on; /proc/sys may be read-only."""
+    """Let the node route between its pods and others. Nothing is written if it is enabled; /proc/sys may be read-only."""
     if path.read_text().strip() == "1":
         return
     try:
         path.write_text("1\n")
     except OSError as exc:
-        log.warning("cannot switch ip_forward on: %s", os.strerror(exc.errno or 0))
+        log.warning("cannot enable ip_forward: %s", os.strerror(exc.errno or 0))

@@ -1,4 +1,4 @@
-"""Which of the machine's addresses is the node's, now: a laptop moves, a lease runs out."""
+"""Which of the machine's addresses is the node's. It may change: a laptop moves, a lease expires."""
 
 import logging
 
@@ -10,56 +10,58 @@ log = logging.getLogger(__name__)
 
 
 class NoAddress(Exception):
-    """The machine has no address that fits; the message says what was looked for."""
+    """The machine has no suitable address; the message says what was required."""
 
 
-def default_address(wanted: IPAddress | None) -> iproute.Address:
-    """The address asked for, else that of the default route's device, else the first that is not local.
+def default_address(node_ip: IPAddress | None) -> iproute.Address:
+    """``node_ip`` if it is set, else the address of the default route's device, else the first that is not loopback.
 
     Raises:
         NoAddress: there is none.
     """
     candidates = [
-        one for one in iproute.addresses() if not one.address.is_loopback and one.device not in (DEVICE, SERVICE_DEVICE)
+        address
+        for address in iproute.addresses()
+        if not address.address.is_loopback and address.device not in (DEVICE, SERVICE_DEVICE)
     ]
-    if wanted is not None:
-        found = next((one for one in candidates if one.address == wanted), None)
-        if found is None:
-            raise NoAddress(f"--node-ip {wanted} is not an address of this machine")
-        return found
-    device = next((one.device for one in iproute.routes() if one.destination.prefixlen == 0), None)
-    preferred = [one for one in candidates if one.device == device] or candidates
+    if node_ip is not None:
+        for candidate in candidates:
+            if candidate.address == node_ip:
+                return candidate
+        raise NoAddress(f"--node-ip {node_ip} is not an address of this machine")
+    device = next((route.device for route in iproute.routes() if route.destination.prefixlen == 0), None)
+    preferred = [candidate for candidate in candidates if candidate.device == device] or candidates
     if not preferred:
-        raise NoAddress("this machine has no address but loopback; --node-ip may name one")
+        raise NoAddress("this machine has no address except loopback; --node-ip may name one")
     return preferred[0]
 
 
 class NodeAddress:
-    """The node's address as last seen. ``look`` blocks a little: call it in a thread."""
+    """The node's address at the last ``check``, which blocks a little: call it in a thread."""
 
-    def __init__(self, wanted: IPAddress | None) -> None:
+    def __init__(self, node_ip: IPAddress | None) -> None:
         """Raises ``NoAddress``."""
-        self._wanted = wanted
-        self._found = default_address(wanted)
+        self._node_ip = node_ip
+        self._address = default_address(node_ip)
 
     def __str__(self) -> str:
-        return str(self._found.address)
+        return str(self._address.address)
 
     @property
     def device(self) -> str:
-        return self._found.device
+        return self._address.device
 
     @property
     def ips(self) -> tuple[str, ...]:
-        """What pods learn of it."""
+        """As pods learn them."""
         return (str(self),)
 
-    def look(self) -> bool:
-        """Whether it is another one than before. A machine that has none at the moment keeps the one that it had."""
+    def check(self) -> bool:
+        """Whether it has changed. While the machine has none, the last one remains."""
         try:
-            found = default_address(self._wanted)
+            address = default_address(self._node_ip)
         except (NoAddress, iproute.IpRouteError, OSError) as exc:
-            log.info("node address %s: %s; kept", self, exc)
+            log.info("node address %s: %s; unchanged", self, exc)
             return False
-        before, self._found = self._found.address, found
-        return found.address != before
+        before, self._address = self._address.address, address
+        return address.address != before

@@ -169,7 +169,7 @@ class NodeKeeper:
             self._images_at = time.monotonic()
 
     async def _check_address(self, node: core_v1.Node) -> None:
-        if await asyncio.to_thread(self._address.look):
+        if await asyncio.to_thread(self._address.check):
             message = f"Node {self._identity.name} has another address: {self._address}"
             log.warning("node %s: address is now %s", self._identity.name, self._address)
             self._recorder.event(node, "Normal", "NodeAddressChanged", message)
@@ -183,7 +183,7 @@ class NodeKeeper:
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(_SETTLE):
-                for event in (self._runtime.containers.synced, self._network.looked):
+                for event in (self._runtime.containers.synced, self._network.attempted):
                     await event.wait()
 
     async def _faults(self) -> list[str]:

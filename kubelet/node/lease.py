@@ -1,7 +1,7 @@
 """The node's heartbeat: a Lease in ``kube-node-lease``, renewed every 10 seconds.
 
-The Lease names the node as its owner, so it goes with it. The namespace is made by the apiserver some time after its
-start; until then renewing is tried again.
+The node is the owner of its Lease, so they are deleted together. The apiserver creates the namespace some time after its
+start; until then renewing is retried.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 NAMESPACE = "kube-node-lease"
 DURATION = 40
-"""Seconds after which a silent node counts as lost."""
+"""Seconds without renewal after which a node counts as lost."""
 
 RENEW = 10.0
 _RETRY_FIRST, _RETRY_LONGEST = 0.2, 7.0
@@ -24,7 +24,7 @@ _RETRY_FIRST, _RETRY_LONGEST = 0.2, 7.0
 
 class NodeLease:
     def __init__(self, client: Client, node_name: str, node: Callable[[], core_v1.Node | None]) -> None:
-        self._leases = client.resource(coordination_v1.Lease)
+        self._leases_api = client.resource(coordination_v1.Lease)
         self._name = node_name
         self._node = node
         self._lease: coordination_v1.Lease | None = None
@@ -44,20 +44,20 @@ class NodeLease:
     async def _renew(self) -> None:
         if self._lease is None:
             try:
-                self._lease = await self._leases.get(self._name, namespace=NAMESPACE)
+                self._lease = await self._leases_api.get(self._name, namespace=NAMESPACE)
             except errors.NotFound:
-                self._lease = await self._leases.create(self._renewed(coordination_v1.Lease()))
+                self._lease = await self._leases_api.create(self._renewed(coordination_v1.Lease()))
                 return
-        self._lease = await self._leases.update(self._renewed(self._lease))
+        self._lease = await self._leases_api.update(self._renewed(self._lease))
 
     def _renewed(self, lease: coordination_v1.Lease) -> coordination_v1.Lease:
-        fresh = codec.copy(lease)
-        fresh.metadata.name, fresh.metadata.namespace = self._name, NAMESPACE
+        renewed = codec.copy(lease)
+        renewed.metadata.name, renewed.metadata.namespace = self._name, NAMESPACE
         node = self._node()
         if node is not None:
             owner = meta_v1.OwnerReference(api_version="v1", kind="Node", name=self._name, uid=meta.uid_of(node))
-            fresh.metadata.owner_references = [owner]
-        fresh.spec.holder_identity = self._name
-        fresh.spec.lease_duration_seconds = DURATION
-        fresh.spec.renew_time = meta.now_micro()
-        return fresh
+            renewed.metadata.owner_references = [owner]
+        renewed.spec.holder_identity = self._name
+        renewed.spec.lease_duration_seconds = DURATION
+        renewed.spec.renew_time = meta.now_micro()
+        return renewed

@@ -1,4 +1,4 @@
-"""The machine under the node: what it has, what it is called. Read from /proc, /sys and /etc."""
+"""The machine under the node: its resources and identifiers, read from /proc, /sys and /etc."""
 
 import os
 import platform
@@ -48,7 +48,7 @@ def _os_image() -> str:
 
 
 def _first_line(path: Path) -> str:
-    """What not every machine has, or lets us read."""
+    """Empty if the machine does not have the file, or does not let us read it."""
     try:
         return path.read_text().strip()
     except OSError:

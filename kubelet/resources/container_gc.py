@@ -13,22 +13,22 @@ from kubelet.runtime.records import latest_records
 log = logging.getLogger(__name__)
 
 
-def expendable(records: Iterable[ContainerRecord], living: Collection[str]) -> list[ContainerRecord]:
-    """Ended containers that nothing but a look back needs. ``living`` are UIDs of pods that are not finished."""
+def expendable(records: Iterable[ContainerRecord], unfinished: Collection[str]) -> list[ContainerRecord]:
+    """Ended containers that are kept only for the record. ``unfinished`` are UIDs of pods that have not finished."""
     by_pod: dict[str, list[ContainerRecord]] = {}
     for record in records:
         by_pod.setdefault(record.pod_uid, []).append(record)
-    found: list[ContainerRecord] = []
+    result: list[ContainerRecord] = []
     for uid, members in by_pod.items():
-        needed = latest_records(members).values() if uid in living else ()
-        found += [one for one in members if one.ended and not one.is_sandbox and one not in needed]
-    return found
+        needed = latest_records(members).values() if uid in unfinished else ()
+        result += [r for r in members if r.ended and not r.is_sandbox and r not in needed]
+    return result
 
 
-async def remove_expendable(runtime: Runtime, living: Collection[str]) -> int:
-    """How many went. Raises ``errors.EngineError``."""
-    found = expendable(runtime.containers.all(), living)
-    for record in found:
+async def remove_expendable(runtime: Runtime, unfinished: Collection[str]) -> int:
+    """How many were removed. Raises ``errors.EngineError``."""
+    removed = expendable(runtime.containers.all(), unfinished)
+    for record in removed:
         log.info("pod %s: dead container %s (%s) removed to free disk", record.pod_uid, record.name, record.id[:12])
         await runtime.remove(record.id)
-    return len(found)
+    return len(removed)

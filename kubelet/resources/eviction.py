@@ -76,8 +76,8 @@ class Evictor:
 
     async def _reclaim_disk(self) -> bool:
         """Whether anything could be reclaimed without ending a pod."""
-        living = {worker.uid for worker in self._workers.active()}
-        removed = await remove_expendable(self._runtime, living)
+        unfinished = {worker.uid for worker in self._workers.active()}
+        removed = await remove_expendable(self._runtime, unfinished)
         return bool(await self._images.free_all() or removed)
 
     async def _levels(self) -> Mapping[str, Level]:

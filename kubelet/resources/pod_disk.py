@@ -1,19 +1,17 @@
-"""What pods take of the node's disk: their volumes, what their containers have written, and their logs.
+"""How much of the node's disk pods use: their volumes, the layers of their containers, and their logs.
 
-Costly (every file is looked at, and the engine looks at its own): asked only when the disk is full and somebody has to
-go. Volumes in memory lie on other file systems and do not count.
+Expensive, as every file is examined, the engine's too: only for choosing a pod to evict when the disk is full. Volumes in
+memory are other file systems and do not count.
 """
 
 import asyncio
 import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kubelet.pods.pod_dirs import PodDirs
-from kubelet.runtime import Runtime, errors, records
+from kubelet.runtime import Runtime
 
 
 @dataclass(frozen=True)
@@ -27,53 +25,39 @@ class DiskUsage:
 
 async def usage_by_pod(runtime: Runtime, dirs: PodDirs, uids: Iterable[str]) -> Mapping[str, DiskUsage]:
     """By pod UID. Raises ``errors.EngineError``."""
-    root = Path((await runtime.info()).root)
-    listed: list[dict[str, Any]] = await runtime.engine.call(
-        lambda client: client.containers(all=True, size=True, filters={"label": records.POD_UID})
-    )
-    written: dict[str, DiskUsage] = {}
-    for one in listed:
-        uid = one["Labels"][records.POD_UID]
-        layer = DiskUsage(int(one.get("SizeRw") or 0), await _inodes_of_layer(runtime, one["Id"]))
-        logs = await asyncio.to_thread(of_tree, root / "containers" / one["Id"])
-        written[uid] = written.get(uid, DiskUsage()) + layer + logs
-    return {uid: written.get(uid, DiskUsage()) + await asyncio.to_thread(of_tree, dirs.of(uid)) for uid in uids}
-
-
-async def _inodes_of_layer(runtime: Runtime, id: str) -> int:
-    """Files that a container has made; the engine counts bytes alone. 0 where its storage driver shows no directory."""
-    with suppress(errors.NotFound):
-        inspected: dict[str, Any] = await runtime.engine.call(lambda client: client.inspect_container(id))
-        if upper := ((inspected.get("GraphDriver") or {}).get("Data") or {}).get("UpperDir"):
-            return (await asyncio.to_thread(of_tree, Path(upper))).inodes
-    return 0
+    by_pod: dict[str, DiskUsage] = {}
+    for layer in await runtime.layers():
+        inodes = (await asyncio.to_thread(of_tree, layer.directory)).inodes if layer.directory else 0
+        logs = await asyncio.to_thread(of_tree, layer.logs)
+        by_pod[layer.pod_uid] = by_pod.get(layer.pod_uid, DiskUsage()) + DiskUsage(layer.bytes, inodes) + logs
+    return {uid: by_pod.get(uid, DiskUsage()) + await asyncio.to_thread(of_tree, dirs.of(uid)) for uid in uids}
 
 
 def of_tree(root: Path) -> DiskUsage:
-    """Of a directory, as far as it lies on one file system; a file with several links counts once.
+    """Of a directory, within its file system; a file with several links counts once.
 
-    What goes away meanwhile does not count. Blocks.
+    Files that are removed meanwhile do not count. Blocks.
     """
     try:
         device = root.lstat().st_dev
     except OSError:
         return DiskUsage()
-    size, seen = 0, set[int]()
-    left = [str(root)]
-    while left:
+    size, inodes = 0, set[int]()
+    pending = [str(root)]
+    while pending:
         try:
-            entries = [*os.scandir(left.pop())]
+            entries = [*os.scandir(pending.pop())]
         except OSError:
             continue
         for entry in entries:
             try:
-                found = entry.stat(follow_symlinks=False)
+                status = entry.stat(follow_symlinks=False)
             except OSError:
                 continue
-            if found.st_dev != device or found.st_ino in seen:
+            if status.st_dev != device or status.st_ino in inodes:
                 continue
-            seen.add(found.st_ino)
-            size += found.st_blocks * 512
+            inodes.add(status.st_ino)
+            size += status.st_blocks * 512
             if entry.is_dir(follow_symlinks=False):
-                left.append(entry.path)
-    return DiskUsage(size, len(seen))
+                pending.append(entry.path)
+    return DiskUsage(size, len(inodes))

@@ -1,6 +1,6 @@
 """``/metrics/resource``: what the node, its pods and their containers use, by Kubernetes' names, for Prometheus to read.
 
-CPU time and memory are of the moment of the last sample, which each line says; counters go on as long as a container.
+CPU time and memory are those of the last sample, whose time each line contains; counters last as long as a container.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ class _Family:
 
 
 class _Families:
-    """Of one kind of thing: node, pod or container."""
+    """The metrics of nodes, pods or containers."""
 
     def __init__(self, kind: str, at: float) -> None:
         self._at = f" {int(at * 1000)}"
@@ -34,19 +34,19 @@ class _Families:
         self._memory = _Family(f"{kind}_memory_working_set_bytes", "gauge", f"Current working set {what} in bytes")
         self._start = _Family(f"{kind}_start_time_seconds", "gauge", f"Start time {what} since unix epoch in seconds")
 
-    def add(self, labels: str, found: Usage | None, started: str | None = None) -> None:
-        if found is None:
+    def add(self, labels: str, usage: Usage | None, started: str | None = None) -> None:
+        if usage is None:
             return
-        self._cpu.lines.append(f"{self._cpu.name}{labels} {found.cpu / 1e9:.6f}{self._at}")
-        self._memory.lines.append(f"{self._memory.name}{labels} {found.working_set}{self._at}")
+        self._cpu.lines.append(f"{self._cpu.name}{labels} {usage.cpu / 1e9:.6f}{self._at}")
+        self._memory.lines.append(f"{self._memory.name}{labels} {usage.working_set}{self._at}")
         if started:
             seconds = meta.parse_time(started).timestamp()
             self._start.lines.append(f"{self._start.name}{labels} {seconds:.3f}")
 
     def text(self) -> Iterator[str]:
-        for one in (self._cpu, self._memory, self._start):
-            if one.lines:
-                yield from one.text()
+        for family in (self._cpu, self._memory, self._start):
+            if family.lines:
+                yield from family.text()
 
 
 def resource_metrics_text(stats: Stats) -> str:
@@ -55,8 +55,9 @@ def resource_metrics_text(stats: Stats) -> str:
     node.add("", now.node)
     for sandbox, members in stats.running_pods():
         where = f'namespace="{sandbox.pod_namespace}",pod="{sandbox.pod_name}"'
-        for one in members:
-            container.add(f'{{container="{one.name}",{where}}}', now.containers.get(one.id), one.started_at)
+        for record in members:
+            labels = f'{{container="{record.name}",{where}}}'
+            container.add(labels, now.containers.get(record.id), record.started_at)
         pod.add(f"{{{where}}}", stats.usage_of_pod(sandbox.pod_uid))
     failed = int(now.node is None)
     lines = [line for families in (container, node, pod) for line in families.text()]

@@ -1,7 +1,7 @@
-"""Resource usage of the node and its pods over time: what ``/stats/summary`` and ``/metrics/resource`` tell.
+"""Resource usage of the node and its pods over time, for ``/stats/summary`` and ``/metrics/resource``.
 
-A sample of all containers is taken every 15 seconds, and when somebody asks and the last is not fresh; rates are between
-the last two. Cheap: files of the kernel alone are read, in a thread. ``resource_metrics`` tells the same to Prometheus.
+A sample of all containers is taken every 15 seconds, and on request if the last one is not fresh; rates are between the
+last two. Cheap: it only reads files of the kernel, in a thread. ``resource_metrics`` formats the same for Prometheus.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from kubelet.resources import usage
 from kubelet.resources.usage import Traffic, Usage
 from kubelet.runtime import ContainerRecord
 from kubelet.runtime.containers import Containers
+from kubelet.runtime.records import running_sandbox
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ PERIOD = 15.0
 """Seconds between samples."""
 
 FRESH = 5.0
-"""Seconds that a sample may be old when somebody asks; then another is taken."""
+"""Seconds that a sample may be old when it is requested; an older one is replaced."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Stats:
         containers: Containers,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``memory`` is the machine's, in bytes; ``root`` lies on the file system that the summary tells of."""
+        """``memory`` is the machine's, in bytes; ``root`` is on the file system that the summary describes."""
         self._node_name, self._memory, self._root = node_name, memory, root
         self._containers, self._clock = containers, clock
         self._before, self._now = Sample(), Sample()
@@ -65,14 +66,14 @@ class Stats:
             try:
                 await self.sample()
             except OSError as exc:  # no file can be opened at the moment
-                log.info("usage: %s; will look again", exc)
+                log.info("usage: %s; will retry", exc)
             await asyncio.sleep(PERIOD)
 
     async def sample(self) -> None:
         """Take one now."""
-        running = [one for one in self._containers.all() if one.running]
-        fresh = await asyncio.to_thread(_sample, running, self._clock())
-        self._before, self._now = self._now, fresh
+        running = [record for record in self._containers.all() if record.running]
+        sample = await asyncio.to_thread(_sample, running, self._clock())
+        self._before, self._now = self._now, sample
 
     async def refresh(self) -> None:
         """Take a sample unless the last one is fresh."""
@@ -81,11 +82,11 @@ class Stats:
 
     def usage_of_pod(self, uid: str) -> Usage | None:
         """The sum over its containers, as last sampled."""
-        found = [self._now.containers.get(one.id) for one in self._containers.of_pod(uid)]
-        return _sum([one for one in found if one is not None])
+        usages = [self._now.containers.get(record.id) for record in self._containers.of_pod(uid)]
+        return _sum([usage for usage in usages if usage is not None])
 
     def summary(self) -> dict[str, Any]:
-        """In the words of the kubelet's summary API; ``window`` is ours: the time that rates are over."""
+        """The document of the kubelet's summary API; ``window`` is ours: the time over which rates are measured."""
         disk = os.statvfs(self._root)
         node = {
             "nodeName": self._node_name,
@@ -101,7 +102,7 @@ class Stats:
                 "inodes": disk.f_files,
             },
         }
-        return {"node": node, "pods": [self._pod(*one) for one in self.running_pods()]}
+        return {"node": node, "pods": [self._pod(sandbox, members) for sandbox, members in self.running_pods()]}
 
     @property
     def now(self) -> Sample:
@@ -111,33 +112,33 @@ class Stats:
     def running_pods(self) -> Iterator[tuple[ContainerRecord, list[ContainerRecord]]]:
         """Running sandboxes with the running containers in them."""
         for uid in self._containers.pod_uids():
-            running = [one for one in self._containers.of_pod(uid) if one.running]
-            sandbox = next((one for one in running if one.is_sandbox), None)
+            running = [record for record in self._containers.of_pod(uid) if record.running]
+            sandbox = running_sandbox(running)
             if sandbox is not None:
-                yield sandbox, [one for one in running if not one.is_sandbox]
+                yield sandbox, [record for record in running if not record.is_sandbox]
 
     def _pod(self, sandbox: ContainerRecord, members: list[ContainerRecord]) -> dict[str, Any]:
         before, now = self._before.containers, self._now.containers
-        everyone = [sandbox, *members]
+        ids = [record.id for record in (sandbox, *members)]
         pod: dict[str, Any] = {
             "podRef": {"name": sandbox.pod_name, "namespace": sandbox.pod_namespace, "uid": sandbox.pod_uid},
             "startTime": _seconds(sandbox.started_at),
             "containers": [
                 {
-                    "name": one.name,
-                    "startTime": _seconds(one.started_at),
-                    **self._figures(before.get(one.id), now.get(one.id)),
+                    "name": record.name,
+                    "startTime": _seconds(record.started_at),
+                    **self._figures(before.get(record.id), now.get(record.id)),
                 }
-                for one in members
+                for record in members
             ],
             **self._figures(
-                _sum([before[one.id] for one in everyone if one.id in before]) if sandbox.id in before else None,
-                _sum([now[one.id] for one in everyone if one.id in now]),
+                _sum([before[id] for id in ids if id in before]) if sandbox.id in before else None,
+                _sum([now[id] for id in ids if id in now]),
             ),
         }
-        if found := self._now.traffic.get(sandbox.id):
-            numbers = {"name": "eth0", "rxBytes": found.received, "txBytes": found.sent}
-            pod["network"] = {"time": self._time(), **numbers, "interfaces": [numbers]}
+        if traffic := self._now.traffic.get(sandbox.id):
+            interface = {"name": "eth0", "rxBytes": traffic.received, "txBytes": traffic.sent}
+            pod["network"] = {"time": self._time(), **interface, "interfaces": [interface]}
         return pod
 
     def _figures(self, before: Usage | None, now: Usage | None, *, machine: bool = False) -> dict[str, Any]:
@@ -162,24 +163,24 @@ class Stats:
 
 
 def _sample(running: list[ContainerRecord], at: float) -> Sample:
-    found = {one.id: usage.container_usage(one.pid) for one in running}
-    traffic = {one.id: usage.traffic(one.pid) for one in running if one.is_sandbox}
+    usages = {record.id: usage.container_usage(record.pid) for record in running}
+    traffic = {record.id: usage.traffic(record.pid) for record in running if record.is_sandbox}
     return Sample(
         at,
         usage.machine_usage(),
-        {id: one for id, one in found.items() if one is not None},
-        {id: one for id, one in traffic.items() if one is not None},
+        {id: of_container for id, of_container in usages.items() if of_container is not None},
+        {id: of_pod for id, of_pod in traffic.items() if of_pod is not None},
     )
 
 
-def _sum(found: list[Usage]) -> Usage | None:
-    if not found:
+def _sum(usages: list[Usage]) -> Usage | None:
+    if not usages:
         return None
     return Usage(
-        sum(one.cpu for one in found),
-        sum(one.memory for one in found),
-        sum(one.working_set for one in found),
-        sum(one.rss for one in found),
+        sum(usage.cpu for usage in usages),
+        sum(usage.memory for usage in usages),
+        sum(usage.working_set for usage in usages),
+        sum(usage.rss for usage in usages),
     )
 
 

@@ -1,7 +1,7 @@
-"""What containers and the machine use, read from the kernel: no engine is asked, so it is cheap with many containers.
+"""What containers and the machine use, read from the kernel without the engine: cheap even with many containers.
 
-CPU time and memory come from a container's control groups (v1 or v2), found through its process; traffic from the
-sandbox's network namespace; the machine's from /proc. Numbers are bytes and nanoseconds. Blocks a little: many reads.
+CPU time and memory come from a container's control groups (v1 or v2), by its process; traffic from the sandbox's network
+namespace; the machine's numbers from /proc. Units are bytes and nanoseconds. Blocks a little: many reads.
 """
 
 import os
@@ -19,7 +19,7 @@ class Usage:
     memory: int
     """Bytes charged, the page cache included."""
     working_set: int
-    """Bytes that could not be taken back without pain: what eviction goes by."""
+    """Bytes that the kernel cannot easily reclaim: the number that eviction goes by."""
     rss: int = 0
 
 
@@ -32,7 +32,7 @@ class Traffic:
 
 
 def container_usage(pid: int, proc: Path = Path("/proc"), cgroups: Path = _CGROUPS) -> Usage | None:
-    """Of the container that process is in; None when it is gone."""
+    """Of the container of that process; None when it is gone."""
     try:
         paths = _paths(proc.joinpath(str(pid), "cgroup").read_text())
         if "memory" in paths:
@@ -43,7 +43,7 @@ def container_usage(pid: int, proc: Path = Path("/proc"), cgroups: Path = _CGROU
 
 
 def machine_usage(proc: Path = Path("/proc")) -> Usage:
-    ticks = [int(one) for one in proc.joinpath("stat").read_text().partition("\n")[0].split()[1:9]]
+    ticks = [int(field) for field in proc.joinpath("stat").read_text().partition("\n")[0].split()[1:9]]
     busy = sum(ticks) - ticks[3] - ticks[4]  # all but idle and waiting for I/O
     info = {name: int(rest.split()[0]) * 1024 for name, rest in _pairs(proc.joinpath("meminfo").read_text(), ":")}
     used = info["MemTotal"] - info["MemAvailable"]
@@ -58,14 +58,14 @@ def machine_memory(proc: Path = Path("/proc")) -> tuple[int, int]:
 
 
 def machine_processes(proc: Path = Path("/proc")) -> tuple[int, int]:
-    """Process IDs in all, and those left: threads take one each."""
+    """Process IDs in all, and those available: each thread takes one."""
     limits = [int(proc.joinpath("sys/kernel", name).read_text()) for name in ("pid_max", "threads-max")]
     running = int(proc.joinpath("loadavg").read_text().split()[3].partition("/")[2])
     return min(limits), max(0, min(limits) - running)
 
 
 def processes(pid: int, proc: Path = Path("/proc"), cgroups: Path = _CGROUPS) -> int:
-    """How many processes and threads the container has that process is in; 0 when it is gone."""
+    """How many processes and threads the container of that process has; 0 when it is gone."""
     try:
         paths = _paths(proc.joinpath(str(pid), "cgroup").read_text())
         group = cgroups / "pids" / paths["pids"].lstrip("/") if "pids" in paths else cgroups / paths[""].lstrip("/")
@@ -85,12 +85,12 @@ def traffic(pid: int, device: str = "eth0", proc: Path = Path("/proc")) -> Traff
 
 
 def _paths(text: str) -> dict[str, str]:
-    """Control group by controller; that of version 2 has no name."""
-    found: dict[str, str] = {}
+    """Control group by controller; the empty name for that of version 2."""
+    paths: dict[str, str] = {}
     for line in text.splitlines():
         _, controllers, path = line.split(":", 2)
-        found.update(dict.fromkeys(controllers.split(","), path))
-    return found
+        paths.update(dict.fromkeys(controllers.split(","), path))
+    return paths
 
 
 def _version_1(root: Path, paths: Mapping[str, str]) -> Usage:
@@ -113,4 +113,4 @@ def _version_2(group: Path) -> Usage:
 
 def _pairs(text: str, separator: str) -> list[tuple[str, str]]:
     parts = (line.partition(separator) for line in text.splitlines())
-    return [(name.strip(), rest) for name, found, rest in parts if found]
+    return [(name.strip(), rest) for name, present, rest in parts if present]

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from apimachinery.types import core_v1
@@ -32,6 +33,18 @@ class EngineInfo:
 
     version: str
     root: str
+
+
+@dataclass(frozen=True)
+class ContainerLayer:
+    """What a container has written to the engine's disk."""
+
+    pod_uid: str
+    bytes: int
+    directory: Path | None
+    """Of its files; None if the engine's storage driver has none."""
+    logs: Path
+    """The directory of its logs."""
 
 
 class Runtime:
@@ -66,6 +79,25 @@ class Runtime:
         """Raises ``errors.EngineError``."""
         info: dict[str, Any] = await self.engine.call(lambda client: client.info())
         return EngineInfo(info.get("ServerVersion", ""), info.get("DockerRootDir", ""))
+
+    async def layers(self) -> list[ContainerLayer]:
+        """Of all containers of ours. Expensive: the engine adds up their files. Raises ``errors.EngineError``."""
+        containers = Path((await self.info()).root) / "containers"
+        listed: list[dict[str, Any]] = await self.engine.call(
+            lambda client: client.containers(all=True, size=True, filters={"label": records.POD_UID})
+        )
+        layers = []
+        for item in listed:
+            uid, size = item["Labels"][records.POD_UID], int(item.get("SizeRw") or 0)
+            layers.append(ContainerLayer(uid, size, await self._directory_of(item["Id"]), containers / item["Id"]))
+        return layers
+
+    async def _directory_of(self, id: str) -> Path | None:
+        with suppress(errors.NotFound):
+            inspected: dict[str, Any] = await self.engine.call(lambda client: client.inspect_container(id))
+            if upper := ((inspected.get("GraphDriver") or {}).get("Data") or {}).get("UpperDir"):
+                return Path(upper)
+        return None
 
     async def create_sandbox(
         self, pod: core_v1.Pod, attempt: int, hostname: str, oom_score_adj: int
