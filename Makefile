@@ -4,59 +4,85 @@
 #   LAB=x      another lab beside the default one, with addresses and state (.peapod-x) of its own
 #   DNS=pods   run the cluster's name server as pods (DNS=process, as a daemon of the master, takes it back)
 #   EGRESS=1   let nodes and pods reach the outside through this host (0 takes it back)
+#   PYTHON=x   the Python that .venv is made with; VENV=x another environment than .venv
 
 PYTHON ?= python3
-VENV   := .venv/bin/python
-LABCLI := $(VENV) -m deploy.lab $(if $(LAB),--lab $(LAB))
+VENV   ?= .venv
+PY     := $(VENV)/bin/python
+LABCLI := $(PY) -m deploy.lab $(if $(LAB),--lab $(LAB))
 UPFLAGS := $(if $(NODES),--nodes $(NODES)) $(if $(DNS),--dns $(DNS)) $(if $(filter 0,$(EGRESS)),--no-egress,$(if $(EGRESS),--egress))
+PYTHONS := 3.11 3.12 3.13
+export PEAPOD_VENV := $(VENV)
 
-.PHONY: help up down stop clean status test check fuzz bench generate install environment
+.PHONY: help up down stop clean status test check lint unit fuzz bench generate lock \
+        test-lowest check-pythons test-release install test-install environment
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@sed -n 's/^#   /  /p' $(MAKEFILE_LIST)
 
 up: install ## bring the lab up: install what is missing, start it, prove that the example answers
 	@$(LABCLI) up $(UPFLAGS)
 
-down: | $(VENV) ## end the lab on this machine; its state (.peapod) stays, 'make up' brings it back
+down: | $(PY) ## end the lab on this machine; its state (.peapod) stays, 'make up' brings it back
 	@$(LABCLI) down
 
-stop: | $(VENV) ## stop the daemons only; containers go on running
+stop: | $(PY) ## stop the daemons only; containers go on running
 	@$(LABCLI) stop
 
-clean: | $(VENV) ## end the lab and remove its state
+clean: | $(PY) ## end the lab and remove its state
 	@$(LABCLI) clean
 
-status: | $(VENV) ## show what runs: daemons, nodes, pods
+status: | $(PY) ## show what runs: daemons, nodes, pods
 	@$(LABCLI) status || test $$? -eq 3
 
-test: install ## all tests; the end-to-end ones bring up labs of their own
-	@$(VENV) -m pytest tests/unit
-	@$(VENV) -m pytest --reruns 2 tests/integration tests/e2e
+test: test-install ## all tests; the end-to-end ones bring up labs of their own
+	@$(PY) -m tests.run
 
-check: environment ## lint, types, direction of imports, unit tests
-	@$(VENV) -m ruff check .
-	@$(VENV) -m mypy
-	@.venv/bin/lint-imports
-	@$(VENV) -m pytest -q tests/unit
+check: lint unit ## lint, types, direction of imports, unit tests
+
+lint: environment
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+	@$(VENV)/bin/lint-imports
+
+unit: environment
+	@$(PY) -m pytest -q tests/unit
 
 fuzz: install ## send the API tens of thousands of made-up requests (FUZZ=n)
-	@FUZZ=$(or $(FUZZ),25000) $(VENV) -m pytest -q tests/integration/apiserver/test_fuzz.py
+	@FUZZ=$(or $(FUZZ),25000) $(PY) -m pytest -q tests/integration/apiserver/test_fuzz.py
 
 bench: install ## measure speed and memory
-	@$(VENV) -m benchmarks
+	@$(PY) -m benchmarks
 
 generate: environment ## make the API's types again from their schema
-	@$(VENV) -m apimachinery.schema.generate
+	@$(PY) -m apimachinery.schema.generate
+
+lock: environment ## move requirements/ to the newest versions of all packages, and run everything on them
+	@$(PY) -m deploy.lock
+	@$(MAKE) check test
+
+test-lowest: test-install ## run the tests on the lowest versions that pyproject.toml allows
+	@$(PY) -m deploy.lock --lowest .venv-lowest
+	@.venv-lowest/bin/python -m tests.run
+
+check-pythons: ## 'make check' on each Python that Peapod promises
+	@for version in $(PYTHONS); do $(MAKE) check PYTHON=python$$version VENV=.venv-$$version || exit 1; done
+
+test-release: test-install ## 'make up', 'make test', 'make down' in a bare Debian of its own (RELEASE=trixie)
+	@$(PY) -m tests.release $(or $(RELEASE),trixie)
 
 # What the lab needs: Debian's packages, and .venv.
 install:
 	@$(PYTHON) -m deploy.lab.bootstrap
 
+# That, and what the tests run besides.
+test-install:
+	@$(PYTHON) -m deploy.lab.bootstrap --tests
+
 # .venv alone, which needs no root.
 environment:
 	@$(PYTHON) -m deploy.lab.bootstrap --python-only
 
-$(VENV):
+$(PY):
 	@$(PYTHON) -m deploy.lab.bootstrap --python-only

@@ -57,9 +57,9 @@ def load_all(data: bytes) -> list[tuple[Any, list[str]]]:
                 documents.append((document.root, document.duplicates))
             elif isinstance(event, yaml.NodeEvent | yaml.CollectionEndEvent):
                 document.take(event)
-    except (yaml.YAMLError, UnicodeDecodeError) as fault:
-        raise BadRequest(f"the body is not valid YAML: {fault}") from fault
-    return [one for one in documents if one[0] is not None]
+    except (yaml.YAMLError, UnicodeDecodeError) as exc:
+        raise _malformed(exc) from exc
+    return [document for document in documents if document[0] is not None]
 
 
 class _List:
@@ -109,8 +109,8 @@ class _Map:
         for source in value if isinstance(value, list) else [value]:
             if not isinstance(source, dict):
                 raise _fault(event, "map merge requires map or sequence of maps as the value")
-            for key, one in source.items():
-                self._merged.setdefault(key, one)
+            for key, inherited in source.items():
+                self._merged.setdefault(key, inherited)
 
 
 class _Document:
@@ -154,7 +154,7 @@ class _Document:
 
     def _alias(self, event: yaml.AliasEvent) -> tuple[Any, int]:
         if event.anchor not in self._anchors:
-            if any(one.anchor == event.anchor for one in self._stack):
+            if any(collection.anchor == event.anchor for collection in self._stack):
                 raise _fault(event, f"anchor '{event.anchor}' value contains itself")
             raise _fault(event, f"unknown anchor '{event.anchor}' referenced")
         value, size = self._anchors[event.anchor]
@@ -237,6 +237,17 @@ def _binary(text: str, event: yaml.Event) -> str:
 
 def _line(event: yaml.Event) -> int:
     return int(event.start_mark.line) + 1 if event.start_mark else 0
+
+
+def _malformed(exc: Exception) -> BadRequest:
+    """What the scanner refused, on one line. It reads ahead, so from libyaml 0.2.6 on its own limit may come first."""
+    if not isinstance(exc, yaml.MarkedYAMLError):
+        return BadRequest("the body is not valid YAML: it must be UTF-8 text without control characters")
+    problem = exc.problem or exc.context or "malformed"
+    if "nesting depth" in problem:
+        problem = f"nested more than {MAX_DEPTH} deep"
+    line = exc.problem_mark.line + 1 if exc.problem_mark else 0
+    return BadRequest(f"the body is not valid YAML: line {line}: {problem}")
 
 
 def _fault(event: yaml.Event, why: str) -> BadRequest:

@@ -5,8 +5,10 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from apiserver.admission.names import NAMES
+from apiserver.authentication.tokens import TokenFile
+from component_base.credentials import CERTIFICATES, PRIVATE_KEY, PUBLIC_KEY, check_pair
 from component_base.flags import Options, group, option
-from component_base.values import Duration, IPAddress, PortRange
+from component_base.values import AGE, FILE, PORT, URL, Duration, IPAddress, PortRange, list_of, number, one_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,66 +16,78 @@ class ServingOptions:
     """Where the API is served, and with which certificate."""
 
     bind_address: IPAddress = option("0.0.0.0", "Address to listen on; all interfaces by default.")
-    secure_port: int = option(6443, "Port of HTTPS.")
+    secure_port: int = option(6443, "Port of HTTPS.", type=PORT)
     workers: int = option(
-        1, "Processes that serve side by side, each with a cache of its own; /metrics shows the one that answers."
+        1,
+        "Processes that serve side by side, each with a cache of its own; /metrics shows the one that answers.",
+        type=number(1, 64),
     )
     advertise_address: IPv4Address | None = option(
-        None, "Address by which the cluster reaches this server; the one of the default route if not given."
+        None, "Address by which the cluster reaches this server; that of the default route if not given."
     )
-    tls_cert_file: Path = option(help="Certificate of the server, with its chain.")
-    tls_private_key_file: Path = option(help="Key of that certificate.")
+    tls_cert_file: Path = option(help="Certificate of the server, with its chain.", type=CERTIFICATES)
+    tls_private_key_file: Path = option(help="Key of that certificate.", type=PRIVATE_KEY)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EtcdOptions:
     """Where objects are kept."""
 
-    etcd_servers: tuple[str, ...] = option(("http://127.0.0.1:2379",), "URLs of the etcd members.")
-    etcd_cafile: Path | None = option(None, "CA of etcd's certificates.")
-    etcd_certfile: Path | None = option(None, "Client certificate to show to etcd.")
-    etcd_keyfile: Path | None = option(None, "Key of that certificate.")
+    etcd_servers: tuple[str, ...] = option(("http://127.0.0.1:2379",), "URLs of the etcd members.", type=list_of(URL))
+    etcd_cafile: Path | None = option(None, "CA of etcd's certificates.", type=CERTIFICATES)
+    etcd_certfile: Path | None = option(None, "Client certificate to show to etcd.", type=CERTIFICATES)
+    etcd_keyfile: Path | None = option(None, "Key of that certificate.", type=PRIVATE_KEY)
     etcd_compaction_interval: Duration = option(
-        "5m", "How often old revisions are compacted, and how long they are kept; 0 leaves it to others."
+        "5m", "How often old revisions are compacted, and how long they are kept; 0 leaves it to others.", type=AGE
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class IdentityOptions:
-    """Who may ask."""
+    """Who is authenticated, and how."""
 
-    client_ca_file: Path | None = option(None, "CA whose client certificates name users and groups.")
-    token_auth_file: Path | None = option(None, 'File of bearer tokens: token,user,uid,"group,..." a line.')
-    authorization_mode: tuple[str, ...] = option(("AlwaysAllow",), "What decides who may do what; AlwaysAllow so far.")
+    client_ca_file: Path | None = option(None, "CA whose client certificates name users and groups.", type=CERTIFICATES)
+    token_auth_file: Path | None = option(None, 'File of bearer tokens: token,user,uid,"group,..." a line.', type=FILE)
+    authorization_mode: tuple[str, ...] = option(
+        ("AlwaysAllow",), "What decides who may do what; only AlwaysAllow so far.", type=list_of(one_of("AlwaysAllow"))
+    )
     service_account_issuer: str = option(
         "https://kubernetes.default.svc", "Issuer that tokens of service accounts name."
     )
-    service_account_key_file: Path | None = option(None, "Key that verifies tokens of service accounts.")
-    service_account_signing_key_file: Path | None = option(None, "Key that signs them.")
+    service_account_key_file: Path | None = option(
+        None, "Key that verifies tokens of service accounts.", type=PUBLIC_KEY
+    )
+    service_account_signing_key_file: Path | None = option(None, "Key that signs them.", type=PRIVATE_KEY)
     service_account_extend_token_expiration: bool = option(
-        True, "Let the tokens that pods are given by themselves live a year, for clients that read them once."
+        True, "Let tokens that are projected into pods live a year, for clients that read them only once."
     )
-    service_account_jwks_uri: str = option(
-        "", "URL of the keys that verify tokens; by default this server's /openid/v1/jwks."
+    service_account_jwks_uri: str | None = option(
+        None, "URL of the keys that verify tokens; by default this server's /openid/v1/jwks.", type=URL
     )
-    api_audiences: tuple[str, ...] = option((), "Audiences that the API takes tokens for; the issuer by default.")
+    api_audiences: tuple[str, ...] = option((), "Audiences for which tokens are accepted; the issuer by default.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class AdmissionOptions:
-    """What changes or refuses objects on their way in."""
+    """What changes or refuses objects before they are stored."""
 
-    enable_admission_plugins: tuple[str, ...] = option((), "Admission plugins to use besides the usual ones.")
-    disable_admission_plugins: tuple[str, ...] = option((), "Usual admission plugins to leave out.")
+    enable_admission_plugins: tuple[str, ...] = option(
+        (),
+        f"Admission plugins to enable besides the default ones, which are all there are: {', '.join(NAMES)}.",
+        type=list_of(one_of(*NAMES)),
+    )
+    disable_admission_plugins: tuple[str, ...] = option(
+        (), "Default admission plugins to disable.", type=list_of(one_of(*NAMES))
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class KubeletOptions:
     """How the nodes' kubelets are reached, for logs and exec."""
 
-    kubelet_client_certificate: Path | None = option(None, "Client certificate to show to kubelets.")
-    kubelet_client_key: Path | None = option(None, "Key of that certificate.")
-    kubelet_certificate_authority: Path | None = option(None, "CA of the kubelets' certificates.")
+    kubelet_client_certificate: Path | None = option(None, "Client certificate to show to kubelets.", type=CERTIFICATES)
+    kubelet_client_key: Path | None = option(None, "Key of that certificate.", type=PRIVATE_KEY)
+    kubelet_certificate_authority: Path | None = option(None, "CA of the kubelets' certificates.", type=CERTIFICATES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,15 +110,27 @@ class ApiserverOptions(Options):
     services: ServiceOptions = group("Services", ServiceOptions)
 
     def __post_init__(self) -> None:
-        if self.serving.workers < 1:
-            raise ValueError("--workers must be at least 1")
         if self.services.service_cluster_ip_range.num_addresses < 8:
             raise ValueError("--service-cluster-ip-range must hold at least 8 addresses (a /29)")
+        if ":" in self.identity.service_account_issuer:  # as in Kubernetes, any other text will do as well
+            try:
+                URL.parse(self.identity.service_account_issuer)
+            except ValueError as exc:
+                raise ValueError(f"--service-account-issuer: {exc}") from None
+        if self.identity.token_auth_file is not None:
+            try:
+                TokenFile(self.identity.token_auth_file)
+            except ValueError as exc:
+                raise ValueError(f"--token-auth-file: {exc}") from None
         on, off = self.admission.enable_admission_plugins, self.admission.disable_admission_plugins
-        if strange := [name for name in (*on, *off) if name not in NAMES]:
-            raise ValueError(f"admission plugin {strange[0]!r} is not known; {', '.join(NAMES)} are")
         if both := set(on) & set(off):
-            raise ValueError(f"admission plugin {min(both)!r} is both enabled and disabled")
-        unknown = set(self.identity.authorization_mode) - {"AlwaysAllow"}
-        if unknown:
-            raise ValueError(f"--authorization-mode {','.join(sorted(unknown))} is not known; AlwaysAllow is")
+            raise ValueError(f"--enable-admission-plugins and --disable-admission-plugins both name {min(both)!r}")
+        serving, etcd, kubelets = self.serving, self.etcd, self.kubelets
+        check_pair("--tls-cert-file", serving.tls_cert_file, "--tls-private-key-file", serving.tls_private_key_file)
+        check_pair("--etcd-certfile", etcd.etcd_certfile, "--etcd-keyfile", etcd.etcd_keyfile)
+        check_pair(
+            "--kubelet-client-certificate",
+            kubelets.kubelet_client_certificate,
+            "--kubelet-client-key",
+            kubelets.kubelet_client_key,
+        )

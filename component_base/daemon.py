@@ -13,7 +13,6 @@ import faulthandler
 import gc
 import logging
 import os
-import resource
 import signal
 import sys
 import threading
@@ -22,7 +21,7 @@ from typing import Any, NoReturn, TypeVar
 
 import uvloop
 
-from component_base import flags, logs
+from component_base import flags, logs, open_files
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +35,7 @@ def run(name: str, main: Callable[[OptionsT], Coroutine[Any, Any, None]], option
     """Run ``main(options)`` until a signal ends it, then exit the process. Call it last."""
     logs.setup(options.logging_format, options.v)  # type: ignore[arg-type]  # the flag allows these alone
     faulthandler.enable()
-    raise_file_limit()
+    open_files.raise_limit()
     log.info("%s: starting, pid %d", name, os.getpid())
     for line in flags.describe(options):
         log.debug("%s: FLAG %s", name, line)
@@ -120,14 +119,3 @@ def freeze() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-
-
-def raise_file_limit() -> None:
-    """Raise the limit of open files to the hard limit; each connection and watch takes one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == hard:
-        return
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (OSError, ValueError) as exc:
-        log.info("open files: limit stays at %d: %s", soft, exc)

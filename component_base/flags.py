@@ -30,7 +30,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from component_base.values import Type, ValueType, value_type
+from component_base.values import Type, ValueType, number, value_type
 
 T = TypeVar("T")
 OptionsT = TypeVar("OptionsT", bound="Options")
@@ -84,14 +84,16 @@ class Options:
     config: Path | None = option(  # a dataclass field
         None, "File with options: YAML, the flags' names as keys. A flag wins over it.", metavar="FILE", group="Config"
     )
-    v: int = option(2, "Log verbosity: 0 warnings, 2 what happens, 4 and more how.", aliases=["-v"], group="Logging")
+    v: int = option(
+        2, "Log verbosity: 0 warnings, 2 what happens, 4 and more how.", aliases=["-v"], group="Logging", type=number(0)
+    )
     logging_format: str = option("text", "Form of a log line.", choices=["text", "json"], group="Logging")
     sources: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
 class Flag:
-    """One flag as found in the dataclass: where its value goes and how its text is read."""
+    """One flag: where its value goes in the dataclass and how its text is read."""
 
     path: tuple[str, ...]
     name: str
@@ -117,20 +119,20 @@ class Flag:
 
 
 class FlagError(ValueError):
-    """A value that cannot be; the message names the flag."""
+    """A value that is not allowed; the message names the flag."""
 
 
 def flags_of(options: type[Any], title: str = _DEFAULT_GROUP, path: tuple[str, ...] = ()) -> list[Flag]:
     """Every flag of a dataclass of options, groups included, in the order of the fields."""
     hints = typing.get_type_hints(options)
-    found: list[Flag] = []
+    flags: list[Flag] = []
     for field in dataclasses.fields(options):
         hint, metadata = hints[field.name], field.metadata
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-            found += flags_of(hint, metadata.get(_GROUP) or title, (*path, field.name))
+            flags += flags_of(hint, metadata.get(_GROUP) or title, (*path, field.name))
         elif _HELP in metadata:
-            found.append(_flag_of(field, hint, title, path))
-    return found
+            flags.append(_flag_of(field, hint, title, path))
+    return flags
 
 
 def _flag_of(field: "dataclasses.Field[Any]", hint: Any, title: str, path: tuple[str, ...]) -> Flag:
@@ -153,7 +155,10 @@ def _flag_of(field: "dataclasses.Field[Any]", hint: Any, title: str, path: tuple
 
 
 def parse(options: type[OptionsT], prog: str, description: str = "", argv: Sequence[str] | None = None) -> OptionsT:
-    """Options from the command line and the config file. Exits with 2 when they are wrong, with 0 after --help."""
+    """Options from the command line and the config file.
+
+    A wrong value ends the process with status 2 and one line that names the flag; --help ends it with 0.
+    """
     flags = flags_of(options)
     parser = _parser(flags, prog, description)
     given = {k: v for k, v in vars(parser.parse_args(sys.argv[1:] if argv is None else argv)).items() if v is not None}
@@ -239,7 +244,7 @@ def _instance(
 
 
 def _read_file(path: str | None, flags: Sequence[Flag]) -> dict[str, str]:
-    """The config file as flag -> text, so that one reader judges a value wherever it stood."""
+    """The config file as flag -> text, so that a value is read in the same way wherever it comes from."""
     if path is None:
         return {}
     try:
@@ -258,7 +263,7 @@ def _read_file(path: str | None, flags: Sequence[Flag]) -> dict[str, str]:
 
 
 class _TextLoader(yaml.SafeLoader):
-    """Leaves every scalar as the text that stands there: `10:30` and `on` mean what the flag says they mean."""
+    """Leaves every scalar as its text: `10:30` and `on` mean what the flag says they mean."""
 
     yaml_implicit_resolvers = {}
 

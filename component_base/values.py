@@ -5,6 +5,7 @@ Pure. A value that does not parse raises ``ValueError`` whose message says what 
 
 import enum
 import ipaddress
+import math
 import re
 import types
 import typing
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any, NamedTuple, NewType
+from urllib.parse import urlsplit
 
 Duration = NewType("Duration", float)
 """Seconds. Written as Go does: "300ms", "10s", "1m30s", "2h45m"."""
@@ -112,9 +114,39 @@ def parse_int(text: str) -> int:
 
 def parse_float(text: str) -> float:
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
         raise ValueError("not a number") from None
+    if not math.isfinite(value):
+        raise ValueError("not a finite number")
+    return value
+
+
+def number(lowest: int, highest: int | None = None) -> ValueType:
+    """Whole numbers of a range, both ends included."""
+
+    def parse(text: str) -> int:
+        value = parse_int(text)
+        if value < lowest or (highest is not None and value > highest):
+            expected = f"at least {lowest}" if highest is None else f"between {lowest} and {highest}"
+            raise ValueError(f"must be {expected}")
+        return value
+
+    return ValueType(parse, str, "INT")
+
+
+def parse_positive_duration(text: str) -> Duration:
+    seconds = parse_duration(text)
+    if seconds <= 0:
+        raise ValueError("must be positive")
+    return seconds
+
+
+def parse_nonnegative_duration(text: str) -> Duration:
+    seconds = parse_duration(text)
+    if seconds < 0:
+        raise ValueError("must not be negative")
+    return seconds
 
 
 def parse_port(text: str) -> int:
@@ -124,11 +156,55 @@ def parse_port(text: str) -> int:
     return port
 
 
+def parse_file(text: str) -> Path:
+    """A file that can be read now."""
+    try:
+        with Path(text).open("rb"):
+            return Path(text)
+    except IsADirectoryError:
+        raise ValueError("is a directory, not a file") from None
+    except OSError as exc:
+        raise ValueError(f"the file cannot be read: {exc.strerror}") from None
+
+
+def parse_directory(text: str) -> Path:
+    """A directory that exists, or may be made."""
+    if Path(text).exists() and not Path(text).is_dir():
+        raise ValueError("not a directory")
+    return Path(text)
+
+
+def parse_url(text: str) -> str:
+    """``http://host:port`` or https, as a server of the cluster is named."""
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ValueError('not a URL such as "https://127.0.0.1:2379"')
+    return text
+
+
 def parse_address(text: str) -> IPAddress:
     try:
         return ipaddress.ip_address(text)
     except ValueError:
         raise ValueError("not an IP address") from None
+
+
+def parse_ipv4_address(text: str) -> IPv4Address:
+    address = parse_address(text)
+    if not isinstance(address, IPv4Address):
+        raise ValueError("only IPv4 is supported")
+    return address
+
+
+def parse_ipv4_network(text: str) -> IPv4Network:
+    network = parse_network(text)
+    if not isinstance(network, IPv4Network):
+        raise ValueError("only IPv4 is supported")
+    return network
 
 
 def parse_network(text: str) -> IPNetwork:
@@ -161,9 +237,9 @@ def parse_port_range(text: str) -> PortRange:
     return ports
 
 
-def _parse_map(text: str) -> dict[str, str]:
+def parse_map(text: str) -> dict[str, str]:
     result = {}
-    for item in _items(text):
+    for item in items(text):
         key, equals, value = item.partition("=")
         if not equals or not key:
             raise ValueError(f'"{item}" must be "key=value"')
@@ -171,9 +247,19 @@ def _parse_map(text: str) -> dict[str, str]:
     return result
 
 
-def _items(text: str) -> list[str]:
+def items(text: str) -> list[str]:
+    """The parts of a list that is written with commas."""
     return [item.strip() for item in text.split(",") if item.strip()]
 
+
+PERIOD = ValueType(parse_positive_duration, format_duration, "DURATION")
+"""A time between two of something."""
+AGE = ValueType(parse_nonnegative_duration, format_duration, "DURATION")
+PERCENT = number(0, 100)
+PORT = number(0, 65535)
+FILE = ValueType(parse_file, str, "PATH")
+DIRECTORY = ValueType(parse_directory, str, "PATH")
+URL = ValueType(parse_url, str, "URL")
 
 _STRING = ValueType(str, str, "STRING")
 _TYPES: dict[Any, ValueType] = {
@@ -183,16 +269,18 @@ _TYPES: dict[Any, ValueType] = {
     bool: ValueType(parse_bool, lambda value: str(value).lower(), "BOOL", Type.BOOL),
     Duration: ValueType(parse_duration, format_duration, "DURATION"),
     Path: ValueType(Path, str, "PATH"),
-    IPv4Address: ValueType(parse_address, str, "IP"),
+    IPv4Address: ValueType(parse_ipv4_address, str, "IP"),
     IPAddress: ValueType(parse_address, str, "IP"),
-    IPv4Network: ValueType(parse_network, str, "CIDR"),
+    IPv4Network: ValueType(parse_ipv4_network, str, "CIDR"),
     IPNetwork: ValueType(parse_network, str, "CIDR"),
     HostPort: ValueType(parse_host_port, str, "HOST:PORT"),
     PortRange: ValueType(parse_port_range, str, "FIRST-LAST"),
-    dict[str, str]: ValueType(
-        _parse_map, lambda value: ",".join(f"{k}={v}" for k, v in value.items()), "KEY=VALUE,..."
-    ),
+    dict[str, str]: ValueType(parse_map, lambda value: ",".join(f"{k}={v}" for k, v in value.items()), "KEY=VALUE,..."),
 }
+
+
+def one_of(*choices: str) -> ValueType:
+    return ValueType(_choice(str, choices), str, "STRING", choices=choices)
 
 
 def value_type(hint: Any, choices: Sequence[str] | None = None, metavar: str | None = None) -> ValueType:
@@ -210,13 +298,13 @@ def _base_type(hint: Any) -> ValueType:
         members = [argument for argument in arguments if argument is not type(None)]
         return _base_type(typing.Union[tuple(members)])  # noqa: UP007  # members are known at run time only
     if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
-        return _list_of(_base_type(arguments[0]))
+        return list_of(_base_type(arguments[0]))
     raise TypeError(f"no flag can hold a {hint}")
 
 
-def _list_of(item: ValueType) -> ValueType:
+def list_of(item: ValueType) -> ValueType:
     return ValueType(
-        parse=lambda text: tuple(item.parse(part) for part in _items(text)),
+        parse=lambda text: tuple(item.parse(part) for part in items(text)),
         format=lambda values: ",".join(item.format(value) for value in values),
         metavar=f"{item.metavar},...",
     )

@@ -5,10 +5,10 @@ from contextlib import AsyncExitStack
 
 from component_base import daemon, health, serving
 from component_base.flags import parse
-from component_base.routes import NodeRoutes
 from controller_manager import manager
 from controller_manager.informers import Informers
 from controller_manager.options import NAME, ControllerManagerOptions, ServingOptions
+from host_network.node_routes import NodeRoutes
 from kube_client import Client, EventRecorder, LeaderElector, load_config
 from kube_client.identity import identity
 

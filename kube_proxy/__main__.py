@@ -2,27 +2,36 @@
 
 import asyncio
 import contextlib
+import logging
 import sys
 from ipaddress import IPv4Network
 
 from apimachinery.types import core_v1
-from component_base import daemon
+from component_base import daemon, open_files
 from component_base.flags import parse
 from component_base.metrics import registry
 from component_base.serving import Server
+from host_network.commands import CommandError
+from host_network.routes import remove_service_route
 from kube_client import Client, EventRecorder, Informer, load_config
-from kube_proxy import limits, metrics, ports, service_range
+from kube_proxy import metrics, ports
 from kube_proxy.dataplane.pool import WorkerPool
 from kube_proxy.iptables import TablesError, clean_up_everywhere, kernel_mode_tables, open_tables
 from kube_proxy.kernel import KernelMode
 from kube_proxy.options import KubeProxyOptions, ProxyOptions
 from kube_proxy.proxier import Proxier
 from kube_proxy.server import health_app, metrics_app
-from kube_proxy.service_range import RouteError
 from kube_proxy.serving import Mode, Settings
 from kube_proxy.sources import FromApi
 from kube_proxy.statistics import Statistics
 from kube_proxy.userspace import UserspaceMode
+
+log = logging.getLogger(__name__)
+
+FILES_WANTED = 1_048_576
+"""Open files; every connection takes two."""
+FILES_ENOUGH = 64_000
+"""What Kubernetes' own proxy asks for."""
 
 
 def main() -> None:
@@ -34,7 +43,8 @@ def main() -> None:
 
 async def run(options: KubeProxyOptions) -> None:
     proxy, serving = options.proxy, options.serving
-    limits.raise_open_files()
+    if (limit := open_files.raise_limit(FILES_WANTED)) < FILES_ENOUGH:
+        log.warning("only %d files may be open: beyond %d connections clients will have to wait", limit, limit // 2)
     local = ports.local_port_range()
     proxy_ports = proxy.proxy_port_range or ports.default_proxy_ports(local)
     ports.warn_of_overlaps(proxy_ports, local)
@@ -99,8 +109,8 @@ async def cleanup() -> int:
     """Remove all that kube-proxy leaves in the kernel; the process's exit status."""
     try:
         await clean_up_everywhere()
-        await service_range.remove()
-    except (TablesError, RouteError) as exc:
+        await asyncio.to_thread(remove_service_route)
+    except (TablesError, CommandError) as exc:
         print(f"kube-proxy: {exc}", file=sys.stderr)
         return 1
     return 0

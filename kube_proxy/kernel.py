@@ -5,10 +5,11 @@ header. Clients that are no pods, or come by a node port or an external address,
 address, but not where a policy keeps them to endpoints of this node. Node ports do not answer on 127.0.0.1.
 """
 
+import asyncio
 import logging
 from collections.abc import Iterable
 
-from kube_proxy import hairpin
+from host_network import devices
 from kube_proxy.conntrack import Claim, Claims
 from kube_proxy.iptables import RuleSet, RuleTables
 from kube_proxy.iptables.rules import userspace_mode_stands
@@ -40,7 +41,7 @@ class KernelMode:
 
     async def prepare(self, settings: Settings) -> None:
         if settings.cluster_cidr:
-            await hairpin.ensure(settings.cluster_cidr)
+            await asyncio.to_thread(devices.enable_hairpin, settings.cluster_cidr)
 
     def open(self, serving: Serving) -> None:
         if serving.spec.proxy_protocol:

@@ -16,14 +16,15 @@ from collections.abc import Iterable, Iterator
 from apimachinery import meta
 from apimachinery.meta import Key
 from apimachinery.types import core_v1
-from kube_proxy import metrics, service_range
+from host_network.commands import CommandError
+from host_network.routes import ensure_service_route
+from kube_proxy import metrics
 from kube_proxy.conntrack import UdpFlows
 from kube_proxy.dataplane.messages import Backend
 from kube_proxy.endpoints import NOBODY, ByPort
 from kube_proxy.healthcheck import HealthChecks, Recorder
 from kube_proxy.iptables import TablesError
 from kube_proxy.ports import Ports, PortsExhausted, PortTaken
-from kube_proxy.service_range import RouteError
 from kube_proxy.services import ServicePort, service_ports
 from kube_proxy.serving import Mode, Serving, Settings
 from kube_proxy.sources import EndpointsSource, Source
@@ -128,7 +129,7 @@ class Proxier:
                 await self.sync()
                 failures = 0
                 timeout = max(0.0, next_look - time.monotonic())
-            except (TablesError, RouteError, PortsExhausted) as exc:
+            except (TablesError, CommandError, PortsExhausted) as exc:
                 log.warning("sync: %s; will retry", exc)
                 metrics.rule_failures.inc()
                 timeout = RETRY_DELAYS[min(failures, len(RETRY_DELAYS) - 1)]
@@ -142,7 +143,7 @@ class Proxier:
         """Offer what is wanted now. Safe to call at any time, any number of times.
 
         Raises:
-            TablesError, RouteError, PortsExhausted: something could not be done yet.
+            TablesError, CommandError, PortsExhausted: something could not be done yet.
         """
         started = time.perf_counter()
         self._wake.clear()
@@ -173,7 +174,7 @@ class Proxier:
         leaving, self._leaving = self._leaving, []
         look, self._look = self._look, False
         try:
-            await service_range.ensure(self._settings.service_range)
+            await asyncio.to_thread(ensure_service_route, self._settings.service_range)
             await self._mode.prepare(self._settings)
             steps = await self._mode.tables.apply(self._mode.rules(self._all(), self._settings), look=look)
         except BaseException:

@@ -8,10 +8,12 @@ from ipaddress import IPv4Network
 from typing import NoReturn
 
 from apimachinery.types import core_v1
-from component_base import daemon, flags, iproute
+from component_base import daemon, flags
 from component_base.health import Health, Unhealthy
-from component_base.routes import NodeRoutes
 from component_base.serving import TLS, Server, daemon_app
+from host_network import devices
+from host_network.node_routes import NodeRoutes
+from host_network.routes import routes
 from kube_client import Client, EventRecorder, Informer, load_config
 from kubelet.containers import etc_files, oom_score
 from kubelet.containers.events import PodEvents
@@ -128,16 +130,15 @@ def set_up_node(options: KubeletOptions) -> NodeSetup:
     """Examine the machine, and prepare it for pods. Raises if it cannot be a node."""
     options.runtime.root_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
     identity, address = identify(options), NodeAddress(options.node.node_ip)
-    limits.raise_open_files()
     ranges = cluster_ranges(options)
-    pod_network.check_overlaps(ranges, iproute.addresses(), iproute.routes())
+    pod_network.check_overlaps(ranges, devices.addresses(), routes())
     pod_network.enable_forwarding()
     return NodeSetup(
         identity,
         node_context(options, identity, address),
         Engine(options.runtime.docker_endpoint),
         ranges,
-        options.network.network_plugin_mtu or iproute.mtu_of(address.device),
+        options.network.network_plugin_mtu or devices.mtu_of(address.device),
         limits.shortages(limits.read_limits(), identity.max_pods),
     )
 

@@ -6,32 +6,30 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from component_base.flags import Options, group, option
-from component_base.values import Duration, IPAddress
+from component_base.values import AGE, DIRECTORY, FILE, PERCENT, PERIOD, PORT, Duration, IPAddress, number
 from kubelet import option_values as values
 from kubelet.resources.thresholds import Threshold
 
 
 @dataclass(frozen=True, kw_only=True)
 class NodeOptions:
-    kubeconfig: Path = option(help="How to reach the apiserver, and as whom.", type=values.FILE)
+    kubeconfig: Path = option(help="How to reach the apiserver, and as whom.", type=FILE)
     hostname_override: str = option("", "The node's name; the machine's host name by default.", type=values.NODE_NAME)
     node_ip: IPAddress | None = option(None, "The node's address; that of the default route's device by default.")
     register_node: bool = option(True, "Create the node's object if it does not exist.")
     node_labels: Mapping[str, str] = option({}, "Labels of the node.", type=values.LABELS)
-    node_status_update_frequency: Duration = option(
-        "10s", "How often the node's status is computed.", type=values.PERIOD
-    )
+    node_status_update_frequency: Duration = option("10s", "How often the node's status is computed.", type=PERIOD)
     sync_frequency: Duration = option(
-        "1m", "How often config maps and secrets in running pods are refreshed.", type=values.PERIOD
+        "1m", "How often config maps and secrets in running pods are refreshed.", type=PERIOD
     )
-    pod_manifest_path: Path | None = option(None, "Folder of static pods, a file each.", type=values.DIRECTORY)
-    file_check_frequency: Duration = option("20s", "How often that folder is read.", type=values.PERIOD)
-    max_pods: int = option(110, "How many pods the node runs at most.", type=values.number(1))
+    pod_manifest_path: Path | None = option(None, "Folder of static pods, a file each.", type=DIRECTORY)
+    file_check_frequency: Duration = option("20s", "How often that folder is read.", type=PERIOD)
+    max_pods: int = option(110, "How many pods the node runs at most.", type=number(1))
 
 
 @dataclass(frozen=True, kw_only=True)
 class RuntimeOptions:
-    root_dir: Path = option("/var/lib/kubelet", "Where pods' volumes and files are kept.", type=values.DIRECTORY)
+    root_dir: Path = option("/var/lib/kubelet", "Where pods' volumes and files are kept.", type=DIRECTORY)
     docker_endpoint: str = option(
         "unix:///var/run/docker.sock", "Where the container engine listens.", type=values.ENDPOINT
     )
@@ -39,28 +37,26 @@ class RuntimeOptions:
         "peapod/pause:1.0", "Image of the container that owns a pod's network.", type=values.IMAGE
     )
     container_log_max_size: int = option("10Mi", "Size at which a container's log is rotated.", type=values.SIZE)
-    container_log_max_files: int = option(5, "How many log files a container keeps.", type=values.number(1))
+    container_log_max_files: int = option(5, "How many log files a container keeps.", type=number(1))
     image_gc_high_threshold: int = option(
-        85, "Percent of the engine's disk in use from which images are removed.", type=values.PERCENT
+        85, "Percent of the engine's disk in use from which images are removed.", type=PERCENT
     )
-    image_gc_low_threshold: int = option(80, "Percent in use at which removing images stops.", type=values.PERCENT)
-    minimum_image_ttl_duration: Duration = option("2m", "How long an unused image is kept at least.", type=values.AGE)
+    image_gc_low_threshold: int = option(80, "Percent in use at which removing images stops.", type=PERCENT)
+    minimum_image_ttl_duration: Duration = option("2m", "How long an unused image is kept at least.", type=AGE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions:
     cluster_dns: tuple[IPAddress, ...] = option((), "Name servers of pods; without them the node's own.")
     cluster_domain: str = option("cluster.local", "The cluster's domain.", type=values.DOMAIN)
-    cluster_cidr: IPv4Network | None = option(
-        None, "Range of all pods; traffic within it is not masqueraded.", type=values.IPV4_NETWORK
-    )
+    cluster_cidr: IPv4Network | None = option(None, "Range of all pods; traffic within it is not masqueraded.")
     service_cluster_ip_range: IPv4Network | None = option(
-        None, "Range of the services' addresses; traffic to it is not masqueraded.", type=values.IPV4_NETWORK
+        None, "Range of the services' addresses; traffic to it is not masqueraded."
     )
     network_plugin_mtu: int = option(
-        0, "MTU of the pod network; 0 means that of the node's device.", type=values.number(0, 65535)
+        0, "MTU of the pod network; 0 means that of the node's device.", type=number(0, 65535)
     )
-    resolv_conf: Path = option(Path("/etc/resolv.conf"), "The node's resolver, for pods that use it.", type=values.FILE)
+    resolv_conf: Path = option(Path("/etc/resolv.conf"), "The node's resolver, for pods that use it.", type=FILE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,14 +80,14 @@ class ResourceOptions:
 @dataclass(frozen=True, kw_only=True)
 class ServingOptions:
     address: IPAddress = option("0.0.0.0", "Address on which logs and exec are served.")
-    port: int = option(10250, "Its port.", type=values.PORT)
+    port: int = option(10250, "Its port.", type=PORT)
     tls_cert_file: Path | None = option(
-        None, "The server's certificate. Without it nothing is served there.", type=values.FILE
+        None, "The server's certificate. Without it nothing is served there.", type=FILE
     )
-    tls_private_key_file: Path | None = option(None, "Its key.", type=values.FILE)
-    client_ca_file: Path | None = option(None, "CA of the clients that are authorized.", type=values.FILE)
+    tls_private_key_file: Path | None = option(None, "Its key.", type=FILE)
+    client_ca_file: Path | None = option(None, "CA of the clients that are authorized.", type=FILE)
     healthz_bind_address: IPAddress = option("127.0.0.1", "Address of /healthz and /metrics without TLS.")
-    healthz_port: int = option(10248, "Its port.", type=values.PORT)
+    healthz_port: int = option(10248, "Its port.", type=PORT)
 
 
 @dataclass(frozen=True, kw_only=True)

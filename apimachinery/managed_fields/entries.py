@@ -77,8 +77,8 @@ def asks_for_reset(entries: Any) -> bool:
 
 def encode(owners: Iterable[Owner]) -> list[ManagedFieldsEntry]:
     """Appliers first, then by time, as Kubernetes sorts them; who owns nothing is left out."""
-    kept = [owner for owner in owners if owner.fields]
-    kept.sort(key=lambda one: (one.operation, one.time, one.manager, one.api_version, one.subresource))
+    owning = [owner for owner in owners if owner.fields]
+    owning.sort(key=lambda owner: (owner.operation, owner.time, owner.manager, owner.api_version, owner.subresource))
     return [
         ManagedFieldsEntry(
             manager=owner.manager,
@@ -89,7 +89,7 @@ def encode(owners: Iterable[Owner]) -> list[ManagedFieldsEntry]:
             fields_type="FieldsV1",
             fields_v1=msgspec.Raw(_SORTED.encode(owner.fields)),
         )
-        for owner in kept
+        for owner in owning
     ]
 
 
@@ -99,17 +99,17 @@ def capped(owners: Owners) -> Owners:
     surplus = len(updaters) - MAX_UPDATERS
     if surplus <= 0:
         return owners
-    kept = dict(owners)
+    result = dict(owners)
     first: dict[str, Owner] = {}
-    for owner in sorted(updaters, key=lambda one: (one.time, one.manager)):
+    for owner in sorted(updaters, key=lambda owner: (owner.time, owner.manager)):
         if surplus <= 0:
             break
         oldest = first.get(owner.api_version)
         if oldest is None:
             first[owner.api_version] = owner
             continue
-        del kept[oldest.identity], kept[owner.identity]
+        del result[oldest.identity], result[owner.identity]
         bucket = replace(owner, manager=_ANCIENT, subresource="", fields=union(oldest.fields, owner.fields))
-        kept[bucket.identity] = first[owner.api_version] = bucket
+        result[bucket.identity] = first[owner.api_version] = bucket
         surplus -= 1
-    return kept
+    return result

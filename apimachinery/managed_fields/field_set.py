@@ -20,15 +20,16 @@ def is_member(node: Fields) -> bool:
     return not node or _SELF in node
 
 
-def _node(member: bool, below: Fields) -> Fields | None:
+def _node(member: bool, children: Fields) -> Fields | None:
     """A place with what is below it; None if nothing is left."""
-    if not below:
+    if not children:
         return MEMBER if member else None
-    return {_SELF: MEMBER, **below} if member else below
+    return {_SELF: MEMBER, **children} if member else children
 
 
-def _below(node: Fields) -> Fields:
-    return {key: one for key, one in node.items() if key != _SELF} if _SELF in node else node
+def below(node: Fields) -> Fields:
+    """What lies below a place, without the place itself."""
+    return {key: child for key, child in node.items() if key != _SELF} if _SELF in node else node
 
 
 def union(left: Fields, right: Fields) -> Fields:
@@ -40,7 +41,7 @@ def union(left: Fields, right: Fields) -> Fields:
         if mine is None:
             joined[key] = theirs
         elif mine != theirs:
-            node = _node(is_member(mine) or is_member(theirs), union(_below(mine), _below(theirs)))
+            node = _node(is_member(mine) or is_member(theirs), union(below(mine), below(theirs)))
             joined[key] = MEMBER if node is None else node
     return joined
 
@@ -56,7 +57,7 @@ def difference(left: Fields, right: Fields) -> Fields:
             rest[key] = mine
             continue
         member = is_member(mine) and not is_member(theirs)
-        node = _node(member, difference(_below(mine), _below(theirs)))
+        node = _node(member, difference(below(mine), below(theirs)))
         if node is not None:
             rest[key] = node
     return rest
@@ -68,7 +69,7 @@ def intersection(left: Fields, right: Fields) -> Fields:
         theirs = right.get(key)
         if theirs is not None:
             member = is_member(mine) and is_member(theirs)
-            node = _node(member, intersection(_below(mine), _below(theirs)))
+            node = _node(member, intersection(below(mine), below(theirs)))
             if node is not None:
                 both[key] = node
     return both

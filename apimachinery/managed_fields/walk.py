@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from apimachinery import codec
 from apimachinery.errors import BadRequest
-from apimachinery.managed_fields.field_set import MEMBER, Fields
+from apimachinery.managed_fields.field_set import MEMBER, Fields, below
 from apimachinery.schema.definitions import Definition, always_written, definitions, target
 from apimachinery.schema.shapes import UNTYPED, Form, Shape
 
@@ -75,9 +75,9 @@ def _parts(shape: Shape, value: Any) -> list[tuple[str, Shape, Any]]:
     """What a value that is not a leaf consists of: path element, shape and value of each part."""
     if type(value) is dict:
         child = shape.child
-        return [(_field(key), child(key), one) for key, one in value.items()]
+        return [(_field(key), child(key), part) for key, part in value.items()]
     element = shape.element
-    return [(key, UNTYPED if type(one) is _Same else element, one) for key, one in _elements(shape, value).items()]
+    return [(key, UNTYPED if type(part) is _Same else element, part) for key, part in _elements(shape, value).items()]
 
 
 def everything(shape: Shape, value: Any) -> Fields:
@@ -87,9 +87,9 @@ def everything(shape: Shape, value: Any) -> Fields:
     fields: Fields = {".": MEMBER}
     if type(value) is dict:
         child = shape.child
-        for name, one in value.items():
+        for name, part in value.items():
             # most values are plain, and those need not be looked at
-            fields[_field(name)] = MEMBER if type(one) in _PLAIN else everything(child(name), one)
+            fields[_field(name)] = MEMBER if type(part) in _PLAIN else everything(child(name), part)
         return fields
     for key, part_shape, part in _parts(shape, value):
         fields[key] = everything(part_shape, part)
@@ -109,10 +109,10 @@ def named(shape: Shape, value: Any) -> Fields:
             raise BadRequest(f"failed to create typed patch object: duplicate entries for key {key}")
         if part == [] and not is_atomic(part_shape, part):
             continue  # without elements such a list says nothing
-        below = MEMBER if is_leaf(part_shape, part) else named(part_shape, part)
-        if below and (in_list or shape.form is not Form.STRUCT):
-            below = {".": MEMBER, **below}
-        fields[key] = below
+        part_fields = MEMBER if is_leaf(part_shape, part) else named(part_shape, part)
+        if part_fields and (in_list or shape.form is not Form.STRUCT):
+            part_fields = {".": MEMBER, **part_fields}
+        fields[key] = part_fields
     return fields
 
 
@@ -133,20 +133,26 @@ def compare(shape: Shape, old: Any, new: Any) -> tuple[Fields, Fields]:
             continue
         key, part = (_field(name), shape.child(name)) if in_map else (name, shape.element)
         if before is _ABSENT:
-            changed[key] = everything(UNTYPED if type(value) is _Same else part, value)
+            changed[key] = _new_fields(part, value)
         else:
             _compare_part(key, part, before, value, changed, removed)
     for name, value in olds.items():
         if name not in news:
             key, part = (_field(name), shape.child(name)) if in_map else (name, shape.element)
-            removed[key] = everything(part, value)
+            removed[key] = _new_fields(part, value)
     return changed, removed
+
+
+def _new_fields(shape: Shape, value: Any) -> Fields:
+    return everything(UNTYPED if type(value) is _Same else shape, value)
 
 
 def _compare_part(key: str, shape: Shape, old: Any, new: Any, changed: Fields, removed: Fields) -> None:
     both_empty = not old and not new
     if type(old) is not type(new) or both_empty or (is_leaf(shape, old) and is_leaf(shape, new)):
-        changed[key] = MEMBER
+        changed[key] = _new_fields(shape, new)
+        if lost := below(_new_fields(shape, old)):  # what was owned piece by piece is now something else
+            removed[key] = lost
         return
     added, lost = compare(shape, old, new)
     if added:

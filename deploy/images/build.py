@@ -34,7 +34,12 @@ def build(cache: Path) -> list[Image]:
     busybox = dynamic_busybox(cache)
     version = _busybox_version(busybox)
     tree = layer(busybox_tree(busybox))
-    names = [f"{name}:{tag}" for name in ("peapod/busybox", "busybox") for tag in ("latest", version)]
+    tags = (
+        "latest",
+        version.partition(".")[0],
+        version,
+    )  # 1 is what manifests name: Debian's releases differ in the rest
+    names = [f"{name}:{tag}" for name in ("peapod/busybox", "busybox") for tag in tags]
     shell = {"Cmd": ["sh"]}
     return [
         Image((PAUSE,), (layer([Entry("pause", compile_pause(cache))]),), {"Entrypoint": ["/pause"]}),

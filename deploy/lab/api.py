@@ -19,7 +19,11 @@ from deploy.lab.lab import Lab
 Object = dict[str, Any]
 PODS, CONTROLLERS = "/api/v1/namespaces/default/pods", "/api/v1/namespaces/default/replicationcontrollers"
 SERVICES, NODES = "/api/v1/namespaces/default/services", "/api/v1/nodes"
-NODE_LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+_LEASES = "/apis/coordination.k8s.io/v1/namespaces"
+NODE_LEASES = f"{_LEASES}/kube-node-lease/leases"
+EPOCH = "1970-01-01T00:00:00Z"
+ELECTED = ("kube-scheduler", "kube-controller-manager")
+"""Daemons that act only while they hold the Lease of their name."""
 
 
 class Api:
@@ -107,6 +111,16 @@ def ready_nodes(api: Api, since: dict[str, float]) -> set[str]:
         and beats.get(name)
         and seconds_of(beats[name]) >= since[name]
     }
+
+
+def leads(api: Api, since: dict[str, float]) -> bool:
+    """Whether each of the daemons has renewed its Lease since it started (seconds since 1970)."""
+    for name, started in since.items():
+        lease = api.get(f"{_LEASES}/kube-system/leases/{name}")
+        spec = lease.get("spec", {}) if lease else {}
+        if not spec.get("holderIdentity") or seconds_of(spec.get("renewTime") or EPOCH) < started:
+            return False
+    return True
 
 
 def forget_nodes_but(api: Api, nodes: Sequence[str]) -> None:

@@ -17,25 +17,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from deploy.lab.packages import LAB, TESTS, TOUR, first_available, missing
+
 CHECKOUT = Path(__file__).resolve().parents[2]
-VENV = CHECKOUT / ".venv"
+VENV = CHECKOUT / os.environ.get("PEAPOD_VENV", ".venv")
 STAMP = VENV / "installed-for"
 POLICY = Path("/usr/sbin/policy-rc.d")
-MINIMUM = (3, 11)
+PYTHONS = ((3, 11), (3, 13))
+"""The oldest and the newest Python that the tests run on."""
 
-SERVICES = {"docker.io": ("docker.service", "docker.socket", "containerd.service"), "etcd-server": ("etcd.service",)}
-"""The units that these packages start and enable when they are installed."""
-PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-PROGRAMS = {
-    "etcd-server": "etcd",
-    "docker.io": "dockerd",
-    "iptables": "iptables-legacy",
-    "iproute2": "ip",
-    "conntrack": "conntrack",
-    "busybox": "busybox",
-    "gcc": "gcc",
+SERVICES = {
+    "docker.io": ("docker.service", "docker.socket", "containerd.service"),
+    "etcd-server": ("etcd.service",),
+    "docker-registry": ("docker-registry.service",),
 }
-"""Debian's packages, and a program that shows that one is there, by whatever way it came."""
+"""The units that these packages start and enable when they are installed."""
 
 
 class Failure(Exception):
@@ -44,19 +40,18 @@ class Failure(Exception):
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python3 -m deploy.lab.bootstrap", description=__doc__)
-    parser.add_argument(
-        "--python-only", action="store_true", help="only .venv, which needs neither root nor packages of the lab"
+    scope = parser.add_mutually_exclusive_group()
+    scope.add_argument(
+        "--python-only", action="store_true", help="only .venv, which needs neither root nor the lab's packages"
     )
+    scope.add_argument("--tests", action="store_true", help="also what the tests run: tcpdump, a registry, npm")
     options = parser.parse_args()
     try:
-        if sys.version_info < MINIMUM:
-            raise Failure(
-                f"Peapod needs Python {'.'.join(map(str, MINIMUM))} or newer, this is {sys.version.split()[0]}"
-            )
+        check_python(sys.version_info[:2])
         if not options.python_only:
             if os.geteuid() != 0:
                 raise Failure("the lab needs root (network namespaces, container engines): run it as root or with sudo")
-            _report("packages", ensure_packages)
+            _report("packages", lambda: ensure_packages(with_tests=options.tests))
         _report("python", ensure_environment)
     except Failure as failure:
         print(f"\npeapod: {failure}", file=sys.stderr)
@@ -66,6 +61,18 @@ def main() -> int:
     return 0
 
 
+def check_python(version: tuple[int, ...]) -> None:
+    """Raises Failure for a Python that is too old; says so of one that is newer than the tests know."""
+    oldest, newest = (".".join(map(str, numbers)) for numbers in PYTHONS)
+    running = ".".join(map(str, version))
+    if version < PYTHONS[0]:
+        raise Failure(f"Peapod needs Python {oldest} or newer, this is {running}; PYTHON=<program> names another one")
+    if version > PYTHONS[1]:
+        raise Failure(
+            f"Peapod is tested on Python {oldest} to {newest}, this is {running}; PYTHON=<program> names another"
+        )
+
+
 def _report(name: str, action: Callable[[], str]) -> None:
     began = time.monotonic()
     print(f"  {name:<22}", end="", flush=True)
@@ -73,30 +80,42 @@ def _report(name: str, action: Callable[[], str]) -> None:
     print(f"{detail:<60} {time.monotonic() - began:6.1f} s", flush=True)
 
 
-def ensure_packages() -> str:
-    missing = missing_packages()
-    if not missing:
+def ensure_packages(*, with_tests: bool) -> str:
+    absent = missing_packages(with_tests=with_tests)
+    if not absent:
         return "all present"
     if shutil.which("apt-get") is None:
-        raise Failure(f"{', '.join(missing)} are missing, and there is no apt-get here to install them with")
-    with services_held_back(missing):
+        names = ", ".join(packages[0] for packages in absent)
+        raise Failure(f"{names} are missing, and there is no apt-get here to install them with")
+    if not all(set(packages) & _available(packages) for packages in absent):
+        _apt(["apt-get", "update"])
+    chosen = list(dict.fromkeys(first_available(packages, _available(packages)) for packages in absent))
+    with services_held_back(chosen):
         # Never at the price of another package, such as a container engine from elsewhere.
-        install = ["apt-get", "install", "--yes", "--no-remove", "--no-install-recommends", *missing]
+        install = ["apt-get", "install", "--yes", "--no-remove", "--no-install-recommends", *chosen]
         if _apt(install) != "" and ((trouble := _apt(["apt-get", "update"])) or (trouble := _apt(install))):
-            raise Failure(f"{', '.join(missing)} could not be installed from Debian's packages: {trouble}")
-    return f"installed {', '.join(missing)}"
+            raise Failure(f"{', '.join(chosen)} could not be installed from Debian's packages: {trouble}")
+    return f"installed {', '.join(chosen)}"
 
 
-def missing_packages() -> list[str]:
-    """The packages without which the lab or the Python environment cannot be made."""
-    missing = [package for package, program in PROGRAMS.items() if shutil.which(program, path=PATH) is None]
+def missing_packages(*, with_tests: bool) -> list[tuple[str, ...]]:
+    """What is to be installed: for each, the packages of which one will do."""
+    absent = [*missing(LAB).values(), *missing(TOUR, path=None).values()]
+    if with_tests:
+        absent += missing(TESTS, path=None).values()
     if not Path("/usr/include/stdio.h").exists():
-        missing.append("libc6-dev")
+        absent.append(("libc6-dev",))
     if not VENV.exists() and subprocess.run([sys.executable, "-c", "import ensurepip"], capture_output=True).returncode:
-        missing.append("python3-venv")
+        absent.append(("python3-venv",))
     if not Path(sysconfig.get_path("include"), "Python.h").exists():  # python-iptables comes as source
-        missing.append("python3-dev")
-    return missing
+        absent.append(("python3-dev",))
+    return absent
+
+
+def _available(packages: Sequence[str]) -> set[str]:
+    """Those of the packages that apt could install now."""
+    result = subprocess.run(["apt-cache", "madison", *packages], capture_output=True, text=True)
+    return {line.split("|")[0].strip() for line in result.stdout.splitlines()}
 
 
 def _apt(argv: Sequence[str]) -> str:
@@ -128,8 +147,9 @@ def services_held_back(packages: Sequence[str]) -> Iterator[None]:
 
 
 def ensure_environment() -> str:
-    """Make ``.venv``, and install the project into it, unless that was done for this pyproject.toml."""
-    wanted = hashlib.sha256((CHECKOUT / "pyproject.toml").read_bytes()).hexdigest()
+    """Make ``.venv`` and install the project into it, with the packages of the lock, unless that was done for this lock."""
+    locked = sorted((CHECKOUT / "requirements").glob("*.txt"))
+    wanted = hashlib.sha256(b"".join(path.read_bytes() for path in (CHECKOUT / "pyproject.toml", *locked))).hexdigest()
     python = VENV / "bin/python"
     if python.exists() and STAMP.exists() and STAMP.read_text().strip() == wanted:
         return ".venv is up to date"
@@ -139,8 +159,12 @@ def ensure_environment() -> str:
         except BaseException:
             shutil.rmtree(VENV, ignore_errors=True)  # half an environment would be taken for a whole one
             raise
-    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-e", ".[dev]"]
-    _python(command, "Python's packages could not be installed into .venv")
+    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    trouble = "Python's packages could not be installed into .venv"
+    # What builds the one source package is locked as well, so nothing is fetched that the lock does not name.
+    _python([*install, "--require-hashes", "-r", "requirements/build.txt"], trouble)
+    _python([*install, "--no-build-isolation", "--require-hashes", "-r", "requirements/development.txt"], trouble)
+    _python([*install, "--no-build-isolation", "--no-deps", "-e", "."], trouble)
     STAMP.write_text(wanted + "\n")
     return "installed into .venv"
 

@@ -1,29 +1,14 @@
 """What must hold before the lab starts; each failing check is one sentence, and nothing has been started then."""
 
 import os
-import shutil
 from collections.abc import Sequence
 
-from deploy.lab import namespaces, network, processes
+from deploy.lab import namespaces, network, packages, processes
 from deploy.lab.addresses import Route, conflict, parse_routes
 from deploy.lab.errors import LabError
-from deploy.lab.execute import PATH, attempt, ip_json, last_words
+from deploy.lab.execute import attempt, ip_json, last_words
 from deploy.lab.lab import Lab, claim_of, claims, known_labs
 from deploy.lab.processes import Daemon
-
-PROGRAMS = {
-    "etcd": "etcd-server",
-    "dockerd": "docker.io",
-    "docker": "docker.io",
-    "containerd": "containerd",
-    "iptables": "iptables",
-    "iptables-legacy": "iptables",
-    "conntrack": "conntrack",
-    "nsenter": "util-linux",
-    "ip": "iproute2",
-    "gcc": "gcc",
-}
-"""What the lab runs, and the Debian package that has it."""
 
 KERNEL_PARTS = (
     ("virtual cables (veth)", "ip link add peapod-a type veth peer name peapod-b"),
@@ -54,9 +39,17 @@ def check_root() -> None:
 
 
 def check_programs() -> None:
-    for program, package in PROGRAMS.items():
-        if shutil.which(program, path=PATH) is None:
-            raise LabError(f"{program} is missing; install Debian's package {package}")
+    for program, candidates in packages.missing(packages.LAB).items():
+        raise LabError(f"{program} is missing; install Debian's package {' or '.join(candidates)}")
+
+
+def unknown_versions() -> list[str]:
+    """A sentence for each program whose version the tests do not cover."""
+    sentences = []
+    for name, known in packages.KNOWN.items():
+        if version := known.differs(attempt(known.command).stdout):
+            sentences.append(f"{name} is {version}; Peapod is tested with {', '.join(known.tested)}")
+    return sentences
 
 
 def check_kernel() -> None:

@@ -36,9 +36,7 @@ READY = 60.0
 """Seconds that a daemon, and then the nodes, get to be ready."""
 
 
-def lab_for(
-    name: str, nodes: int | None = None, egress: bool | None = None, dns: str | None = None
-) -> Lab:
+def lab_for(name: str, nodes: int | None = None, egress: bool | None = None, dns: str | None = None) -> Lab:
     """The lab of that name as its state folder remembers it, or a new one, with what was asked for changed."""
     settings = Settings.load(settings_path(name))
     if settings is None:
@@ -69,6 +67,8 @@ def up(lab: Lab, infrastructure_only: bool = False) -> None:
     """
     with step("checks"):
         checks.before_start(lab, daemons.table(lab))
+    for sentence in checks.unknown_versions():
+        say(f"  warning: {sentence}")
     fresh, started = not network.existing(lab), list[Daemon]()
     try:
         _prepare(lab)
@@ -154,6 +154,10 @@ def _start_daemons(lab: Lab, started: list[Daemon]) -> None:
         since = {row.node: _started_at(lab, row) for row in of_nodes if row.name == "kubelet"}
         api.wait_for("all nodes to be Ready", lambda: api.ready_nodes(client, since) == set(since), READY)
         current.detail = f"{', '.join(lab.nodes)} ready"
+    with step("election") as current, api.Api(lab) as client:
+        candidates = {row.name: _started_at(lab, row) for row in plane if row.name in api.ELECTED}
+        api.wait_for("scheduler and controller manager to lead", lambda: api.leads(client, candidates), READY)
+        current.detail = "scheduler and controller manager lead"
 
 
 def _run_dns(lab: Lab) -> None:
@@ -267,11 +271,11 @@ def clean(lab: Lab) -> None:
 
 
 def _stop_daemons(lab: Lab) -> int:
-    """Nodes' daemons and the control plane first, then etcd, which they all end by writing to."""
-    rows = daemons.control_plane(lab)
+    """The apiserver's clients first, which give their leases back through it, then the apiserver, then etcd."""
+    apiserver, *clients = daemons.control_plane(lab)
     for node in lab.nodes:
-        rows += daemons.of_node(lab, node)
-    return processes.stop(lab, rows) + processes.stop(lab, [etcd.daemon(lab)])
+        clients += daemons.of_node(lab, node)
+    return sum(processes.stop(lab, rows) for rows in (clients, [apiserver], [etcd.daemon(lab)]))
 
 
 def _in_parallel(action: Callable[[str], T], nodes: Sequence[str]) -> list[T]:

@@ -4,6 +4,7 @@ Everything that differs between the lab and another way of running a cluster is 
 """
 
 import ssl
+import sys
 from collections.abc import Callable
 
 from deploy.lab import engine, etcd, probes
@@ -40,7 +41,7 @@ def table(lab: Lab) -> list[Daemon]:
 
 
 def _python(lab: Lab, package: str, *flags: str) -> tuple[str, ...]:
-    return (str(lab.checkout / ".venv/bin/python"), "-m", package, *flags)
+    return (sys.executable, "-m", package, *flags)
 
 
 def _loopback(lab: Lab, machine: str, port: int, scheme: str = "http") -> Callable[[], bool]:

@@ -8,10 +8,12 @@ Containers outlive their engine (live restore), so an engine can be restarted at
 import ctypes
 import json
 import os
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from deploy.lab import probes
 from deploy.lab.errors import LabError
@@ -23,6 +25,8 @@ DOCKER = program("docker")
 """The distribution's client; another one may lie first on a person's PATH."""
 GRACE = 2
 """Seconds that ``down`` gives containers to end by themselves."""
+_NO_OOM_SCORE = 25
+"""The first Docker that leaves its own OOM score alone; from 26 on it refuses the setting."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -74,9 +78,18 @@ address = {json.dumps(str(_containerd_socket(lab, node)))}
 """
 
 
+def docker_version() -> int:
+    """The engine's major version. Raises LabError if dockerd does not say."""
+    output = run([program("dockerd"), "--version"])
+    match = re.search(r"version (\d+)\.", output)
+    if match is None:
+        raise LabError(f"dockerd does not report its version, but {output.strip()!r}")
+    return int(match[1])
+
+
 def _engine_config(lab: Lab, node: str) -> str:
     """The engine's settings, in a file of its own so that /etc/docker/daemon.json is not read."""
-    settings = {
+    settings: dict[str, Any] = {
         "hosts": [f"unix://{socket_of(lab, node)}"],
         "containerd": str(_containerd_socket(lab, node)),
         "data-root": str(data_root(lab, node)),
@@ -90,8 +103,9 @@ def _engine_config(lab: Lab, node: str) -> str:
         "group": "root",
         "log-driver": "json-file",
         "log-opts": {"max-size": "10m", "max-file": "3"},
-        "oom-score-adjust": 0,  # the default, below 0, needs a capability that not every host grants
     }
+    if docker_version() < _NO_OOM_SCORE:
+        settings["oom-score-adjust"] = 0  # its default, below 0, needs a capability that not every host grants
     return json.dumps(settings, indent=2) + "\n"
 
 

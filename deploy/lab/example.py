@@ -20,7 +20,7 @@ FOLDER = Path("examples") / NAME
 PATHS = {"ReplicationController": api.CONTROLLERS, "Service": api.SERVICES}
 PATIENCE = 60.0
 """Seconds for pods to become ready, and for the service to answer."""
-_PROBE_IMAGE = "peapod/busybox:1.35"
+_PROBE_IMAGE = "peapod/busybox:1"
 
 
 def manifests(folder: Path) -> list[Object]:

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from deploy.lab.errors import LabError
+from deploy.lab.packages import PATH
 
-# Debian's own programs come first, wherever else a client of the same name may lie on the caller's PATH,
-# and the administrator's folders are there even in a shell without them.
-PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 ENVIRONMENT = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8"}
 
 

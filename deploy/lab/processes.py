@@ -9,7 +9,6 @@ reason. Nothing restarts a daemon by itself; ``make up`` starts what is missing.
 import hashlib
 import json
 import os
-import resource
 import select
 import signal
 import subprocess
@@ -20,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from component_base import open_files
 from deploy.lab.errors import LabError
 from deploy.lab.execute import ENVIRONMENT, in_namespace
 from deploy.lab.lab import CHECKOUT, Lab
@@ -158,7 +158,7 @@ def start(lab: Lab, daemon: Daemon) -> bool:
     for path in daemon.stale:
         path.unlink(missing_ok=True)
     fingerprint = daemon.fingerprint()
-    _raise_file_limit()
+    open_files.raise_limit(FILES)  # a shell's soft limit is meant for people
     with _open_log(lab.log(daemon.node, daemon.name)) as output:
         child = subprocess.Popen(
             in_namespace(daemon.namespace, daemon.argv),
@@ -175,14 +175,6 @@ def start(lab: Lab, daemon: Daemon) -> bool:
         raise LabError(f"{daemon.key} ended at once; {last_lines(lab, daemon)}")
     write_pid_file(_pid_file(lab, daemon), Process(child.pid, started, fingerprint))
     return True
-
-
-def _raise_file_limit() -> None:
-    """Let daemons open as many files as this host allows; a shell's soft limit is meant for people."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _open_log(path: Path) -> BinaryIO:

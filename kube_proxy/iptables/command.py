@@ -10,16 +10,19 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import ParamSpec, TypeVar
 
+from host_network import commands
 from kube_proxy.iptables.plan import FoundChains, Step, batches, plan, plan_change, plan_cleanup
 from kube_proxy.iptables.rules import CHAINS, FILTER, NAT, Chain, Rule, RuleSet, is_ours
 from kube_proxy.iptables.tables import TablesError
 from kube_proxy.iptables.text import parse_save, restore_input, rules_part
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 log = logging.getLogger(__name__)
 
-LOCK_PATIENCE = 5
-"""Seconds to wait for another iptables command to finish."""
 ATTEMPTS = 4
 BATCH = 5000
 """Steps in one commit through nf_tables, where the time of a commit grows with the square of its size."""
@@ -121,12 +124,11 @@ class CommandTables:
         if steps:
             self._well.pop(table, None)
         for batch in batches(steps, await self._batch_size()):
-            text = restore_input(table, batch)
-            await self._run(f"{self._prefix}-restore", "--noflush", "-w", str(LOCK_PATIENCE), text=text)
+            await _in_thread(commands.iptables_restore, self._prefix, restore_input(table, batch))
 
     async def _batch_size(self) -> int:
         if not self._batch:
-            version = await self._run(f"{self._prefix}-restore", "--version")
+            version = await _in_thread(commands.run, f"{self._prefix}-restore", "--version")
             # To the legacy tables every commit is the whole table.
             self._batch = BATCH if "nf_tables" in version else sys.maxsize
         return self._batch
@@ -135,20 +137,11 @@ class CommandTables:
         return parse_save(await self._save(table))
 
     async def _save(self, table: str) -> str:
-        return await self._run(f"{self._prefix}-save", "-t", table)
+        return await _in_thread(commands.iptables_save, self._prefix, table)
 
-    async def _run(self, *command: str, text: str = "") -> str:
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                # uvloop's communicate never ends when it has nothing to send.
-                stdin=asyncio.subprocess.PIPE if text else asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-            )
-        except OSError as exc:
-            raise TablesError(f"{command[0]}: {exc}") from exc
-        output, complaint = await process.communicate(text.encode() or None)
-        if process.returncode:
-            raise TablesError(f"{' '.join(command)}: {complaint.decode(errors='replace').strip()}")
-        return output.decode(errors="replace")
+
+async def _in_thread(command: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+    try:
+        return await asyncio.to_thread(command, *arguments, **options)
+    except commands.CommandError as exc:
+        raise TablesError(str(exc)) from exc

@@ -1,1 +1,1 @@
-"""The pod network of this node: its bridge, its packet filter rules, and connections into a pod's namespace."""
+"""The pod network of this node, and connections from within a pod's network namespace."""

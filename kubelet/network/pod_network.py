@@ -14,19 +14,17 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Final
 
-from component_base import iproute
-from kubelet.network import iptables
+from host_network import pod_rules
+from host_network.commands import CommandError
+from host_network.devices import POD_BRIDGE, SERVICE_BRIDGE, Address, addresses
+from host_network.routes import Route, routes
 from kubelet.runtime import Engine
 from kubelet.runtime.errors import EngineError
 from kubelet.runtime.networks import Bridge, ensure_bridge
 
 log = logging.getLogger(__name__)
 
-DEVICE: Final = "peapod0"
 NAME: Final = "peapod"
-
-SERVICE_DEVICE: Final = "peapod-svc"
-"""The proxy's: the service range is routed to it."""
 
 RESYNC = 60.0
 _RETRY = 2.0
@@ -40,9 +38,9 @@ class Overlap(Exception):
 
 def check_overlaps(
     ranges: Sequence[tuple[str, IPv4Network]],
-    addresses: Sequence[iproute.Address],
-    routes: Sequence[iproute.Route],
-    own: Sequence[str] = (DEVICE, SERVICE_DEVICE),
+    addresses: Sequence[Address],
+    routes: Sequence[Route],
+    own: Sequence[str] = (POD_BRIDGE, SERVICE_BRIDGE),
 ) -> None:
     """Raise ``Overlap`` if one of the ``(name, range)`` is used on this node other than by us."""
     for name, cidr in ranges:
@@ -103,7 +101,7 @@ class PodNetwork:
                 try:
                     await self._ensure(self._cidr)
                     self._set_fault("")
-                except (EngineError, iptables.IptablesError, iproute.IpRouteError, Overlap, OSError) as exc:
+                except (EngineError, CommandError, Overlap, OSError) as exc:
                     log.info("pod network %s: %s; will retry", self._cidr, exc)
                     self._set_fault(str(exc))
                     delay = _RETRY
@@ -114,8 +112,8 @@ class PodNetwork:
     async def _ensure(self, cidr: IPv4Network) -> None:
         if self._fault:  # while the network exists, its own bridge and routes would overlap
             await asyncio.to_thread(_check_range, cidr)
-        await ensure_bridge(self._engine, Bridge(NAME, DEVICE, cidr, self._mtu))
-        await asyncio.to_thread(iptables.ensure, iptables.pod_rules(cidr, self._inside))
+        await ensure_bridge(self._engine, Bridge(NAME, POD_BRIDGE, cidr, self._mtu))
+        await asyncio.to_thread(pod_rules.ensure, pod_rules.pod_rules(cidr, self._inside))
 
     def _set_fault(self, fault: str) -> None:
         if fault != self._fault:
@@ -125,7 +123,7 @@ class PodNetwork:
 
 
 def _check_range(cidr: IPv4Network) -> None:
-    check_overlaps([("pod CIDR", cidr)], iproute.addresses(), iproute.routes())
+    check_overlaps([("pod CIDR", cidr)], addresses(), routes())
 
 
 def enable_forwarding(path: Path = Path("/proc/sys/net/ipv4/ip_forward")) -> None:

@@ -2,9 +2,10 @@
 
 import logging
 
-from component_base import iproute
 from component_base.values import IPAddress
-from kubelet.network.pod_network import DEVICE, SERVICE_DEVICE
+from host_network.commands import CommandError
+from host_network.devices import POD_BRIDGE, SERVICE_BRIDGE, Address, addresses
+from host_network.routes import routes
 
 log = logging.getLogger(__name__)
 
@@ -13,7 +14,7 @@ class NoAddress(Exception):
     """The machine has no suitable address; the message says what was required."""
 
 
-def default_address(node_ip: IPAddress | None) -> iproute.Address:
+def default_address(node_ip: IPAddress | None) -> Address:
     """``node_ip`` if it is set, else the address of the default route's device, else the first that is not loopback.
 
     Raises:
@@ -21,15 +22,15 @@ def default_address(node_ip: IPAddress | None) -> iproute.Address:
     """
     candidates = [
         address
-        for address in iproute.addresses()
-        if not address.address.is_loopback and address.device not in (DEVICE, SERVICE_DEVICE)
+        for address in addresses()
+        if not address.address.is_loopback and address.device not in (POD_BRIDGE, SERVICE_BRIDGE)
     ]
     if node_ip is not None:
         for candidate in candidates:
             if candidate.address == node_ip:
                 return candidate
         raise NoAddress(f"--node-ip {node_ip} is not an address of this machine")
-    device = next((route.device for route in iproute.routes() if route.destination.prefixlen == 0), None)
+    device = next((route.device for route in routes() if route.destination.prefixlen == 0), None)
     preferred = [candidate for candidate in candidates if candidate.device == device] or candidates
     if not preferred:
         raise NoAddress("this machine has no address except loopback; --node-ip may name one")
@@ -60,7 +61,7 @@ class NodeAddress:
         """Whether it has changed. While the machine has none, the last one remains."""
         try:
             address = default_address(self._node_ip)
-        except (NoAddress, iproute.IpRouteError, OSError) as exc:
+        except (NoAddress, CommandError) as exc:
             log.info("node address %s: %s; unchanged", self, exc)
             return False
         before, self._address = self._address.address, address

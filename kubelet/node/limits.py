@@ -1,6 +1,6 @@
 """The machine's limits on open files and inotify: if they are too low for the node's pods, these fail at random, later.
 
-So they are checked when the kubelet starts: what may be raised is raised, and the rest is reported as events of the node.
+So they are read when the kubelet starts, and what is too low is reported in events of the node.
 """
 
 import logging
@@ -31,13 +31,6 @@ def read_limits(proc: Path = Path("/proc")) -> Limits:
     inotify = proc / "sys/fs/inotify"
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return Limits(hard, _number(inotify / "max_user_instances"), _number(inotify / "max_user_watches"))
-
-
-def raise_open_files() -> None:
-    """To as many as this process may open."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def shortages(limits: Limits, pods: int) -> Sequence[tuple[str, str]]:

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import yaml
 
-from tests import old_kubectl
+from tests import kubectls
 from tests.e2e.lab import Lab
 from tests.integration.apiserver.objects import CONTAINER, controller
 
@@ -21,7 +21,7 @@ class Kubectl:
 
     def __init__(self, version: str, lab: Lab, home: Path, namespace: str) -> None:
         self.version, self.namespace, self.is_old = version, namespace, version == OLD
-        self._program = str(old_kubectl.path()) if self.is_old else "kubectl"
+        self._program = str(kubectls.program(kubectls.OLD)) if self.is_old else "kubectl"
         self._environment = {**os.environ, "KUBECONFIG": str(lab.state / "kubeconfig"), "HOME": str(home)}
 
     def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":

@@ -188,7 +188,7 @@ def service(name: str, **spec: Any) -> dict[str, Any]:
 
 def sleeper(name: str, command: Sequence[str] = ("sleep", "3600"), **spec: Any) -> dict[str, Any]:
     """A pod to look around in."""
-    container = {"name": "main", "image": "busybox:1.35", "command": list(command)}
+    container = {"name": "main", "image": "busybox:1", "command": list(command)}
     return {
         "apiVersion": "v1",
         "kind": "Pod",

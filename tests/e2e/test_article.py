@@ -108,7 +108,7 @@ def test_containers_of_a_pod_share_network_ipc_host_name_and_volumes(lab: Lab) -
         "volumeMounts": mount,
         "command": ["httpd", "-f", "-p", "8080", "-h", "/shared"],
     }
-    second = {"name": "second", "image": "busybox:1.35", "command": ["sleep", "3600"], "volumeMounts": mount}
+    second = {"name": "second", "image": "busybox:1", "command": ["sleep", "3600"], "volumeMounts": mount}
     pod["spec"]["containers"] = [first, second]
     lab.apply(pod)
     lab.kubectl("wait", "--for=condition=Ready", "pod/peas", "--timeout=30s")

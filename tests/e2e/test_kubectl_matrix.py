@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +10,6 @@ import yaml
 
 from tests.e2e.kubectl_clients import NEW, OLD, Kubectl, documents, editor, shown, text
 from tests.e2e.lab import Lab, eventually
-
-pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 
 KINDS = (
     "namespaces", "nodes", "configmaps", "secrets", "pods", "replicationcontrollers", "services", "endpoints",

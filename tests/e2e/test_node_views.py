@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests import old_kubectl
+from tests import kubectls
 from tests.e2e.lab import Lab, controller, eventually, service
 
 
@@ -14,7 +14,7 @@ def with_kubectl(lab: Lab, which: str, *arguments: str) -> str:
     """What today's kubectl says, or the oldest that is meant to work."""
     if which == "today":
         return lab.kubectl(*arguments)
-    program, config = str(old_kubectl.path()), str(lab.state / "kubeconfig")
+    program, config = str(kubectls.program(kubectls.OLD)), str(lab.state / "kubeconfig")
     done = subprocess.run([program, f"--kubeconfig={config}", *arguments], capture_output=True, text=True, timeout=90)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -1,11 +1,7 @@
 """A real apiserver as a process on loopback, in front of the test's own etcd."""
 
-import asyncio
 import os
-import signal
-import socket
 import ssl
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +10,7 @@ import yaml
 
 from kube_client import Client, load_config
 from tests.certificates import Authority
+from tests.processes import PATIENCE, Process, free_port
 from tests.support import eventually
 
 TOKEN = "sesame"
@@ -22,21 +19,20 @@ _WITHOUT_CONTROLLERS = ("--disable-admission-plugins=ServiceAccount,StorageObjec
 """These need a controller manager beside the apiserver; a test that has one says otherwise (the last flag counts)."""
 
 
-class ApiserverProcess:
-    """Starts, kills and restarts one apiserver, always on the same port with the same certificates."""
+class ApiserverProcess(Process):
+    """One apiserver, always on the same port with the same certificates."""
 
     def __init__(self, directory: Path, etcd_url: str, *arguments: str) -> None:
         self._directory, self._etcd_url, self._arguments = directory, etcd_url, arguments
-        self._process: subprocess.Popen[bytes] | None = None
         self.authority = Authority(directory)
         self._serving = self.authority.issue("apiserver", "kube-apiserver")
         self.admin = self.authority.issue("admin", "admin", ("system:masters",))
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"https://127.0.0.1:{self.port}"
         self.tokens = directory / "tokens.csv"
         self.tokens.write_text(f'{TOKEN},admin,1,"system:masters"\n')
         self.kubeconfig = self._write_kubeconfig()
-        self.log = directory / "apiserver.log"
+        super().__init__(directory / "apiserver.log", sys.executable, "-m", "apiserver", *self.arguments)
 
     @property
     def arguments(self) -> list[str]:
@@ -54,46 +50,11 @@ class ApiserverProcess:
             *self._arguments,
         ]
 
-    async def start(self) -> None:
-        """Return once it is ready."""
-        self.spawn()
-        await self.ready()
-
-    def spawn(self) -> None:
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "apiserver", *self.arguments],
-                stdout=log,
-                stderr=log,
-            )
-
     async def ready(self) -> None:
         async with self.http() as client:
-
-            async def answers() -> bool:
-                try:
-                    return (await client.get("/readyz")).status_code == 200
-                except httpx.HTTPError:
-                    return False
-
-            await eventually(answers, timeout=20)
+            await eventually(lambda: _exists(client, "/readyz"), timeout=PATIENCE)
             # the namespaces that every cluster has come right after
-            await eventually(lambda: _found(client, "/api/v1/namespaces/kube-node-lease"), timeout=20)
-
-    def kill(self, number: int = signal.SIGKILL) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            process.send_signal(number)
-            process.wait(timeout=15)
-
-    async def restart(self, number: int = signal.SIGKILL) -> None:
-        await asyncio.to_thread(self.kill, number)
-        await self.start()
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
+            await eventually(lambda: _exists(client, "/api/v1/namespaces/kube-node-lease"), timeout=PATIENCE)
 
     def client(self) -> Client:
         """Our own client, as the administrator."""
@@ -132,15 +93,8 @@ class ApiserverProcess:
         return path
 
 
-async def _found(client: httpx.AsyncClient, path: str) -> bool:
+async def _exists(client: httpx.AsyncClient, path: str) -> bool:
     try:
         return (await client.get(path)).status_code == 200
     except httpx.HTTPError:
         return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

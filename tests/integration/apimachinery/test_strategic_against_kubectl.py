@@ -1,7 +1,6 @@
 """Strategic merge gives what ``kubectl patch --local`` gives for the same object and patch."""
 
 import json
-import shutil
 import subprocess
 from typing import Any
 
@@ -13,8 +12,6 @@ from apimachinery import codec, patch
 from apimachinery.errors import ApiError
 from apimachinery.types import core_v1
 from tests.unit.apimachinery.examples import POD, SERVICE, pod, service
-
-pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 
 
 def kubectl(current: dict[str, Any], change: dict[str, Any]) -> Any | None:

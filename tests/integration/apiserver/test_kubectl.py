@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,8 +10,6 @@ import pytest
 from tests.integration.apiserver.objects import name_of
 from tests.integration.apiserver_process import ApiserverProcess
 from tests.support import eventually
-
-pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 
 MANIFEST = """
 apiVersion: v1

@@ -1,7 +1,6 @@
 """What is in ``tests/manifests`` is accepted, read back unchanged but for defaults, and the same applied twice."""
 
 import base64
-import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -104,7 +103,6 @@ async def homes(api: httpx.AsyncClient, ns: str) -> AsyncIterator[Homes]:
     await made.empty()
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 @pytest.mark.parametrize("file", FILES, ids=label)
 async def test_a_manifest_is_accepted_and_kept(
     shared: ApiserverProcess, api: httpx.AsyncClient, ns: str, homes: Homes, file: Path

@@ -3,12 +3,12 @@
 import json
 import subprocess
 
-from tests import old_kubectl
+from tests import kubectls
 from tests.integration.apiserver_process import ApiserverProcess
 
 
 def kubectl(server: ApiserverProcess, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    command = [str(old_kubectl.path()), *arguments]
+    command = [str(kubectls.program(kubectls.OLD)), *arguments]
     return subprocess.run(command, env=server.environment(), input=stdin, capture_output=True, text=True, timeout=60)
 
 

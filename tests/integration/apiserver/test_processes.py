@@ -35,7 +35,7 @@ async def test_it_ends_within_seconds_however_many_watch(etcd: EtcdServer, tmp_p
             await eventually(lambda: len(opened) == 20)
             created(await client.post("/api/v1/namespaces/default/secrets", json={"metadata": {"name": "s"}}))
             started = time.monotonic()
-            await asyncio.to_thread(server.kill, signal.SIGTERM)
+            await asyncio.to_thread(server.stop, signal.SIGTERM)
             assert time.monotonic() - started < 3
             assert await asyncio.gather(*watchers) == [True] * 20
     finally:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kube_proxy import service_range
+from host_network.routes import remove_service_route
 from tests.integration.kube_proxy.lab import (
     BACKENDS,
     NODE_ADDRESS,
@@ -71,4 +71,4 @@ async def proxy(lab: Lab, backends: list[Backend]) -> AsyncIterator[Proxy]:
     """A proxy that serves ``default/web`` at CLUSTER_IP:1234 with all backends."""
     async with running_proxy([service()], [endpoints(*(one.endpoint for one in backends))]) as proxy:
         yield proxy
-    await service_range.remove()
+    remove_service_route()

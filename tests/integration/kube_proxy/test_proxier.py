@@ -11,7 +11,7 @@ from ipaddress import IPv4Network
 import pytest
 
 from apimachinery.types import core_v1
-from kube_proxy import service_range
+from host_network.devices import SERVICE_BRIDGE
 from tests.integration.kube_proxy.lab import (
     CLUSTER_IP,
     NODE_ADDRESS,
@@ -226,7 +226,7 @@ async def test_rules_removed_by_others_come_back(lab: Lab, backends: list[Backen
     async with running_proxy([service()], [endpoints(backends[0].endpoint)], sync_period=0.2):
         for table in ("nat", "filter"):
             iptables("-t", table, "-F")
-        ip("link", "delete", service_range.BRIDGE)
+        ip("link", "delete", SERVICE_BRIDGE)
 
         async def answers() -> bool:
             with contextlib.suppress(OSError, TimeoutError):
@@ -248,7 +248,7 @@ async def test_rules_of_others_stay_and_cleanup_removes_only_ours(lab: Lab, prox
     left = iptables_save()
     assert [line for line in left.splitlines() if line.startswith("-A")] == theirs
     assert "KUBE" not in left
-    assert service_range.BRIDGE not in ip("-o", "link")
+    assert SERVICE_BRIDGE not in ip("-o", "link")
 
 
 async def test_a_rule_of_someone_else_in_our_chain_goes(lab: Lab, proxy: Proxy) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tests import old_kubectl
+from tests import kubectls
 from tests.integration.kubelet.cluster import Cluster
 
 CARRIERS = ["websocket", "spdy", "old"]
@@ -17,7 +17,7 @@ class Kubectl:
     """One kubectl, in one namespace, over one carrier."""
 
     def __init__(self, cluster: Cluster, namespace: str, carrier: str) -> None:
-        program = str(old_kubectl.path()) if carrier == "old" else "kubectl"
+        program = str(kubectls.program(kubectls.OLD)) if carrier == "old" else "kubectl"
         self.head = [program, f"--kubeconfig={cluster.kubeconfig}", f"--namespace={namespace}"]
         choice = str(carrier == "websocket").lower()
         names = ("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "KUBECTL_PORT_FORWARD_WEBSOCKETS")

@@ -2,24 +2,21 @@
 
 import asyncio
 import os
-import shutil
 
 import pytest
 
 from apimachinery.types import core_v1
 from kube_client import Client
-from tests import old_kubectl
+from tests import kubectls
 from tests.integration.kubelet.cluster import NODE, Cluster
 from tests.integration.kubelet.pods import Pods
-
-pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="needs kubectl")
 
 
 @pytest.mark.parametrize("which", ["today", "old"])
 async def test_a_drained_node_has_no_pods_left(
     cluster: Cluster, client: Client, node: core_v1.Node, namespace: str, which: str
 ) -> None:
-    program = "kubectl" if which == "today" else str(await asyncio.to_thread(old_kubectl.path))
+    program = "kubectl" if which == "today" else str(await asyncio.to_thread(kubectls.program, kubectls.OLD))
     pods, nodes = Pods(client, namespace), client.resource(core_v1.Node)
 
     async def kubectl(*arguments: str) -> tuple[int, str]:

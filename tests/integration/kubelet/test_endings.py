@@ -1,7 +1,6 @@
 """How containers begin and end beyond running: last words, hooks, gates, gRPC health, ephemeral containers."""
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -150,7 +149,6 @@ async def test_a_grpc_probe(pods: Pods) -> None:
         await pods.until("p", is_ready)
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="needs kubectl")
 async def test_kubectl_debug_looks_into_a_running_container(pods: Pods, cluster: Cluster, namespace: str) -> None:
     before = await pods.running("p", container(command=["sleep", "9876"]))
     kubectl = Kubectl(cluster, namespace, "websocket")
@@ -194,8 +192,7 @@ async def test_so_many_dead_containers_are_kept_and_the_last_one_s_log(
     label = [f"io.kubernetes.pod.uid={meta.uid_of(found)}", "io.kubernetes.container.name=main"]
     with cluster.docker() as engine:
         await eventually(lambda: len(engine.containers(all=True, filters={"label": label})) == 2)
-    if shutil.which("kubectl"):
-        kubectl = Kubectl(cluster, namespace, "websocket")
-        code, previous, err = await kubectl.run("logs", "crash", "--previous")
-        assert code == 0, err
-        assert previous.startswith(b"said by")
+    kubectl = Kubectl(cluster, namespace, "websocket")
+    code, previous, err = await kubectl.run("logs", "crash", "--previous")
+    assert code == 0, err
+    assert previous.startswith(b"said by")

@@ -7,7 +7,6 @@ measured is printed (``pytest -s``).
 import asyncio
 import hashlib
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +29,6 @@ GROWTH = 24 * MEBIBYTE
 
 pytestmark = [
     pytest.mark.timeout(60 + 3 * TIMEOUT),
-    pytest.mark.skipif(shutil.which("kubectl") is None, reason="needs kubectl"),
 ]
 
 

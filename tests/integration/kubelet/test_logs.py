@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import shutil
 
 import pytest
 
@@ -12,8 +11,6 @@ from tests.integration.kubelet.cluster import Cluster
 from tests.integration.kubelet.kubectls import Kubectl
 from tests.integration.kubelet.pods import Pods, container, pod, status_of
 from tests.support import eventually
-
-pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="needs kubectl")
 
 # The pauses keep the engine's own two readers of output and error from overtaking each other.
 TALK = "for i in 1 2 3; do echo out $i; sleep 0.05; echo err $i >&2; sleep 0.05; done; exec sleep 3600"

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import shutil
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 from apimachinery import quantity
 from apimachinery.types import core_v1
 from kube_client import Client
-from tests import old_kubectl
+from tests import kubectls
 from tests.integration.kubelet.cluster import ADDRESS, NODE, SERVER, Cluster
 from tests.integration.kubelet.pods import Pods, container
 from tests.integration.kubelet.test_server import context
@@ -146,10 +145,9 @@ async def test_the_kubelet_tells_prometheus(pods: Pods, http: aiohttp.ClientSess
         assert re.search(f"^{pattern}$", found, re.MULTILINE), pattern
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="needs kubectl")
 @pytest.mark.parametrize("which", ["today", "old"])
 async def test_kubectl_top(pods: Pods, cluster: Cluster, namespace: str, which: str) -> None:
-    program = "kubectl" if which == "today" else str(await asyncio.to_thread(old_kubectl.path))
+    program = "kubectl" if which == "today" else str(await asyncio.to_thread(kubectls.program, kubectls.OLD))
     await pods.running("seen", container(), container("side"))
 
     async def top(*arguments: str) -> tuple[int, str]:

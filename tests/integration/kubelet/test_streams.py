@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import os
-import shutil
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,7 +19,6 @@ from tests.integration.kubelet.test_server import context
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.skipif(shutil.which("kubectl") is None, reason="needs kubectl"),
 ]
 
 ECHO = ["sh", "-c", "exec nc -ll -p 7000 -e cat"]

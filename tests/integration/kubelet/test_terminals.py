@@ -5,7 +5,6 @@ import base64
 import fcntl
 import json
 import os
-import shutil
 import signal
 import socket
 import struct
@@ -31,7 +30,6 @@ from tests.support import eventually
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.skipif(shutil.which("kubectl") is None, reason="needs kubectl"),
 ]
 
 

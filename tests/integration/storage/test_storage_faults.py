@@ -117,7 +117,7 @@ async def test_watchers_see_exactly_etcds_history_through_kills_and_compactions(
         with following(*watchers):
             for _ in range(4):
                 target = len(acknowledged) + 150
-                await eventually(lambda target=target: len(acknowledged) >= target)
+                await eventually(lambda target=target: len(acknowledged) >= target, timeout=30)
                 await etcd.restart()  # SIGKILL
                 now = await observer.revision()
                 truth += await history(observer, (truth[-1].number if truth else start) + 1, now)
@@ -269,7 +269,7 @@ async def test_replaced_data_are_noticed(etcd: EtcdServer, storage: Storage) -> 
     start = await cache.wait_current()
     with cache.watch(PREFIX, start) as subscription:
         etcd.kill()
-        shutil.rmtree(etcd._directory / "data")
+        shutil.rmtree(etcd.data)
         await etcd.start()
         with pytest.raises(errors.Expired):
             await subscription.next(timeout=10)

@@ -1,0 +1,86 @@
+"""Every flag of the apiserver with a bad value: status 2, and one line that names the flag."""
+
+from pathlib import Path
+
+import pytest
+
+from apiserver.options import ApiserverOptions
+from component_base.flags import flags_of, parse
+from tests.certificates import Authority, KeyPair
+
+ANY_TEXT = {"config", "api-audiences"}
+"""Flags whose text is the user's own; ``config`` has tests beside ``flags``."""
+
+BAD = [
+    ("bind-address", "everywhere"),
+    ("secure-port", "70000"),
+    ("workers", "0"),
+    ("workers", "many"),
+    ("advertise-address", "::1"),
+    ("tls-cert-file", "/nonexistent"),
+    ("tls-cert-file", "{junk}"),
+    ("tls-private-key-file", "{junk}"),
+    ("tls-private-key-file", "{other_key}"),
+    ("etcd-servers", "localhost"),
+    ("etcd-servers", "http://127.0.0.1:2379,ftp://x"),
+    ("etcd-cafile", "{junk}"),
+    ("etcd-certfile", "{junk}"),
+    ("etcd-certfile", "{certificate}"),
+    ("etcd-keyfile", "{junk}"),
+    ("etcd-keyfile", "{key}"),
+    ("etcd-compaction-interval", "-1s"),
+    ("etcd-compaction-interval", "often"),
+    ("client-ca-file", "{junk}"),
+    ("token-auth-file", "/"),
+    ("token-auth-file", "{junk}"),
+    ("authorization-mode", "RBAC,Nonsense"),
+    ("service-account-issuer", "https:"),
+    ("service-account-key-file", "{junk}"),
+    ("service-account-signing-key-file", "{junk}"),
+    ("service-account-signing-key-file", "{certificate}"),
+    ("service-account-extend-token-expiration", "perhaps"),
+    ("service-account-jwks-uri", ":::"),
+    ("enable-admission-plugins", "Nonsense"),
+    ("enable-admission-plugins", "Priority --disable-admission-plugins=Priority"),
+    ("disable-admission-plugins", "Priority,Nonsense"),
+    ("kubelet-client-certificate", "{junk}"),
+    ("kubelet-client-certificate", "{certificate}"),
+    ("kubelet-client-key", "{key}"),
+    ("kubelet-certificate-authority", "{junk}"),
+    ("service-cluster-ip-range", "fd00::/108"),
+    ("service-cluster-ip-range", "10.0.0.0/30"),
+    ("service-cluster-ip-range", "10.0.0.1/16"),
+    ("service-node-port-range", "32767-30000"),
+    ("v", "-1"),
+    ("logging-format", "xml"),
+]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("files")
+    (folder / "junk").write_text("junk\n")
+    authority = Authority(folder)
+    pair, other = authority.issue("serving", "kube-apiserver"), authority.issue("other", "other")
+    return {"junk": folder / "junk", "certificate": pair.cert, "key": pair.key, "other_key": other.key}
+
+
+def serving(files: dict[str, Path]) -> list[str]:
+    pair = KeyPair(files["certificate"], files["key"])
+    return [f"--tls-cert-file={pair.cert}", f"--tls-private-key-file={pair.key}"]
+
+
+@pytest.mark.parametrize(("flag", "value"), BAD)
+def test_a_bad_value_ends_the_start_with_one_line_that_names_the_flag(
+    flag: str, value: str, files: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = [*serving(files), *f"--{flag}={value.format(**files)}".split(" ")]
+    with pytest.raises(SystemExit) as exit:
+        parse(ApiserverOptions, "kube-apiserver", "", argv)
+    assert exit.value.code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"--{flag}" in line
+
+
+def test_every_flag_is_in_the_table() -> None:
+    assert {flag.name for flag in flags_of(ApiserverOptions)} == {flag for flag, _ in BAD} | ANY_TEXT
