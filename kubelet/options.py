@@ -1,4 +1,4 @@
-"""The kubelet's flags. A value that cannot be ends the start with status 2 and one line that names its flag."""
+"""The kubelet's flags. A value that is not allowed ends the start with status 2 and one line that names its flag."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

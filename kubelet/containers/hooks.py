@@ -1,4 +1,4 @@
-"""Lifecycle hooks of one pod's containers: postStart once a container runs, preStop before it is asked to end.
+"""Lifecycle hooks of one pod's containers: postStart once a container runs, preStop before its stop signal.
 
 A hook is a task; the worker is woken when it ends. A container counts as started only after its postStart hook, and
 is stopped when that fails. A preStop hook is part of the grace period. A kubelet that is restarted meanwhile does not
@@ -72,7 +72,7 @@ class PodHooks:
             self.forget(id)
 
     async def _run_post_start(self, pod: core_v1.Pod, handler: core_v1.LifecycleHandler, target: Target) -> None:
-        outcome = await self._ask(handler, target)
+        outcome = await self._execute(handler, target)
         if not outcome.ok:
             self._failures[target.record.id] = Failure("FailedPostStartHook")
             message = f"PostStartHook failed: {outcome.message}"
@@ -80,13 +80,13 @@ class PodHooks:
         asyncio.get_running_loop().call_soon(self._wake)  # once this task is done
 
     async def _run_pre_stop(self, pod: core_v1.Pod, handler: core_v1.LifecycleHandler, target: Target) -> None:
-        outcome = await self._ask(handler, target)
+        outcome = await self._execute(handler, target)
         if not outcome.ok:
             message = f"PreStopHook failed: {outcome.message}"
             self._events.warning(pod, "FailedPreStopHook", message, target.spec.name)
         asyncio.get_running_loop().call_soon(self._wake)
 
-    async def _ask(self, handler: core_v1.LifecycleHandler, target: Target) -> Outcome:
+    async def _execute(self, handler: core_v1.LifecycleHandler, target: Target) -> Outcome:
         try:
             if handler.exec is not None:
                 return await self._checks.command(handler.exec.command or [], target, None)

@@ -160,8 +160,8 @@ def _without_times(status: core_v1.NodeStatus) -> Any:
 def _conditions(
     before: core_v1.NodeStatus, faults: Sequence[str], pressures: Collection[str], now: str
 ) -> list[core_v1.NodeCondition]:
-    fresh = [core_v1.NodeCondition(type=t, status="False", reason=r, message=m) for t, r, m in _UNPRESSED]
-    for condition in fresh:
+    current = [core_v1.NodeCondition(type=t, status="False", reason=r, message=m) for t, r, m in _UNPRESSED]
+    for condition in current:
         if condition.type in pressures:
             condition.status = "True"
             condition.reason, condition.message = _PRESSED[condition.type]
@@ -170,9 +170,9 @@ def _conditions(
     )
     if faults:
         ready.status, ready.reason, ready.message = "False", "KubeletNotReady", f"[{', '.join(faults)}]"
-    for condition in (*fresh, ready):
+    for condition in (*current, ready):
         old = conditions.find(before.conditions, condition.type)
         changed = old is None or old.status != condition.status
         condition.last_heartbeat_time = now
         condition.last_transition_time = now if old is None or changed else old.last_transition_time
-    return [*fresh, ready]
+    return [*current, ready]

@@ -1,6 +1,6 @@
-"""The pods of this node: which may run here, a worker for each, and what the API is told about them.
+"""The pods of this node: which may run here, a worker for each, and their status in the API.
 
-``workers`` has one ``worker`` per pod, which compares what is wanted with its containers (``plan``) and takes the next
-step; ``admission`` and ``sysctls`` say which pods may run, ``status`` and ``conditions`` how a pod looks to a
-Kubernetes user, and ``status_manager`` writes that to the API. Pods come from the API and from a folder (``static_pods``).
+``workers`` has one ``worker`` per pod, which compares the pod as it should be with its containers (``plan``) and takes
+the next step; ``admission`` and ``sysctls`` decide which pods may run, ``status`` and ``conditions`` compute the status
+of a pod, and ``status_manager`` writes it to the API. Pods come from the API and from a folder (``static_pods``).
 """

@@ -26,17 +26,17 @@ def conditions(
     """The kubelet's own, each with the time of its last change, then those of others as they were."""
     others = [condition for condition in before.conditions or () if condition.type not in OWN_CONDITIONS]
     ready_containers = _containers_ready(pod, phase, init_statuses, statuses)
-    fresh = [
+    own = [
         core_v1.PodCondition(type="PodReadyToStartContainers", status="True" if has_sandbox else "False"),
         _initialized(pod, phase, init_statuses, statuses),
         _ready(pod, ready_containers, others),
         ready_containers,
     ]
-    for condition in fresh:
+    for condition in own:
         old = find(before.conditions, condition.type)
         changed = old is None or old.status != condition.status
         condition.last_transition_time = now if old is None or changed else old.last_transition_time
-    return [*fresh, *others]
+    return [*own, *others]
 
 
 def with_disruption_target(
@@ -59,8 +59,8 @@ def has_initialized(
     pod: core_v1.Pod, init_statuses: Sequence[core_v1.ContainerStatus], statuses: Sequence[core_v1.ContainerStatus]
 ) -> bool:
     """Every init container has succeeded and every sidecar has started; it stays so once a container has run."""
-    begun = any(s.state.running or s.state.terminated or s.last_state.terminated for s in statuses)
-    return begun or not _incomplete(pod, init_statuses)
+    has_run = any(s.state.running or s.state.terminated or s.last_state.terminated for s in statuses)
+    return has_run or not _incomplete(pod, init_statuses)
 
 
 def _incomplete(pod: core_v1.Pod, init_statuses: Sequence[core_v1.ContainerStatus]) -> list[str]:

@@ -140,15 +140,17 @@ class _ContainerActions:
     def _initialize(self) -> bool:
         """Plan the init containers; True once the others may run."""
         own = [self._latest.get(container.name) for container in self._pod.spec.containers]
-        begun = any(record is not None and self._is_here(record) and not record.never_started for record in own)
+        started_before = any(
+            record is not None and self._is_here(record) and not record.never_started for record in own
+        )
         for container in containers.init_containers(self._pod):
             record = self._latest.get(container.name)
             if containers.is_sidecar(container):
                 self._keep_running(container)
                 started = record is not None and record.running and record.id not in self._health.not_started
-                if not begun and not (started and self._is_here(record)):
+                if not started_before and not (started and self._is_here(record)):
                     return False
-            elif not begun and not self._has_succeeded(record):
+            elif not started_before and not self._has_succeeded(record):
                 self._run_to_completion(container, record)
                 return False
         return True

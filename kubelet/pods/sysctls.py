@@ -1,6 +1,8 @@
-"""Which kernel parameters a pod may set: those that harm nobody else, and those that the node's owner has allowed. Pure.
+"""Which kernel parameters a pod may set: those that do not affect others, and those that the node's administrator has allowed.
 
-The kernel keeps them by namespace; in the host's namespaces none may be set.
+Pure.
+
+They are per namespace in the kernel; in the host's namespaces none may be set.
 """
 
 from collections.abc import Sequence

@@ -162,14 +162,14 @@ class PodWorker:
 
     async def _sync(self) -> float | None:
         """One pass; seconds until the next, None to wait until woken."""
-        began = time.monotonic()
+        started = time.monotonic()
         kind = "terminate" if self._is_terminating else "sync"
         try:
             if self._pod is None or self._is_terminating:
                 return await self._terminate_pod()
             return await self._sync_pod(self._pod)
         finally:
-            metrics.POD_WORKER_DURATION.observe(time.monotonic() - began, kind)
+            metrics.POD_WORKER_DURATION.observe(time.monotonic() - started, kind)
 
     async def _sync_pod(self, pod: core_v1.Pod) -> float | None:
         """One pass of a pod that is not being deleted, in the steps of Kubernetes' SyncPod."""

@@ -142,8 +142,8 @@ class PodWorkers:
 
     def _is_new(self, pod: core_v1.Pod) -> bool:
         """Whether it has to be admitted: what runs here, or has run, was admitted before."""
-        begun = pod.status.start_time or self._shared.runtime.containers.of_pod(meta.uid_of(pod))
-        return not begun and not meta.is_being_deleted(pod)
+        started = pod.status.start_time or self._shared.runtime.containers.of_pod(meta.uid_of(pod))
+        return not started and not meta.is_being_deleted(pod)
 
     def _admit(self, pod: core_v1.Pod, worker: PodWorker) -> None:
         others, node = [other.pod for other in self.active() if other.pod is not None], self._shared.node

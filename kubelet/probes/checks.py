@@ -52,7 +52,7 @@ class Checks:
         self._http: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        # A probe asks whoever is there now: no connection is kept, and no certificate is verified.
+        # A probe checks whatever listens now: connections are not reused, and certificates are not verified.
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         connector = aiohttp.TCPConnector(ssl=context, force_close=True, limit=0, use_dns_cache=False)
@@ -96,7 +96,7 @@ class Checks:
         scheme, host = (action.scheme or "HTTP").lower(), action.host or target.address
         path = (action.path or "").removeprefix("/")
         where = f"{scheme}://{_bracketed(host)}:{port_of(action.port, target.spec)}/{path}"
-        headers = {one.name: one.value for one in action.http_headers or ()}
+        headers = {header.name: header.value for header in action.http_headers or ()}
         assert self._http is not None, "used within its context"
         try:
             async with (
@@ -119,7 +119,7 @@ class Checks:
                 serving = await grpc_health.check(target.address, action.port, action.service or "")
         except TimeoutError:
             return Outcome(False, f"timeout: failed to connect service {where} within {timeout:g}s")
-        except (OSError, grpc_health.NoAnswer) as exc:
+        except (OSError, grpc_health.NoResponse) as exc:
             return Outcome(False, f"error: failed to connect service at {where}: {_reason(exc)}")
         return Outcome(serving, "" if serving else "service unhealthy")
 
@@ -128,7 +128,7 @@ def port_of(port: int | str | None, spec: core_v1.Container) -> int:
     """A number, or the container's port of that name. Raises ``InvalidAction``."""
     number = port
     if isinstance(port, str):
-        named = next((one.container_port for one in spec.ports or () if one.name == port), None)
+        named = next((candidate.container_port for candidate in spec.ports or () if candidate.name == port), None)
         number = named if named is not None else int(port) if port.isdecimal() else 0
     if not isinstance(number, int) or not 0 < number < 65536:
         raise InvalidAction(f"couldn't find port: {port}")

@@ -1,4 +1,4 @@
-"""The probes of one pod's running containers: a task per probe and container, begun and ended with the container.
+"""The probes of one pod's running containers: a task per probe and container, which starts and ends with the container.
 
 Results are kept by container ID, and the pod's worker is woken when one changes. A startup probe holds the others back.
 A container that is running when the kubelet restarts keeps the API's last result until its probe answers again.
@@ -37,7 +37,7 @@ class Failure:
 
 @dataclass
 class _State:
-    """What is known of one running container."""
+    """Of one running container."""
 
     ready: bool
     started: asyncio.Event = field(default_factory=asyncio.Event)
@@ -79,7 +79,7 @@ class PodProbes:
         for name, record in running.items():
             spec = containers.find(pod, name)
             if spec is not None and record.id not in self._states:
-                self._begin(pod, spec, record)
+                self._start(pod, spec, record)
 
     def stop_liveness(self) -> None:
         """The pod is ending: nothing is restarted any more; readiness still matters."""
@@ -97,7 +97,7 @@ class PodProbes:
         for task in self._states.pop(id).tasks.values():
             task.cancel()
 
-    def _begin(self, pod: core_v1.Pod, spec: core_v1.Container, record: ContainerRecord) -> None:
+    def _start(self, pod: core_v1.Pod, spec: core_v1.Container, record: ContainerRecord) -> None:
         started, ready = _known(pod, spec.name, record.id)
         state = _State(ready or spec.readiness_probe is None)
         if started or spec.startup_probe is None:
@@ -123,14 +123,14 @@ class PodProbes:
         if kind != "Startup":
             await state.started.wait()
         while True:
-            outcome = await self._ask(probe, Target(record, spec, self._address))
+            outcome = await self._check(probe, Target(record, spec, self._address))
             if not outcome.ok and not counter.is_warming_up:
                 self._report(kind, spec.name, outcome)
             if counter.count(outcome.ok) and self._apply(kind, probe, counter.passing, spec.name, state):
                 return
             await asyncio.sleep(counter.next_pause())
 
-    async def _ask(self, probe: core_v1.Probe, target: Target) -> Outcome:
+    async def _check(self, probe: core_v1.Probe, target: Target) -> Outcome:
         try:
             return await self._checks.probe(probe, target)
         except Exception as exc:  # a fault in one probe must not take the kubelet down

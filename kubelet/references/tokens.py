@@ -55,15 +55,15 @@ class Tokens:
         if known is not None and now < known.replace_at:
             return known.text
         try:
-            fresh = await self._request(pod, key)
+            token = await self._request(pod, key)
         except errors.ApiError as exc:
             if known is None or now >= known.expires_at:
                 raise
             log.info("%s: token of %s not replaced: %s; will retry", meta.key_of(pod), account, exc)
             return known.text
-        self._tokens = {k: token for k, token in self._tokens.items() if now < token.expires_at}
-        self._tokens[key] = fresh
-        return fresh.text
+        self._tokens = {k: t for k, t in self._tokens.items() if now < t.expires_at}
+        self._tokens[key] = token
+        return token.text
 
     async def _request(self, pod: core_v1.Pod, key: TokenKey) -> _Token:
         bound = BoundObjectReference(api_version="v1", kind="Pod", name=meta.name_of(pod), uid=meta.uid_of(pod))

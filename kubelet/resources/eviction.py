@@ -1,6 +1,6 @@
 """Eviction: when the node runs out of memory or disk, pods are ended one by one before the kernel does it at random.
 
-First whatever nobody needs is reclaimed (dead containers, unused images). Then the pod is evicted that exceeds its
+First whatever is not needed is reclaimed (dead containers, unused images). Then the pod is evicted that exceeds its
 request for the scarce resource most, those of the lowest priority first; critical pods never. The pressure is reported
 as a condition of the node, which the control plane turns into a taint.
 """

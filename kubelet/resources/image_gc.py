@@ -30,7 +30,7 @@ class Policy:
     low: int = 80
     """Percent in use at which that stops."""
     min_age: float = 120.0
-    """Seconds that an image is kept after it was first seen, or last used."""
+    """Seconds that an image is kept after it was first listed, or last used."""
 
 
 @dataclass(frozen=True)
@@ -148,11 +148,11 @@ class ImageCollector:
     def _in_use(self) -> frozenset[str]:
         """IDs and names of what containers and pods need."""
         runtime = self._runtime
-        names = {full_name(one) for one in (runtime.defaults.pause_image, *self._images_of_pods())}
-        return frozenset(names | {one.image_id for one in runtime.containers.all()})
+        names = {full_name(image) for image in (runtime.defaults.pause_image, *self._images_of_pods())}
+        return frozenset(names | {record.image_id for record in runtime.containers.all()})
 
     def _observe(self, images: Sequence[ImageRecord], in_use: frozenset[str], now: float) -> None:
-        present = {one.id for one in images}
+        present = {image.id for image in images}
         self._last_used = {id: at for id, at in self._last_used.items() if id in present}
         for image in images:
             if image.id in in_use or not in_use.isdisjoint(image.names):
