@@ -1,4 +1,4 @@
-"""Service accounts' tokens in pods' files: bound, private, kept until they are nearly spent."""
+"""Service accounts' tokens in pods' files: bound, private, replaced before they expire."""
 
 import base64
 import json
@@ -60,11 +60,11 @@ async def test_a_pod_of_an_account_that_is_not_there_waits(pods: Pods, client: C
     await pods.create("c", mounted(), volumes=[token_volume()], service_account_name="late")
     events = client.resource(core_v1.Event)
 
-    async def told() -> str:
-        found = (await events.list(namespace=namespace)).items
-        return "".join(one.message or "" for one in found if one.reason == "FailedMount")
+    async def message() -> str:
+        recorded = (await events.list(namespace=namespace)).items
+        return "".join(event.message or "" for event in recorded if event.reason == "FailedMount")
 
-    text = await eventually(told)
+    text = await eventually(message)
     assert 'MountVolume.SetUp failed for volume "api" : failed to fetch token: serviceaccounts "late" not found' in text
     made = core_v1.ServiceAccount(metadata=meta_v1.ObjectMeta(name="late", namespace=namespace))
     await client.resource(core_v1.ServiceAccount).create(made)
@@ -101,5 +101,3 @@ async def test_the_token_of_a_pod_that_went_is_refused(
 
 def _json(value: object) -> bytes:
     return json.dumps(value).encode()
-
-

@@ -44,17 +44,17 @@ def test_a_service_gives_the_variables_of_the_article() -> None:
 
 def test_several_ports_are_told_by_name_and_the_first_is_the_service_s_own() -> None:
     ports = (core_v1.ServicePort(name="a-b", port=80), core_v1.ServicePort(name="dns", port=53, protocol="UDP"))
-    found = service_variables([service("s", "10.0.0.2", *ports)])
-    assert found["S_SERVICE_PORT"] == "80"
-    assert found["S_SERVICE_PORT_A_B"] == "80"
-    assert found["S_SERVICE_PORT_DNS"] == "53"
-    assert found["S_PORT"] == "tcp://10.0.0.2:80"
-    assert found["S_PORT_53_UDP"] == "udp://10.0.0.2:53"
-    assert found["S_PORT_53_UDP_PROTO"] == "udp"
+    variables = service_variables([service("s", "10.0.0.2", *ports)])
+    assert variables["S_SERVICE_PORT"] == "80"
+    assert variables["S_SERVICE_PORT_A_B"] == "80"
+    assert variables["S_SERVICE_PORT_DNS"] == "53"
+    assert variables["S_PORT"] == "tcp://10.0.0.2:80"
+    assert variables["S_PORT_53_UDP"] == "udp://10.0.0.2:53"
+    assert variables["S_PORT_53_UDP_PROTO"] == "udp"
 
 
 @pytest.mark.parametrize(
-    ("one", "seen"),
+    ("service", "visible"),
     [
         pytest.param(service("a", "10.0.0.2"), True, id="same namespace"),
         pytest.param(service("a", "10.0.0.2", at="2026-01-01T00:00:10Z"), True, id="as old as the pod"),
@@ -64,15 +64,18 @@ def test_several_ports_are_told_by_name_and_the_first_is_the_service_s_own() -> 
         pytest.param(service("a", "10.0.0.2", namespace="other"), False, id="other namespace"),
     ],
 )
-def test_which_services_a_pod_sees(one: core_v1.Service, seen: bool) -> None:
-    assert bool(visible_services(make_pod(), [one])) is seen
+def test_which_services_a_pod_sees(service: core_v1.Service, visible: bool) -> None:
+    assert bool(visible_services(make_pod(), [service])) is visible
 
 
 def test_kubernetes_of_default_is_seen_everywhere_even_without_service_links() -> None:
     services = [service("kubernetes", "10.0.0.1"), service("mine", "10.0.0.3", namespace="other")]
-    assert [one.metadata.name for one in visible_services(make_pod("other"), services)] == ["kubernetes", "mine"]
+    assert [service.metadata.name for service in visible_services(make_pod("other"), services)] == [
+        "kubernetes",
+        "mine",
+    ]
     lonely = make_pod("other", enable_service_links=False)
-    assert [one.metadata.name for one in visible_services(lonely, services)] == ["kubernetes"]
+    assert [service.metadata.name for service in visible_services(lonely, services)] == ["kubernetes"]
 
 
 def test_variables_refer_to_earlier_ones_and_to_services_and_win_over_these() -> None:
@@ -86,9 +89,9 @@ def test_variables_refer_to_earlier_ones_and_to_services_and_win_over_these() ->
         ],
     )
     sources = Sources(services=[service("s", "10.0.0.2", core_v1.ServicePort(port=1))])
-    found = environment(make_pod(), container, sources)
-    assert found["B"] == "1$(LATER)10.0.0.2"
-    assert found["S_SERVICE_PORT"] == "mine"
+    variables = environment(make_pod(), container, sources)
+    assert variables["B"] == "1$(LATER)10.0.0.2"
+    assert variables["S_SERVICE_PORT"] == "mine"
 
 
 def test_references_are_followed() -> None:

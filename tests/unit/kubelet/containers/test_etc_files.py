@@ -17,8 +17,8 @@ def make_pod(name: str = "web", **spec: object) -> core_v1.Pod:
 
 
 def test_a_pod_asks_the_cluster_s_dns_and_searches_its_namespace_first() -> None:
-    found = resolver_for(make_pod(dns_policy="ClusterFirst"), NODE, ["10.0.0.10"], "cluster.local")
-    assert found.text() == (
+    resolver = resolver_for(make_pod(dns_policy="ClusterFirst"), NODE, ["10.0.0.10"], "cluster.local")
+    assert resolver.text() == (
         "nameserver 10.0.0.10\n"
         "search ns.svc.cluster.local svc.cluster.local cluster.local corp.example\n"
         "options ndots:5\n"

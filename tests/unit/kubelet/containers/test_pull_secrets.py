@@ -37,11 +37,14 @@ def test_matching(image: str, registry: str, matches: bool) -> None:
 
 
 def test_the_most_particular_comes_first_and_passwords_keep_their_colons() -> None:
-    found = credentials_for(
+    credentials = credentials_for(
         "reg.io/team/a", [config(**{"reg.io": user("wide")}), config(**{"reg.io/team": user("near")})]
     )
-    assert [(one.username, one.password) for one in found] == [("near", "p:w"), ("wide", "p:w")]
-    assert "p:w" not in repr(found)
+    assert [(credential.username, credential.password) for credential in credentials] == [
+        ("near", "p:w"),
+        ("wide", "p:w"),
+    ]
+    assert "p:w" not in repr(credentials)
 
 
 def test_the_older_form_and_plain_fields() -> None:

@@ -14,9 +14,9 @@ def test_a_file_of_its_own_for_each_attempt(tmp_path: Path) -> None:
     assert mounts[0].source != mounts[1].source
     assert mounts[1].source.stat().st_mode & 0o777 == 0o666
     mounts[1].source.write_text("x" * 5000 + "end")
-    found = read_file(tmp_path, record(attempt=1, state="exited"))
-    assert len(found) == 4096
-    assert found.endswith("end")
+    message = read_file(tmp_path, record(attempt=1, state="exited"))
+    assert len(message) == 4096
+    assert message.endswith("end")
     assert read_file(tmp_path, record(attempt=0, state="exited")) == ""
     assert read_file(tmp_path, record(attempt=7, state="exited")) == ""
 

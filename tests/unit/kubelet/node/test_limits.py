@@ -36,6 +36,6 @@ def test_the_kernel_s_limits_are_read(tmp_path: Path) -> None:
     inotify = tmp_path / "sys/fs/inotify"
     inotify.mkdir(parents=True)
     inotify.joinpath("max_user_instances").write_text("128\n")
-    found = read_limits(tmp_path)
-    assert (found.inotify_instances, found.inotify_watches) == (128, -1)
-    assert found.open_files != 0
+    limits = read_limits(tmp_path)
+    assert (limits.inotify_instances, limits.inotify_watches) == (128, -1)
+    assert limits.open_files != 0

@@ -24,13 +24,13 @@ from tests.unit.kubelet.records import make_pod
 )
 def test_sysctls(name: str, allowed: tuple[str, ...], spec: dict[str, Any], why: str) -> None:
     context = core_v1.PodSecurityContext(sysctls=[core_v1.Sysctl(name=name, value="1")])
-    found = rejection(make_pod(security_context=context, **spec), allowed)
+    rejected = rejection(make_pod(security_context=context, **spec), allowed)
     if not why:
-        assert found is None
+        assert rejected is None
     else:
-        assert found is not None
-        assert found.reason == "SysctlForbidden"
-        assert why in found.message
+        assert rejected is not None
+        assert rejected.reason == "SysctlForbidden"
+        assert why in rejected.message
 
 
 def test_nothing_asked_for() -> None:

@@ -80,10 +80,10 @@ TARGET = Target(record(), SPEC, "127.0.0.1")
 
 @pytest.mark.parametrize(("status", "ok"), [(200, True), (302, True), (404, False), (500, False)])
 async def test_http(checks: Checks, status: int, ok: bool) -> None:
-    seen: list[bytes] = []
+    requests: list[bytes] = []
 
     def answer(request: bytes) -> bytes:
-        seen.append(request)
+        requests.append(request)
         return f"HTTP/1.1 {status} X\r\nContent-Length: 2\r\nLocation: /a\r\n\r\nhi".encode()
 
     async with serving(answer) as port:
@@ -92,9 +92,9 @@ async def test_http(checks: Checks, status: int, ok: bool) -> None:
         outcome = await checks.probe(core_v1.Probe(http_get=action), TARGET)
     assert outcome.ok == ok
     assert outcome.message == ("hi" if ok else f"HTTP probe failed with statuscode: {status}")
-    assert seen[0].startswith(b"GET /healthz HTTP/1.1\r\n")
-    assert b"User-Agent: kube-probe/" in seen[0]
-    assert b"X-Asked: yes" in seen[0]
+    assert requests[0].startswith(b"GET /healthz HTTP/1.1\r\n")
+    assert b"User-Agent: kube-probe/" in requests[0]
+    assert b"X-Asked: yes" in requests[0]
 
 
 async def test_nobody_there(checks: Checks) -> None:

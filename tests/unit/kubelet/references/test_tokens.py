@@ -1,4 +1,4 @@
-"""When a pod's token is replaced: at 80 per cent of its life or after a day; a failure leaves the one that holds."""
+"""When a pod's token is replaced: after 80 per cent of its lifetime or a day; if that fails, the old one is used until it expires."""
 
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -48,7 +48,7 @@ def tokens(accounts: Accounts, clock: list[float]) -> Tokens:
     return Tokens(cast(Client, accounts), lambda: clock[0])
 
 
-def wanted(seconds: int = 3600, audience: str = "") -> Any:
+def projection(seconds: int = 3600, audience: str = "") -> Any:
     return core_v1.ServiceAccountTokenProjection(path="token", expiration_seconds=seconds, audience=audience)
 
 
@@ -64,25 +64,25 @@ async def test_replaced_in_time(
     tokens: Tokens, clock: list[float], life: int, kept_for: float, replaced_after: float
 ) -> None:
     began = clock[0]
-    assert await tokens.of(POD, wanted(life)) == "token-1"
+    assert await tokens.of(POD, projection(life)) == "token-1"
     clock[0] = began + kept_for
-    assert await tokens.of(POD, wanted(life)) == "token-1"
+    assert await tokens.of(POD, projection(life)) == "token-1"
     clock[0] = began + replaced_after
-    assert await tokens.of(POD, wanted(life)) == "token-2"
+    assert await tokens.of(POD, projection(life)) == "token-2"
 
 
 async def test_each_audience_has_a_token_of_its_own(tokens: Tokens, accounts: Accounts) -> None:
-    assert await tokens.of(POD, wanted()) != await tokens.of(POD, wanted(audience="vault"))
+    assert await tokens.of(POD, projection()) != await tokens.of(POD, projection(audience="vault"))
     assert accounts.asked == [("default", []), ("default", ["vault"])]
 
 
 async def test_a_failure_leaves_the_old_one_while_it_holds(
     tokens: Tokens, accounts: Accounts, clock: list[float]
 ) -> None:
-    await tokens.of(POD, wanted())
+    await tokens.of(POD, projection())
     accounts.fault = True
     clock[0] += 3500
-    assert await tokens.of(POD, wanted()) == "token-1"
+    assert await tokens.of(POD, projection()) == "token-1"
     clock[0] += 200
     with pytest.raises(errors.ServiceUnavailable):
-        await tokens.of(POD, wanted())
+        await tokens.of(POD, projection())

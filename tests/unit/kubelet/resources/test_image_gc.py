@@ -28,12 +28,12 @@ def test_the_longest_unused_goes_first_and_what_is_needed_stays() -> None:
         image("young"),
         image("old"),
         image("used"),
-        image("wanted"),
+        image("named"),
         image("local", pulled=False),
         image("older"),
     ]
     last_used = dict.fromkeys((image.id for image in images), 0.0) | {"sha256:young": 95.0, "sha256:old": 10.0}
-    in_use = frozenset({"sha256:used", "wanted:latest"})
+    in_use = frozenset({"sha256:used", "named:latest"})
     removed = removable(images, in_use, last_used, now=100.0, min_age=60.0)
     assert [image.id for image in removed] == ["sha256:older", "sha256:old"]
 

@@ -87,7 +87,8 @@ def test_who_falls_behind_goes_on_with_the_oldest_that_is_left(writer: Writer) -
         writer.write(f"{text}\n")
         writer.rotate()
     writer.write("g\n")
-    assert text_of(files, formatter) == "a\nb\ne\nf\ng\n"  # three files are kept; the one that is read is still there
+    # Three files remain; the one that is being read is still open.
+    assert text_of(files, formatter) == "a\nb\ne\nf\ng\n"
     files.close()
 
 

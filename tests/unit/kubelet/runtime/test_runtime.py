@@ -99,18 +99,18 @@ def test_what_labels_say_is_read_back() -> None:
             "Error": "",
         },
     }
-    found = records.record_of(inspected)
-    assert (found.name, found.attempt, found.pod_uid, found.grace_period) == ("main", 3, "u", 7)
-    assert found.spec_hash == records.spec_hash(pod.spec.containers[0])
-    assert (found.sandbox_id, found.stop_signal) == ("POD-0", "SIGQUIT")
-    assert found.finished_at is None
-    assert found.ended
+    read = records.record_of(inspected)
+    assert (read.name, read.attempt, read.pod_uid, read.grace_period) == ("main", 3, "u", 7)
+    assert read.spec_hash == records.spec_hash(pod.spec.containers[0])
+    assert (read.sandbox_id, read.stop_signal) == ("POD-0", "SIGQUIT")
+    assert read.finished_at is None
+    assert read.ended
 
 
 def test_a_garbled_label_loses_no_container() -> None:
     marks = {records.POD_UID: "u", records.RESTART_COUNT: "many"}
-    found = records.record_of({"Id": "x", "Config": {"Labels": marks}, "State": {"Status": "running"}})
-    assert (found.attempt, found.grace_period, found.running) == (0, 30, True)
+    read = records.record_of({"Id": "x", "Config": {"Labels": marks}, "State": {"Status": "running"}})
+    assert (read.attempt, read.grace_period, read.running) == (0, 30, True)
 
 
 @pytest.mark.parametrize("image", ["a", "a/b:1", "host:5000/a/b:v1.2", "a@sha256:" + "0" * 64, "localhost/a_b-c.d:X"])

@@ -20,10 +20,10 @@ UNCONFINED = core_v1.SeccompProfile(type="Unconfined")
 
 
 def test_nothing_asked_for() -> None:
-    found = settings()
-    assert found["SecurityOpt"] == []
-    assert not found["Privileged"]
-    assert "MaskedPaths" not in found
+    host_config = settings()
+    assert host_config["SecurityOpt"] == []
+    assert not host_config["Privileged"]
+    assert "MaskedPaths" not in host_config
 
 
 @pytest.mark.parametrize(
@@ -44,10 +44,10 @@ def test_groups_capabilities_and_an_unmasked_proc() -> None:
     own = core_v1.SecurityContext(
         capabilities=core_v1.Capabilities(add=["CAP_NET_ADMIN"], drop=["all"]), proc_mount="Unmasked"
     )
-    found = settings(own, supplemental_groups=[7], fs_group=9)
-    assert found["GroupAdd"] == ["7", "9"]
-    assert (found["CapAdd"], found["CapDrop"]) == (["NET_ADMIN"], ["ALL"])
-    assert (found["MaskedPaths"], found["ReadonlyPaths"]) == ([], [])
+    host_config = settings(own, supplemental_groups=[7], fs_group=9)
+    assert host_config["GroupAdd"] == ["7", "9"]
+    assert (host_config["CapAdd"], host_config["CapDrop"]) == (["NET_ADMIN"], ["ALL"])
+    assert (host_config["MaskedPaths"], host_config["ReadonlyPaths"]) == ([], [])
 
 
 @pytest.mark.parametrize(

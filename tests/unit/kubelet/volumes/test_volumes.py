@@ -74,7 +74,7 @@ def test_kubectl_explain_names_the_volumes_that_nodes_mount() -> None:
     named = re.findall(r"\w+", text.partition("mount")[2].replace(" and ", " "))
     sources = [field for field in definitions()["io.k8s.api.core.v1.Volume"]["properties"] if field != "name"]
     volumes = {field: codec.from_builtins({"name": "v", field: {}}, core_v1.Volume) for field in sources}
-    mounted = [field for field, one in volumes.items() if any(plugin.handles(one) for plugin in PLUGINS)]
+    mounted = [field for field, volume in volumes.items() if any(plugin.handles(volume) for plugin in PLUGINS)]
     assert sorted(named) == sorted(mounted)
 
 
@@ -114,7 +114,7 @@ def test_a_payload_is_swapped_as_a_whole(tmp_path: Path) -> None:
     payload.write(tmp_path, {"a": File(b"1", 0o644), "d/b": File(b"2", 0o400)})
     assert os.readlink(tmp_path / "..data") == first
     payload.write(tmp_path, {"c": File(b"3", 0o644)})
-    assert sorted(one.name for one in tmp_path.iterdir() if not one.name.startswith("..")) == ["c"]
+    assert sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith("..")) == ["c"]
     assert not (tmp_path / first).exists()
 
 
@@ -126,8 +126,8 @@ def test_a_payload_cannot_leave_its_volume(path: str) -> None:
 
 def test_items_choose_keys_and_modes() -> None:
     items = [core_v1.KeyToPath(key="k", path="sub/f", mode=0o600)]
-    found = payload.select("config", {"k": b"v", "other": b""}, items, 0o644, optional=False)
-    assert found == {"sub/f": File(b"v", 0o600)}
+    files = payload.select("config", {"k": b"v", "other": b""}, items, 0o644, optional=False)
+    assert files == {"sub/f": File(b"v", 0o600)}
     with pytest.raises(VolumeError, match="references non-existent config key: k"):
         payload.select("config", {}, items, 0o644, optional=False)
 
@@ -137,8 +137,8 @@ def test_container_mounts_find_their_volumes_and_sub_paths(tmp_path: Path) -> No
     container = core_v1.Container(name="c", volume_mounts=[mount])
     pod = core_v1.Pod(spec=core_v1.PodSpec(volumes=[core_v1.Volume(name="v")]))
     bind = SubPaths(tmp_path, "c").bind
-    (found,) = container_mounts(pod, container, {"v": tmp_path}, {"NAME": "web"}, lambda path, *_: path / _[-1])
-    assert (found.source, found.target, found.read_only) == (tmp_path / "of-web", "/data", True)
+    (mount,) = container_mounts(pod, container, {"v": tmp_path}, {"NAME": "web"}, lambda path, *_: path / _[-1])
+    assert (mount.source, mount.target, mount.read_only) == (tmp_path / "of-web", "/data", True)
     with pytest.raises(VolumeError, match='missing value for "NAME"'):
         container_mounts(pod, container, {"v": tmp_path}, {}, bind)
     with pytest.raises(VolumeError, match='cannot find volume "v"'):
@@ -151,11 +151,12 @@ def test_what_comes_from_the_api_and_a_claim_that_says_so_is_read_only() -> None
         core_v1.Volume(name="p", persistent_volume_claim=core_v1.PersistentVolumeClaimVolumeSource(read_only=True)),
         core_v1.Volume(name="e", empty_dir=core_v1.EmptyDirVolumeSource()),
     ]
-    mounts = [core_v1.VolumeMount(name=one.name, mount_path=f"/{one.name}") for one in volumes]
+    mounts = [core_v1.VolumeMount(name=volume.name, mount_path=f"/{volume.name}") for volume in volumes]
     container = core_v1.Container(name="c", volume_mounts=mounts)
     pod = core_v1.Pod(spec=core_v1.PodSpec(containers=[container], volumes=volumes))
-    found = container_mounts(pod, container, {one.name: Path("/x") for one in volumes}, {}, lambda path, *_: path)
-    assert [one.read_only for one in found] == [True, True, False]
+    paths = {volume.name: Path("/x") for volume in volumes}
+    result = container_mounts(pod, container, paths, {}, lambda path, *_: path)
+    assert [mount.read_only for mount in result] == [True, True, False]
 
 
 def test_a_sub_path_must_not_lead_out_of_its_volume(tmp_path: Path) -> None:
@@ -164,7 +165,7 @@ def test_a_sub_path_must_not_lead_out_of_its_volume(tmp_path: Path) -> None:
     for path in ("out", "out/passwd", "../x", "/etc"):
         with pytest.raises(VolumeError, match="subPath"):
             open_beneath(tmp_path / "v", path)
-    (tmp_path / "v" / "inside").symlink_to("real")  # one that stays is no harm
+    (tmp_path / "v" / "inside").symlink_to("real")  # a link that stays inside is no harm
     fd = open_beneath(tmp_path / "v", "inside/deep")
     assert os.readlink(f"/proc/self/fd/{fd}") == str(tmp_path / "v/real/deep")
     os.close(fd)
@@ -178,11 +179,11 @@ def test_a_sub_path_that_becomes_a_link_while_it_is_opened_is_refused(
     resolve = Path.resolve
 
     def swap(path: Path, strict: bool = False) -> Path:
-        found = resolve(path, strict)
-        if found == tmp_path / "v" / "d":
-            found.rmdir()
-            found.symlink_to("/etc")
-        return found
+        resolved = resolve(path, strict)
+        if resolved == tmp_path / "v" / "d":
+            resolved.rmdir()
+            resolved.symlink_to("/etc")
+        return resolved
 
     monkeypatch.setattr(Path, "resolve", swap)
     with pytest.raises(VolumeError, match="leads out of the volume"):
@@ -209,18 +210,18 @@ def test_what_an_empty_dir_holds_is_counted_once(tmp_path: Path) -> None:
 
 def test_mounts_come_off_latest_first_and_only_below_the_path() -> None:
     lines = ["1 0 0:1 / / rw", "2 1 0:2 / /p/a rw", "3 2 0:3 / /p/a/b\\040c rw", "4 1 0:4 / /pa rw"]
-    found = mounts.mounts_below(Path("/p"), "\n".join(lines))
-    assert found == [Path("/p/a/b c"), Path("/p/a")]
+    below = mounts.mounts_below(Path("/p"), "\n".join(lines))
+    assert below == [Path("/p/a/b c"), Path("/p/a")]
 
 
 def test_a_tree_is_removed_without_following_links(tmp_path: Path) -> None:
-    kept = tmp_path / "kept"
-    kept.mkdir()
-    (kept / "f").write_text("x")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "f").write_text("x")
     tree = tmp_path / "pods"
     tree.mkdir()
-    (tree / "link").symlink_to(kept)
+    (tree / "link").symlink_to(outside)
     mounts.remove_tree(tree)
     assert not tree.exists()
-    assert (kept / "f").exists()
+    assert (outside / "f").exists()
     mounts.remove_tree(tree)
