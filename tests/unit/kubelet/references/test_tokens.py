@@ -1,4 +1,4 @@
-"""When a pod's token is replaced: after 80 per cent of its lifetime or a day; if that fails, the old one is used until it expires."""
+"""When a pod's token is replaced: after 80 per cent of its lifetime, or a day; if that fails, the old one is used until then."""
 
 from datetime import UTC, datetime
 from typing import Any, cast
