@@ -55,7 +55,7 @@ def main() -> NoReturn:
 
 
 async def kubelet(options: KubeletOptions) -> None:
-    """Run the node's pods until cancelled. Containers go on running then."""
+    """Run the node's pods until cancelled, which leaves their containers running."""
     setup = set_up_node(options)
     name, node = setup.identity.name, setup.node_context
     async with (
@@ -114,7 +114,7 @@ async def kubelet(options: KubeletOptions) -> None:
 
 @dataclass(frozen=True)
 class NodeSetup:
-    """What is known of the machine before the kubelet talks to anybody."""
+    """What is known of the machine before the kubelet connects to anything."""
 
     identity: Identity
     node_context: NodeContext

@@ -1,4 +1,4 @@
-"""A container's image: pulled when its policy asks for it or it is missing, with an event for every step.
+"""A container's image: pulled when its policy says so or it is missing, with an event for every step.
 
 A pull goes on in the background (``runtime.images``) and never blocks a pod's worker: the container waits, and the worker
 is woken when the pull has ended.

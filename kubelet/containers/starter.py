@@ -1,6 +1,6 @@
 """Starts one container of a pod, in the steps of Kubernetes' ``startContainer``: pull, create, start.
 
-Whatever keeps a container from running comes back as a ``Waiting`` with Kubernetes' reason, and as an event.
+Whatever keeps a container from running is returned as a ``Waiting`` with Kubernetes' reason, and recorded as an event.
 """
 
 from apimachinery import errors as api_errors
@@ -24,7 +24,7 @@ class ContainerStarter:
         self, pod: core_v1.Pod, spec: core_v1.Container, attempt: int, placement: Placement
     ) -> ContainerRecord | Waiting:
         """The started container, or why it waits. Raises ``errors.Unavailable`` while the engine is."""
-        # Step 1: pull the image, if its policy asks for that.
+        # Step 1: pull the image, if its policy says so.
         waiting = await self._images.ensure(pod, spec, attempt)
         if waiting is not None:
             return waiting

@@ -1,6 +1,6 @@
 """Connections from within a pod's network namespace: what a process in the pod reaches as ``localhost``.
 
-A socket belongs for ever to the namespace that it was made in, so only making it needs a thread that has gone there.
+A socket always belongs to the namespace in which it was created, so only its creation needs a thread in that namespace.
 """
 
 import asyncio
@@ -39,11 +39,11 @@ def _socket_in(namespace: Path, family: int) -> socket.socket:
     with open("/proc/thread-self/ns/net") as home, namespace.open() as there:
         _enter(there.fileno())
         try:
-            made = socket.socket(family, socket.SOCK_STREAM)
+            connection = socket.socket(family, socket.SOCK_STREAM)
         finally:
             _enter(home.fileno())
-    made.setblocking(False)
-    return made
+    connection.setblocking(False)
+    return connection
 
 
 def _enter(namespace: int) -> None:

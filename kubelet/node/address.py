@@ -54,7 +54,7 @@ class NodeAddress:
 
     @property
     def ips(self) -> tuple[str, ...]:
-        """As pods learn them."""
+        """As the status of pods lists them."""
         return (str(self),)
 
     def check(self) -> bool:

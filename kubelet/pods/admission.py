@@ -1,4 +1,4 @@
-"""May a pod run on this node? The last word on what the scheduler decided, the only one on pods bound by hand. Pure.
+"""May a pod run on this node? The final check of what the scheduler decided, and the only one of pods that users bind. Pure.
 
 A pod that is rejected ends as Failed with the reason; its controller makes another elsewhere.
 """

@@ -33,7 +33,7 @@ class Backoff:
         return entry.pause if entry else 0.0
 
     def count(self, key: Hashable, failed_at: float) -> None:
-        """A try is made after the failure at ``failed_at``: the next failure waits longer."""
+        """Count a try after the failure at ``failed_at``: after the next failure the pause is longer."""
         entry = self._entries.get(key)
         if entry is None or self._is_old(entry, failed_at):
             self._entries[key] = _Entry(self._first, self._clock())

@@ -88,7 +88,7 @@ class StaticPods:
     async def read(self) -> None:
         """Read the folder. A file that describes no pod is logged, and does not keep the others from running."""
         current: dict[str, core_v1.Pod] = {}
-        # Decoded here, not in the thread: the types' machinery is not made for two threads at once.
+        # Decoded here, not in the thread: the types' machinery is not thread-safe.
         for path, data in await asyncio.to_thread(_read_folder, self._folder):
             try:
                 pod = read_pod(data, path, self._node_name)

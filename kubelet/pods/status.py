@@ -21,12 +21,12 @@ from kubelet.runtime.records import latest_records, running_sandbox
 
 @dataclass(frozen=True)
 class PodFailure:
-    """Why a pod ends as Failed although its containers would go on: rejected, evicted, past its deadline."""
+    """Why a pod ends as Failed although its containers could run: rejected, evicted, past its deadline."""
 
     reason: str
     message: str
     is_disruption: bool = False
-    """Whether a pod that was well is ended for the node's sake; its controller may want to know."""
+    """Whether a healthy pod is ended for the node's sake, which its DisruptionTarget condition then says."""
 
 
 def evicted(message: str) -> PodFailure:

@@ -1,6 +1,6 @@
 """Writes pod statuses to the apiserver: only what changed, the newest only, never to a pod of another UID.
 
-``set`` returns at once; writing and retrying go on in the background, one write per pod at a time. The patch carries
+``set`` returns at once; a status is written, and retried, in the background, one write per pod at a time. The patch carries
 the pod's UID, so that a pod deleted and created again under the same name is never touched.
 """
 
@@ -75,7 +75,7 @@ class StatusManager:
 
     @staticmethod
     def _is_overwritten(entry: _Entry) -> bool:
-        """Whether somebody else changed fields of ours: the node controller does while this node is silent."""
+        """Whether another client changed fields of ours: the node controller does while this node does not report."""
         version = int(entry.pod.metadata.resource_version or 0)
         if not entry.settled.is_set() or version <= entry.version or not status_patch(entry.pod.status, entry.status):
             return False

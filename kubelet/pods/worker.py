@@ -185,7 +185,7 @@ class PodWorker:
         if (changes.create_sandbox is not None or changes.start) and not self._has_network(pod):
             return self._seconds_to_next_pass(pod, changes)
 
-        # Step 3: stop all containers if the sandbox was lost, else those that should not go on running.
+        # Step 3: stop all containers if the sandbox was lost, else those that must not continue.
         delays = [await self._stop(pod, stop) for stop in changes.stop]
 
         # Step 4: create the sandbox if there is none.

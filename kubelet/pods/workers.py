@@ -133,7 +133,7 @@ class PodWorkers:
                 self._start_worker(uid, None)
 
     def _start_worker(self, uid: str, pod: core_v1.Pod | None) -> None:
-        assert self._tasks is not None, "workers are made in run()"
+        assert self._tasks is not None, "workers are started in run()"
         worker = PodWorker(uid, pod, self._shared, self._tasks)
         if pod is not None and self._is_new(pod) and (self._static is None or uid not in self._static.pods):
             self._admit(pod, worker)

@@ -1,6 +1,6 @@
-"""``grpc.health.v1.Health/Check``, by hand: one unary call is a handful of HTTP/2 frames.
+"""``grpc.health.v1.Health/Check`` without the gRPC library: one unary call is a handful of HTTP/2 frames.
 
-The gRPC library would cost every node 15 MB of memory for this one message. The headers of the response are not read:
+The library would cost every node 15 MB of memory for this one message. The headers of the response are not read:
 only a DATA frame with ``status: SERVING`` means that the service is healthy.
 """
 

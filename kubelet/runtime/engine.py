@@ -55,7 +55,7 @@ class Engine:
             return work(self._connected())
 
     def _connected(self) -> docker.APIClient:
-        """The shared client. Its API version is negotiated, hence made when the engine first answers."""
+        """The shared client. Its API version is negotiated, so it is created when the engine first responds."""
         with self._connecting:
             if self._client is None:
                 self._client = docker.APIClient(
