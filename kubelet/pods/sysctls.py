@@ -1,8 +1,6 @@
-"""Which kernel parameters a pod may set: those that do not affect others, and those that the node's administrator has allowed.
+"""Which kernel parameters a pod may set: those that do not affect others, and those that are allowed here.
 
-Pure.
-
-They are per namespace in the kernel; in the host's namespaces none may be set.
+Pure. They are per namespace in the kernel; in the host's namespaces none may be set.
 """
 
 from collections.abc import Sequence

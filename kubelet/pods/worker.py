@@ -302,7 +302,7 @@ class PodWorker:
         if not self._stopper.is_stopping(record):
             message = stop.message or f"Stopping container {record.name}"
             self._events.normal(pod, "Killing", message, record.name)
-        grace = _grace_period(pod, stop)
+        grace = grace_period(pod, stop)
         hook_done = grace <= 0 or self._health.pre_stop(pod, record, self._records())
         return await self._stopper.stop(record, grace, hook_done=hook_done)
 
@@ -339,7 +339,7 @@ def _restart_counts(status: core_v1.PodStatus) -> Mapping[str, int]:
     return {container.name: container.restart_count for container in created}
 
 
-def _grace_period(pod: core_v1.Pod, stop: Stop) -> float:
+def grace_period(pod: core_v1.Pod, stop: Stop) -> float:
     """Seconds that a container has to end. A deletion's own grace period comes first, and may get shorter."""
     candidates = (
         pod.metadata.deletion_grace_period_seconds,

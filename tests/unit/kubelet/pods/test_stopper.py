@@ -1,7 +1,11 @@
-"""Stopping a container step by step, by a clock of the test's own."""
+"""How long a container has to end, and stopping it step by step, by a clock of the test's own."""
 
+import pytest
+
+from kubelet.pods.plan import Stop
 from kubelet.pods.stopper import Stopper
-from tests.unit.kubelet.records import record
+from kubelet.pods.worker import grace_period
+from tests.unit.kubelet.records import make_pod, record
 
 
 class Signals:
@@ -52,3 +56,20 @@ async def test_no_grace_no_hook() -> None:
     stopper = Stopper(runtime, lambda: 0.0)  # type: ignore[arg-type]
     await stopper.stop(record(), 0, hook_done=False)
     assert runtime.sent == ["SIGKILL"]
+
+
+@pytest.mark.parametrize(
+    ("deletion", "of_probe", "of_pod", "expected"),
+    [
+        pytest.param(0, 7, 30, 0, id="a deletion's own comes first, even of zero"),
+        pytest.param(None, 7, 30, 7, id="then that of the probe that failed"),
+        pytest.param(None, None, 30, 30, id="then the pod's"),
+        pytest.param(None, None, None, 45, id="at last the container's label"),
+    ],
+)
+def test_whose_grace_period_counts(
+    deletion: int | None, of_probe: int | None, of_pod: int | None, expected: int
+) -> None:
+    pod = make_pod(termination_grace_period_seconds=of_pod)
+    pod.metadata.deletion_grace_period_seconds = deletion
+    assert grace_period(pod, Stop(record(grace_period=45), "why", of_probe)) == expected
