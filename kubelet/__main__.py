@@ -71,7 +71,7 @@ async def kubelet(options: KubeletOptions) -> None:
         keeper = node_keeper(options, setup, client, nodes, recorder, runtime, network, pressures)
         folder, check_frequency = options.node.pod_manifest_path, options.node.file_check_frequency
         static = StaticPods(folder, check_frequency, client, pods, name, lambda: keeper.node) if folder else None
-        statuses = StatusManager(client, lambda pod: static.in_api(pod) if static else pod)
+        statuses = StatusManager(client, static.in_api if static else None)
         events, objects = PodEvents(recorder), ApiObjects(client)
         shared = Dependencies(
             runtime=runtime,

@@ -38,10 +38,10 @@ class _Entry:
 class StatusManager:
     """Belongs to the event loop; start ``run`` in the daemon's task group."""
 
-    def __init__(self, client: Client, in_api: Callable[[core_v1.Pod], core_v1.Pod | None] = lambda pod: pod) -> None:
-        """``in_api`` gives the object that represents a pod: itself, or a static pod's mirror if there is one."""
+    def __init__(self, client: Client, in_api: Callable[[core_v1.Pod], core_v1.Pod | None] | None = None) -> None:
+        """``in_api`` gives the object that represents a pod in the API, if there is one; by default the pod itself."""
         self._pods_api = client.resource(core_v1.Pod)
-        self._in_api = in_api
+        self._in_api = in_api or (lambda pod: pod)
         self._entries: dict[str, _Entry] = {}
         self._queue = WorkQueue[str]("pod-status")
 
