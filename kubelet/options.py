@@ -24,7 +24,7 @@ class NodeOptions:
     )
     pod_manifest_path: Path | None = option(None, "Folder of static pods, a file each.", type=DIRECTORY)
     file_check_frequency: Duration = option("20s", "How often that folder is read.", type=PERIOD)
-    max_pods: int = option(110, "How many pods the node runs at most.", type=number(1))
+    max_pods: int = option(110, "How many pods the node runs at most.", type=number(0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class RuntimeOptions:
         "peapod/pause:1.0", "Image of the container that owns a pod's network.", type=values.IMAGE
     )
     container_log_max_size: int = option("10Mi", "Size at which a container's log is rotated.", type=values.SIZE)
-    container_log_max_files: int = option(5, "How many log files a container keeps.", type=number(1))
+    container_log_max_files: int = option(5, "How many log files a container keeps.", type=number(2))
     image_gc_high_threshold: int = option(
         85, "Percent of the engine's disk in use from which images are removed.", type=PERCENT
     )
