@@ -11,7 +11,6 @@ VENV   ?= .venv
 PY     := $(VENV)/bin/python
 LABCLI := $(PY) -m deploy.lab $(if $(LAB),--lab $(LAB))
 UPFLAGS := $(if $(NODES),--nodes $(NODES)) $(if $(DNS),--dns $(DNS)) $(if $(filter 0,$(EGRESS)),--no-egress,$(if $(EGRESS),--egress))
-PYTHONS := 3.11 3.12 3.13
 export PEAPOD_VENV := $(VENV)
 
 .PHONY: help up down stop clean status test check lint unit fuzz bench generate lock \
@@ -66,8 +65,8 @@ test-lowest: test-install ## run the tests on the lowest versions that pyproject
 	@$(PY) -m deploy.lock --lowest .venv-lowest
 	@.venv-lowest/bin/python -m tests.run
 
-check-pythons: ## 'make check' on each Python that Peapod promises
-	@for version in $(PYTHONS); do $(MAKE) check PYTHON=python$$version VENV=.venv-$$version || exit 1; done
+check-pythons: environment ## 'make check' on each Python that Peapod promises
+	@$(PY) -m tests.pythons
 
 test-release: test-install ## 'make up', 'make test', 'make down' in a bare Debian of its own (RELEASE=trixie)
 	@$(PY) -m tests.release $(or $(RELEASE),trixie)

@@ -76,7 +76,7 @@ async def upgraded(reader, writer, extra: bytes = b"") -> None:
 
 class TestClientCertificates:
     async def test_the_application_sees_who_the_client_is(self, tls: TLS, authority) -> None:
-        context = authority.client_context(authority.issue("alice", ("system:masters", "dev")))
+        context = authority.client_context(authority.issue("alice", "alice", ("system:masters", "dev")))
         async with Server(whoami, LOCAL, tls=tls) as server, connect(server, context) as ends:
             for _ in range(2):  # the same on every request of the connection
                 assert await request(*ends) == (200, b"alice system:masters,dev")
@@ -86,14 +86,14 @@ class TestClientCertificates:
             assert await request(*ends) == (200, b"anonymous")
 
     async def test_one_that_does_not_verify_ends_in_an_alert(self, tls: TLS, authority, stranger) -> None:
-        context = authority.client_context(stranger.issue("mallory"))
+        context = authority.client_context(stranger.issue("mallory", "mallory"))
         async with Server(whoami, LOCAL, tls=tls) as server:
             with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
                 async with connect(server, context) as ends:
                     await request(*ends)
 
     async def test_a_resumed_session_keeps_the_identity(self, tls: TLS, authority) -> None:
-        context = authority.client_context(authority.issue("bob"))
+        context = authority.client_context(authority.issue("bob", "bob"))
 
         def ask(port: int, session: ssl.SSLSession | None) -> tuple[bytes, bool, ssl.SSLSession | None]:
             with (
@@ -119,7 +119,7 @@ class TestClientCertificates:
 class TestUpgrade:
     @pytest.fixture(params=["plain", "tls"])
     def context(self, request, authority) -> ssl.SSLContext | None:
-        return authority.client_context(authority.issue("carol")) if request.param == "tls" else None
+        return authority.client_context(authority.issue("carol", "carol")) if request.param == "tls" else None
 
     @pytest.fixture
     def server_tls(self, context, tls: TLS) -> TLS | None:

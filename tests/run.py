@@ -1,0 +1,160 @@
+"""All tests: ``python -m tests.run``. Groups that do each other no harm run side by side; most of them wait.
+
+Each group is one pytest of its own, whose whole output goes to a file; what is shown is how far each of them is, and at the
+end every failure. Nothing is tried a second time.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+MINUTES = 18
+"""What it takes on two cores, roughly; said at the start."""
+REPORT_EVERY = 30.0
+"""Seconds between two lines that say how far the groups are."""
+
+STAGES: Sequence[Sequence[tuple[str, Sequence[str]]]] = (
+    (("unit", ("tests/unit",)),),
+    (
+        ("kubelet", ("tests/integration/kubelet",)),
+        (
+            "api",
+            (
+                "tests/integration/apimachinery",
+                "tests/integration/apiserver",
+                "tests/integration/storage",
+                "tests/integration/scheduler",
+                "tests/integration/controller_manager",
+            ),
+        ),
+        ("network", ("tests/integration/kube_dns", "tests/integration/kube_proxy", "tests/e2e")),
+    ),
+)
+"""Stages run one after the other, the groups of a stage side by side. No two groups of a stage measure time closely."""
+
+_COLLECTED = re.compile(r"^collected (\d+) items", re.M)
+_OUTCOME = re.compile(r" (PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS) +\[ *\d+%\]")
+_SUMMARY = re.compile(r"^=+ (.*) in [\d.]+s.*=+$", re.M)
+_COUNT = re.compile(r"(\d+) (passed|failed|error|errors|skipped)")
+
+
+@dataclass
+class Group:
+    """One pytest, running or ended."""
+
+    name: str
+    paths: Sequence[str]
+    folder: Path
+    began: float = field(default_factory=time.monotonic)
+    seconds: float = 0.0
+    _process: subprocess.Popen[bytes] | None = None
+    _output: IO[bytes] | None = None
+
+    @property
+    def log(self) -> Path:
+        return self.folder / f"{self.name}.log"
+
+    def start(self) -> None:
+        self._output = self.log.open("wb")
+        command = [sys.executable, "-m", "pytest", "-v", "--color=no", "-p", "no:cacheprovider", *self.paths]
+        self._process = subprocess.Popen(command, cwd=CHECKOUT, stdout=self._output, stderr=subprocess.STDOUT)
+
+    def ended(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is None:
+            return False
+        self.seconds = self.seconds or time.monotonic() - self.began
+        return True
+
+    @property
+    def passed(self) -> bool:
+        return self._process is not None and self._process.returncode == 0
+
+    def stop(self) -> None:
+        """As a person would with ^C, so that its fixtures take down what they started."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(2)
+            self._process.wait()
+
+    def progress(self) -> str:
+        text = self.log.read_text(errors="replace")
+        total = _COLLECTED.search(text)
+        outcomes = _OUTCOME.findall(text)
+        failed = sum(outcome in ("FAILED", "ERROR") for outcome in outcomes)
+        return f"{self.name} {len(outcomes)}/{total[1] if total else '?'}" + (f" ({failed} failed)" if failed else "")
+
+    def counts(self) -> dict[str, int]:
+        summary = _SUMMARY.findall(self.log.read_text(errors="replace"))
+        return {word.removesuffix("s"): int(number) for number, word in _COUNT.findall(summary[-1])} if summary else {}
+
+    def report(self) -> str:
+        """Failures and what else pytest says at its end."""
+        text = self.log.read_text(errors="replace")
+        start = re.search(r"^=+ (ERRORS|FAILURES|warnings summary|short test summary info) =+$", text, re.M)
+        return text[start.start() :] if start else text[-4000:]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.run", description=__doc__)
+    parser.add_argument(
+        "groups", nargs="*", help="only these: " + ", ".join(name for stage in STAGES for name, _ in stage)
+    )
+    chosen = parser.parse_args().groups
+    began = time.monotonic()
+    if not chosen:
+        print(f"All tests, about {MINUTES} minutes on two cores.", flush=True)
+    groups: list[Group] = []
+    folder = Path(tempfile.mkdtemp(prefix="peapod-tests-"))
+    for stage in STAGES:
+        running = [Group(name, paths, folder) for name, paths in stage if not chosen or name in chosen]
+        groups += running
+        run(running, began)
+    return summarize(groups, folder)
+
+
+def run(groups: Sequence[Group], began: float) -> None:
+    """Run groups side by side until all have ended, and say every now and then how far they are."""
+    try:
+        for group in groups:
+            group.began = time.monotonic()
+            group.start()
+        next_report = time.monotonic() + REPORT_EVERY
+        while still := [group for group in groups if not group.ended()]:
+            if time.monotonic() >= next_report:
+                next_report += REPORT_EVERY
+                minutes, seconds = divmod(int(time.monotonic() - began), 60)
+                print(f"  {minutes:3d}:{seconds:02d}  " + ", ".join(group.progress() for group in still), flush=True)
+            time.sleep(0.2)
+    finally:
+        for group in groups:
+            group.stop()
+
+
+def summarize(groups: Sequence[Group], folder: Path) -> int:
+    failed = [group for group in groups if not group.passed]
+    for group in failed:
+        print(f"\n==> {group.name}\n{group.report()}")
+    for group in groups:
+        outcome = "passed" if group.passed else "FAILED"
+        print(f"  {group.name:<10} {outcome}, {group.progress().partition(' ')[2]} tests in {group.seconds:.0f} s")
+    totals = {
+        word: sum(group.counts().get(word, 0) for group in groups) for word in ("passed", "failed", "error", "skipped")
+    }
+    print(f"{totals['passed']} passed, {totals['failed'] + totals['error']} failed, {totals['skipped']} skipped")
+    if failed:
+        print(
+            f"The whole output is in {folder}. Next: run a failed test alone, as in '.venv/bin/python -m pytest <its name>'."
+        )
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
