@@ -63,12 +63,12 @@ async def test_parts_of_a_log(pods: Pods, kubectl: Kubectl) -> None:
 
 async def test_several_containers_and_pods(pods: Pods, kubectl: Kubectl, client: Client, namespace: str) -> None:
     for name in ("one", "two"):
-        says = [
-            container(each, command=["sh", "-c", f"echo {name} {each}; exec sleep 3600"]) for each in ("left", "right")
+        containers = [
+            container(side, command=["sh", "-c", f"echo {name} {side}; exec sleep 3600"]) for side in ("left", "right")
         ]
-        made = pod(namespace, name, *says)
-        made.metadata.labels = {"app": "talk"}
-        await client.resource(core_v1.Pod).create(made)
+        talking = pod(namespace, name, *containers)
+        talking.metadata.labels = {"app": "talk"}
+        await client.resource(core_v1.Pod).create(talking)
     for name in ("one", "two"):
         await pods.until(name, lambda pod: pod.status.phase == "Running")
 

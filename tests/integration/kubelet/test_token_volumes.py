@@ -51,8 +51,8 @@ async def test_a_token_is_for_the_pods_user_and_group_alone(pods: Pods, cluster:
     security = core_v1.PodSecurityContext(run_as_user=1000, fs_group=2000)
     spec: dict[str, Any] = {"volumes": [token_volume()], "service_account_name": "robot"}
     pod = await pods.running("b", mounted(), security_context=security, **spec)
-    shown = run_in(cluster, container_id(pod), "stat", "-L", "-c", "%a %u %g", f"{PATH}/token")
-    assert shown == "640 1000 2000\n"
+    output = run_in(cluster, container_id(pod), "stat", "-L", "-c", "%a %u %g", f"{PATH}/token")
+    assert output == "640 1000 2000\n"
     assert run_in(cluster, container_id(pod), "cat", f"{PATH}/token").count(".") == 2
 
 

@@ -121,8 +121,8 @@ async def test_a_local_volume_belongs_to_the_pods_group(pods: Pods, storage: Sto
     await storage.volume(claim, local=v1.LocalVolumeSource(path=str(disk)), node_affinity=here())
     security = v1.PodSecurityContext(run_as_user=1000, fs_group=4321)
     pod = await pods.running("a", mounting(), volumes=[of_claim("c")], security_context=security)
-    shown = run_in(cluster, container_id(pod), "stat", "-c", "%g %a", "/v", "/v/sub", "/v/sub/f")
-    assert shown.splitlines() == ["4321 2775", "4321 2775", "4321 660"]
+    output = run_in(cluster, container_id(pod), "stat", "-c", "%g %a", "/v", "/v/sub", "/v/sub/f")
+    assert output.splitlines() == ["4321 2775", "4321 2775", "4321 660"]
     assert run_in(cluster, container_id(pod), "sh", "-c", "echo y > /v/new; stat -c %g /v/new") == "4321\n"
     assert os.stat("/etc/passwd") == before
 
