@@ -77,7 +77,17 @@ async def namespace(client: Client, request: pytest.FixtureRequest) -> str:
     label = re.sub("[^a-z0-9]+", "-", request.node.name.lower())
     name = f"{label[:40].strip('-')}-{zlib.crc32(label.encode()):08x}"  # parameters stand at a name's end
     namespaces = client.resource(core_v1.Namespace)
-    await namespaces.create(core_v1.Namespace(metadata=meta_v1.ObjectMeta(name=name)))
+
+    async def created() -> bool:
+        try:
+            await namespaces.create(core_v1.Namespace(metadata=meta_v1.ObjectMeta(name=name)))
+        except errors.AlreadyExists:
+            return True
+        except errors.ServiceUnavailable:  # the module's apiserver is starting
+            return False
+        return True
+
+    await eventually(created, timeout=30)
     return name
 
 
