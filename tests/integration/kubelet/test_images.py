@@ -175,12 +175,12 @@ async def test_images_go_when_the_disk_is_too_full(pods: Pods, cluster: Cluster)
             return {name for image in await runtime.images.list() for name in image.names}
 
         await runtime.containers.relist()
-        await collector(Policy(high=100, low=99, least_age=0.0)).collect()
+        await collector(Policy(high=100, low=99, min_age=0.0)).collect()
         assert image in await names()
-        await collector(Policy(high=0, low=0, least_age=3600.0)).collect()
+        await collector(Policy(high=0, low=0, min_age=3600.0)).collect()
         assert image in await names()  # too young
         events.recorded.clear()
-        await collector(Policy(high=0, low=0, least_age=0.0)).collect()
+        await collector(Policy(high=0, low=0, min_age=0.0)).collect()
         assert image not in await names()
         assert PAUSE in await names()
         assert events.recorded[0].startswith(
