@@ -52,13 +52,13 @@ async def test_containers_of_a_pod_share_network_ipc_host_name_and_volumes(pods:
     reader = container("reader", volume_mounts=mount)
     volume = core_v1.Volume(name="data", empty_dir=core_v1.EmptyDirVolumeSource())
     pod = await pods.running("pair", writer, reader, volumes=[volume])
-    writer, reader = container_id(pod, "writer"), container_id(pod, "reader")
-    assert run_in(cluster, reader, "cat", "/data/f") == "hello\n"
-    assert run_in(cluster, reader, "hostname") == run_in(cluster, writer, "hostname") == "pair\n"
+    writer_id, reader_id = container_id(pod, "writer"), container_id(pod, "reader")
+    assert run_in(cluster, reader_id, "cat", "/data/f") == "hello\n"
+    assert run_in(cluster, reader_id, "hostname") == run_in(cluster, writer_id, "hostname") == "pair\n"
     for space in ("net", "ipc"):
         link = f"/proc/self/ns/{space}"
-        assert run_in(cluster, writer, "readlink", link) == run_in(cluster, reader, "readlink", link)
-    answer = run_in(cluster, reader, "wget", "-S", "-O", "-", "http://127.0.0.1:8080/")
+        assert run_in(cluster, writer_id, "readlink", link) == run_in(cluster, reader_id, "readlink", link)
+    answer = run_in(cluster, reader_id, "wget", "-S", "-O", "-", "http://127.0.0.1:8080/")
     assert "HTTP/1." in answer
 
 

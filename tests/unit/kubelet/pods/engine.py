@@ -37,7 +37,7 @@ class MemoryRuntime(Runtime):
     async def create_sandbox(
         self, pod: core_v1.Pod, attempt: int, hostname: str, oom_score_adj: int
     ) -> ContainerRecord:
-        return await self.start(self._create(pod, records.SANDBOX, attempt, ip="10.1.0.5"))
+        return await self.start(self._make(pod, records.SANDBOX, attempt, ip="10.1.0.5"))
 
     async def create_container(
         self,
@@ -51,7 +51,7 @@ class MemoryRuntime(Runtime):
         if spec.image not in self.present:
             raise errors.ImageNotFound(spec.image)
         fields = {"sandbox_id": owner.id, "spec_hash": records.spec_hash(spec), "image": spec.image or ""}
-        return self._create(pod, spec.name, attempt, **fields)
+        return self._make(pod, spec.name, attempt, **fields)
 
     async def start(self, id: str) -> ContainerRecord:
         record = self.containers.get(id)
@@ -74,7 +74,7 @@ class MemoryRuntime(Runtime):
             self.calls.append(f"remove {record.name}")
         self.containers.forget(id)
 
-    def _create(self, pod: core_v1.Pod, name: str, attempt: int, **fields: str) -> str:
+    def _make(self, pod: core_v1.Pod, name: str, attempt: int, **fields: str) -> str:
         id = f"{name}-{attempt}"
         assert self.containers.get(id) is None, "the engine refuses a name that is in use"
         common = {"pod_uid": meta.uid_of(pod), "pod_name": meta.name_of(pod), "pod_namespace": meta.namespace_of(pod)}
