@@ -1,4 +1,4 @@
-"""Objects to JSON and back. Decoding checks the structure; what the values mean is for validation."""
+"""Objects to JSON and back. Decoding checks the structure; validation checks the values."""
 
 import re
 from typing import Any, Final, TypeVar
@@ -16,7 +16,7 @@ _PLACE: Final = re.compile(r"(?P<what>.*) - at `\$\.?(?P<path>.*)`", re.DOTALL)
 
 
 class _Decoders(dict[Any, msgspec.json.Decoder[Any]]):
-    """One decoder per type, made when it is first asked for."""
+    """One decoder per type, made on first use."""
 
     def __missing__(self, cls: Any) -> msgspec.json.Decoder[Any]:
         decoder = self[cls] = msgspec.json.Decoder(cls)
@@ -89,6 +89,6 @@ def from_builtins(value: Any, cls: type[T]) -> T:
 
 
 def copy(value: T) -> T:
-    """A deep copy to change. What a cache hands out is shared and must not be changed itself."""
+    """A deep copy that may be changed; objects from a cache are shared and must not be."""
     copied: T = _decoders[type(value)].decode(_ENCODER.encode(value))
     return copied

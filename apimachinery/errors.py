@@ -1,4 +1,4 @@
-"""What can go wrong with a request, as both ends of the wire see it.
+"""The errors of the API, on the server and in its clients.
 
     ApiError
       BadRequest 400   Unauthorized 401   Forbidden 403   NotFound 404   MethodNotAllowed 405
@@ -89,7 +89,7 @@ class Conflict(ApiError):
 
 
 class Expired(ApiError):
-    """A revision that is gone; ``continue_`` is where a list may still go on, at a newer one."""
+    """A revision that is gone; ``continue_`` is a token with which a list can continue at a newer one."""
 
     code = 410
     reason = "Expired"
@@ -154,7 +154,7 @@ _BY_CODE = {cls.code: cls for cls in reversed(_BY_REASON.values()) if cls is not
 
 
 def from_status(code: int, body: bytes, retry_after: int = 0) -> ApiError:
-    """The error that a reply with HTTP status ``code`` tells of; ``body`` need not be a Status."""
+    """The error that a reply with HTTP status ``code`` reports; ``body`` need not be a Status."""
     try:
         status = msgspec.json.decode(body, type=Status)
     except msgspec.DecodeError:
@@ -177,9 +177,7 @@ def not_found(plural: str, group: str, name: str) -> NotFound:
 
 
 def already_exists(plural: str, group: str, name: str) -> AlreadyExists:
-    return AlreadyExists(
-        f'{_resource(plural, group)} "{name}" already exists', details=_named(plural, group, name)
-    )
+    return AlreadyExists(f'{_resource(plural, group)} "{name}" already exists', details=_named(plural, group, name))
 
 
 def conflict(plural: str, group: str, name: str, why: str) -> Conflict:
@@ -190,15 +188,13 @@ def conflict(plural: str, group: str, name: str, why: str) -> Conflict:
 
 
 def forbidden(plural: str, group: str, name: str, why: str) -> Forbidden:
-    return Forbidden(
-        f'{_resource(plural, group)} "{name}" is forbidden: {why}', details=_named(plural, group, name)
-    )
+    return Forbidden(f'{_resource(plural, group)} "{name}" is forbidden: {why}', details=_named(plural, group, name))
 
 
 def invalid(kind: str, group: str, name: str, faults: Sequence[FieldError]) -> Invalid:
     """All the faults of one object at once, each also as a cause."""
     text = str(faults[0]) if len(faults) == 1 else f"[{', '.join(map(str, faults))}]"
     details = _named(kind, group, name)
-    details.causes = [StatusCause(reason=one.reason, message=one.detail, field=one.field) for one in faults]
+    details.causes = [StatusCause(reason=fault.reason, message=fault.detail, field=fault.field) for fault in faults]
     subject = f"{kind}.{group}" if group else kind
     return Invalid(f'{subject} "{name}" is invalid: {text}', details=details)

@@ -1,6 +1,6 @@
-"""Paths into an object, and what can be wrong there: the ``causes`` of an invalid object.
+"""Paths into an object, and the errors at them: the ``causes`` of an invalid object.
 
-Reasons and wording follow Kubernetes' ``field.Error``, so that clients which read them keep working.
+Reasons and wording are those of Kubernetes' ``field.Error``, since clients read them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ import msgspec
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One fault of one field. ``reason`` is the machine-readable word, ``field`` the path as users write it."""
+    """What is wrong with one field. ``reason`` is the machine-readable word, ``field`` the path as users write it."""
 
     reason: str
     field: str
@@ -43,36 +43,34 @@ class Path:
         return self._text or "<nil>"
 
     def required(self, detail: str = "") -> FieldError:
-        return FieldError(
-            "FieldValueRequired", str(self), f"Required value: {detail}" if detail else "Required value"
-        )
+        return FieldError("FieldValueRequired", str(self), f"Required value: {detail}" if detail else "Required value")
 
     def invalid(self, value: Any, detail: str) -> FieldError:
-        return FieldError("FieldValueInvalid", str(self), f"Invalid value: {_shown(value)}: {detail}")
+        return FieldError("FieldValueInvalid", str(self), f"Invalid value: {_quoted(value)}: {detail}")
 
     def not_supported(self, value: Any, supported: Iterable[str]) -> FieldError:
-        allowed = ", ".join(f'"{one}"' for one in supported)
+        allowed = ", ".join(f'"{choice}"' for choice in supported)
         return FieldError(
             "FieldValueNotSupported",
             str(self),
-            f"Unsupported value: {_shown(value)}: supported values: {allowed}",
+            f"Unsupported value: {_quoted(value)}: supported values: {allowed}",
         )
 
     def forbidden(self, detail: str) -> FieldError:
         return FieldError("FieldValueForbidden", str(self), f"Forbidden: {detail}")
 
     def duplicate(self, value: Any) -> FieldError:
-        return FieldError("FieldValueDuplicate", str(self), f"Duplicate value: {_shown(value)}")
+        return FieldError("FieldValueDuplicate", str(self), f"Duplicate value: {_quoted(value)}")
 
     def not_found(self, value: Any) -> FieldError:
-        return FieldError("FieldValueNotFound", str(self), f"Not found: {_shown(value)}")
+        return FieldError("FieldValueNotFound", str(self), f"Not found: {_quoted(value)}")
 
     def too_long(self, limit: int) -> FieldError:
         return FieldError("FieldValueTooLong", str(self), f"Too long: may not be more than {limit} bytes")
 
 
-def _shown(value: Any) -> str:
-    """A value as it stands in a message; long ones would drown the reason."""
+def _quoted(value: Any) -> str:
+    """A value as messages show it: as JSON, cut at 1,024 characters."""
     text = msgspec.json.encode(value).decode()
     return text if len(text) <= 1024 else f"{text[:1024]}..."
 
@@ -84,7 +82,7 @@ def immutable(path: Path, new: Any, old: Any) -> Iterator[FieldError]:
 
 
 class Faults(list[FieldError]):
-    """The faults found so far; a convenience for validators that collect instead of yielding."""
+    """Collects errors, for validators that do not yield them."""
 
     def add(self, faults: Iterable[FieldError]) -> Self:
         self.extend(faults)

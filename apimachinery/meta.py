@@ -1,4 +1,4 @@
-"""Identity, ownership and time of objects: what every package asks of ``metadata``."""
+"""Identity, ownership and timestamps of objects: what ``metadata`` says."""
 
 import re
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ _RFC_3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Z
 
 
 class Key(NamedTuple):
-    """What names an object within its resource. ``namespace`` is empty for cluster-scoped ones."""
+    """Identifies an object within its resource. ``namespace`` is empty for cluster-scoped objects."""
 
     namespace: str
     name: str
@@ -60,7 +60,7 @@ def controller_reference(metadata: ObjectMeta) -> OwnerReference | None:
 
 
 def owner_reference(owner: KubeObject, *, controller: bool = True) -> OwnerReference:
-    """A reference that makes ``owner`` the (managing) owner of whatever carries it."""
+    """A reference that makes ``owner`` the owner (with ``controller``, the managing one) of the object that has it."""
     return OwnerReference(
         api_version=owner.api_version or "",
         kind=owner.kind or "",
@@ -72,12 +72,12 @@ def owner_reference(owner: KubeObject, *, controller: bool = True) -> OwnerRefer
 
 
 def now() -> str:
-    """This moment as ``metav1.Time`` writes it: RFC 3339 in UTC, whole seconds."""
+    """The current time as ``metav1.Time`` writes it: RFC 3339 in UTC, whole seconds."""
     return format_time(datetime.now(UTC))
 
 
 def now_micro() -> str:
-    """This moment as ``metav1.MicroTime`` writes it."""
+    """The current time as ``metav1.MicroTime`` writes it."""
     return format_micro_time(datetime.now(UTC))
 
 
@@ -90,11 +90,11 @@ def format_micro_time(moment: datetime) -> str:
 
 
 def parse_time(text: str) -> datetime:
-    """The moment that a Time or MicroTime names.
+    """A Time or MicroTime as a datetime with its zone.
 
     Raises:
         ValueError: ``text`` is not RFC 3339.
     """
-    if not _RFC_3339.match(text):  # the library alone takes week dates and times without a zone, too
+    if not _RFC_3339.match(text):  # fromisoformat alone also accepts week dates and times without a zone
         raise ValueError(f"{text!r} is not a time of the form 2006-01-02T15:04:05Z")
     return datetime.fromisoformat(text)

@@ -1,6 +1,6 @@
 """What ``null`` means in a document, by Go's rules: a field is absent, an element or map value is zero.
 
-Only a document that does not decode as it stands is sent through here, so the usual one pays nothing.
+Only documents that fail to decode come here, so the usual ones pay nothing.
 """
 
 import types

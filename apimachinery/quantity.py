@@ -1,4 +1,4 @@
-"""Quantities: ``100m``, ``1Gi``, ``1.5``, ``12e6``, and the one spelling that is stored for each.
+"""Quantities: ``100m``, ``1Gi``, ``1.5``, ``12e6``, and the canonical form in which they are stored.
 
 The canonical form is Kubernetes' (``resource.Quantity``): the suffix family is kept, no digits are lost,
 the number before the suffix is the smallest integer that needs no fraction.
@@ -63,7 +63,7 @@ def value(quantity: str | int | float) -> int:
 
 
 def canonical(quantity: str | int | float) -> str:
-    """The spelling under which a quantity is stored.
+    """The canonical form of a quantity, as it is stored.
 
     Raises:
         ValueError: not a quantity.
@@ -79,12 +79,12 @@ def canonical(quantity: str | int | float) -> str:
 
 
 def from_milli(thousandths: int) -> str:
-    """The canonical spelling of so many thousandths."""
+    """The canonical form of a number of thousandths."""
     return canonical(f"{thousandths}m")
 
 
 def _binary(number: Decimal) -> str | None:
-    """A whole number below which a decimal suffix would have to stand has no binary spelling."""
+    """The number with a binary suffix; None for fractions and for numbers below 1,024, which are written in decimal."""
     if number != number.to_integral_value() or (abs(number) < 1024 and number != 0):
         return None
     whole, suffix = int(number), ""
@@ -96,7 +96,7 @@ def _binary(number: Decimal) -> str | None:
 
 
 def _exponent(number: Decimal) -> int:
-    """The largest power of 1,000 that leaves an integer before it."""
+    """The exponent of the largest power of 1,000 that leaves an integer mantissa, between -9 and 18."""
     if number == 0:
         return 0
     exponent = 18

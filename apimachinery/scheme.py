@@ -1,4 +1,4 @@
-"""Which type stands for which kind, and under which path its resource is served."""
+"""Which type belongs to which kind, and the path at which its resource is served."""
 
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -50,7 +50,7 @@ class Resource:
         return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
 
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
-        """The URL's path of the collection, an object, or an object's subresource."""
+        """The URL path of the collection, an object, or an object's subresource."""
         parts = [self.root]
         if self.namespaced and namespace:
             parts += ["namespaces", namespace]
@@ -128,12 +128,12 @@ _ROWS: Final[tuple[tuple[type[KubeObject], str, bool], ...]] = (
 
 @cache
 def _resources() -> dict[type[KubeObject], Resource]:
-    found = {}
+    resources = {}
     for cls, plural, namespaced in _ROWS:
         blank = cls()
         group, _, version = (blank.api_version or "").rpartition("/")
-        found[cls] = Resource(group, version, blank.kind or "", plural, namespaced)
-    return found
+        resources[cls] = Resource(group, version, blank.kind or "", plural, namespaced)
+    return resources
 
 
 def resource_of(cls: type[KubeObject]) -> Resource:

@@ -1,4 +1,4 @@
-"""Label and field selectors: which objects a list, a watch, a controller or a service means.
+"""Label and field selectors: which objects a list, a watch, a controller or a service selects.
 
 Label selectors have two forms that may be mixed with commas, all of which must hold: equality-based
 (``environment = production``, ``tier != frontend``) and set-based (``environment in (production, qa)``,
@@ -83,13 +83,13 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class LabelSelector:
-    """All requirements must hold; none at all selects everything, ``nothing`` selects nothing."""
+    """All requirements must hold. Without requirements it selects everything, with ``nothing`` no object."""
 
     requirements: tuple[Requirement, ...] = ()
     nothing: bool = False
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        return not self.nothing and all(one.matches(labels) for one in self.requirements)
+        return not self.nothing and all(requirement.matches(labels) for requirement in self.requirements)
 
     def __str__(self) -> str:
         return ",".join(map(str, self.requirements))
@@ -99,33 +99,35 @@ NOTHING: Final = LabelSelector(nothing=True)
 
 
 def from_map(labels: Mapping[str, str] | None) -> LabelSelector:
-    """The selector of a service or replication controller. No labels select nothing, as there."""
+    """The selector of a service or replication controller. Without labels it selects nothing."""
     if not labels:
         return NOTHING
     return LabelSelector(tuple(Requirement(k, "In", frozenset((v,))) for k, v in sorted(labels.items())))
 
 
 def from_label_selector(selector: WireSelector | None) -> LabelSelector:
-    """The selector of a newer kind. None selects nothing, an empty one everything, as Kubernetes has it.
+    """A ``metav1.LabelSelector``. None selects nothing, an empty one everything.
 
     Raises:
-        ValueError: an operator that there is not, or one without the values that it needs.
+        ValueError: an unknown operator, or values missing or not allowed for the operator.
     """
     if selector is None:
         return NOTHING
     equal = from_map(selector.match_labels).requirements if selector.match_labels else ()
     terms = []
-    for one in selector.match_expressions or ():
-        if one.operator not in ("In", "NotIn", "Exists", "DoesNotExist"):
-            raise ValueError(f"{one.operator!r} is not a valid label selector operator")
-        if (one.operator in ("In", "NotIn")) is not bool(one.values):
-            raise ValueError(f"{one.operator} of {one.key!r} {'needs' if not one.values else 'takes no'} values")
-        terms.append(Requirement(one.key, one.operator, frozenset(one.values or ())))
+    for expression in selector.match_expressions or ():
+        if expression.operator not in ("In", "NotIn", "Exists", "DoesNotExist"):
+            raise ValueError(f"{expression.operator!r} is not a valid label selector operator")
+        if (expression.operator in ("In", "NotIn")) is not bool(expression.values):
+            raise ValueError(
+                f"{expression.operator} of {expression.key!r} {'needs' if not expression.values else 'takes no'} values"
+            )
+        terms.append(Requirement(expression.key, expression.operator, frozenset(expression.values or ())))
     return LabelSelector((*equal, *terms))
 
 
 class _Tokens:
-    """The words and signs of a selector, one ahead."""
+    """The words and signs of a selector, with one token of lookahead."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -168,10 +170,10 @@ class _Tokens:
 
 @lru_cache(maxsize=1024)
 def parse_labels(text: str) -> LabelSelector:
-    """The selector that a ``labelSelector`` query parameter spells.
+    """Parse the ``labelSelector`` query parameter.
 
     Raises:
-        ValueError: it does not follow the syntax; the message shows where.
+        ValueError: a syntax error; the message shows where.
     """
     tokens = _Tokens(text)
     requirements: list[Requirement] = []
@@ -224,7 +226,7 @@ def _value(tokens: _Tokens) -> str:
 
 
 def _values(tokens: _Tokens) -> frozenset[str]:
-    """``(a, b)``; an empty place between commas is the empty value."""
+    """``(a, b)``; nothing between two commas is the empty value."""
     tokens.expect("(")
     values = set()
     while True:
@@ -250,20 +252,26 @@ class FieldRequirement:
 
 @dataclass(frozen=True, slots=True)
 class FieldSelector:
-    """All requirements must hold. Which fields a resource offers is its own affair."""
+    """All requirements must hold. Each resource decides which fields it supports."""
 
     requirements: tuple[FieldRequirement, ...] = ()
 
     def matches(self, values: Mapping[str, str]) -> bool:
-        return all((values.get(one.field, "") == one.value) is not one.negated for one in self.requirements)
+        return self.matches_by(lambda field: values.get(field, ""))
 
     def matches_by(self, lookup: Callable[[str], str]) -> bool:
-        """As ``matches``, asking for the fields that matter only."""
-        return all((lookup(one.field) == one.value) is not one.negated for one in self.requirements)
+        """As ``matches``, but looks up only the fields that the selector names."""
+        return all(
+            (lookup(requirement.field) == requirement.value) is not requirement.negated
+            for requirement in self.requirements
+        )
 
     def exact(self, field: str) -> str | None:
         """The value that ``field`` must have, if the selector says so."""
-        return next((one.value for one in self.requirements if one.field == field and not one.negated), None)
+        for requirement in self.requirements:
+            if requirement.field == field and not requirement.negated:
+                return requirement.value
+        return None
 
 
 _FIELD: Final = re.compile(r"(?P<field>[^=!,]+)(?P<op>==|!=|=)(?P<value>(?:[^,=\\]|\\[,=\\])*)\Z")
@@ -272,18 +280,16 @@ _PART: Final = re.compile(r"(?:[^,\\]|\\.)+|\\\Z")  # an escaped comma does not 
 
 @lru_cache(maxsize=1024)
 def parse_fields(text: str) -> FieldSelector:
-    r"""The selector that a ``fieldSelector`` query parameter spells; ``\,`` ``\=`` ``\\`` stand for themselves.
+    r"""Parse the ``fieldSelector`` query parameter; ``\,`` ``\=`` ``\\`` are escapes.
 
     Raises:
-        ValueError: it does not follow the syntax.
+        ValueError: a syntax error.
     """
     requirements = []
     for part in _PART.findall(text):
         match = _FIELD.match(part)
         if match is None:
-            raise ValueError(
-                f"invalid field selector {part!r}: expected field=value, field==value or field!=value"
-            )
+            raise ValueError(f"invalid field selector {part!r}: expected field=value, field==value or field!=value")
         value = re.sub(r"\\(.)", r"\1", match["value"])
         requirements.append(FieldRequirement(match["field"].strip(), value, match["op"] == "!="))
     return FieldSelector(tuple(requirements))

@@ -30,7 +30,7 @@ _NOT_JSON: Final = re.compile(r"[-+]?\.(?:inf|Inf|INF)\Z|\.(?:nan|NaN|NAN)\Z")
 
 
 def load(data: bytes) -> tuple[Any, list[str]]:
-    """One document, and what is to be said about keys that stand twice in their map (the last one counts).
+    """One document, and a warning for each duplicate key (the last one counts).
 
     Raises:
         BadRequest: malformed, not representable as JSON, or more than one document.
@@ -42,7 +42,7 @@ def load(data: bytes) -> tuple[Any, list[str]]:
 
 
 def load_all(data: bytes) -> list[tuple[Any, list[str]]]:
-    """Every document that is not empty, each with its duplicates.
+    """Every document that is not empty, each with its warnings about duplicate keys.
 
     Raises:
         BadRequest: malformed or not representable as JSON.
@@ -114,7 +114,7 @@ class _Map:
 
 
 class _Document:
-    """One document on its way from events to builtins. Aliases share what they name: the result is read only."""
+    """Builds one document from events. Aliases share their target, so the result is read only."""
 
     def __init__(self) -> None:
         self.root: Any = None
@@ -176,7 +176,7 @@ def _key(value: Any, event: yaml.Event) -> str:
 
 
 def _is_plain(event: yaml.Event) -> bool:
-    """A scalar that says nothing about its type; plain in the scanner's sense, not quoted."""
+    """Whether a scalar is plain in YAML's sense: without a tag and not quoted."""
     return isinstance(event, yaml.ScalarEvent) and event.tag is None and bool(event.implicit[0])
 
 
@@ -240,7 +240,7 @@ def _line(event: yaml.Event) -> int:
 
 
 def _malformed(exc: Exception) -> BadRequest:
-    """What the scanner refused, on one line. It reads ahead, so from libyaml 0.2.6 on its own limit may come first."""
+    """The scanner's error, on one line. It reads ahead, so from libyaml 0.2.6 on its own depth limit may come first."""
     if not isinstance(exc, yaml.MarkedYAMLError):
         return BadRequest("the body is not valid YAML: it must be UTF-8 text without control characters")
     problem = exc.problem or exc.context or "malformed"

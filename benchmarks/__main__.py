@@ -51,8 +51,8 @@ examples:
 def main() -> int:
     """0 when all was measured, 1 when something was not, whatever the figures say."""
     options = _parser().parse_args()
-    for number in _ENDING:
-        signal.signal(number, _interrupt)
+    for ending in _ENDING:
+        signal.signal(ending, _interrupt)
     try:
         settings, peer = _settings(options), _peer(options)
         peers = services.peers(options.service, options.service_namespace)
@@ -78,7 +78,7 @@ def main() -> int:
 
 
 class Run:
-    """The groups that were asked for, each with what it needs around it. One that fails leaves the others alone."""
+    """Run the selected groups, each in the environment that it needs. The others go on if one fails."""
 
     def __init__(
         self,
@@ -152,7 +152,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only", type=_groups, default=GROUPS, metavar="ROWS", help=f"some of {','.join(GROUPS)} (default: all)"
     )
-    parser.add_argument("--quick", action="store_true", help="one short run of each, for a look")
+    parser.add_argument("--quick", action="store_true", help="one short run of each, for a first impression")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures and samples there")
     parser.add_argument("--runs", type=_count, metavar="N", help=f"runs of each row (default {Settings.runs})")
     parser.add_argument("--duration", type=float, metavar="SECONDS", help="length of a run of an API row")
@@ -189,9 +189,10 @@ def _count(text: str) -> int:
 
 
 def _settings(options: argparse.Namespace) -> Settings:
-    given = {name: getattr(options, name) for name in ("runs", "duration", "nodes", "pods")}
+    overrides = {name: getattr(options, name) for name in ("runs", "duration", "nodes", "pods")}
     return replace(
-        QUICK if options.quick else Settings(), **{name: value for name, value in given.items() if value is not None}
+        QUICK if options.quick else Settings(),
+        **{name: value for name, value in overrides.items() if value is not None},
     )
 
 
@@ -204,14 +205,14 @@ def _peer(options: argparse.Namespace) -> Endpoint | None:
     if not options.ca and not options.insecure:
         raise BenchmarkError("--server needs --ca or --insecure")
     endpoint = Endpoint(options.server.rstrip("/"), token, options.ca, options.pid)
-    _ = endpoint.address  # an address that is none is found now
+    _ = endpoint.address  # a malformed address fails now
     return endpoint
 
 
 def _interrupt(number: int, frame: object) -> None:
     """The first signal ends the run; from then on all is being taken down, which is bounded and must not be cut."""
-    for each in _ENDING:
-        signal.signal(each, signal.SIG_IGN)
+    for ending in _ENDING:
+        signal.signal(ending, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

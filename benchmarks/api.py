@@ -51,7 +51,7 @@ def namespace(session: Session) -> Iterator[str]:
     try:
         yield name
     finally:
-        with suppress(BenchmarkError):  # what led here is the failure to be told
+        with suppress(BenchmarkError):  # the error that led here is the one to report
             session.delete(f"/api/v1/namespaces/{name}/pods")
             session.delete(f"/api/v1/namespaces/{name}")
 
@@ -132,22 +132,22 @@ def _alternate(
     outcomes: dict[str, list[Outcome]] = {name: [] for name, _, _ in prepared}
     for number in range(settings.runs + 1):
         for name, endpoint, path in prepared:
-            wanted = job(endpoint, path)
+            measured = job(endpoint, path)
             if number == 0:
-                load.run(replace(wanted, seconds=settings.warmup))
+                load.run(replace(measured, seconds=settings.warmup))
             else:
-                outcomes[name].append(load.run(wanted, endpoint.pid))
-    return [_row(work, name, found) for name, found in outcomes.items()]
+                outcomes[name].append(load.run(measured, endpoint.pid))
+    return [_row(work, name, runs) for name, runs in outcomes.items()]
 
 
 def _row(work: str, subject: str, outcomes: Sequence[Outcome]) -> Row:
-    middle = sorted(outcomes, key=lambda one: one.rate)[len(outcomes) // 2]
+    middle = sorted(outcomes, key=lambda outcome: outcome.rate)[len(outcomes) // 2]
     cpu = "" if middle.server_cpu_us is None else f"server {middle.server_cpu_us:,.0f} us CPU each, "
     return Row(
         work,
-        [one.rate for one in outcomes],
+        [outcome.rate for outcome in outcomes],
         "/s",
         subject,
-        details={"generator": load.generator(), "runs": [one.details() for one in outcomes]},
+        details={"generator": load.generator(), "runs": [outcome.details() for outcome in outcomes]},
         note=f"{cpu}p50 {middle.p50_ms:.1f} ms, p99 {middle.p99_ms:.1f} ms",
     )

@@ -47,14 +47,14 @@ class Then(Enum):
 
 
 def _accept(listener: socket.socket) -> list[socket.socket]:
-    found = []
+    connections = []
     with suppress(BlockingIOError):
         while True:
             connection, _ = listener.accept()
             connection.setblocking(False)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            found.append(connection)
-    return found
+            connections.append(connection)
+    return connections
 
 
 def _answer(connection: socket.socket) -> Then | int:

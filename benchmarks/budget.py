@@ -19,7 +19,7 @@ class Goal:
     unit: str
     peer: str
     peer_figure: float | None
-    """None where only a figure of the same run can tell."""
+    """None where only a figure of the same run can be compared."""
     factor: float
     at_most: bool = False
 
@@ -37,7 +37,7 @@ class Goal:
 
 GOALS = {
     "get": Goal("GET one object", "/s", APISERVER, 3700, 1.5),
-    # 77 to 100/s were measured; the middle stands for them
+    # 77 to 100/s were measured; the middle is used
     "list": Goal("LIST 500 pods", "/s", APISERVER, 88, 4),
     "list-gzip": Goal("LIST 500 pods, gzip", "/s", APISERVER, 91, 10),
     "post": Goal("POST a pod", "/s", APISERVER, 1450, 1),

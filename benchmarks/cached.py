@@ -21,7 +21,7 @@ _MB = 1e6
 def measure(endpoint: Endpoint, settings: Settings) -> list[Row]:
     """One row: megabytes more after the pods were made than before."""
     if endpoint.pid is None:
-        raise BenchmarkError("the apiserver's process is not known, so its memory cannot be told")
+        raise BenchmarkError("the apiserver's process is unknown, so its memory cannot be measured")
     with endpoint.session() as session, namespace(session) as name:
         path = f"/api/v1/namespaces/{name}/pods"
         stored = session.create(path, _pod("measure", 0))

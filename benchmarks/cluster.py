@@ -1,6 +1,6 @@
 """A control plane on loopback for the time of a measurement: etcd with fsync on, an apiserver, a scheduler if asked.
 
-TLS and identities are as in a lab. Everything lies in one folder on a real disk, which goes with the block.
+TLS and identities are as in a lab. Everything is in one folder on a real disk, which the block removes.
 """
 
 import platform
@@ -87,7 +87,7 @@ def _etcd(folder: Path) -> Iterator[str]:
         "--log-outputs=stderr",
     ]
     log = folder / "etcd.log"
-    # etcd 3.4 refuses to start on other machines than x86-64 without being told that this is meant
+    # etcd 3.4 refuses to start on other machines than x86-64 without ETCD_UNSUPPORTED_ARCH
     foreign = {"aarch64": "arm64", "armv7l": "arm"}.get(platform.machine())
     with child(argv, log, {"ETCD_UNSUPPORTED_ARCH": foreign} if foreign else None) as process:
         _wait("etcd", log, lambda: process.poll() is not None, lambda: _answers(f"{client}/health"))

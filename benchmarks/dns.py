@@ -1,8 +1,8 @@
-"""The cluster's name server: answers a second, what one costs, and how it bears many services.
+"""The cluster's name server: answers a second, what one costs, and how it copes with many services.
 
 kube-dns runs as a process on loopback beside an apiserver that has the services and their EndpointSlices. It is
 one thread, so a rate is one core's as long as another core is free for the generator; CPU time for each answer
-tells the same without that condition.
+shows the same without that condition.
 """
 
 import json
@@ -75,14 +75,14 @@ def _rate(server: Server, names: Sequence[str], settings: Settings, *, unlike: b
             outcomes.append(outcome)
             spent.append((cpu_seconds([server.pid]) - before) * 1e6 / outcome.answers)
     middle = sorted(range(len(outcomes)), key=lambda n: outcomes[n].rate)[len(outcomes) // 2]
-    one = outcomes[middle]
+    median = outcomes[middle]
     return Row(
         "dns-made" if unlike else "dns",
-        [each.rate for each in outcomes],
+        [outcome.rate for outcome in outcomes],
         "/s",
         title="DNS, answers made anew" if unlike else "",
-        details={"runs": [asdict(each) for each in outcomes], "server_cpu_us": [round(each, 1) for each in spent]},
-        note=f"{spent[middle]:.0f} us CPU each, p50 {one.p50_ms:.2f} ms, p99 {one.p99_ms:.2f} ms, {one.lost} lost",
+        details={"runs": [asdict(outcome) for outcome in outcomes], "server_cpu_us": [round(cpu, 1) for cpu in spent]},
+        note=f"{spent[middle]:.0f} us CPU each, p50 {median.p50_ms:.2f} ms, p99 {median.p99_ms:.2f} ms, {median.lost} lost",
     )
 
 

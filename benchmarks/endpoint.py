@@ -1,4 +1,4 @@
-"""A Kubernetes API to be measured: where it is, how to show who one is, and the calls that prepare the ground."""
+"""A Kubernetes API to be measured: where it is, credentials, and the calls that prepare a run."""
 
 import ssl
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What ends a group of rows: one sentence for the person."""
+"""The error that ends a group of rows: one sentence for the user."""
 
 
 class BenchmarkError(Exception):

@@ -1,4 +1,4 @@
-"""Watch fan-out: one config map changes, hundreds of watchers hear of it. What does an event cost and how late is it?
+"""Watch fan-out: one config map changes, hundreds of watchers receive it. How much does an event cost, and how late is it?
 
 A change's clock starts right before its PUT is sent, so a delay holds the write to etcd as well.
 """
@@ -33,12 +33,12 @@ class Run:
 
 
 def measure(subjects: Subjects, settings: Settings) -> list[Row]:
-    """Three rows for each subject (two where its process is not known); their runs alternate."""
-    found: dict[str, list[Run]] = {name: [] for name, _ in subjects}
+    """Three rows for each subject (two where its process is unknown); their runs alternate."""
+    runs_by_subject: dict[str, list[Run]] = {name: [] for name, _ in subjects}
     for _ in range(settings.runs):
         for name, endpoint in subjects:
-            found[name].append(_run(endpoint, settings))
-    return [row for name, runs in found.items() for row in _rows(name, runs)]
+            runs_by_subject[name].append(_run(endpoint, settings))
+    return [row for name, runs in runs_by_subject.items() for row in _rows(name, runs)]
 
 
 def _run(endpoint: Endpoint, settings: Settings) -> Run:
@@ -105,7 +105,7 @@ def _rows(subject: str, runs: Sequence[Run]) -> list[Row]:
     ]
     costs = [(run.server_cpu, run) for run in runs if run.server_cpu is not None]
     if costs:
-        each = [cpu * 1e6 / run.outcome.delivered for cpu, run in costs]
+        samples = [cpu * 1e6 / run.outcome.delivered for cpu, run in costs]
         busy = median([cpu / run.seconds for cpu, run in costs])
-        rows.insert(0, row("fanout-cpu", "us", each, f"server {busy:.0%} of a core"))
+        rows.insert(0, row("fanout-cpu", "us", samples, f"server {busy:.0%} of a core"))
     return rows

@@ -1,7 +1,7 @@
 """Our own HTTP load generator: one thread, epoll and bare sockets. Reads a job from stdin, prints the outcome.
 
 Enough of HTTP/1.1 for what is measured: answers with a Content-Length, chunked ones, and those that end with the
-connection. Run with ``bulk``, it reads one long answer and tells the bytes a second.
+connection. Run with ``bulk``, it reads one long answer and prints the bytes a second.
 """
 
 import json
@@ -56,8 +56,8 @@ class Connection:
 
     def _complete(self) -> bool:
         if self._total is None and not self._chunked:
-            head, found, _ = self._received.partition(b"\r\n\r\n")
-            if not found:
+            head, separator, _ = self._received.partition(b"\r\n\r\n")
+            if not separator:
                 return False
             self._status = int(head[9:12])
             fields = bytes(head).lower()

@@ -20,13 +20,13 @@ def measure(lab: Lab, settings: Settings) -> list[Row]:
     plane = {f"{MASTER}/{name}" for name in ("kube-apiserver", "kube-scheduler", "kube-controller-manager")}
     # a daemon and its workers; what the engine runs for pods has left its tree
     pids = {row.key: tree(process.pid) for row in daemons.table(lab) if (process := processes.running(lab, row))}
-    before, began = {key: cpu_seconds(found) for key, found in pids.items()}, time.monotonic()
+    before, began = {key: cpu_seconds(group) for key, group in pids.items()}, time.monotonic()
     time.sleep(settings.idle_seconds)
     seconds = time.monotonic() - began
-    share = {key: (cpu_seconds(found) - before[key]) / seconds for key, found in pids.items()}
-    held = {key: memory(found) for key, found in pids.items()}
-    rows = [_daemon(key, held[key], share[key], len(pids[key])) for key in pids]
-    return [_plane([held[key] for key in pids if key in plane]), *rows]
+    share = {key: (cpu_seconds(group) - before[key]) / seconds for key, group in pids.items()}
+    memories = {key: memory(group) for key, group in pids.items()}
+    rows = [_daemon(key, memories[key], share[key], len(pids[key])) for key in pids]
+    return [_plane([memories[key] for key in pids if key in plane]), *rows]
 
 
 def _plane(parts: Sequence[Memory]) -> Row:
@@ -34,8 +34,8 @@ def _plane(parts: Sequence[Memory]) -> Row:
     return Row("memory", [rss], "MB", details={"pss_mb": round(pss, 1)}, note=f"PSS {pss:.0f} MB")
 
 
-def _daemon(key: str, held: Memory, share: float, count: int) -> Row:
-    details = {"rss_mb": round(held.rss / _MB, 1), "pss_mb": round(held.pss / _MB, 1), "processes": count}
+def _daemon(key: str, used: Memory, share: float, count: int) -> Row:
+    details = {"rss_mb": round(used.rss / _MB, 1), "pss_mb": round(used.pss / _MB, 1), "processes": count}
     details["cpu_share"] = round(share, 4)
-    note = f"PSS {held.pss / _MB:.0f} MB, {share:.1%} of a core" + (f", {count} processes" if count > 1 else "")
-    return Row(f"idle {key}", [held.rss / _MB], "MB", details=details, note=note)
+    note = f"PSS {used.pss / _MB:.0f} MB, {share:.1%} of a core" + (f", {count} processes" if count > 1 else "")
+    return Row(f"idle {key}", [used.rss / _MB], "MB", details=details, note=note)

@@ -17,7 +17,7 @@ from deploy.lab import daemons, processes
 from deploy.lab.lab import Lab
 
 SETTLE = 5.0
-"""Seconds after the last pod runs: statuses are written, events are told."""
+"""Seconds after the last pod runs: statuses and events are written."""
 PATIENCE = 120.0
 _LABEL = "benchmark=idle-pod"
 _MB = 1e6
@@ -39,7 +39,9 @@ def measure(lab: Lab, settings: Settings) -> list[Row]:
                 rows.append(_cost(lab, settings, count, last=count == settings.idle_pods[-1]))
                 if count == settings.idle_pods[-1]:
                     note = f"from {there} pods to {count}"
-                    rows.append(Row("container-starts", [rate], "/s", title="containers started by one kubelet", note=note))
+                    rows.append(
+                        Row("container-starts", [rate], "/s", title="containers started by one kubelet", note=note)
+                    )
                 there = count
         finally:
             session.delete(f"{PODS}?labelSelector={_LABEL}&gracePeriodSeconds=0")
@@ -58,8 +60,8 @@ def _grow(session: Session, there: int, count: int) -> None:
 
 
 def _running(session: Session) -> int:
-    found = session.get(f"{PODS}?labelSelector={_LABEL}")["items"]
-    return sum(one["status"].get("phase") == "Running" for one in found)
+    pods = session.get(f"{PODS}?labelSelector={_LABEL}")["items"]
+    return sum(pod["status"].get("phase") == "Running" for pod in pods)
 
 
 def _cost(lab: Lab, settings: Settings, count: int, *, last: bool) -> Row:

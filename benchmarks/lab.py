@@ -39,7 +39,7 @@ def endpoint_of(lab: Lab) -> Endpoint:
 
 
 def on_node(lab: Lab) -> list[str]:
-    """What runs a command line inside the node's namespace when it stands before it."""
+    """A prefix that runs a command line inside the node's namespace."""
     return in_namespace(lab.namespace(NODE), [])
 
 

@@ -1,7 +1,7 @@
 """Load over HTTP from a process of its own: ``wrk`` where it is installed, our own generator where it is not.
 
 ``wrk`` (Debian's package of that name) needs a third of our generator's CPU, which on two cores is what the server
-then gets; each row says which one drove it.
+then gets; each row names the generator that was used.
 """
 
 import json

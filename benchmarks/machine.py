@@ -41,8 +41,7 @@ def describe(folder: Path) -> dict[str, Any]:
 
 def commit() -> str:
     """The checkout's commit, marked when files differ from it; empty outside of git."""
-    found = _said(["git", "-C", str(CHECKOUT), "describe", "--always", "--dirty"], r"(\S+)")
-    return found or ""
+    return _said(["git", "-C", str(CHECKOUT), "describe", "--always", "--dirty"], r"(\S+)") or ""
 
 
 def _said(argv: Sequence[str], pattern: str) -> str | None:
@@ -51,13 +50,13 @@ def _said(argv: Sequence[str], pattern: str) -> str | None:
         ended = subprocess.run(argv, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    found = re.search(pattern, ended.stdout + ended.stderr)
-    return found[1] if found else None
+    match = re.search(pattern, ended.stdout + ended.stderr)
+    return match[1] if match else None
 
 
 def _first(path: Path, pattern: str) -> str | None:
-    found = re.search(pattern, path.read_text())
-    return found[1].strip() if found else None
+    match = re.search(pattern, path.read_text())
+    return match[1].strip() if match else None
 
 
 def _library(name: str) -> str | None:
@@ -71,8 +70,8 @@ def _file_system(folder: Path) -> str:
     """Kind of the file system that holds a folder; one in memory makes fsync free."""
     best, kind = "", "unknown"
     for line in Path("/proc/mounts").read_text().splitlines():
-        _, point, found, *_ = line.split()
+        _, point, file_system, *_ = line.split()
         inside = folder.is_relative_to(point)
         if inside and len(point) >= len(best):
-            best, kind = point, found
+            best, kind = point, file_system
     return kind

@@ -1,6 +1,6 @@
 """How long a pod takes from the API call to Running, beside ``docker run`` of the same two containers.
 
-Both use the same engine, images and network. One by one tells the latency; many at once tells what the parts do when
+Both use the same engine, images and network. One by one shows the latency; many at once shows how the parts behave when
 they are busy: the figure is then the time until the last one runs.
 """
 
@@ -60,7 +60,7 @@ def _rows(work: str, peer: str, ours: list[float], theirs: list[float]) -> list[
 
 
 def _at_once(times: list[float], subject: str = "Peapod") -> Row:
-    details = {"each": [round(one, 3) for one in times]}
+    details = {"each": [round(seconds, 3) for seconds in times]}
     note = f"{len(times)} at once, half of them after {median(times):.2f} s"
     return Row("pods-at-once", [max(times)], "s", subject, details=details, note=note)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")
-"""Seconds: the kernel tells CPU time of a process in these steps."""
+"""Seconds: the kernel counts a process's CPU time in these steps."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ def tree(pid: int) -> list[int]:
     for name in os.listdir("/proc"):
         if name.isdigit() and (fields := _stat(int(name))):
             children[int(fields[1])].append(int(name))
-    found = [pid]
-    for one in found:
-        found += children[one]
-    return found
+    pids = [pid]
+    for parent in pids:
+        pids += children[parent]
+    return pids
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:

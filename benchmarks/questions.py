@@ -23,7 +23,7 @@ _COOKIE: Final = b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x0c\x00\x0a\x00\x08"
 _PATIENCE: Final = 1.0
 """Seconds without any answer after which the questions under way count as lost."""
 _SAMPLED: Final = 16
-"""Of so many answers one has its time taken."""
+"""The time of one answer out of so many is taken."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ DIRECT = "direct"
 
 @dataclass(frozen=True)
 class Row:
-    """One piece of work done by one subject: samples of one unit, and what else was seen meanwhile."""
+    """One piece of work done by one subject: samples of one unit, and what else was observed meanwhile."""
 
     work: str
     """A key of the budget, or any other word for a row without a target."""
@@ -57,19 +57,19 @@ class Report:
         }
 
     def _row(self, row: Row) -> dict[str, Any]:
-        found: dict[str, Any] = asdict(row)
-        found |= {"title": _title(row), "value": row.value, "min": min(row.samples), "max": max(row.samples)}
+        entry: dict[str, Any] = asdict(row)
+        entry |= {"title": _title(row), "value": row.value, "min": min(row.samples), "max": max(row.samples)}
         goal = GOALS.get(row.work)
         if goal and row.subject == OURS:
             peer = self.peer_of(row.work)
-            found |= {
+            entry |= {
                 "peer": goal.peer,
                 "peer_value": goal.peer_figure if peer is None else peer,
                 "peer_measured_in_this_run": peer is not None,
                 "target": goal.target(peer),
                 "reached": goal.reached(row.value, peer),
             }
-        return found
+        return entry
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(self.document(), indent=2) + "\n")
@@ -93,11 +93,11 @@ class Report:
         goal, peer = GOALS[row.work], self.peer_of(row.work)
         target = goal.target(peer)
         if target is None:
-            wanted, reached = "-", "-"
+            goal_text, reached = "-", "-"
         else:
-            wanted = f"{'<=' if goal.at_most else '>='} {show(target, goal.unit)}"
+            goal_text = f"{'<=' if goal.at_most else '>='} {show(target, goal.unit)}"
             reached = "yes" if goal.reached(row.value, peer) else "NO"
-        return (goal.title, show(row.value, row.unit), _range(row), wanted, reached, _peer(goal, peer), row.note)
+        return (goal.title, show(row.value, row.unit), _range(row), goal_text, reached, _peer(goal, peer), row.note)
 
 
 _HEADING = ("work", OURS, "min - max", "target", "reached", "the peer", "note")

@@ -53,42 +53,44 @@ def _schedule(cluster: Cluster, session: Session, path: str, settings: Settings)
             moments = _moments(bound, settings.pods, scheduler)
             spent = {"scheduler": cpu_seconds([scheduler.process.pid]), "apiserver": cpu_seconds(apiserver) - before}
     seconds = moments[-1] - moments[0]
-    each = {f"{name}_cpu_us_per_pod": round(value * 1e6 / settings.pods, 1) for name, value in spent.items()}
-    details = {"pods": settings.pods, "nodes": settings.nodes, "seconds": round(seconds, 3), **each}
+    cpu_per_pod = {f"{name}_cpu_us_per_pod": round(value * 1e6 / settings.pods, 1) for name, value in spent.items()}
+    details = {"pods": settings.pods, "nodes": settings.nodes, "seconds": round(seconds, 3), **cpu_per_pod}
     details["first_binding_after_start"] = round(moments[0] - started, 3)
     note = f"{settings.pods} pods on {settings.nodes} nodes"
     return Row("schedule", [(settings.pods - 1) / seconds], "/s", details=details, note=note)
 
 
 def _moments(bound: "queue.SimpleQueue[float]", total: int, scheduler: Scheduler) -> list[float]:
-    found: list[float] = []
+    moments: list[float] = []
     deadline = time.monotonic() + PATIENCE
-    while len(found) < total:
+    while len(moments) < total:
         try:
-            found.append(bound.get(timeout=1))
-            deadline = found[-1] + PATIENCE
+            moments.append(bound.get(timeout=1))
+            deadline = moments[-1] + PATIENCE
         except queue.Empty:
             scheduler.check()
             if time.monotonic() > deadline:
-                raise BenchmarkError(f"{len(found)} of {total} pods were bound, then none for {PATIENCE:g} s") from None
-    return found
+                raise BenchmarkError(
+                    f"{len(moments)} of {total} pods were bound, then none for {PATIENCE:g} s"
+                ) from None
+    return moments
 
 
 @contextmanager
 def _bindings(endpoint: Endpoint, path: str) -> "Iterator[queue.SimpleQueue[float]]":
-    """The moment of each binding, as a watch of the pods shows it."""
+    """The moment of each binding, as observed by a watch of the pods."""
     moments: queue.SimpleQueue[float] = queue.SimpleQueue()
     opened = threading.Event()
 
     def follow() -> None:
-        seen = set()
+        names = set()
         with endpoint.session() as session, session.stream(path) as lines:
             opened.set()
             for line in lines:
                 pod = json.loads(line)["object"]
                 name = pod["metadata"].get("name")
-                if pod.get("spec", {}).get("nodeName") and name not in seen:
-                    seen.add(name)
+                if pod.get("spec", {}).get("nodeName") and name not in names:
+                    names.add(name)
                     moments.put(time.monotonic())
 
     # a daemon thread: the watch ends with the server, after the block

@@ -111,50 +111,52 @@ def measure(targets: Sequence[Target], settings: Settings, work: str) -> list[Ro
 
 
 def _requests(work: str, targets: Sequence[Target], settings: Settings, *, close: bool) -> list[Row]:
-    found = _runs(targets, settings, settings.connections, settings.service_seconds, close=close)
-    return [_row(work, subject, outcomes) for subject, outcomes in found.items()]
+    runs_by_subject = _runs(targets, settings, settings.connections, settings.service_seconds, close=close)
+    return [_row(work, subject, outcomes) for subject, outcomes in runs_by_subject.items()]
 
 
 def _runs(
     targets: Sequence[Target], settings: Settings, connections: int, seconds: float, *, close: bool
 ) -> dict[str, list[load.Outcome]]:
-    found: dict[str, list[load.Outcome]] = {target.subject: [] for target in targets}
+    runs_by_subject: dict[str, list[load.Outcome]] = {target.subject: [] for target in targets}
     for number in range(settings.runs + 1):
         for target in targets:
             job = Job(target.host, target.port, "/", connections, seconds if number else settings.warmup, close=close)
             outcome = load.run(job, target.proxy, target.prefix)
             if number:
-                found[target.subject].append(outcome)
-    return found
+                runs_by_subject[target.subject].append(outcome)
+    return runs_by_subject
 
 
 def _latency(targets: Sequence[Target], settings: Settings) -> list[Row]:
-    """Of one request at a time, on a connection that stays open: nobody waits for anybody else."""
-    found = _runs(targets, settings, 1, settings.latency_seconds, close=False)
+    """Of one request at a time, on a connection that stays open: no request waits for another."""
+    runs_by_subject = _runs(targets, settings, 1, settings.latency_seconds, close=False)
     # Each percentile by itself at its quietest: what others on the machine did meanwhile is not the proxy's.
-    best = {who: (min(o.p50_ms for o in runs), min(o.p99_ms for o in runs)) for who, runs in found.items()}
+    best = {
+        subject: (min(o.p50_ms for o in runs), min(o.p99_ms for o in runs)) for subject, runs in runs_by_subject.items()
+    }
     p50, p99 = (ms * 1000 for ms in best[DIRECT])
     return [
         Row(
             f"service-latency-{name}",
-            [getattr(one, f"{name}_ms") * 1000 - base for one in runs],
+            [getattr(run, f"{name}_ms") * 1000 - base for run in runs],
             "us",
             subject,
             title=f"service, added latency {name}",
-            details={"direct_us": base, "runs": [one.details() for one in runs]},
+            details={"direct_us": base, "runs": [run.details() for run in runs]},
             note=f"best {best[subject][at] * 1000:,.0f} us, {best[subject][at] * 1000 - base:+,.0f} to direct",
         )
         for at, (name, base) in enumerate((("p50", p50), ("p99", p99)))
-        for subject, runs in found.items()
+        for subject, runs in runs_by_subject.items()
     ]
 
 
 def _row(work: str, subject: str, outcomes: Sequence[load.Outcome]) -> Row:
-    middle = sorted(outcomes, key=lambda one: one.rate)[len(outcomes) // 2]
+    middle = sorted(outcomes, key=lambda outcome: outcome.rate)[len(outcomes) // 2]
     cpu = "" if middle.server_cpu_us is None else f"proxy {middle.server_cpu_us:,.0f} us CPU each, "
-    details = {"generator": load.generator(), "runs": [one.details() for one in outcomes]}
+    details = {"generator": load.generator(), "runs": [outcome.details() for outcome in outcomes]}
     note = f"{cpu}p50 {middle.p50_ms:.1f} ms, p99 {middle.p99_ms:.1f} ms"
-    return Row(work, [one.rate for one in outcomes], "/s", subject, details=details, note=note)
+    return Row(work, [outcome.rate for outcome in outcomes], "/s", subject, details=details, note=note)
 
 
 def _bulk(targets: Sequence[Target], settings: Settings) -> list[Row]:
@@ -194,20 +196,20 @@ def _transfer(target: Target, size: int) -> float:
     )
     if ended.returncode != 0:
         raise BenchmarkError(f"bulk transfer from {target.host}:{target.port}: {ended.stderr.strip()[-300:]}")
-    found = json.loads(ended.stdout)
-    if found["bytes"] < size:
-        raise BenchmarkError(f"bulk transfer from {target.host}:{target.port} ended after {found['bytes']} bytes")
-    return float(found["bytes"]) / float(found["seconds"]) / 1e9
+    outcome = json.loads(ended.stdout)
+    if outcome["bytes"] < size:
+        raise BenchmarkError(f"bulk transfer from {target.host}:{target.port} ended after {outcome['bytes']} bytes")
+    return float(outcome["bytes"]) / float(outcome["seconds"]) / 1e9
 
 
 def peers(addresses: Sequence[str], namespace: str) -> list[Target]:
     """Services somewhere else, as people give them: HOST:PORT, and the network namespace to ask from."""
     prefix = ["nsenter", f"--net=/run/netns/{namespace}", "--"] if namespace else []
-    found = []
+    targets = []
     for number, address in enumerate(addresses):
         host, _, port = address.rpartition(":")
         host = host.strip("[]")
         if not host or not port.isdigit():
             raise BenchmarkError(f"--service {address!r}: not HOST:PORT")
-        found.append(Target(f"{PEER} {address}" if number else PEER, host, int(port), prefix))
-    return found
+        targets.append(Target(f"{PEER} {address}" if number else PEER, host, int(port), prefix))
+    return targets

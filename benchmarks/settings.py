@@ -51,4 +51,4 @@ QUICK = Settings(
     idle_pods=(0, 30),
     idle_pods_seconds=5.0,
 )
-"""For a look while working on the code: every row, one short run of each."""
+"""For a first impression while working on the code: one short run of every row."""

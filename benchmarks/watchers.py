@@ -1,4 +1,4 @@
-"""Many watchers of one object, in one process: reads a job from stdin, tells when each event came.
+"""Many watchers of one object, in one process: reads a job from stdin, prints when each event came.
 
 One TLS connection for each watcher, all in one epoll. An event's time is when the kernel first showed its bytes, so
 that the queue inside this process does not count as the server's. Protocol with the parent, a line each: ``ready``
@@ -70,18 +70,18 @@ class Watch:
 
     def stamps(self) -> list[int]:
         """The stamps of the events that are complete by now. Raises OSError for a watch that ended."""
-        found: list[int] = []
+        stamps: list[int] = []
         while True:
             try:
                 data = self.socket.recv(_BUFFER)
             except (BlockingIOError, ssl.SSLWantReadError):
-                return found
+                return stamps
             if not data:
                 raise ConnectionResetError
             # one event is one line, wherever the chunks of the transfer begin and end
             lines = (self._rest + data).split(b"\n")
             self._rest = lines.pop()
-            found += [int(stamp[1]) for line in lines if (stamp := _STAMP.search(line))]
+            stamps += [int(stamp[1]) for line in lines if (stamp := _STAMP.search(line))]
 
 
 def watch(job: Job) -> Outcome:
@@ -89,7 +89,7 @@ def watch(job: Job) -> Outcome:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    watches = {one.socket.fileno(): one for one in (Watch(job, context) for _ in range(job.watchers))}
+    watches = {watch.socket.fileno(): watch for watch in (Watch(job, context) for _ in range(job.watchers))}
     poll = select.epoll()
     for number in watches:
         poll.register(number, select.EPOLLIN)

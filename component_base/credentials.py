@@ -1,4 +1,4 @@
-"""Flags that name certificates and keys: the files are read when the flags are, so that a daemon does not start with bad ones."""
+"""Flags that name certificates and keys. The files are checked with the flags, so no daemon starts with bad ones."""
 
 import ssl
 from pathlib import Path
@@ -48,10 +48,10 @@ PUBLIC_KEY = ValueType(parse_public_key, str, "PATH")
 
 
 def check_pair(certificate_flag: str, certificate: Path | None, key_flag: str, key: Path | None) -> None:
-    """For ``__post_init__``: that a certificate and its key come together and belong together.
+    """For ``__post_init__``: check that a certificate and its key are both given, or neither, and that they match.
 
     Raises:
-        ValueError: they do not; the message names both flags.
+        ValueError: otherwise; the message names both flags.
     """
     if certificate is None and key is None:
         return

@@ -2,10 +2,10 @@
 
 Owns the root task. Promises:
 - the first SIGTERM or SIGINT cancels the root task, which then has ``GRACE`` seconds to clean up; a second
-  signal, or the end of that time, ends the process at once, whatever threads still run;
-- a root task that ends unasked, even without an error, ends the daemon with status 1, so that whoever
-  supervises it starts it again.
-What the daemon does is in the ``main`` coroutine function it is given.
+  signal, or the end of that time, ends the process at once, even if threads still run;
+- a root task that ends without a signal, even without an error, ends the daemon with status 1, so that its
+  supervisor restarts it.
+The ``main`` coroutine function does the daemon's work.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 OptionsT = TypeVar("OptionsT", bound=flags.Options)
 
 GRACE = 8.0
-"""Seconds from the first signal to the hard end. Above serving's own 3 s, below systemd's patience."""
+"""Seconds from the first signal to the hard exit. Above serving's own 3 s, below systemd's stop timeout."""
 
 
 def run(name: str, main: Callable[[OptionsT], Coroutine[Any, Any, None]], options: OptionsT) -> NoReturn:
@@ -47,7 +47,7 @@ def run(name: str, main: Callable[[OptionsT], Coroutine[Any, Any, None]], option
 
 
 async def _root(name: str, main: Coroutine[Any, Any, None]) -> int:
-    """Run the daemon's root task to its end; the process's exit status."""
+    """Run the daemon's root task to its end. Returns the process's exit status."""
     stop = _Signals(name)
     task = asyncio.create_task(main, name=name)
     stop.cancel_on_signal(task)
@@ -55,15 +55,15 @@ async def _root(name: str, main: Coroutine[Any, Any, None]) -> int:
         await asyncio.wait([task])
     finally:
         stop.restore()
-    if stop.asked and (task.cancelled() or task.exception() is None):
+    if stop.requested and (task.cancelled() or task.exception() is None):
         return 0
     if task.cancelled():
-        log.critical("%s: the root task was cancelled by itself", name)
+        log.critical("%s: the root task cancelled itself", name)
         return 1
     if error := task.exception():
-        log.critical("%s: ended by an error", name, exc_info=error)
+        log.critical("%s: the root task failed", name, exc_info=error)
         return 1
-    log.critical("%s: the root task ended unasked", name)
+    log.critical("%s: the root task ended unexpectedly", name)
     return 1
 
 
@@ -75,7 +75,7 @@ class _Signals:
     """
 
     def __init__(self, name: str) -> None:
-        self.asked = False
+        self.requested = False
         self._name = name
         self._loop = asyncio.get_running_loop()
 
@@ -86,14 +86,14 @@ class _Signals:
     def restore(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.remove_signal_handler(number)
-            if self.asked:  # the loop's own clean-up follows; a second signal must still end the process
+            if self.requested:  # the loop's own clean-up follows; a second signal must still end the process
                 signal.signal(number, signal.SIG_DFL)
 
     def _on_signal(self, number: signal.Signals, task: "asyncio.Task[None]") -> None:
-        if self.asked:
+        if self.requested:
             log.warning("%s: second signal, exiting at once", self._name)
             _exit(128 + number)
-        self.asked = True
+        self.requested = True
         log.info("%s: %s, stopping", self._name, number.name)
         watchdog = threading.Timer(GRACE, self._overdue)
         watchdog.daemon = True
@@ -111,10 +111,10 @@ def _exit(code: int) -> NoReturn:
 
 
 def freeze() -> None:
-    """Take everything alive out of the garbage collector's sight; call it once after warm-up.
+    """Exclude all live objects from garbage collection; call it once after warm-up.
 
-    Modules, types and warm caches live as long as the process, so each full collection would walk them
-    for nothing. The thresholds make young collections rarer: API objects hold no cycles.
+    Modules, types and warm caches live as long as the process, so walking them in each full collection is wasted.
+    The thresholds make young collections rarer: API objects have no cycles.
     """
     gc.collect()
     gc.freeze()

@@ -1,9 +1,8 @@
 """Options of a daemon as a frozen dataclass; the command line and a config file fill it in.
 
-Owns how a field becomes a flag (``cluster_cidr`` -> ``--cluster-cidr``), how a flag's text becomes a typed
-value, and which source wins: flag, then ``--config FILE`` (YAML, the flags' names as keys), then default.
-Promises that a bad value ends the process with status 2 and one line that names the flag.
-What the values mean is the daemon's business; checks that need several fields belong in the dataclass's
+A field becomes a flag (``cluster_cidr`` -> ``--cluster-cidr``) and the flag's text a typed value. A flag wins over
+``--config FILE`` (YAML, the flags' names as keys), which wins over the default. A bad value ends the process with
+status 2 and one line that names the flag. Checks that need several fields belong in the dataclass's
 ``__post_init__``, which raises ``ValueError`` with a message that names the flag.
 
     @dataclass(frozen=True, kw_only=True)
@@ -53,10 +52,10 @@ def option(
 ) -> Any:
     """A dataclass field that is a flag.
 
-    ``default`` is either a value of the field's type or the text that a person would write for it ("10s",
-    "10.0.0.0/16"); without one the flag must be given. ``flag`` overrides the name made from the field's,
-    ``aliases`` are further spellings ("-v"), ``choices`` the only values allowed, ``group`` a heading in --help.
-    ``type`` reads and writes values that the field's annotation alone does not describe: a range, a quantity.
+    ``default`` is either a value of the field's type or its text as on the command line ("10s", "10.0.0.0/16");
+    without one the flag is required. ``flag`` overrides the name derived from the field's, ``aliases`` are further
+    spellings ("-v"), ``choices`` the only values allowed, ``group`` a heading in --help. ``type`` parses and formats
+    values that the field's annotation alone does not describe: a range, a quantity.
     """
     metadata = {
         _HELP: help,
@@ -73,27 +72,27 @@ def option(
 
 
 def group(title: str, options: type[T]) -> T:
-    """A field that is a dataclass of options of its own, shown under ``title`` in --help."""
+    """A field that holds a dataclass of options, under the heading ``title`` in --help."""
     return dataclasses.field(default_factory=options, metadata={_GROUP: title})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What every daemon has. Derive from it; ``sources`` tells where each flag's value came from."""
+    """The options of every daemon, to be subclassed. ``sources`` says where each flag's value came from."""
 
     config: Path | None = option(  # a dataclass field
-        None, "File with options: YAML, the flags' names as keys. A flag wins over it.", metavar="FILE", group="Config"
+        None, "File with options: YAML, the flags' names as keys. Flags win over it.", metavar="FILE", group="Config"
     )
     v: int = option(
-        2, "Log verbosity: 0 warnings, 2 what happens, 4 and more how.", aliases=["-v"], group="Logging", type=number(0)
+        2, "Log verbosity: 0 warnings, 1 to 3 info, 4 and more debug.", aliases=["-v"], group="Logging", type=number(0)
     )
-    logging_format: str = option("text", "Form of a log line.", choices=["text", "json"], group="Logging")
+    logging_format: str = option("text", "Format of log lines.", choices=["text", "json"], group="Logging")
     sources: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
 class Flag:
-    """One flag: where its value goes in the dataclass and how its text is read."""
+    """One flag: where its value goes in the dataclass and how its text is parsed."""
 
     path: tuple[str, ...]
     name: str
@@ -161,9 +160,10 @@ def parse(options: type[OptionsT], prog: str, description: str = "", argv: Seque
     """
     flags = flags_of(options)
     parser = _parser(flags, prog, description)
-    given = {k: v for k, v in vars(parser.parse_args(sys.argv[1:] if argv is None else argv)).items() if v is not None}
+    arguments = parser.parse_args(sys.argv[1:] if argv is None else argv)
+    from_command_line = {dest: text for dest, text in vars(arguments).items() if text is not None}
     try:
-        return _build(options, flags, given)
+        return _build(options, flags, from_command_line)
     except ValueError as exc:
         parser.exit(2, f"{prog}: {exc}\n")
         raise AssertionError("unreachable") from exc
@@ -180,7 +180,7 @@ def _parser(flags: Sequence[Flag], prog: str, description: str) -> argparse.Argu
     )
     titles: dict[str, Any] = {}
     common = {field.name for field in dataclasses.fields(Options)}
-    for flag in sorted(flags, key=lambda flag: flag.path[0] in common):  # a daemon's own come first
+    for flag in sorted(flags, key=lambda flag: flag.path[0] in common):  # the daemon's own flags come first
         section = titles.setdefault(flag.title, None) or parser.add_argument_group(flag.title)
         titles[flag.title] = section
         arity: dict[str, Any] = {"nargs": "?", "const": "true"} if flag.type.kind is Type.BOOL else {}
@@ -213,13 +213,13 @@ def _help(flag: Flag) -> str:
     return text.replace("%", "%%").strip()
 
 
-def _build(options: type[OptionsT], flags: Sequence[Flag], given: Mapping[str, str]) -> OptionsT:
-    from_file = _read_file(given.get("config"), flags)
+def _build(options: type[OptionsT], flags: Sequence[Flag], from_command_line: Mapping[str, str]) -> OptionsT:
+    from_file = _read_file(from_command_line.get("config"), flags)
     values: dict[tuple[str, ...], Any] = {}
     sources: dict[str, str] = {}
     for flag in flags:
-        if flag.dest in given:
-            values[flag.path], sources[flag.name] = flag.read(given[flag.dest]), "flag"
+        if flag.dest in from_command_line:
+            values[flag.path], sources[flag.name] = flag.read(from_command_line[flag.dest]), "flag"
         elif flag.name in from_file:
             values[flag.path], sources[flag.name] = flag.read(from_file[flag.name]), "file"
         elif flag.required:
@@ -244,7 +244,7 @@ def _instance(
 
 
 def _read_file(path: str | None, flags: Sequence[Flag]) -> dict[str, str]:
-    """The config file as flag -> text, so that a value is read in the same way wherever it comes from."""
+    """The config file as flag -> text, so that values are parsed as on the command line."""
     if path is None:
         return {}
     try:
@@ -263,7 +263,7 @@ def _read_file(path: str | None, flags: Sequence[Flag]) -> dict[str, str]:
 
 
 class _TextLoader(yaml.SafeLoader):
-    """Leaves every scalar as its text: `10:30` and `on` mean what the flag says they mean."""
+    """Keeps every scalar as text: the flag decides what `10:30` and `on` mean."""
 
     yaml_implicit_resolvers = {}
 

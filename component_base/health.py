@@ -1,8 +1,8 @@
-"""Named checks and the endpoints that show them, as Kubernetes prints them.
+"""Named checks and their endpoints, printed as Kubernetes prints them.
 
-``/healthz`` runs every check, ``/livez`` those that a restart would mend, ``/readyz`` those that decide whether
-to send traffic here. ``?verbose`` lists them, ``?exclude=NAME`` leaves one out, ``/readyz/NAME`` runs one alone.
-Why a check failed is logged, and shown to whoever asks for that check alone.
+``/healthz`` runs every check, ``/livez`` those that a restart would fix, ``/readyz`` those that decide whether to send
+traffic here. ``?verbose`` lists them, ``?exclude=NAME`` leaves one out, ``/readyz/NAME`` runs only one. The reason of a
+failure is logged, and shown only by that check's own endpoint.
 """
 
 import asyncio
@@ -25,17 +25,17 @@ Endpoint = Literal["healthz", "livez", "readyz"]
 _ENDPOINTS: tuple[Endpoint, ...] = ("healthz", "livez", "readyz")
 
 CHECK_TIMEOUT = 5.0
-"""Seconds after which a check that hangs counts as failed; probes themselves give up soon after."""
+"""Seconds after which a check that hangs counts as failed; probes give up soon after."""
 
 
 class Unhealthy(Exception):
-    """What a check raises when it has nothing better."""
+    """For checks to raise that have no more specific error."""
 
 
 @dataclass(frozen=True)
-class _Named:
+class _NamedCheck:
     name: str
-    check: Check
+    function: Check
     endpoints: frozenset[Endpoint]
 
 
@@ -43,37 +43,37 @@ class Health:
     """The checks of one daemon. ``ping`` is always among them."""
 
     def __init__(self) -> None:
-        self._checks: list[_Named] = []
+        self._checks: list[_NamedCheck] = []
         self.add("ping", lambda: None)
 
     def add(self, name: str, check: Check, *, live: bool = True, ready: bool = True) -> None:
-        """Add a check to /healthz, and to /livez and /readyz as asked."""
+        """Add a check to /healthz, with ``live`` also to /livez and with ``ready`` also to /readyz."""
         endpoints: set[Endpoint] = {"healthz"}
         endpoints |= {"livez"} if live else set()
         endpoints |= {"readyz"} if ready else set()
-        self._checks.append(_Named(name, check, frozenset(endpoints)))
+        self._checks.append(_NamedCheck(name, check, frozenset(endpoints)))
 
     async def failures(self, endpoint: Endpoint, exclude: Sequence[str] = ()) -> dict[str, str]:
-        """Name of each check that fails -> why."""
-        wanted = [one for one in self._checks if endpoint in one.endpoints and one.name not in exclude]
-        reasons = await asyncio.gather(*(_run(one.check) for one in wanted))
-        return {one.name: why for one, why in zip(wanted, reasons, strict=True) if why is not None}
+        """The checks that fail: name -> reason."""
+        checks = [check for check in self._checks if endpoint in check.endpoints and check.name not in exclude]
+        reasons = await asyncio.gather(*(_failure(check.function) for check in checks))
+        return {check.name: reason for check, reason in zip(checks, reasons, strict=True) if reason is not None}
 
     async def report(
         self, endpoint: Endpoint, *, verbose: bool = False, exclude: Sequence[str] = ()
     ) -> tuple[int, str]:
         """HTTP status and text of one endpoint."""
         failures = await self.failures(endpoint, exclude)
-        for name, why in failures.items():
-            log.info("%s: check %s failed: %s", endpoint, name, why)
+        for name, reason in failures.items():
+            log.info("%s: check %s failed: %s", endpoint, name, reason)
         if not failures and not verbose:
             return 200, "ok"
         lines = [
-            _line(one.name, one.name in failures, one.name in exclude)
-            for one in self._checks
-            if endpoint in one.endpoints
+            _line(check.name, check.name in failures, check.name in exclude)
+            for check in self._checks
+            if endpoint in check.endpoints
         ]
-        known = {one.name for one in self._checks}
+        known = {check.name for check in self._checks}
         if unknown := [name for name in exclude if name not in known]:
             names = ",".join(f'"{name}"' for name in unknown)
             lines.append(f"warn: some health checks cannot be excluded: no matches for {names}")
@@ -81,20 +81,20 @@ class Health:
         return (500 if failures else 200), "\n".join(lines) + "\n"
 
     async def report_one(self, endpoint: Endpoint, name: str) -> tuple[int, str]:
-        """HTTP status and text of one check alone."""
-        for one in self._checks:
-            if one.name == name and endpoint in one.endpoints:
-                why = await _run(one.check)
-                return (200, "ok") if why is None else (500, f"internal server error: {why}")
+        """HTTP status and text of one check."""
+        for check in self._checks:
+            if check.name == name and endpoint in check.endpoints:
+                reason = await _failure(check.function)
+                return (200, "ok") if reason is None else (500, f"internal server error: {reason}")
         return 404, "404 page not found\n"
 
     def routes(self) -> list[BaseRoute]:
         """The endpoints, for a Starlette or FastAPI application."""
-        found: list[BaseRoute] = []
+        routes: list[BaseRoute] = []
         for endpoint in _ENDPOINTS:
-            found.append(Route(f"/{endpoint}", self._all(endpoint), include_in_schema=False))
-            found.append(Route(f"/{endpoint}/{{name:path}}", self._single(endpoint), include_in_schema=False))
-        return found
+            routes.append(Route(f"/{endpoint}", self._all(endpoint), include_in_schema=False))
+            routes.append(Route(f"/{endpoint}/{{name:path}}", self._single(endpoint), include_in_schema=False))
+        return routes
 
     def _all(self, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
         async def serve(request: Request) -> Response:
@@ -117,7 +117,7 @@ def _line(name: str, failed: bool, excluded: bool) -> str:
     return f"[+]{name} excluded: ok" if excluded else f"[+]{name} ok"
 
 
-async def _run(check: Check) -> str | None:
+async def _failure(check: Check) -> str | None:
     """Why a check fails, or None."""
     try:
         async with asyncio.timeout(CHECK_TIMEOUT):

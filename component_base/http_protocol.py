@@ -1,9 +1,9 @@
-"""uvicorn's HTTP protocol with what it lacks: the client's certificate, upgraded connections, and bounds.
+"""uvicorn's HTTP protocol with what it lacks: the client's certificate, upgraded connections, and limits.
 
-The one subclass in the house. An application finds in ``scope["extensions"]``:
+An application finds in ``scope["extensions"]``:
 - ``tls``: ``{"client_certificate": ClientCertificate | None}`` on a TLS connection, read once per connection;
 - ``upgrade``: an ``Upgrade`` where the request asks for one (WebSocket, SPDY/3.1 alike);
-- ``connection``: a ``Connection``, for answers that are written too often to pay for a coroutine each time.
+- ``connection``: a ``Connection``, for answers with so many writes that a coroutine for each is too slow.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ HEAD_TIMEOUT = 32.0
 """Seconds that a client may take to send them, as in the apiserver."""
 
 _JOINED = 64 * 1024
-"""Bytes of a body up to which copying it is cheaper than a TLS record of its own."""
+"""Bytes of a body up to which copying it is cheaper than a separate TLS record."""
 
 _MAX_EARLY = 64 * 1024
 """Bytes that a client may send on an upgraded connection before the application has accepted it."""
@@ -38,12 +38,12 @@ class ClientCertificate:
 
 
 def client_certificate(ssl_object: Any) -> ClientCertificate | None:
-    """The peer's certificate, or None if it showed none."""
-    found = ssl_object.getpeercert() if ssl_object is not None else None
-    if not found:
+    """The peer's certificate, or None if it presented none."""
+    certificate = ssl_object.getpeercert() if ssl_object is not None else None
+    if not certificate:
         return None
     names: dict[str, list[str]] = {}
-    for relative_name in found.get("subject", ()):
+    for relative_name in certificate.get("subject", ()):
         for kind, value in relative_name:
             names.setdefault(kind, []).append(value)
     common_name = names.get("commonName", [""])[0]
@@ -52,9 +52,9 @@ def client_certificate(ssl_object: Any) -> ClientCertificate | None:
 
 
 class _HeldHead:
-    """The transport of one answer: its head waits for the body that follows in the same turn of the loop.
+    """The transport of one answer: its head waits for a body that follows in the same turn of the loop.
 
-    One TLS record instead of two for most answers; a head that nothing follows goes by itself.
+    Most answers then take one TLS record instead of two; a head without a body is sent alone.
     """
 
     def __init__(self, cycle: Any, loop: asyncio.AbstractEventLoop) -> None:
@@ -68,7 +68,7 @@ class _HeldHead:
             self._held = data
             self._loop.call_soon(self._flush)
             return
-        self._cycle.transport = self._transport  # what follows needs nobody in between
+        self._cycle.transport = self._transport  # later writes go straight to the transport
         if self._held and len(data) <= _JOINED:
             held, self._held = self._held, b""
             self._transport.write(held + data)
@@ -90,10 +90,9 @@ class _HeldHead:
 
 
 class Connection:
-    """The way straight to the socket, for a streamed answer whose head has been sent.
+    """Direct access to the socket, for a streamed answer whose head has been sent.
 
-    What is written must be framed already (chunked encoding). Between writes here and ASGI's ``send`` the order
-    is that of the calls.
+    Data must be framed already (chunked encoding). Writes here and ASGI's ``send`` keep the order of the calls.
     """
 
     __slots__ = ("_protocol",)
@@ -103,7 +102,7 @@ class Connection:
 
     @property
     def writable(self) -> bool:
-        """Whether the client keeps up; where it does not, ``send`` waits until it does again."""
+        """Whether the write buffer has room; if not, ``send`` waits until it has."""
         return not self._protocol.flow.write_paused
 
     def write(self, framed: bytes) -> None:
@@ -112,7 +111,7 @@ class Connection:
             self._protocol.transport.write(framed)
 
     def abort(self) -> None:
-        """Close in the middle of an answer: how a client learns that it is not whole."""
+        """Close in the middle of an answer, which tells the client that it is incomplete."""
         self._protocol.transport.abort()
 
 
@@ -164,13 +163,14 @@ class HttpProtocol(HttpToolsProtocol):
             super().on_headers_complete()
             self.cycle.transport = _HeldHead(self.cycle, self.loop)  # type: ignore[assignment]
             return
-        self._body_left = _content_length(self.headers)
+        length = next((value for name, value in self.headers if name == b"content-length"), b"0")
+        self._body_left = int(length)  # the parser has checked that it is a number
         upgrade = _ProtocolUpgrade(self, _offered(self.headers))
         if upgrade.protocols:
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions["upgrade"] = upgrade
         super().on_headers_complete()
-        # Whatever the answer, the parser is done with this connection.
+        # The parser cannot be used for another request on this connection.
         self.cycle.keep_alive = False
         upgrade.cycle = self.cycle
 
@@ -179,7 +179,7 @@ class HttpProtocol(HttpToolsProtocol):
             super().on_message_complete()
 
     def head_overdue(self, now: float) -> bool:
-        """Whether the client has begun a request and does not get on with it."""
+        """Whether the client has begun a request and not finished its head in time."""
         return self._in_head and now - self._head_since > HEAD_TIMEOUT
 
     def take_over(self) -> Stream:
@@ -199,8 +199,8 @@ class HttpProtocol(HttpToolsProtocol):
     def _keep_early(self, data: bytes) -> None:
         assert self._early is not None
         if self._body_left and data:
-            # The parser takes a request that offers an upgrade to end with its head. Clients that
-            # offer HTTP/2 (h2c) send a body all the same, and mean an ordinary request.
+            # To the parser, a request that offers an upgrade ends with its head. Clients that offer HTTP/2 (h2c)
+            # nevertheless send a body, as with an ordinary request.
             body, data = data[: self._body_left], data[self._body_left :]
             self._body_left -= len(body)
             self.on_body(body)
@@ -221,11 +221,6 @@ def _offered(headers: list[tuple[bytes, bytes]]) -> tuple[str, ...]:
     return tuple(part.strip().lower() for part in values.split(",") if part.strip())
 
 
-def _content_length(headers: list[tuple[bytes, bytes]]) -> int:
-    """As announced; the parser has checked that it is a number."""
-    return next((int(value) for name, value in headers if name == b"content-length"), 0)
-
-
 class _ProtocolUpgrade:
     """``Upgrade`` over one connection of this protocol."""
 
@@ -240,7 +235,7 @@ class _ProtocolUpgrade:
             raise RuntimeError("the request has been answered already")
         if cycle.disconnected or self._protocol.transport.is_closing():
             raise ConnectionResetError("the client is gone")
-        # To uvicorn the response is complete; the rest is none of its business.
+        # For uvicorn the response is complete.
         cycle.response_started = cycle.response_complete = True
         cycle.waiting_for_100_continue = False
         cycle.message_event.set()

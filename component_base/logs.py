@@ -1,8 +1,7 @@
 """Structured logs on standard error: klog-like text for people, JSON for collectors.
 
-Owns the root logger's handler and level. Promises that logging never raises and never blocks a daemon for
-good: a closed or full standard error costs the line, nothing else. What goes wrong a thousand times a second is told
-some times, and then how often it was not: one line of code may write ``BURST`` lines in ``WINDOW`` seconds.
+Owns the root logger's handler and level. Logging never raises: if standard error is closed or full, the line is lost.
+It is limited: one line of code may write ``BURST`` lines in ``WINDOW`` seconds; further ones are only counted.
 """
 
 import contextlib
@@ -36,7 +35,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: ts (seconds), level, logger, caller, msg, and exception if there is one."""
+    """One JSON object per line: ts (seconds), level, logger, caller, msg, and exception if there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
@@ -57,7 +56,7 @@ def _traceback(formatter: logging.Formatter, record: logging.LogRecord, prefix: 
 
 class _Handler(logging.StreamHandler[IO[str]]):
     def handleError(self, record: logging.LogRecord) -> None:
-        """A line that cannot be written or formatted is lost; the daemon goes on."""
+        """A line that cannot be written or formatted is lost."""
 
 
 BURST: Final = 500
@@ -66,35 +65,35 @@ WINDOW: Final = 10.0
 
 
 @dataclass
-class _Told:
+class _LineCount:
     """What one line of code has written in the current window."""
 
     since: float
     lines: int = 0
-    left_out: int = 0
+    dropped: int = 0
 
 
 class RateLimit(logging.Filter):
-    """Lets each line of code write so many lines in a window; the next one after it tells how many were left out."""
+    """Limits how many lines each line of code writes in a window; the first after it says how many were dropped."""
 
     def __init__(self, burst: int = BURST, window: float = WINDOW, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._burst, self._window, self._clock = burst, window, clock
-        self._told: dict[tuple[str, int], _Told] = {}
+        self._counts: dict[tuple[str, int], _LineCount] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         now, place = self._clock(), (record.pathname, record.lineno)
-        told = self._told.get(place)
-        if told is None or now - told.since >= self._window:
-            left_out = told.left_out if told else 0
-            told = self._told[place] = _Told(now)
-            if left_out:
-                record.msg = f"{record.getMessage()} ({left_out} lines like this one were left out before it)"
+        count = self._counts.get(place)
+        if count is None or now - count.since >= self._window:
+            dropped = count.dropped if count else 0
+            count = self._counts[place] = _LineCount(now)
+            if dropped:
+                record.msg = f"{record.getMessage()} ({dropped} similar lines dropped before this one)"
                 record.args = None
-        told.lines += 1
-        if told.lines <= self._burst or record.levelno >= logging.CRITICAL:
+        count.lines += 1
+        if count.lines <= self._burst or record.levelno >= logging.CRITICAL:
             return True
-        told.left_out += 1
+        count.dropped += 1
         return False
 
 
@@ -107,14 +106,14 @@ def setup(format: Format = "text", verbosity: int = 2) -> None:
     root.handlers[:] = [handler]
     level = logging.WARNING if verbosity <= 0 else logging.INFO if verbosity < 4 else logging.DEBUG
     root.setLevel(level)
-    # Libraries that tell every request at info or debug; wanted only by who hunts in them.
+    # Libraries that log every request at info or debug, which is useful only to debug them.
     for name in ("httpx", "httpcore", "asyncio", "urllib3", "docker"):
         logging.getLogger(name).setLevel(logging.WARNING if verbosity < 8 else logging.DEBUG)
     logging.raiseExceptions = False
 
 
 def flush() -> None:
-    """Write out what is buffered; called before a hard exit, so it must not raise."""
+    """Write buffered lines; called before a hard exit, so it must not raise."""
     for handler in logging.getLogger().handlers:
         with contextlib.suppress(OSError, ValueError):  # standard error is gone
             handler.flush()

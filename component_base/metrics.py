@@ -1,9 +1,9 @@
-"""Metrics in Prometheus' form.
+"""Metrics in Prometheus' format.
 
-One process is one daemon, so the registry is prometheus_client's own default one, which also tells of the
-process (memory, CPU, descriptors) and of Python. The classes here are for hot paths: an increment is one
-dictionary operation, without prometheus_client's lock, since a daemon counts in its event loop's thread alone.
-Elsewhere prometheus_client's classes do.
+One process is one daemon, so the registry is prometheus_client's default one, which also reports the process
+(memory, CPU, descriptors) and Python. The classes here are for hot paths: an increment is one dictionary operation
+without prometheus_client's lock, since a daemon counts only in its event loop's thread. Elsewhere use
+prometheus_client's classes.
 """
 
 from bisect import bisect_left
@@ -50,7 +50,7 @@ class Counter(Collector):
 
 
 class Gauge(Collector):
-    """A number that goes up and down; ``read`` is asked for it at exposition where given."""
+    """A number that goes up and down; with ``read`` it is read at exposition."""
 
     def __init__(
         self,

@@ -3,8 +3,8 @@
 A message is a channel's number and bytes of it: stdin 0, stdout 1, stderr 2, error 3, resize 4. Subprotocols:
 ``v5.channel.k8s.io`` (as v4, and 255 with a channel's number closes that channel), ``v4.channel.k8s.io`` (a
 Status on the error channel), ``channel.k8s.io`` (plain text there), ``v4.base64.channel.k8s.io`` and
-``base64.channel.k8s.io`` (the same in text messages: the channel as a digit, base64). ``RemoteCommand`` is what the
-kubelet sees of a carrier; another carrier (``spdy_remotecommand``) has its own module and the same methods.
+``base64.channel.k8s.io`` (the same in text messages: the channel as a digit, base64). ``SpdyRemoteCommand`` in
+``spdy_remotecommand`` has the same methods.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ SUBPROTOCOLS = (V5, V4, V4_BASE64, V1, BASE64)
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 
 _STDIN_AHEAD = 32
-"""Messages of stdin read before the command takes them; then the client has to wait."""
+"""Messages of stdin that may wait for the command; beyond that the client has to wait."""
 
 
 class TerminalSize(NamedTuple):
@@ -41,7 +41,7 @@ class TerminalSize(NamedTuple):
 
 @dataclass(frozen=True)
 class Streams:
-    """Which streams the client asked for. With ``tty`` there is no stderr of its own."""
+    """Which streams the client requested. With ``tty`` there is no separate stderr."""
 
     stdin: bool = False
     stdout: bool = False
@@ -50,7 +50,7 @@ class Streams:
 
 
 class RemoteCommand:
-    """One command's streams. Use as an async context manager; ``finish`` ends it with the command's fate."""
+    """One command's streams. Use as an async context manager; ``finish`` sends the command's result."""
 
     def __init__(self, socket: WebSocket, streams: Streams) -> None:
         self.streams = streams
@@ -70,7 +70,7 @@ class RemoteCommand:
 
     async def __aenter__(self) -> Self:
         self._reader = asyncio.create_task(self._read(), name="remotecommand")
-        # An empty message tells the client that the streams are there.
+        # An empty message tells the client that the streams are open.
         first = STDOUT if self.streams.stdout else STDERR if self.streams.stderr else ERROR
         with suppress(ConnectionError):
             await self._send(first, b"")
@@ -117,7 +117,7 @@ class RemoteCommand:
         await self._gone.wait()
 
     async def finish(self, status: Status | None = None) -> None:
-        """Tell how the command ended (None: with success) and close."""
+        """Send the command's result (None: success) and close."""
         status = status or Status(metadata=ListMeta(), status="Success")
         with suppress(ConnectionError):
             if self._socket.subprotocol in (V4, V5, V4_BASE64):
@@ -133,7 +133,7 @@ class RemoteCommand:
             await self._socket.send(bytes([channel]) + data)
 
     async def _read(self) -> None:
-        """Sort the client's messages to their channels until it is gone."""
+        """Dispatch the client's messages by channel until it is gone."""
         try:
             while (message := await self._socket.receive()) is not None:
                 try:
@@ -164,7 +164,7 @@ class RemoteCommand:
         if not data:
             raise ValueError("a message without a channel")
         if data[0] == CLOSE and self._socket.subprotocol != V5:
-            raise ValueError("channels are closed in v5 alone")
+            raise ValueError("channels can be closed only in v5")
         return data[0], data[1:]
 
     async def _feed(self, data: bytes) -> None:
@@ -172,7 +172,7 @@ class RemoteCommand:
             await self._stdin.put(data)
 
     def _end_stdin(self) -> None:
-        """Room for the end is made if need be: with the client gone its last input is worth nothing."""
+        """Queue the end of stdin, in place of a message if the queue is full: the client is gone anyway."""
         if self._stdin.full():
             self._stdin.get_nowait()
         self._stdin.put_nowait(b"")

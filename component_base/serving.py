@@ -1,9 +1,9 @@
-"""HTTP and HTTPS serving of an ASGI application on uvicorn, and its orderly end.
+"""HTTP and HTTPS serving of an ASGI application on uvicorn, with an orderly shutdown.
 
-Owns sockets, TLS and the server's life. Promises: several addresses at once; with a client CA, a client
-certificate that does not verify ends in a TLS alert, and none at all reaches the application; on the way
-down ``stopping`` is set (also found in ``scope["state"]["stopping"]``), requests and streams have
-``GRACE`` seconds to end, then are cut, and ``run`` is back within 3 s however many watches are open.
+Owns sockets, TLS and the server's life. A server listens on one or more addresses. With a client CA, a client
+certificate that does not verify causes a TLS alert, while a client without one reaches the application. On shutdown
+``stopping`` is set (also in ``scope["state"]["stopping"]``), requests and streams have ``GRACE`` seconds to end and
+are then cut, and ``run`` returns within 3 s however many watches are open.
 """
 
 import asyncio
@@ -33,23 +33,23 @@ __all__ = ["TLS", "ClientCertificate", "Server", "Stream", "Upgrade", "bind_seve
 log = logging.getLogger(__name__)
 
 GRACE = 1.5
-"""Seconds for requests and streams under way, after ``stopping`` is set."""
+"""Seconds for running requests and streams to end after ``stopping`` is set."""
 
 _CUT = 0.5
 """Seconds for cancelled requests to clean up."""
 
 KEEP_ALIVE = 90
-"""Seconds an idle connection is kept, as the apiserver does; more than clients keep theirs."""
+"""Seconds that an idle connection stays open, as in Kubernetes; more than clients keep theirs open."""
 
 _BACKLOG = 2048
 
 Address = tuple[str, int]
-"""Host and port; port 0 takes a free one, see ``Server.addresses``."""
+"""Host and port; port 0 means any free port, see ``Server.addresses``."""
 
 
 @dataclass(frozen=True)
 class TLS:
-    """Files of a TLS server. With ``client_ca_file`` clients may show a certificate."""
+    """Files of a TLS server. With ``client_ca_file`` clients may present a certificate."""
 
     cert_file: Path
     key_file: Path
@@ -63,7 +63,7 @@ def ssl_context(tls: TLS) -> ssl.SSLContext:
     context.load_cert_chain(tls.cert_file, tls.key_file)
     context.set_alpn_protocols(["http/1.1"])
     context.options |= ssl.OP_NO_RENEGOTIATION
-    context.num_tickets = 1  # enough to resume a session; each more costs every handshake
+    context.num_tickets = 1  # enough to resume a session; more would make every handshake slower
     if tls.client_ca_file is not None:
         context.load_verify_locations(tls.client_ca_file)
         context.verify_mode = ssl.CERT_OPTIONAL
@@ -71,10 +71,9 @@ def ssl_context(tls: TLS) -> ssl.SSLContext:
 
 
 class Server:
-    """Serves one application on one or more addresses.
+    """Serves one application on one or more addresses, or on sockets that are bound already.
 
-    Use ``run`` as a task, or the instance as an async context manager. An address may also be a socket that
-    is bound already.
+    Use ``run`` as a task, or the instance as an async context manager.
     """
 
     def __init__(
@@ -86,7 +85,7 @@ class Server:
         state: dict[str, Any] | None = None,
     ) -> None:
         self.stopping = asyncio.Event()
-        self._wanted = list(addresses)
+        self._to_bind = list(addresses)
         self._ssl = ssl_context(tls) if isinstance(tls, TLS) else tls
         self._app_state = {**(state or {}), "stopping": self.stopping}
         self._state = ServerState()
@@ -109,8 +108,8 @@ class Server:
 
     @property
     def addresses(self) -> list[Address]:
-        """Where the server listens, with the ports it was given."""
-        return [one.getsockname()[:2] for listener in self._listeners for one in listener.sockets]
+        """Where the server listens, with the actual ports."""
+        return [sock.getsockname()[:2] for listener in self._listeners for sock in listener.sockets]
 
     @property
     def port(self) -> int:
@@ -118,7 +117,7 @@ class Server:
         return self.addresses[0][1]
 
     async def run(self) -> None:
-        """Serve until cancelled. Raises OSError if an address is not to be had."""
+        """Serve until cancelled. Raises OSError if an address is unavailable."""
         async with self:
             await asyncio.Event().wait()
 
@@ -126,7 +125,7 @@ class Server:
         self._config.load()
         self._set_date()
         loop = asyncio.get_running_loop()
-        for sock in _bind_all(self._wanted):
+        for sock in _bind_all(self._to_bind):
             listener = await loop.create_server(self._protocol, sock=sock, ssl=self._ssl, backlog=_BACKLOG)
             self._listeners.append(listener)
         self._upkeep = asyncio.create_task(self._tick(), name="serving-upkeep")
@@ -145,7 +144,7 @@ class Server:
         return HttpProtocol(config=self._config, server_state=self._state, app_state=self._app_state)
 
     async def _tick(self) -> None:
-        """Each second: the Date header, and clients that do not finish their request's head."""
+        """Every second, set the Date header and close connections whose request head is overdue."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(1.0)
@@ -159,7 +158,7 @@ class Server:
         self._state.default_headers = [(b"date", formatdate(time.time(), usegmt=True).encode())]
 
     async def _stop(self) -> None:
-        """Stop accepting, let what is under way end, cut what does not."""
+        """Stop accepting, wait for running requests, cut those that do not end."""
         for listener in self._listeners:
             listener.close()
         self.stopping.set()
@@ -173,7 +172,7 @@ class Server:
             for task in [*self._state.tasks]:
                 task.cancel()
             await asyncio.wait([*self._state.tasks], timeout=_CUT)
-        # Responses that are complete to the application may still sit in a slow client's buffer.
+        # Responses that the application has completed may still be in a slow client's buffer.
         while self._state.connections and (left := deadline - asyncio.get_running_loop().time()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(min(left, 0.02))
         for leftover in [*self._state.connections]:
@@ -183,19 +182,22 @@ class Server:
 
 
 def _bind_all(addresses: Sequence[Address | socket.socket]) -> list[socket.socket]:
-    """All or none: no socket stays open when one cannot be had."""
+    """Bind all addresses, or none: if one is unavailable, no socket stays open."""
     with ExitStack() as undo:
-        sockets = [undo.enter_context(one if isinstance(one, socket.socket) else bind(one)) for one in addresses]
+        sockets = []
+        for address in addresses:
+            sock = address if isinstance(address, socket.socket) else bind(address)
+            sockets.append(undo.enter_context(sock))
         undo.pop_all()
         return sockets
 
 
 def bind_several(address: Address, count: int) -> list[socket.socket]:
-    """As many sockets on one address, among which the kernel shares out connections evenly.
+    """Several sockets on one address, among which the kernel distributes connections evenly.
 
-    Raises OSError, with the address in its text, if it is not to be had.
+    Raises OSError, with the address in its text, if the address is unavailable.
     """
-    bind(address).close()  # another server that shares out its connections would let us in
+    bind(address).close()  # fails if another server uses the address, even if that one shares it with SO_REUSEPORT
     with ExitStack() as undo:
         sockets = [undo.enter_context(bind(address, shared=True)) for _ in range(count)]
         undo.pop_all()
@@ -203,7 +205,7 @@ def bind_several(address: Address, count: int) -> list[socket.socket]:
 
 
 def bind(address: Address, *, shared: bool = False) -> socket.socket:
-    """A socket on an address. Raises OSError, with the address in its text, if that is not to be had."""
+    """A socket on an address. Raises OSError, with the address in its text, if the address is unavailable."""
     host, port = address
     family, kind, protocol, _, where = socket.getaddrinfo(
         host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -224,10 +226,10 @@ def bind(address: Address, *, shared: bool = False) -> socket.socket:
 
 
 def _not_cancelled(record: logging.LogRecord) -> bool:
-    """uvicorn calls a request that we cancel at shutdown an error of the application."""
+    """uvicorn logs a request that we cancel at shutdown as an error of the application; this filters it out."""
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 def daemon_app(health: Health) -> Starlette:
-    """The application of a daemon that serves nothing but /healthz, /livez, /readyz and /metrics."""
+    """The application of a daemon that serves only /healthz, /livez, /readyz and /metrics."""
     return Starlette(routes=[*health.routes(), *metrics.routes()])

@@ -1,8 +1,8 @@
 """The server's side of a SPDY/3.1 connection: many streams over one upgraded connection, all opened by the client.
 
-Owns the handshake with its protocol, the streams' half-closes and resets, pings. What the streams carry is for the
-modules above. The carrier may be the raw connection, or a WebSocket that tunnels it (``WebSocketTunnel``). A stream
-that nobody reads holds the others up once it has ``_AHEAD`` bytes waiting: there is no flow control per stream.
+Owns the handshake with its protocol, the streams' half-closes and resets, pings. The content of the streams is the
+business of other modules. The carrier may be the raw connection, or a WebSocket that tunnels it (``WebSocketTunnel``).
+A stream that nobody reads blocks the others once ``_AHEAD`` bytes wait in it: there is no flow control per stream.
 """
 
 import asyncio
@@ -24,17 +24,17 @@ UPGRADE = "spdy/3.1"
 PROTOCOL_HEADER = b"x-stream-protocol-version"
 
 _AHEAD = 1024 * 1024
-"""Bytes of one stream that may wait for their reader."""
+"""Bytes that may wait in one stream for their reader."""
 
 _CHUNK = 32 * 1024
 """Bytes of one data frame."""
 
 _LINGER = 2.0
-"""Seconds that a closing connection waits for the client to close its end, lest a reset takes our last bytes along."""
+"""Seconds to wait for the client to close its end of a closing connection; otherwise a reset may lose our last bytes."""
 
 
 class Carrier(Protocol):
-    """The bytes below. ``Stream`` is one."""
+    """What transports the bytes. ``Stream`` is one."""
 
     async def read(self) -> bytes: ...
     def write(self, data: bytes) -> None: ...
@@ -43,7 +43,7 @@ class Carrier(Protocol):
 
 
 class WebSocketTunnel:
-    """The bytes of a connection as binary messages of a WebSocket."""
+    """Transports the bytes as binary messages of a WebSocket."""
 
     def __init__(self, socket: WebSocket) -> None:
         self._socket = socket
@@ -115,14 +115,14 @@ class SpdyStream:
             await self._connection.send_data(self.id, data[start : start + _CHUNK])
 
     async def close_write(self) -> None:
-        """Our half is over. Never raises OSError."""
+        """Close our half. Never raises OSError."""
         if not self._write_ended:
             self._write_ended = True
             with suppress(ConnectionError):
                 await self._connection.send_data(self.id, b"", fin=True)
 
     async def received(self, data: bytes, *, fin: bool) -> None:
-        """From the connection: returns when there is room for more."""
+        """Called by the connection with received data; returns when there is room for more."""
         if data and not self._read_ended:
             self._received.append(data)
             self._waiting += len(data)
@@ -135,7 +135,7 @@ class SpdyStream:
             await self._room.wait()
 
     def abandon(self) -> None:
-        """The stream was reset, or the connection is gone: nothing comes or goes any more."""
+        """The stream was reset, or the connection is gone: end both halves."""
         self._lost = self._read_ended = self._write_ended = True
         self._readable.set()
         self._room.set()
@@ -158,19 +158,19 @@ class SpdyConnection:
     async def accept(cls, scope: Mapping[str, Any], protocols: Sequence[str]) -> "SpdyConnection":
         """Turn a request into a SPDY connection, with the first of our ``protocols`` that the client offers.
 
-        A client that offers none gets the last: the oldest, which had no name yet.
+        A client that offers none gets the last, which is the oldest and had no name yet.
 
         Raises:
-            HandshakeError: the request asks for something else, or offers protocols of which none is ours.
+            HandshakeError: the request does not ask for SPDY, or offers only unknown protocols.
             ConnectionResetError: the client is gone.
         """
         if not is_spdy(scope):
             raise HandshakeError(400, "unable to upgrade: missing upgrade headers in request")
         values = [value.decode("latin-1") for name, value in scope["headers"] if name == PROTOCOL_HEADER]
         offered = [part.strip() for value in values for part in value.split(",")]
-        chosen = next((one for one in protocols if one in offered), "" if not offered else None)
+        chosen = next((protocol for protocol in protocols if protocol in offered), "" if not offered else None)
         if chosen is None:
-            accepted = [(b"x-accepted-stream-protocol-versions", one.encode()) for one in protocols]
+            accepted = [(b"x-accepted-stream-protocol-versions", protocol.encode()) for protocol in protocols]
             message = f"unable to upgrade: unable to negotiate protocol: client supports {offered}"
             raise HandshakeError(403, f"{message}, server accepts {[*protocols]}", accepted)
         answer = [(b"connection", b"Upgrade"), (b"upgrade", b"SPDY/3.1")]
@@ -265,6 +265,6 @@ class SpdyConnection:
         self._opened.put_nowait(stream)
 
     def forget(self, stream: SpdyStream) -> None:
-        """Both halves are over: keep nothing of it."""
+        """Drop a stream whose halves are both closed."""
         stream.abandon()
         self._streams.pop(stream.id, None)

@@ -1,8 +1,8 @@
 """SPDY/3.1 frames as Kubernetes' clients speak them: bytes to frames and back, without I/O.
 
 Header blocks are compressed with one zlib context per direction for the whole connection, so every frame with headers
-must pass through the same ``FrameReader`` and ``FrameWriter``, in order. Flow control windows are left out: those
-clients neither keep nor announce any, and the connection below has back-pressure of its own.
+must pass through the same ``FrameReader`` and ``FrameWriter``, in order. There are no flow control windows: those
+clients neither keep nor announce any, and the connection itself has back-pressure.
 """
 
 import struct
@@ -46,11 +46,11 @@ def _dictionary() -> bytes:
 
 
 DICTIONARY: Final = _dictionary()
-"""What both sides' compressors know from the start, by the protocol."""
+"""The protocol's initial dictionary of both sides' compressors."""
 
 
 class SpdyError(Exception):
-    """The peer broke the protocol: the connection is of no use any more."""
+    """The peer broke the protocol: the connection is unusable."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ Frame = Data | Control
 
 
 class FrameReader:
-    """Feed it bytes as they come, take frames out."""
+    """Turns received bytes into frames."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -123,16 +123,16 @@ class FrameReader:
             raise SpdyError(f"headers cannot be unpacked: {exc}") from exc
         if self._inflate.unconsumed_tail:
             raise SpdyError("headers are too large")
-        at, found = 4, dict[str, str]()
+        at, headers = 4, dict[str, str]()
         for _ in range(struct.unpack_from(">L", plain)[0]):
             name, at = _text(plain, at)
             value, at = _text(plain, at)
-            found[name.lower()] = value
-        return found
+            headers[name.lower()] = value
+        return headers
 
 
 class FrameWriter:
-    """Frames as bytes."""
+    """Turns frames into bytes."""
 
     def __init__(self) -> None:
         self._deflate = zlib.compressobj(zdict=DICTIONARY)

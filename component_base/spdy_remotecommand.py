@@ -1,8 +1,8 @@
 """Exec and attach over SPDY: a command's streams as streams of one connection, by Kubernetes' protocols v1 to v4.
 
-The same methods as ``RemoteCommand`` has for WebSockets. The client opens a stream for each that it asked for, with its
-name in the header ``streamtype``: error, stdin, stdout, stderr, resize. From v4 on the end is told as a Status on the
-error stream, before as text; terminal sizes come from v3 on.
+``SpdyRemoteCommand`` has the same methods as ``RemoteCommand`` for WebSockets. The client opens the streams that it
+requested, with the name in the header ``streamtype``: error, stdin, stdout, stderr, resize. The result is sent on the
+error stream, from v4 on as a Status, before that as text; terminal sizes come from v3 on.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ _PATIENCE = 30.0
 
 
 class SpdyRemoteCommand:
-    """One command's streams. Use as an async context manager; ``finish`` ends it with the command's fate."""
+    """One command's streams. Use as an async context manager; ``finish`` sends the command's result."""
 
     def __init__(self, connection: SpdyConnection, streams: Streams) -> None:
         self.streams = streams
@@ -77,8 +77,8 @@ class SpdyRemoteCommand:
             text += data.decode(errors="replace")
             while text := text.lstrip():
                 try:
-                    found, end = decoder.raw_decode(text)
-                    size = TerminalSize(int(found["Width"]), int(found["Height"]))
+                    document, end = decoder.raw_decode(text)
+                    size = TerminalSize(int(document["Width"]), int(document["Height"]))
                 except json.JSONDecodeError:  # the rest is still to come
                     break
                 except (ValueError, KeyError, TypeError) as exc:
@@ -92,7 +92,7 @@ class SpdyRemoteCommand:
         await self._connection.wait_gone()
 
     async def finish(self, status: Status | None = None) -> None:
-        """Tell how the command ended (None: with success)."""
+        """Send the command's result (None: success)."""
         status = status or Status(metadata=ListMeta(), status="Success")
         with suppress(ConnectionError):
             for name in ("stdout", "stderr"):
@@ -104,16 +104,16 @@ class SpdyRemoteCommand:
                 await self._write("error", (status.message or "").encode())
 
     async def _collect(self) -> None:
-        asked = self.streams
-        wanted = {"error"}
-        wanted |= {name for name in ("stdin", "stdout", "stderr") if getattr(asked, name)}
-        if asked.tty:
-            wanted.discard("stderr")
+        streams = self.streams
+        names = {"error"}
+        names |= {name for name in ("stdin", "stdout", "stderr") if getattr(streams, name)}
+        if streams.tty:
+            names.discard("stderr")
             if self._connection.protocol in (V4, V3):
-                wanted.add("resize")
+                names.add("resize")
         async for stream in self._connection.streams():
             self._by_type[stream.headers.get("streamtype", "")] = stream
-            if wanted <= self._by_type.keys():
+            if names <= self._by_type.keys():
                 return
         raise ConnectionResetError("the client left before it had opened its streams")
 

@@ -1,8 +1,8 @@
 """An upgraded connection as a raw byte stream, with back-pressure both ways.
 
 The application finds an ``Upgrade`` in ``scope["extensions"]["upgrade"]`` of a request that asks for one, and
-either answers as to any request (the connection then closes after the answer) or accepts. What is spoken on the
-stream (WebSocket, SPDY) is for the modules above.
+either answers it like any request (the connection then closes after the answer) or accepts. The protocol on the
+stream (WebSocket, SPDY) is the business of other modules.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 
 class Stream(asyncio.Protocol):
-    """Bytes in and out. Closed at the latest when the task that accepted it ends."""
+    """Bytes in and out. Closed no later than the end of the task that accepted it."""
 
     def __init__(self, transport: asyncio.Transport, received: bytes = b"") -> None:
         self._transport = transport
@@ -64,30 +64,30 @@ class Stream(asyncio.Protocol):
         return data
 
     def write(self, data: bytes) -> None:
-        """Send; ``drain`` must follow before long. Ignored once the connection is closed."""
+        """Send; call ``drain`` soon after. Ignored once the connection is closed."""
         if not self.closed:
             self._transport.write(data)
 
     async def drain(self) -> None:
-        """Return when the peer keeps up. Raises ConnectionResetError when the connection is gone."""
+        """Wait until the write buffer has room. Raises ConnectionResetError when the connection is gone."""
         await self._writable.wait()
         if self._lost.is_set():
             raise ConnectionResetError("the connection is gone")
 
     def close(self) -> None:
-        """Close after what was written has been sent."""
+        """Close after all buffered data has been sent."""
         if not self._transport.is_closing():
             self._transport.close()
 
     def abort(self) -> None:
-        """Close at once; what was written may be lost."""
+        """Close at once; buffered data may be lost."""
         self._transport.abort()
 
     async def wait_closed(self) -> None:
         await self._lost.wait()
 
     def shutdown(self) -> None:
-        """The server stops. The application ends its stream itself (see ``Server.stopping``)."""
+        """Called when the server stops. The application ends its stream itself (see ``Server.stopping``)."""
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -115,11 +115,11 @@ class Stream(asyncio.Protocol):
 
 
 class Upgrade(Protocol):
-    """A connection that may be taken over."""
+    """A connection that an application can take over."""
 
     @property
     def protocols(self) -> tuple[str, ...]:
-        """What the client offers in its ``Upgrade`` headers, lower case."""
+        """The protocols in the client's ``Upgrade`` headers, in lower case."""
         ...
 
     async def accept(self, headers: Headers) -> Stream:

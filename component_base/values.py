@@ -1,4 +1,4 @@
-"""Types of option values: how each is read from text and written back as Go prints it.
+"""Types of option values: how they are parsed and formatted, the latter as Go prints them.
 
 Pure. A value that does not parse raises ``ValueError`` whose message says what was expected.
 """
@@ -50,7 +50,7 @@ class Type(enum.Enum):
 
 @dataclass(frozen=True)
 class ValueType:
-    """How values of one flag are read, shown and named in --help."""
+    """How values of one flag are parsed, formatted and named in --help."""
 
     parse: Callable[[str], Any]
     format: Callable[[Any], str]
@@ -123,7 +123,7 @@ def parse_float(text: str) -> float:
 
 
 def number(lowest: int, highest: int | None = None) -> ValueType:
-    """Whole numbers of a range, both ends included."""
+    """Integers of a range, both ends included."""
 
     def parse(text: str) -> int:
         value = parse_int(text)
@@ -157,7 +157,7 @@ def parse_port(text: str) -> int:
 
 
 def parse_file(text: str) -> Path:
-    """A file that can be read now."""
+    """A readable file."""
     try:
         with Path(text).open("rb"):
             return Path(text)
@@ -168,14 +168,14 @@ def parse_file(text: str) -> Path:
 
 
 def parse_directory(text: str) -> Path:
-    """A directory that exists, or may be made."""
+    """A directory that exists or can be created."""
     if Path(text).exists() and not Path(text).is_dir():
         raise ValueError("not a directory")
     return Path(text)
 
 
 def parse_url(text: str) -> str:
-    """``http://host:port`` or https, as a server of the cluster is named."""
+    """``http://host:port`` or https."""
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -248,12 +248,12 @@ def parse_map(text: str) -> dict[str, str]:
 
 
 def items(text: str) -> list[str]:
-    """The parts of a list that is written with commas."""
+    """The items of a comma-separated list."""
     return [item.strip() for item in text.split(",") if item.strip()]
 
 
 PERIOD = ValueType(parse_positive_duration, format_duration, "DURATION")
-"""A time between two of something."""
+"""An interval."""
 AGE = ValueType(parse_nonnegative_duration, format_duration, "DURATION")
 PERCENT = number(0, 100)
 PORT = number(0, 65535)
@@ -284,7 +284,7 @@ def one_of(*choices: str) -> ValueType:
 
 
 def value_type(hint: Any, choices: Sequence[str] | None = None, metavar: str | None = None) -> ValueType:
-    """The value type of a field's annotation; ``T | None`` reads as ``T``. Raises TypeError for others."""
+    """The value type of a field's annotation; ``T | None`` is treated as ``T``. Raises TypeError for unknown ones."""
     base = _base_type(hint)
     parse = _choice(base.parse, tuple(choices)) if choices else base.parse
     return ValueType(parse, base.format, metavar or base.metavar, base.kind, tuple(choices) if choices else None)

@@ -1,4 +1,4 @@
-"""What every daemon says it is: the Kubernetes version whose API is spoken, and that it is Peapod that speaks it."""
+"""The version that every daemon reports: that of the Kubernetes API it implements, marked as Peapod's."""
 
 import platform
 from typing import Final

@@ -1,7 +1,8 @@
 """The server's side of a WebSocket (RFC 6455) on an upgraded connection; ``wsproto`` does the frames.
 
-Owns the handshake with its subprotocol, pings, fragments and the closing handshake. No extensions: API traffic
-is compressed elsewhere or not worth it. What the messages mean is for the modules above (``remotecommand``).
+Owns the handshake with its subprotocol, pings, fragments and the closing handshake. No extensions: API traffic is
+compressed elsewhere or not worth compressing. The meaning of messages is the business of other modules
+(``remotecommand``).
 """
 
 import asyncio
@@ -72,10 +73,10 @@ class WebSocket:
     async def accept(
         cls, scope: Mapping[str, Any], subprotocols: Sequence[str] = (), max_message: int = MAX_MESSAGE
     ) -> "WebSocket":
-        """Turn a request into a WebSocket, with the first of the client's subprotocols that is ours too.
+        """Turn a request into a WebSocket, with the first of the client's subprotocols that we support.
 
         Raises:
-            HandshakeError: the request is none, or offers subprotocols of which none is ours.
+            HandshakeError: not a WebSocket request, or one that offers only unsupported subprotocols.
             ConnectionResetError: the client is gone.
         """
         if not is_websocket(scope):
@@ -83,10 +84,10 @@ class WebSocket:
         headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
         key = _header(headers, b"sec-websocket-key").encode("latin-1")
         if scope["method"] != "GET" or not key:
-            raise HandshakeError(400, "websocket: GET with a Sec-WebSocket-Key is needed")
+            raise HandshakeError(400, "websocket: must be GET with a Sec-WebSocket-Key")
         if _header(headers, b"sec-websocket-version") != "13":
             version = (b"sec-websocket-version", b"13")
-            raise HandshakeError(426, "websocket: version 13 is needed", [version])
+            raise HandshakeError(426, "websocket: version 13 is required", [version])
         subprotocol = negotiate(_header(headers, b"sec-websocket-protocol"), subprotocols)
         answer = [
             (b"upgrade", b"websocket"),
@@ -107,7 +108,7 @@ class WebSocket:
         await self.close(1000 if error is None else 1011)
 
     async def receive(self) -> bytes | str | None:
-        """The next message whole; None when the peer has closed, has gone, or broke the protocol."""
+        """The next whole message; None when the peer has closed the connection, is gone, or broke the protocol."""
         self._receiving = True
         try:
             while not self._ended.is_set():
@@ -133,7 +134,7 @@ class WebSocket:
         await self._write(Ping())
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close with both halves of the handshake, as far as the peer plays along; never raises OSError."""
+        """Close with both halves of the handshake, if the peer cooperates; never raises OSError."""
         if self._closed:
             return
         self._closed = True
@@ -141,8 +142,8 @@ class WebSocket:
             if not self._ended.is_set():
                 data = self._connection.send(CloseConnection(code=code, reason=reason[:100] or None))
                 self._stream.write(data)
-                # Closing the socket while the peer's bytes are unread would reset the connection
-                # and might take our last messages with it; so its answer is waited for.
+                # Closing the socket while the peer's bytes are unread would reset the connection and might
+                # discard our last messages, so wait for the answer.
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_CLOSE_TIMEOUT):
                         await self._until_ended()
@@ -156,7 +157,7 @@ class WebSocket:
                 continue
 
     async def _read(self) -> None:
-        """Some bytes from the peer into ``_pending``."""
+        """Read some bytes from the peer into ``_pending``."""
         data = await self._stream.read()
         try:
             if not data:
@@ -181,7 +182,7 @@ class WebSocket:
             self._ended.set()
 
     async def _handle(self, event: Event | bytes) -> bytes | str | None:
-        """A message if this event completes one, or is one."""
+        """The message that this event is or completes, if any."""
         if isinstance(event, bytes):
             return event
         if isinstance(event, Message):
@@ -229,17 +230,17 @@ class WebSocket:
 
 
 def negotiate(offered: str, supported: Sequence[str]) -> str:
-    """The first subprotocol of the client's that is among ours; empty if it offers none.
+    """The first of the client's subprotocols that we support; empty if it offers none.
 
     Raises:
-        HandshakeError: it offers some, and none is ours.
+        HandshakeError: it offers only unsupported ones.
     """
-    wanted = [part.strip() for part in offered.split(",") if part.strip()]
-    for one in wanted:
-        if one in supported:
-            return one
-    if wanted and supported:
-        raise HandshakeError(400, f"websocket: unable to negotiate one of {wanted}; supported are {[*supported]}")
+    offers = [part.strip() for part in offered.split(",") if part.strip()]
+    for subprotocol in offers:
+        if subprotocol in supported:
+            return subprotocol
+    if offers and supported:
+        raise HandshakeError(400, f"websocket: unable to negotiate one of {offers}; supported are {[*supported]}")
     return ""
 
 

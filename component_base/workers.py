@@ -1,9 +1,9 @@
 """Several processes of one daemon side by side, kept alive by a parent that does nothing else.
 
-The parent forks them before there is an event loop or a thread, so each starts as if it were alone. It passes
-on the first SIGTERM or SIGINT and ends when the last of them has; one that ends unasked is replaced, unless it
-did not last ``TRIAL`` seconds: then nothing would be gained, and all end with status 1. Workers of a parent
-that was killed end with it.
+The parent forks them before there is an event loop or a thread, so each starts as if it were alone. It passes on the
+first SIGTERM or SIGINT and exits when the last worker has. A worker that exits unexpectedly is replaced, unless it ran
+for less than ``TRIAL`` seconds: then all workers are stopped and the parent exits with status 1. Workers of a parent
+that is killed exit with it.
 """
 
 import ctypes
@@ -27,8 +27,8 @@ _AWAITED: Final = (*_STOPS, signal.SIGCHLD)
 
 def supervise(count: int, work: Callable[[int], NoReturn]) -> NoReturn:
     """Run ``work(n)`` in a process for each n below ``count`` until a signal ends them, then exit. Call it last."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)  # none is lost between two looks at them
-    signal.signal(signal.SIGCHLD, lambda *_: None)  # ignored ones would never be awaited
+    signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)  # so that none is lost between two calls of sigwait
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # sigwait does not return signals that are ignored
     workers = {_start(work, n): (n, time.monotonic()) for n in range(count)}
     code, stopping = 0, False
     while workers:
@@ -76,10 +76,11 @@ def _signal(pids: Iterable[int], number: int) -> None:
 
 
 def _ended() -> list[tuple[int, int]]:
-    """Who has ended, with an exit status as a shell would tell it."""
+    """The pids of children that have exited, with their exit status as a shell reports it."""
     ended = []
     with suppress(ChildProcessError):
-        while (found := os.waitpid(-1, os.WNOHANG))[0]:
-            code = os.waitstatus_to_exitcode(found[1])
-            ended.append((found[0], code if code >= 0 else 128 - code))
+        while (child := os.waitpid(-1, os.WNOHANG))[0]:
+            pid, status = child
+            code = os.waitstatus_to_exitcode(status)
+            ended.append((pid, code if code >= 0 else 128 - code))
     return ended

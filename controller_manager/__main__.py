@@ -3,58 +3,41 @@
 import asyncio
 from contextlib import AsyncExitStack
 
-from component_base import daemon, health, serving
+from apimachinery.types.core_v1 import Node
+from component_base import daemon
 from component_base.flags import parse
+from component_base.health import Health
+from component_base.serving import daemon_app
 from controller_manager import manager
-from controller_manager.informers import Informers
-from controller_manager.options import NAME, ControllerManagerOptions, ServingOptions
+from controller_manager.context import ControllerContext
+from controller_manager.options import NAME, ControllerManagerOptions
 from host_network.node_routes import NodeRoutes
-from kube_client import Client, EventRecorder, LeaderElector, load_config
+from kube_client import Client, EventRecorder, InformerFactory, load_config, run_elected
 from kube_client.identity import identity
 
 
 async def run(options: ControllerManagerOptions) -> None:
     async with AsyncExitStack() as stack:
-        if options.serving.secure_port:
-            # Listening comes before the election: see identity.
-            await stack.enter_async_context(_server(options.serving))
+        # Listening comes before the election: see identity.
+        await stack.enter_async_context(options.serving.serve(daemon_app(Health())))
         client = await stack.enter_async_context(Client(load_config(options.kubeconfig), user_agent=NAME))
-        informers = Informers(client)
+        informers = InformerFactory(client)
         recorder = EventRecorder(client, component="controller-manager")
-        running = manager.controllers(options, client, informers, recorder)
+        context = ControllerContext(client, informers, recorder, options)
+        controllers = manager.controllers(context, options.controllers)
 
         async def lead() -> None:
-            await informers.wait()
+            await informers.wait_for_sync()
             daemon.freeze()
-            await manager.run(running, informers)
+            await manager.run(controllers)
 
         async with asyncio.TaskGroup() as tasks:
+            if options.nodes.configure_cloud_routes:  # of this machine, whichever process leads
+                tasks.create_task(NodeRoutes(informers.informer(Node)).run(), name="routes")
             tasks.create_task(informers.run(), name="informers")
             tasks.create_task(recorder.run(), name="events")
-            if options.nodes.configure_cloud_routes:  # of this machine, whoever leads
-                tasks.create_task(NodeRoutes(informers.nodes).run(), name="routes")
-            await (_elector(options, client).run(lead) if options.election.leader_elect else lead())
-
-
-def _server(options: ServingOptions) -> serving.Server:
-    tls = None
-    if options.tls_cert_file and options.tls_private_key_file:
-        tls = serving.TLS(options.tls_cert_file, options.tls_private_key_file)
-    address = (str(options.bind_address), options.secure_port)
-    return serving.Server(serving.daemon_app(health.Health()), [address], tls=tls)
-
-
-def _elector(options: ControllerManagerOptions, client: Client) -> LeaderElector:
-    election, served = options.election, options.serving
-    return LeaderElector(
-        client,
-        name=election.leader_elect_resource_name,
-        namespace=election.leader_elect_resource_namespace,
-        identity=identity(str(served.bind_address), served.secure_port),
-        lease_duration=election.leader_elect_lease_duration,
-        renew_deadline=election.leader_elect_renew_deadline,
-        retry_period=election.leader_elect_retry_period,
-    )
+            own_identity = identity(str(options.serving.bind_address), options.serving.secure_port)
+            await run_elected(client, options.election, own_identity, lead)
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
-"""Equal parts of a network, given out one by one. Pure; the caller tells what is taken.
+"""Allocates equal parts of a network. Pure; the caller reports what is taken already.
 
-Parts are given out in turn, so that a freed one is not used again at once: others may still know it under its old
-owner.
+Parts are allocated in turn, so that a released one is not reused at once: other machines may still associate it with its
+old node.
 """
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -30,7 +30,7 @@ class CidrSet:
         return self._count - len(self._taken)
 
     def take(self) -> str:
-        """Raises RangeFull."""
+        """A free part, which is taken from now on. Raises RangeFull."""
         for offset in range(self._count):
             index = (self._next + offset) % self._count
             if index not in self._taken:
@@ -40,14 +40,14 @@ class CidrSet:
         raise RangeFull(f"no /{self._part_prefix} is left in {self._network}")
 
     def occupy(self, cidr: str) -> None:
-        """Somebody has it already. What lies outside the network takes nothing from it."""
+        """Mark a part as taken. One outside the network is ignored."""
         self._taken.update(self._indexes(cidr))
 
     def release(self, cidr: str) -> None:
         self._taken.difference_update(self._indexes(cidr))
 
     def _indexes(self, cidr: str) -> range:
-        """Every part that overlaps; several if it was given out under another mask."""
+        """All parts that overlap; several if it was allocated with another mask."""
         network = ip_network(cidr, strict=False)
         if network.version != self._network.version or not network.overlaps(self._network):
             return range(0)

@@ -1,10 +1,13 @@
 """The addresses behind a service, from its pods. Pure, and canonical: the same pods give the same Endpoints."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from apimachinery import meta
+from apimachinery.core import containers, well_known
+from apimachinery.core.pods import is_ready, is_terminal
+from apimachinery.core.services import publishes_unready
 from apimachinery.types.core_v1 import (
     EndpointAddress,
     EndpointPort,
@@ -14,9 +17,6 @@ from apimachinery.types.core_v1 import (
     Service,
     ServicePort,
 )
-from controller_manager.pods import is_ready, is_terminal
-
-HEADLESS_LABEL: Final = "service.kubernetes.io/headless"
 
 
 class PodPort(NamedTuple):
@@ -33,7 +33,7 @@ def subsets(service: Service, pods: Iterable[Pod]) -> list[EndpointSubset]:
     addresses: dict[tuple[PodPort, ...], tuple[dict[str, EndpointAddress], dict[str, EndpointAddress]]] = defaultdict(
         lambda: ({}, {})
     )
-    unready_too = bool(service.spec.publish_not_ready_addresses)
+    unready_too = publishes_unready(service)
     for pod in pods:
         if not _belongs(pod, unready_too):
             continue
@@ -41,8 +41,8 @@ def subsets(service: Service, pods: Iterable[Pod]) -> list[EndpointSubset]:
         if ports is None:
             continue
         ready, not_ready = addresses[ports]
-        side = ready if unready_too or is_ready(pod) else not_ready
-        side[meta.uid_of(pod)] = _address(service, pod)
+        group = ready if unready_too or is_ready(pod) else not_ready
+        group[meta.uid_of(pod)] = _address(service, pod)
     return [
         EndpointSubset(
             addresses=_sorted(ready.values()) or None,
@@ -53,13 +53,13 @@ def subsets(service: Service, pods: Iterable[Pod]) -> list[EndpointSubset]:
     ]
 
 
-def labels(service: Service) -> dict[str, str] | None:
-    """The labels of a service's Endpoints: its own."""
-    found = {**meta.labels_of(service)}
-    found.pop(HEADLESS_LABEL, None)
+def labels_for(service: Service) -> dict[str, str] | None:
+    """The labels of a service's endpoints: its own, and one that marks those of headless services."""
+    labels = {**meta.labels_of(service)}
+    labels.pop(well_known.HEADLESS_LABEL, None)
     if service.spec.cluster_ip in (None, "", "None"):
-        found[HEADLESS_LABEL] = ""
-    return found or None
+        labels[well_known.HEADLESS_LABEL] = ""
+    return labels or None
 
 
 def _belongs(pod: Pod, unready_too: bool) -> bool:
@@ -70,28 +70,30 @@ def _belongs(pod: Pod, unready_too: bool) -> bool:
 
 def ports_of(service: Service, pod: Pod) -> tuple[PodPort, ...] | None:
     """The pod's ports for the service; None if it has none of those that the service names."""
-    wanted = service.spec.ports or ()
-    if not wanted:
+    if not service.spec.ports:
         return ()
-    found = {
-        PodPort(one.name or "", number, one.protocol or "TCP", one.app_protocol or "")
-        for one in wanted
-        if (number := _number(one, pod)) is not None
+    ports = {
+        PodPort(port.name or "", number, port.protocol or "TCP", port.app_protocol or "")
+        for port in service.spec.ports
+        if (number := _number(port, pod)) is not None
     }
-    return tuple(sorted(found)) or None
+    return tuple(sorted(ports)) or None
 
 
 def _number(port: ServicePort, pod: Pod) -> int | None:
-    """A target port is a number, or the name of a port of some container, whose number may differ per pod."""
+    """A target port is a number, or the name of a container's port, whose number may differ per pod.
+
+    The pod's own containers come before its sidecars, as in Kubernetes' FindPort.
+    """
     target = port.target_port
     if target is None or target in (0, ""):
         return port.port
     if isinstance(target, int):
         return target
-    for container in pod.spec.containers:
-        for one in container.ports or ():
-            if one.name == target and (one.protocol or "TCP") == (port.protocol or "TCP"):
-                return one.container_port
+    for container in (*pod.spec.containers, *containers.sidecars(pod)):
+        for candidate in container.ports or ():
+            if candidate.name == target and (candidate.protocol or "TCP") == (port.protocol or "TCP"):
+                return candidate.container_port
     return None
 
 
@@ -107,38 +109,16 @@ def _address(service: Service, pod: Pod) -> EndpointAddress:
         ip=pod.status.pod_ip or "",
         hostname=pod.spec.hostname if named else None,
         node_name=pod.spec.node_name,
-        target_ref=ObjectReference(
-            kind="Pod", namespace=meta.namespace_of(pod), name=meta.name_of(pod), uid=meta.uid_of(pod)
-        ),
+        target_ref=reference(pod),
     )
+
+
+def reference(pod: Pod) -> ObjectReference:
+    return ObjectReference(kind="Pod", namespace=meta.namespace_of(pod), name=meta.name_of(pod), uid=meta.uid_of(pod))
 
 
 def _sorted(addresses: Iterable[EndpointAddress]) -> list[EndpointAddress]:
-    return sorted(addresses, key=lambda one: (one.ip, (one.target_ref.uid if one.target_ref else "") or ""))
+    def order(address: EndpointAddress) -> tuple[str, str]:
+        return (address.ip, (address.target_ref.uid if address.target_ref else None) or "")
 
-
-def same_to_services(old: Pod, new: Pod) -> bool:
-    """Whether a pod's change leaves every Endpoints object as it is."""
-    return (
-        old.status.pod_ip == new.status.pod_ip
-        and is_ready(old) == is_ready(new)
-        and is_terminal(old) == is_terminal(new)
-        and meta.is_being_deleted(old) == meta.is_being_deleted(new)
-        and meta.labels_of(old) == meta.labels_of(new)
-        and old.spec.node_name == new.spec.node_name
-    )
-
-
-def affected_services(
-    old: Pod | None, new: Pod | None, services_in: Callable[[str], Iterable[Service]]
-) -> set[meta.Key]:
-    """The services whose endpoints a pod's change may alter; ``services_in`` gives those of a namespace."""
-    if old is not None and new is not None and same_to_services(old, new):
-        return set()
-    return {
-        meta.key_of(service)
-        for pod in (old, new)
-        if pod is not None
-        for service in services_in(meta.namespace_of(pod))
-        if service.spec.selector and service.spec.selector.items() <= meta.labels_of(pod).items()
-    }
+    return sorted(addresses, key=order)

@@ -1,8 +1,8 @@
 """From the endpoints that a service should have to the slices that hold them. Pure.
 
-A slice holds endpoints of one address family with the same ports, at most ``MOST`` of them. What is in a slice stays
-there, so that a change of one pod is the change of one slice. Names are derived, not drawn: a create that was made
-already, but is not seen yet, meets itself and fails.
+A slice holds endpoints of one address family with the same ports, at most ``MOST`` of them. An endpoint stays in its
+slice, so that a change of one pod changes one slice. Names are derived, not random: creating a slice a second time,
+because the cache does not show it yet, fails.
 """
 
 import base64
@@ -12,16 +12,15 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from apimachinery import codec, meta
+from apimachinery.core import well_known
+from apimachinery.core.pods import is_ready, is_terminal
+from apimachinery.core.services import publishes_unready
 from apimachinery.types.core_v1 import Endpoints, ObjectReference, Pod, Service
 from apimachinery.types.discovery_v1 import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
 from apimachinery.types.meta_v1 import ObjectMeta, OwnerReference
-from controller_manager.endpoints_plan import PodPort, ports_of
-from controller_manager.pods import is_ready, is_terminal
+from controller_manager.endpoints_plan import PodPort, ports_of, reference
 
 MOST: Final = 100
-SERVICE_NAME: Final = "kubernetes.io/service-name"
-MANAGED_BY: Final = "endpointslice.kubernetes.io/managed-by"
-LAST_CHANGE: Final = "endpoints.kubernetes.io/last-change-trigger-time"
 
 
 class Group(NamedTuple):
@@ -31,8 +30,8 @@ class Group(NamedTuple):
     ports: tuple[PodPort, ...]
 
 
-Wanted = Mapping[Group, Mapping[str, Endpoint]]
-"""Endpoints by group, and by something that stays theirs (a UID, an address)."""
+EndpointGroups = Mapping[Group, Mapping[str, Endpoint]]
+"""Endpoints by group, and by an identity that stays the same (a UID, an address)."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Owner:
+class SliceOwner:
     """Whose slices these are, and who manages them."""
 
     namespace: str
@@ -55,11 +54,15 @@ class Owner:
 
     @property
     def all_labels(self) -> dict[str, str]:
-        return {**self.labels, SERVICE_NAME: self.name, MANAGED_BY: self.manager}
+        return {
+            **self.labels,
+            well_known.SERVICE_NAME_LABEL: self.name,
+            well_known.SLICE_MANAGED_BY_LABEL: self.manager,
+        }
 
 
-def of_pods(service: Service, pods: Iterable[Pod]) -> Wanted:
-    """A service's endpoints from its pods. Those on their way out are among them, and say so."""
+def of_pods(service: Service, pods: Iterable[Pod]) -> EndpointGroups:
+    """A service's endpoints from its pods, terminating ones included and marked as such."""
     groups: dict[Group, dict[str, Endpoint]] = {}
     for pod in pods:
         if not pod.status.pod_ip or is_terminal(pod):
@@ -67,62 +70,63 @@ def of_pods(service: Service, pods: Iterable[Pod]) -> Wanted:
         ports = ports_of(service, pod)
         if ports is not None:
             group = Group(_family(pod.status.pod_ip), ports)
-            groups.setdefault(group, {})[_identity(_reference(pod), pod.status.pod_ip)] = _endpoint(service, pod)
-    # A service without any pod has an empty slice, which tells that somebody has looked.
+            groups.setdefault(group, {})[_identity(reference(pod), pod.status.pod_ip)] = _endpoint(service, pod)
+    # A service without any pod has an empty slice, which shows that it has been processed.
     return groups or {Group("IPv4", ()): {}}
 
 
-def of_endpoints(endpoints: Endpoints) -> Wanted:
-    """What was written into Endpoints by hand."""
+def of_endpoints(endpoints: Endpoints) -> EndpointGroups:
+    """The endpoints in Endpoints that were written by hand."""
     groups: dict[Group, dict[str, Endpoint]] = {}
     for subset in endpoints.subsets or ():
         ports = tuple(
-            PodPort(one.name or "", one.port, one.protocol or "TCP", one.app_protocol or "")
-            for one in subset.ports or ()
+            PodPort(port.name or "", port.port, port.protocol or "TCP", port.app_protocol or "")
+            for port in subset.ports or ()
         )
         for ready, addresses in ((True, subset.addresses), (False, subset.not_ready_addresses)):
-            for one in addresses or ():
-                group = groups.setdefault(Group(_family(one.ip), ports), {})
+            for address in addresses or ():
+                group = groups.setdefault(Group(_family(address.ip), ports), {})
                 group.setdefault(
-                    _identity(one.target_ref, one.ip),
+                    _identity(address.target_ref, address.ip),
                     Endpoint(
-                        addresses=[one.ip],
+                        addresses=[address.ip],
                         conditions=EndpointConditions(ready=ready),
-                        hostname=one.hostname or None,
-                        node_name=one.node_name,
-                        target_ref=one.target_ref,
+                        hostname=address.hostname or None,
+                        node_name=address.node_name,
+                        target_ref=address.target_ref,
                     ),
                 )
     return groups
 
 
-def plan(owner: Owner, wanted: Wanted, existing: Sequence[EndpointSlice]) -> Plan:
-    """The fewest writes that leave the slices with what is wanted."""
+def plan(owner: SliceOwner, groups: EndpointGroups, existing: Sequence[EndpointSlice]) -> Plan:
+    """The fewest writes after which the slices contain exactly the endpoints of ``groups``."""
     create: list[EndpointSlice] = []
     update: list[EndpointSlice] = []
     delete: list[EndpointSlice] = []
-    names = {meta.name_of(one) for one in existing}
+    names = {meta.name_of(present) for present in existing}
     by_group: dict[Group, list[EndpointSlice]] = {}
-    for one in existing:
-        by_group.setdefault(_group(one), []).append(one)
-    for group in [*by_group, *(group for group in wanted if group not in by_group)]:
-        slices, missing = by_group.get(group, []), dict(wanted.get(group, {}))
-        kept = {meta.name_of(one): _keep(one, missing) for one in slices}
-        for one in slices:  # those that change anyway take the new ones, then those that have room
-            _fill(kept[meta.name_of(one)], missing)
-        for one in slices:
-            content = kept[meta.name_of(one)]
-            if not content and not (group in wanted and not wanted[group] and one is slices[0]):
-                delete.append(one)
-            elif new := _changed(owner, one, content):
+    for present in existing:
+        by_group.setdefault(_group(present), []).append(present)
+    for group in [*by_group, *(group for group in groups if group not in by_group)]:
+        slices, missing = by_group.get(group, []), dict(groups.get(group, {}))
+        contents = [_keep(present, missing) for present in slices]
+        for content in contents:
+            _fill(content, missing)
+        for position, (present, content) in enumerate(zip(slices, contents, strict=True)):
+            stays_empty = position == 0 and group in groups and not groups[group]
+            if not content and not stays_empty:
+                delete.append(present)
+            elif new := _changed(owner, present, content):
                 update.append(new)
-        create += _new_slices(owner, group, missing, names, at_least_one=group in wanted and not slices)
+        create += _new_slices(owner, group, missing, names, at_least_one=group in groups and not slices)
     return Plan(tuple(create), tuple(update), tuple(delete))
 
 
-def _keep(one: EndpointSlice, missing: dict[str, Endpoint]) -> list[Endpoint]:
-    """The endpoints that stay in a slice, as they are now; takes them out of ``missing``."""
-    identities = (_identity(there.target_ref, there.addresses[0]) for there in one.endpoints or () if there.addresses)
+def _keep(present: EndpointSlice, missing: dict[str, Endpoint]) -> list[Endpoint]:
+    """The endpoints that stay in a slice, as they are now; removes them from ``missing``."""
+    endpoints = [endpoint for endpoint in present.endpoints or () if endpoint.addresses]
+    identities = [_identity(endpoint.target_ref, endpoint.addresses[0]) for endpoint in endpoints]
     return [missing.pop(identity) for identity in identities if identity in missing]
 
 
@@ -131,11 +135,11 @@ def _fill(content: list[Endpoint], missing: dict[str, Endpoint]) -> None:
         content.append(missing.pop(identity))
 
 
-def _changed(owner: Owner, one: EndpointSlice, content: list[Endpoint]) -> EndpointSlice | None:
-    """The slice with this content, or None if it is so already."""
-    if (one.endpoints or []) == content and one.metadata.labels == owner.all_labels:
+def _changed(owner: SliceOwner, present: EndpointSlice, content: list[Endpoint]) -> EndpointSlice | None:
+    """The slice with this content, or None if it has it already."""
+    if (present.endpoints or []) == content and present.metadata.labels == owner.all_labels:
         return None
-    new = codec.copy(one)
+    new = codec.copy(present)
     new.endpoints = content
     new.metadata.labels = owner.all_labels
     new.metadata.annotations = {**owner.annotations} or None
@@ -143,7 +147,7 @@ def _changed(owner: Owner, one: EndpointSlice, content: list[Endpoint]) -> Endpo
 
 
 def _new_slices(
-    owner: Owner, group: Group, missing: dict[str, Endpoint], names: set[str], *, at_least_one: bool
+    owner: SliceOwner, group: Group, missing: dict[str, Endpoint], names: set[str], *, at_least_one: bool
 ) -> Iterator[EndpointSlice]:
     while missing or at_least_one:
         at_least_one = False
@@ -171,9 +175,12 @@ def _free_name(prefix: str, group: Group, taken: set[str]) -> str:
     raise AssertionError("there are more numbers than names taken")
 
 
-def _group(one: EndpointSlice) -> Group:
-    ports = (PodPort(p.name or "", p.port or 0, p.protocol or "TCP", p.app_protocol or "") for p in one.ports or ())
-    return Group(one.address_type, tuple(ports))
+def _group(present: EndpointSlice) -> Group:
+    ports = [
+        PodPort(port.name or "", port.port or 0, port.protocol or "TCP", port.app_protocol or "")
+        for port in present.ports or ()
+    ]
+    return Group(present.address_type, tuple(ports))
 
 
 def _endpoint_port(port: PodPort) -> EndpointPort:
@@ -182,20 +189,14 @@ def _endpoint_port(port: PodPort) -> EndpointPort:
 
 def _endpoint(service: Service, pod: Pod) -> Endpoint:
     serving, terminating = is_ready(pod), meta.is_being_deleted(pod)
-    ready = bool(service.spec.publish_not_ready_addresses) or (serving and not terminating)
+    ready = publishes_unready(service) or (serving and not terminating)
     named = pod.spec.hostname and pod.spec.subdomain == meta.name_of(service)
     return Endpoint(
         addresses=[pod.status.pod_ip or ""],
         conditions=EndpointConditions(ready=ready, serving=serving, terminating=terminating),
         hostname=pod.spec.hostname if named else None,
         node_name=pod.spec.node_name,
-        target_ref=_reference(pod),
-    )
-
-
-def _reference(pod: Pod) -> ObjectReference:
-    return ObjectReference(
-        kind="Pod", namespace=meta.namespace_of(pod), name=meta.name_of(pod), uid=meta.uid_of(pod)
+        target_ref=reference(pod),
     )
 
 

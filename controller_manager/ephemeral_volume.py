@@ -1,29 +1,28 @@
-"""Claims of pods' ``ephemeral`` volumes: made for the pod from the template in it, owned by it, gone with it."""
+"""Claims of pods' ``ephemeral`` volumes: created from the template in the pod, owned by it, deleted with it."""
 
-import logging
+from collections.abc import Iterator
 from typing import Final
 
 from apimachinery import codec, errors, meta
+from apimachinery.core.pods import ephemeral_claim_name
 from apimachinery.meta import Key
 from apimachinery.types.core_v1 import PersistentVolumeClaim, Pod, Volume
 from apimachinery.types.meta_v1 import ObjectMeta
-from controller_manager.informers import Informers
-from kube_client import Client, EventRecorder, WorkQueue, process
+from controller_manager.context import ControllerContext
+from kube_client import WorkQueue, process
 
-log = logging.getLogger(__name__)
-
-_REASON: Final = "FailedBinding"
+_WORKERS: Final = 2
 
 
 class EphemeralVolumeController:
-    def __init__(self, client: Client, informers: Informers, recorder: EventRecorder) -> None:
-        self._client, self._recorder = client.resource(PersistentVolumeClaim), recorder
-        self._pods, self._claims = informers.pods, informers.claims
+    def __init__(self, context: ControllerContext) -> None:
+        self._claims_api, self._recorder = context.client.resource(PersistentVolumeClaim), context.recorder
+        self._pods, self._claims = context.informer(Pod), context.informer(PersistentVolumeClaim)
         self._queue = WorkQueue[Key]("ephemeral_volume")
-        self._pods.on_change(self._on_pod)
+        self._pods.feed(self._queue, self._keys)
 
-    async def run(self, workers: int) -> None:
-        await process(self._queue, self.sync, workers=workers)
+    async def run(self) -> None:
+        await process(self._queue, self.sync, workers=_WORKERS)
 
     async def sync(self, key: Key) -> None:
         pod = self._pods.get(key)
@@ -35,33 +34,32 @@ class EphemeralVolumeController:
 
     async def _ensure(self, pod: Pod, volume: Volume) -> None:
         claim = claim_for(pod, volume)
-        found = self._claims.get(meta.key_of(claim))
-        if found is None:
+        key = meta.key_of(claim)
+        existing = self._claims.get(key)
+        if existing is None:
             try:
-                await self._client.create(claim)
+                await self._claims_api.create(claim)
             except errors.AlreadyExists:
-                found = await self._client.get(meta.name_of(claim), namespace=meta.namespace_of(claim))
-        if found is not None and not is_of(found, pod):
-            name = meta.name_of(found)
-            message = (
-                f"PVC {meta.namespace_of(found)}/{name} was not created for pod {meta.key_of(pod)} (pod is not owner)"
-            )
-            self._recorder.event(pod, "Warning", _REASON, f"ephemeral volume {volume.name}: {message}")
+                existing = await self._claims_api.get(key.name, namespace=key.namespace)
+        if existing is not None and not is_of(existing, pod):
+            message = f"PVC {key} was not created for pod {meta.key_of(pod)} (pod is not owner)"
+            self._recorder.event(pod, "Warning", "FailedBinding", f"ephemeral volume {volume.name}: {message}")
 
-    def _on_pod(self, old: Pod | None, new: Pod | None) -> None:
-        if new is not None and any(one.ephemeral is not None for one in new.spec.volumes or ()):
-            self._queue.add(meta.key_of(new))
+    @staticmethod
+    def _keys(pod: Pod) -> Iterator[Key]:
+        if any(volume.ephemeral is not None for volume in pod.spec.volumes or ()):
+            yield meta.key_of(pod)
 
 
 def claim_for(pod: Pod, volume: Volume) -> PersistentVolumeClaim:
     template = volume.ephemeral.volume_claim_template if volume.ephemeral else None
-    assert template is not None, "validation asks for it"
-    given = template.metadata or ObjectMeta()
+    assert template is not None, "validation requires it"
+    template_metadata = template.metadata or ObjectMeta()
     metadata = ObjectMeta(
-        name=f"{meta.name_of(pod)}-{volume.name}",
+        name=ephemeral_claim_name(pod, volume.name),
         namespace=meta.namespace_of(pod),
-        labels=given.labels,
-        annotations=given.annotations,
+        labels=template_metadata.labels,
+        annotations=template_metadata.annotations,
         owner_references=[meta.owner_reference(pod)],
     )
     return PersistentVolumeClaim(metadata=metadata, spec=codec.copy(template.spec))

@@ -1,9 +1,9 @@
-"""Deletes what its owners leave behind.
+"""Deletes objects whose owners are gone.
 
-An object whose owners are all gone goes too. An owner deleted with the policy Orphan keeps its ``orphan`` finalizer
-until its dependents have forgotten it; one deleted with Foreground keeps ``foregroundDeletion`` until the dependents
-that block it are gone. Works on every kind that discovery shows, by metadata alone. An owner that the watches do not
-show is looked up on the server before anything is deleted: a watch may lag behind.
+An object is deleted once all its owners are gone. An owner deleted with the policy Orphan keeps its ``orphan`` finalizer
+until its dependents no longer refer to it; one deleted with Foreground keeps ``foregroundDeletion`` until the dependents
+that block it are gone. Works on every kind in discovery, by metadata alone. An owner that the watches do not show is
+looked up on the server before anything is deleted: a watch may lag behind.
 """
 
 import asyncio
@@ -15,44 +15,46 @@ from typing import Any, Final, Literal
 from apimachinery import errors, meta
 from apimachinery.types.meta_v1 import OwnerReference
 from apimachinery.types.objects import PartialObjectMetadata
-from controller_manager.api_resources import ApiResource, Discovery, MetadataResource, discover
+from controller_manager.api_resources import ApiResource, Discovery, discover
+from controller_manager.context import ControllerContext
 from controller_manager.ownership_graph import FOREGROUND, ORPHAN, Item, OwnershipGraph
-from kube_client import Client, Informer, WorkQueue, process
+from kube_client import Informer, WorkQueue, process
 from kube_client.workqueue import Backoff
 
 log = logging.getLogger(__name__)
 
 LONGEST_BACKOFF: Final = 10.0
 DISCOVERY_PERIOD: Final = 30.0
-"""Seconds between looks for kinds that have come or gone."""
+"""Seconds between checks for kinds that are served now or no longer."""
 
 _UNKNOWN_KIND_RETRY: Final = 60.0
 _ABSENT: Final = 1000
-"""UIDs of owners known to be gone that are remembered; a UID never comes back."""
+"""How many UIDs of owners known to be gone are remembered; a UID is never used again."""
 
 _IGNORED: Final = {("v1", "Event"), ("events.k8s.io/v1", "Event")}
-"""They expire by themselves, and there are many."""
+"""They expire on their own, and there are many."""
 
 _Fate = Literal["solid", "dangling", "waiting", "unknown"]
 
 
 class GarbageCollector:
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, context: ControllerContext) -> None:
+        self._workers = context.options.concurrency.concurrent_gc_syncs
+        self._client = context.client
         self._graph = OwnershipGraph()
         self._kinds: dict[tuple[str, str], ApiResource] = {}
         self._absent: OrderedDict[str, None] = OrderedDict()
         self._queue = WorkQueue[str]("garbage_collector", backoff=Backoff(limit=LONGEST_BACKOFF))
 
-    async def run(self, workers: int) -> None:
+    async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             ready = asyncio.Event()
             tasks.create_task(self._watch_all(tasks, ready), name="garbage-collector-discovery")
             await ready.wait()
-            tasks.create_task(process(self._queue, self.sync, workers=workers), name="garbage-collector")
+            tasks.create_task(process(self._queue, self.sync, workers=self._workers), name="garbage-collector")
 
     async def _watch_all(self, tasks: asyncio.TaskGroup, ready: asyncio.Event) -> None:
-        """Follow every kind that is served; set ``ready`` when all that were there at first are known whole."""
+        """Watch every kind that is served; set ``ready`` when the first set of kinds is completely listed."""
         watching: dict[ApiResource, asyncio.Task[None]] = {}
         while True:
             try:
@@ -61,19 +63,21 @@ class GarbageCollector:
                 log.info("discovery: %s; will retry", exc)
                 await asyncio.sleep(1)
                 continue
-            wanted = collectable(discovery)
+            resources = collectable(discovery)
             started = []
-            for resource in wanted - watching.keys():
-                informer = Informer(MetadataResource(self._client, resource.scheme))
+            for resource in resources - watching.keys():
+                informer = Informer(resource.metadata_of(self._client))
                 informer.on_change(self._handler(resource))
                 watching[resource] = tasks.create_task(informer.run(), name=f"metadata-{informer.name}")
                 started.append(informer)
-            for resource in watching.keys() - wanted if not discovery.failed else ():
-                self._stop(resource, watching.pop(resource))
+            if not discovery.failed:
+                for resource in watching.keys() - resources:
+                    self._stop(resource, watching.pop(resource))
             self._kinds = {resource.kind: resource for resource in watching}
-            for informer in started if not ready.is_set() else ():
-                await informer.synced.wait()
-            ready.set()
+            if not ready.is_set():
+                for informer in started:
+                    await informer.synced.wait()
+                ready.set()
             await asyncio.sleep(DISCOVERY_PERIOD)
 
     def _stop(self, resource: ApiResource, task: "asyncio.Task[None]") -> None:
@@ -84,37 +88,37 @@ class GarbageCollector:
     def _handler(self, resource: ApiResource) -> Any:
         def on_change(old: PartialObjectMetadata | None, new: PartialObjectMetadata | None) -> None:
             if new is not None:
-                self._changed(Item(resource, old) if old else None, Item(resource, new))
+                self._on_change(Item(resource, old) if old else None, Item(resource, new))
             elif old is not None:
-                self._gone(Item(resource, old))
+                self._on_delete(Item(resource, old))
 
         return on_change
 
-    def _changed(self, old: Item | None, new: Item) -> None:
+    def _on_change(self, old: Item | None, new: Item) -> None:
         self._graph.put(new)
         if old is None or old.owners != new.owners:
             for owner in (*new.owners, *(old.owners if old else ())):
-                self._wake_waiting(owner.uid)
+                self._enqueue_if_waiting(owner.uid)
             if new.owners:
                 self._queue.add(new.uid)
         if new.waits_for(ORPHAN) or new.waits_for(FOREGROUND):
             self._queue.add(new.uid)
 
-    def _gone(self, item: Item) -> None:
+    def _on_delete(self, item: Item) -> None:
         self._graph.remove(item.uid)
         self._remember_absent(item.uid)
         for dependent in self._graph.dependents(item.uid):
             self._queue.add(dependent.uid)
         for owner in item.owners:
-            self._wake_waiting(owner.uid)
+            self._enqueue_if_waiting(owner.uid)
 
-    def _wake_waiting(self, uid: str) -> None:
+    def _enqueue_if_waiting(self, uid: str) -> None:
         owner = self._graph.get(uid)
         if owner is not None and owner.waits_for(FOREGROUND):
             self._queue.add(uid)
 
     async def sync(self, uid: str) -> None:
-        """Do what one object's owners, or its own deletion, ask for."""
+        """Do what one object's owners, or its own deletion, require."""
         item = self._graph.get(uid)
         if item is None:
             return
@@ -132,50 +136,46 @@ class GarbageCollector:
 
     async def _foreground(self, owner: Item) -> None:
         dependents = self._graph.dependents(owner.uid)
-        if not any(one.blocks(owner.uid) for one in dependents):
+        if not any(dependent.blocks(owner.uid) for dependent in dependents):
             await self._remove_finalizer(owner, FOREGROUND)
             return
         for dependent in dependents:
             self._queue.add(dependent.uid)
 
     async def _collect(self, item: Item) -> None:
-        """Delete it unless an owner is left that wants it."""
+        """Delete it unless an owner is left; remove references to owners that are gone."""
         fates = {owner.uid: await self._fate(item, owner) for owner in item.owners}
         if "unknown" in fates.values():
             self._queue.add_after(item.uid, _UNKNOWN_KIND_RETRY)
             return
-        going = {uid for uid, fate in fates.items() if fate != "solid"}
-        if len(going) < len(fates):
-            if going:
-                await self._disown(item, going)
+        not_solid = {uid for uid, fate in fates.items() if fate != "solid"}
+        if len(not_solid) < len(fates):
+            if not_solid:
+                await self._disown(item, not_solid)
             return
-        waited_for = "waiting" in fates.values()
-        foreground = waited_for and any(True for _ in self._graph.dependents(item.uid))
+        foreground = "waiting" in fates.values() and bool(self._graph.dependents(item.uid))
         await self._delete(item, "Foreground" if foreground else None)
 
     async def _fate(self, item: Item, owner: OwnerReference) -> _Fate:
-        known = self._graph.get(owner.uid)
-        if known is not None:
-            scope = meta.namespace_of(known.obj)
-            if scope and scope != meta.namespace_of(item.obj):
-                return "dangling"  # an owner in another namespace is none
-            return "waiting" if known.waits_for(FOREGROUND) else "solid"
+        owning = self._graph.get(owner.uid)
+        if owning is not None:
+            namespace = meta.namespace_of(owning.obj)
+            if namespace and namespace != meta.namespace_of(item.obj):
+                return "dangling"  # a reference across namespaces is invalid
+            return "waiting" if owning.waits_for(FOREGROUND) else "solid"
         if owner.uid in self._absent:
             return "dangling"
         resource = self._kinds.get((owner.api_version, owner.kind))
         if resource is None:
-            log.info("%s: owner %s %s is of a kind nobody serves", item, owner.kind, owner.name)
+            log.info("%s: owner %s %s is of a kind that is not served", item, owner.kind, owner.name)
             return "unknown"
-        namespace = meta.namespace_of(item.obj) if resource.scheme.namespaced else None
+        namespace = meta.namespace_of(item.obj) if resource.scheme.namespaced else ""
         if resource.scheme.namespaced and not namespace:
             return "unknown"  # a cluster-scoped object cannot have such an owner; leave it alone
-        try:
-            found = await MetadataResource(self._client, resource.scheme).get(owner.name, namespace=namespace)
-        except errors.NotFound:
-            pass
-        else:
-            if meta.uid_of(found) == owner.uid:
-                return "waiting" if Item(resource, found).waits_for(FOREGROUND) else "solid"
+        with suppress(errors.NotFound):
+            current = await resource.metadata_of(self._client).get(owner.name, namespace=namespace or None)
+            if meta.uid_of(current) == owner.uid:
+                return "waiting" if Item(resource, current).waits_for(FOREGROUND) else "solid"
         self._remember_absent(owner.uid)
         return "dangling"
 
@@ -186,29 +186,26 @@ class GarbageCollector:
         log.info("%s: deleted, its owners are gone", item)
         namespace, name = meta.key_of(item.obj)
         with suppress(errors.NotFound):
-            await self._client_of(item).delete(
-                name, namespace=namespace or None, uid=item.uid, propagation_policy=policy
-            )
+            objects = item.resource.metadata_of(self._client)
+            await objects.delete(name, namespace=namespace or None, uid=item.uid, propagation_policy=policy)
 
     async def _disown(self, item: Item, owners: set[str]) -> None:
-        kept = [one for one in item.owners if one.uid not in owners]
-        await self._patch(item, {"ownerReferences": kept or None})
-        log.info("%s: forgot %d owners", item, len(item.owners) - len(kept))
+        others = [owner for owner in item.owners if owner.uid not in owners]
+        await self._patch(item, {"ownerReferences": others or None})
+        log.info("%s: removed %d owner references", item, len(item.owners) - len(others))
 
     async def _remove_finalizer(self, item: Item, finalizer: str) -> None:
-        kept = [one for one in item.obj.metadata.finalizers or () if one != finalizer]
-        await self._patch(item, {"finalizers": kept or None})
+        others = [other for other in item.obj.metadata.finalizers or () if other != finalizer]
+        await self._patch(item, {"finalizers": others or None})
 
     async def _patch(self, item: Item, metadata: dict[str, Any]) -> None:
-        """With UID and version: the lists are replaced whole, nobody else's change may be lost."""
+        """With UID and version: the lists are replaced as a whole, and no other writer's change may be lost."""
         version = item.obj.metadata.resource_version
         patch = {"metadata": {"uid": item.uid, "resourceVersion": version, **metadata}}
         namespace, name = meta.key_of(item.obj)
         with suppress(errors.NotFound):
-            await self._client_of(item).patch(name, patch, namespace=namespace or None, kind="merge")
-
-    def _client_of(self, item: Item) -> MetadataResource:
-        return MetadataResource(self._client, item.resource.scheme)
+            objects = item.resource.metadata_of(self._client)
+            await objects.patch(name, patch, namespace=namespace or None, kind="merge")
 
     def _remember_absent(self, uid: str) -> None:
         self._absent[uid] = None
@@ -217,6 +214,6 @@ class GarbageCollector:
 
 
 def collectable(discovery: Discovery) -> set[ApiResource]:
-    """The resources whose objects can be followed and deleted."""
+    """The resources whose objects can be watched and deleted."""
     needed = {"list", "watch", "delete"}
-    return {one for one in discovery.resources if needed <= one.verbs and one.kind not in _IGNORED}
+    return {resource for resource in discovery.resources if needed <= resource.verbs and resource.kind not in _IGNORED}

@@ -1,7 +1,7 @@
-"""How long a node has been silent, and what that makes of its conditions and taints. Pure.
+"""How long a node has been silent, and which conditions and taints follow. Pure.
 
-Silence is measured by the observer's own clock, from when it saw a heartbeat *change*; what time the node believes it
-is plays no part. Time in which the observer itself could not hear anything does not count against anyone.
+Silence is measured by the observer's own clock, from when it saw a heartbeat *change*; the node's clock plays no part.
+Time in which the observer itself was cut off does not count as silence.
 """
 
 from collections.abc import Collection
@@ -10,71 +10,55 @@ from datetime import datetime
 from typing import Final
 
 from apimachinery import meta
+from apimachinery.core import conditions, well_known
+from apimachinery.core.nodes import CONDITION_TAINTS, condition
+from apimachinery.core.tolerations import NO_SCHEDULE
 from apimachinery.types.coordination_v1 import Lease
 from apimachinery.types.core_v1 import Node, NodeCondition, Taint
 
-NOT_READY: Final = "node.kubernetes.io/not-ready"
-UNREACHABLE: Final = "node.kubernetes.io/unreachable"
-_OURS: Final = (NOT_READY, UNREACHABLE)
-
-PRESSURES: Final = {
-    "MemoryPressure": "node.kubernetes.io/memory-pressure",
-    "DiskPressure": "node.kubernetes.io/disk-pressure",
-    "PIDPressure": "node.kubernetes.io/pid-pressure",
-    "NetworkUnavailable": "node.kubernetes.io/network-unavailable",
-}
-"""Conditions that keep pods from being scheduled while they are True, and the taints that say so."""
+READINESS_TAINTS: Final = {"False": well_known.NOT_READY_TAINT, "Unknown": well_known.UNREACHABLE_TAINT}
+"""The taint of a node whose Ready condition is not True, by its status."""
 
 _REPORTED: Final = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
-"""The conditions that a kubelet reports, and that nobody knows when it is silent."""
+"""The conditions that a kubelet reports, and that are unknown while it is silent."""
 
 
 @dataclass
-class _Heard:
-    beat: tuple[str, str]
-    at: float
+class _Heartbeat:
+    times: tuple[str, str]
+    observed_at: float
 
 
 class Heartbeats:
-    """When each node was last heard."""
+    """When each node's last heartbeat was observed."""
 
     def __init__(self) -> None:
-        self._heard: dict[str, _Heard] = {}
+        self._last: dict[str, _Heartbeat] = {}
 
     def observe(self, node: Node, lease: Lease | None, now: float) -> None:
         ready = condition(node, "Ready")
-        beat = ((ready.last_heartbeat_time if ready else "") or "", (lease.spec.renew_time if lease else "") or "")
+        times = ((ready.last_heartbeat_time if ready else "") or "", (lease.spec.renew_time if lease else "") or "")
         name = meta.name_of(node)
-        known = self._heard.get(name)
-        if known is None or known.beat != beat:
-            self._heard[name] = _Heard(beat, now)
+        last = self._last.get(name)
+        if last is None or last.times != times:
+            self._last[name] = _Heartbeat(times, now)
 
     def silence(self, name: str, now: float) -> float:
         """Seconds; 0 for a node not observed yet."""
-        known = self._heard.get(name)
-        return now - known.at if known else 0.0
+        last = self._last.get(name)
+        return now - last.observed_at if last else 0.0
 
-    def forgive(self, now: float) -> None:
-        """We were deaf until now: everybody gets the whole grace period again."""
-        for one in self._heard.values():
-            one.at = now
+    def reset(self, now: float) -> None:
+        """Heartbeats could not be observed until now: each node has the whole grace period again."""
+        for heartbeat in self._last.values():
+            heartbeat.observed_at = now
 
     def forget(self, name: str) -> None:
-        self._heard.pop(name, None)
-
-
-def condition(node: Node, type: str) -> NodeCondition | None:
-    return next((one for one in node.status.conditions or () if one.type == type), None)
-
-
-def readiness(node: Node) -> str:
-    """True, False or Unknown; a node that has never reported is Unknown."""
-    ready = condition(node, "Ready")
-    return ready.status if ready is not None else "Unknown"
+        self._last.pop(name, None)
 
 
 def unknown_conditions(node: Node, now: datetime) -> list[NodeCondition]:
-    """The conditions to write for a silent node; none if they are there already."""
+    """The conditions to write for a silent node; none if it has them already."""
     changed = []
     for type in _REPORTED:
         old = condition(node, type)
@@ -96,32 +80,34 @@ def unknown_conditions(node: Node, now: datetime) -> list[NodeCondition]:
 def taints(node: Node, ready: str, effects: Collection[str], now: datetime) -> list[Taint] | None:
     """The node's taints as they should be, ours after the others; None if they are right.
 
-    ``effects`` says what a node that is not ready is tainted with.
+    ``effects`` are those of the taint of a node that is not ready.
     """
-    old = node.spec.taints or []
-    key = {"True": None, "False": NOT_READY}.get(ready, UNREACHABLE)
-    wanted = [(key, effect) for effect in effects] if key is not None else []
-    wanted += [(key, "NoSchedule") for key in pressures(node)]
-    kept = [one for one in old if not _is_ours(one) or (one.key, one.effect) in wanted]
-    have = {(one.key, one.effect) for one in kept}
-    added = [
+    present = node.spec.taints or []
+    required = [(key, NO_SCHEDULE) for key in pressure_taints(node)]
+    if ready != "True":
+        required = [
+            (READINESS_TAINTS.get(ready, well_known.UNREACHABLE_TAINT), effect) for effect in effects
+        ] + required
+    remaining = [taint for taint in present if not _is_ours(taint) or (taint.key, taint.effect) in required]
+    carried = {(taint.key, taint.effect) for taint in remaining}
+    missing = [
         Taint(key=key, effect=effect, time_added=meta.format_time(now))
-        for key, effect in wanted
-        if (key, effect) not in have
+        for key, effect in required
+        if (key, effect) not in carried
     ]
-    return [*kept, *added] if added or len(kept) != len(old) else None
+    return [*remaining, *missing] if missing or len(remaining) != len(present) else None
 
 
-def pressures(node: Node) -> list[str]:
-    """The keys of the taints that the node's conditions ask for, its readiness aside."""
-    found = ((condition(node, type), key) for type, key in PRESSURES.items())
-    return [key for one, key in found if one is not None and one.status == "True"]
+def pressure_taints(node: Node) -> list[str]:
+    """The keys of the taints that the node's conditions require, its readiness aside."""
+    return [key for type, key in CONDITION_TAINTS.items() if conditions.is_true(node.status.conditions, type)]
+
+
+def has_readiness_taint(node: Node, effect: str) -> bool:
+    return any(taint.key in READINESS_TAINTS.values() and taint.effect == effect for taint in node.spec.taints or ())
 
 
 def _is_ours(taint: Taint) -> bool:
-    return taint.key in _OURS or (taint.key in PRESSURES.values() and taint.effect == "NoSchedule")
-
-
-def has_taint(node: Node, effect: str) -> bool:
-    """Whether the node carries one of our taints with this effect."""
-    return any(one.key in _OURS and one.effect == effect for one in node.spec.taints or ())
+    if taint.key in READINESS_TAINTS.values():
+        return True
+    return taint.key in CONDITION_TAINTS.values() and taint.effect == NO_SCHEDULE

@@ -1,23 +1,24 @@
-"""Gives each node a part of the cluster's pod network, ``spec.podCIDR``.
+"""Allocates to each node a part of the cluster's pod network, ``spec.podCIDR``.
 
-What is given out is what nodes carry: it is read from the server before the first allocation, so a restart or a new
-leader gives nothing out twice. Writing is a compare-and-set on the node; who comes too late gives its part back.
+What is allocated is what nodes carry: it is read from the server before the first allocation, so a restart or a new
+leader allocates nothing twice. Writing is a compare-and-set on the node; if it fails the part is released.
 """
 
 import asyncio
 import logging
-from typing import Final
+from typing import Final, Self
 
 from apimachinery import errors, meta
 from apimachinery.types.core_v1 import Node
 from controller_manager.cidr_set import CidrSet, Network, RangeFull
-from controller_manager.informers import Informers
-from kube_client import Client, EventRecorder, WorkQueue, process
+from controller_manager.context import ControllerContext
+from kube_client import WorkQueue, process
 from kube_client.workqueue import Backoff
 
 log = logging.getLogger(__name__)
 
 LONGEST_BACKOFF: Final = 10.0
+_WORKERS: Final = 8
 _FULL_RETRY: Final = 30.0
 _READ_RETRY: Final = 1.0
 
@@ -25,25 +26,31 @@ _READ_RETRY: Final = 1.0
 class NodeIpamController:
     """Raises ValueError if nodes' parts would be larger than the cluster's network."""
 
-    def __init__(
-        self, client: Client, informers: Informers, recorder: EventRecorder, cluster: Network, node_mask_size: int
-    ) -> None:
-        self._client = client.resource(Node)
-        self._nodes, self._recorder = informers.nodes, recorder
-        self._cidrs = CidrSet(cluster, node_mask_size)
+    def __init__(self, context: ControllerContext, cluster_cidr: Network, node_mask_size: int) -> None:
+        self._nodes_api, self._recorder = context.client.resource(Node), context.recorder
+        self._nodes = context.informer(Node)
+        self._cidrs = CidrSet(cluster_cidr, node_mask_size)
         self._holders: dict[str, str] = {}  # CIDR -> node
         self._queue = WorkQueue[str]("node_ipam", backoff=Backoff(limit=LONGEST_BACKOFF))
         self._nodes.on_change(self._on_node)
 
-    async def run(self, workers: int) -> None:
+    @classmethod
+    def if_allocating(cls, context: ControllerContext) -> Self | None:
+        """None without ``--allocate-node-cidrs``."""
+        nodes = context.options.nodes
+        if not nodes.allocate_node_cidrs or nodes.cluster_cidr is None:
+            return None
+        return cls(context, nodes.cluster_cidr, nodes.node_cidr_mask_size)
+
+    async def run(self) -> None:
         await self._read()
-        await process(self._queue, self.sync, workers=workers)
+        await process(self._queue, self.sync, workers=_WORKERS)
 
     async def _read(self) -> None:
-        """Learn what is given out from the server itself: our cache may be older than a former leader's last word."""
+        """Read what is allocated from the server itself: our cache may be older than a former leader's last write."""
         while True:
             try:
-                page = await self._client.list()
+                page = await self._nodes_api.list()
             except errors.ApiError as exc:
                 log.info("nodes: %s; will list again", exc)
                 await asyncio.sleep(_READ_RETRY)
@@ -53,7 +60,7 @@ class NodeIpamController:
                 return
 
     async def sync(self, name: str) -> None:
-        """Give one node its part if it has none."""
+        """Allocate a part to one node if it has none."""
         node = self._nodes.get(meta.Key("", name))
         if node is None or node.spec.pod_cidr or meta.is_being_deleted(node):
             return
@@ -78,8 +85,7 @@ class NodeIpamController:
             "metadata": {"uid": meta.uid_of(node), "resourceVersion": node.metadata.resource_version},
             "spec": {"podCIDR": cidr, "podCIDRs": [cidr]},
         }
-        written = await self._client.patch(name, patch, kind="merge")
-        self._occupy(written)
+        self._occupy(await self._nodes_api.patch(name, patch, kind="merge"))
         log.info("%s: pod CIDR %s", name, cidr)
 
     def _on_node(self, old: Node | None, new: Node | None) -> None:

@@ -1,50 +1,41 @@
-"""Notices nodes that have gone silent or are not ready, and says so: conditions, taints, and their pods' readiness.
+"""Detects nodes that are silent or not ready, and marks them: conditions, taints, and the readiness of their pods.
 
-A node that is not heard within the grace period becomes Ready=Unknown and ``unreachable``; its pods become not ready
-at once, so that services leave them. Evicting them is ``taint_eviction``'s business. Two safeguards: when no node at
-all is ready, the fault is more likely ours, and nobody is evicted; and NoExecute taints are spread in time by the
-eviction rate.
+A node without a heartbeat for the grace period becomes Ready=Unknown and ``unreachable``; its pods become not ready at
+once, so that services no longer use them. ``taint_eviction`` evicts them. Two safeguards: when no node at all is ready,
+the fault is more likely ours, and no pod is evicted; and NoExecute taints are spread in time by the eviction rate.
 """
 
 import asyncio
 import logging
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from apimachinery import errors, meta
+from apimachinery.core.nodes import condition, readiness
+from apimachinery.core.pods import is_ready
+from apimachinery.core.tolerations import NO_EXECUTE, NO_SCHEDULE
 from apimachinery.types.coordination_v1 import Lease
-from apimachinery.types.core_v1 import Node, NodeCondition, Pod, PodCondition
-from controller_manager import node_health
-from controller_manager.informers import BY_NODE, NODE_LEASES, Informers
-from controller_manager.pods import is_ready
-from kube_client import Client, EventRecorder, WorkQueue, process
+from apimachinery.types.core_v1 import Node, Pod, PodCondition
+from controller_manager import indexes, node_health
+from controller_manager.context import ControllerContext
+from controller_manager.indexes import BY_NODE
+from kube_client import WorkQueue, process
 from kube_client.workqueue import Backoff
 
 log = logging.getLogger(__name__)
 
+NODE_LEASES: Final = "kube-node-lease"
 LONGEST_BACKOFF: Final = 5.0
-
-
-@dataclass(frozen=True)
-class Monitoring:
-    """Seconds, except ``eviction_rate``: nodes per second that may be given a NoExecute taint."""
-
-    grace_period: float = 40.0
-    startup_grace_period: float = 60.0
-    period: float = 5.0
-    eviction_rate: float = 0.1
+_WORKERS: Final = 8
 
 
 class NodeLifecycleController:
-    def __init__(
-        self, client: Client, informers: Informers, recorder: EventRecorder, monitoring: Monitoring
-    ) -> None:
-        self._client = client
-        self._client_nodes, self._client_pods = client.resource(Node), client.resource(Pod)
-        self._nodes, self._pods, self._leases = informers.nodes, informers.pods, informers.node_leases
-        self._recorder, self._monitoring = recorder, monitoring
+    def __init__(self, context: ControllerContext) -> None:
+        self._client, self._recorder, self._options = context.client, context.recorder, context.options.nodes
+        self._nodes_api, self._pods_api = context.client.resource(Node), context.client.resource(Pod)
+        self._nodes, self._leases = context.informer(Node), context.informer(Lease, namespace=NODE_LEASES)
+        self._pods = context.informer(Pod, indexes={BY_NODE: indexes.node_of})
         self._heartbeats = node_health.Heartbeats()
         self._became_not_ready: set[str] = set()
         self._next_eviction = 0.0
@@ -52,105 +43,105 @@ class NodeLifecycleController:
         self._nodes.on_change(self._on_node)
         self._leases.on_change(self._on_lease)
 
-    async def run(self, workers: int) -> None:
-        # A lease last seen by a former leader is not old news to us: everybody is heard from now on.
-        self._heartbeats.forgive(_now())
+    async def run(self) -> None:
+        self._heartbeats.reset(_now())  # silence counts from when we lead, whatever a former leader observed
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._monitor(), name="node-monitor")
-            tasks.create_task(process(self._queue, self.sync, workers=workers), name="node-lifecycle")
+            tasks.create_task(process(self._queue, self.sync, workers=_WORKERS), name="node-lifecycle")
 
     async def _monitor(self) -> None:
-        """Look at every node each period, and notice when we ourselves could not hear them."""
-        last = _now()
+        """Check every node each period, unless heartbeats could not be observed in it."""
+        last, period = _now(), self._options.node_monitor_period
         while True:
-            await asyncio.sleep(self._monitoring.period)
-            if not await self._can_hear() or _now() - last > 2 * self._monitoring.period + 1:
-                self._heartbeats.forgive(_now())
+            await asyncio.sleep(period)
+            if not await self._can_observe() or _now() - last > 2 * period + 1:
+                self._heartbeats.reset(_now())
             last = _now()
             for node in self._nodes.list():
                 self._queue.add(meta.name_of(node))
 
-    async def _can_hear(self) -> bool:
+    async def _can_observe(self) -> bool:
         try:
-            async with asyncio.timeout(self._monitoring.period):
+            async with asyncio.timeout(self._options.node_monitor_period):
                 await self._client.request("GET", "/readyz")
         except (errors.ApiError, TimeoutError) as exc:
-            log.info("%s: apiserver not ready: %s; nodes are given more time", NODE_LEASES, exc or "no answer")
+            log.info("%s: apiserver not ready: %s; nodes have more time", NODE_LEASES, exc or "no answer")
             return False
         return True
 
     async def sync(self, name: str) -> None:
-        """Write down what is known about one node."""
+        """Write the conditions and taints of one node, and mark its pods."""
         node = self._nodes.get(meta.Key("", name))
         if node is None:
             self._heartbeats.forget(name)
             self._became_not_ready.discard(name)
             return
-        ready = node_health.readiness(node)
+        ready = readiness(node)
         if self._is_silent(node):
             node = await self._mark_unknown(node)
             ready = "Unknown"
-        # First of all its pods leave the services. A kubelet that is merely not ready still speaks for its pods, so
-        # they are marked once, when it becomes so, and not against its word.
+        # First its pods leave the services. A kubelet that is merely not ready still reports its pods, so they are
+        # marked once, when it becomes not ready, and not against its later reports.
         if ready == "Unknown" or name in self._became_not_ready:
             await self._mark_pods_not_ready(name)
             self._became_not_ready.discard(name)
         await self._taint(node, ready)
 
     def _is_silent(self, node: Node) -> bool:
-        never = node_health.condition(node, "Ready") is None
-        grace = self._monitoring.startup_grace_period if never else self._monitoring.grace_period
+        has_reported = condition(node, "Ready") is not None
+        options = self._options
+        grace = options.node_monitor_grace_period if has_reported else options.node_startup_grace_period
         return self._heartbeats.silence(meta.name_of(node), _now()) > grace
 
     async def _mark_unknown(self, node: Node) -> Node:
-        """The node as it is then."""
-        changed: list[NodeCondition] = node_health.unknown_conditions(node, datetime.now(UTC))
-        if not changed:
+        """The node as it is afterwards."""
+        conditions = node_health.unknown_conditions(node, datetime.now(UTC))
+        if not conditions:
             return node
         name = meta.name_of(node)
-        log.warning("%s: not heard for %.0f s, now Unknown", name, self._heartbeats.silence(name, _now()))
-        patch = {"metadata": {"uid": meta.uid_of(node)}, "status": {"conditions": changed}}
-        written = await self._client_nodes.patch(name, patch, subresource="status")
+        log.warning("%s: no heartbeat for %.0f s, now Unknown", name, self._heartbeats.silence(name, _now()))
+        patch = {"metadata": {"uid": meta.uid_of(node)}, "status": {"conditions": conditions}}
+        written = await self._nodes_api.patch(name, patch, subresource="status")
         self._recorder.event(node, "Normal", "NodeNotReady", f"Node {name} status is now: NodeNotReady")
         return written
 
     async def _taint(self, node: Node, ready: str) -> None:
         name = meta.name_of(node)
-        effects = ["NoSchedule"]
+        effects = [NO_SCHEDULE]
         if ready != "True" and self._may_evict(node):
-            effects.append("NoExecute")
-        wanted = node_health.taints(node, ready, effects, datetime.now(UTC))
-        if wanted is None:
+            effects.append(NO_EXECUTE)
+        taints = node_health.taints(node, ready, effects, datetime.now(UTC))
+        if taints is None:
             return
-        # With the version: another writer's taint must not be lost, and the list is replaced whole.
+        # With the version: the list is replaced as a whole, and another writer's taint must not be lost.
         version = node.metadata.resource_version
-        patch = {"metadata": {"resourceVersion": version}, "spec": {"taints": wanted or None}}
-        await self._client_nodes.patch(name, patch, kind="merge")
-        log.info("%s: Ready is %s, taints now %s", name, ready, [f"{one.key}:{one.effect}" for one in wanted])
+        patch = {"metadata": {"resourceVersion": version}, "spec": {"taints": taints or None}}
+        await self._nodes_api.patch(name, patch, kind="merge")
+        log.info("%s: Ready is %s, taints now %s", name, ready, [f"{taint.key}:{taint.effect}" for taint in taints])
 
     def _may_evict(self, node: Node) -> bool:
-        if all(self._is_silent(one) or node_health.readiness(one) != "True" for one in self._nodes.list()):
+        if all(self._is_silent(other) or readiness(other) != "True" for other in self._nodes.list()):
             return False
-        if node_health.has_taint(node, "NoExecute"):
+        if node_health.has_readiness_taint(node, NO_EXECUTE):
             return True
         now = _now()
         if now < self._next_eviction:
             self._queue.add_after(meta.name_of(node), self._next_eviction - now)
             return False
-        self._next_eviction = now + 1 / self._monitoring.eviction_rate
+        self._next_eviction = now + 1 / self._options.node_eviction_rate
         return True
 
     async def _mark_pods_not_ready(self, name: str) -> None:
         for pod in self._pods.by_index(BY_NODE, name):
             if is_ready(pod):
-                await self._mark_pod(pod)
+                await self._mark_pod_not_ready(pod)
 
-    async def _mark_pod(self, pod: Pod) -> None:
-        condition = PodCondition(type="Ready", status="False", last_transition_time=meta.now())
-        patch = {"metadata": {"uid": meta.uid_of(pod)}, "status": {"conditions": [condition]}}
+    async def _mark_pod_not_ready(self, pod: Pod) -> None:
+        not_ready = PodCondition(type="Ready", status="False", last_transition_time=meta.now())
+        patch = {"metadata": {"uid": meta.uid_of(pod)}, "status": {"conditions": [not_ready]}}
         namespace, name = meta.key_of(pod)
         with suppress(errors.NotFound):
-            await self._client_pods.patch(name, patch, namespace=namespace, subresource="status")
+            await self._pods_api.patch(name, patch, namespace=namespace, subresource="status")
             self._recorder.event(pod, "Warning", "NodeNotReady", "Node is not ready")
 
     def _on_node(self, old: Node | None, new: Node | None) -> None:
@@ -160,12 +151,12 @@ class NodeLifecycleController:
         name = meta.name_of(node)
         if new is not None:
             self._heartbeats.observe(new, self._leases.get(meta.Key(NODE_LEASES, name)), _now())
-            if old is not None and node_health.readiness(old) == "True" != node_health.readiness(new):
+            if old is not None and readiness(old) == "True" != readiness(new):
                 self._became_not_ready.add(name)
             if (
                 old is not None
-                and node_health.readiness(old) == node_health.readiness(new)
-                and node_health.pressures(old) == node_health.pressures(new)
+                and readiness(old) == readiness(new)
+                and node_health.pressure_taints(old) == node_health.pressure_taints(new)
                 and old.spec.taints == new.spec.taints
             ):
                 return  # a heartbeat

@@ -1,4 +1,4 @@
-"""Who owns whom, by UID, as far as the watches tell. Pure bookkeeping."""
+"""Which object owns which, by UID, as far as the watches show. Pure bookkeeping."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -28,11 +28,11 @@ class Item:
         return self.obj.metadata.owner_references or []
 
     def waits_for(self, finalizer: str) -> bool:
-        """Whether it is being deleted, and stays until we take this finalizer off."""
+        """Whether it is being deleted, and remains until we remove this finalizer."""
         return meta.is_being_deleted(self.obj) and finalizer in (self.obj.metadata.finalizers or ())
 
     def blocks(self, owner_uid: str) -> bool:
-        return any(one.uid == owner_uid and one.block_owner_deletion for one in self.owners)
+        return any(owner.uid == owner_uid and owner.block_owner_deletion for owner in self.owners)
 
     def __str__(self) -> str:
         return f"{self.resource.scheme.plural} {meta.key_of(self.obj)}"
@@ -62,7 +62,7 @@ class OwnershipGraph:
                     del self._dependents[owner.uid]
 
     def dependents(self, uid: str) -> list[Item]:
-        return [self._items[one] for one in self._dependents.get(uid, ()) if one in self._items]
+        return [self._items[dependent] for dependent in self._dependents.get(uid, ()) if dependent in self._items]
 
     def of_resource(self, resource: ApiResource) -> list[Item]:
         return [item for item in self._items.values() if item.resource == resource]

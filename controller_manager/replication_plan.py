@@ -1,4 +1,4 @@
-"""How many pods a ReplicationController must create, or which ones go. Pure."""
+"""How many replicas an owner must create, or which ones to delete. Pure."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,21 +6,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from apimachinery import codec, meta
+from apimachinery import meta
+from apimachinery.core import conditions, well_known
+from apimachinery.core.pods import is_ready, ready_since, seconds_until_available
 from apimachinery.types.core_v1 import (
     Pod,
     ReplicationController,
     ReplicationControllerCondition,
     ReplicationControllerStatus,
 )
-from apimachinery.types.meta_v1 import ObjectMeta
-from controller_manager.pods import is_ready, ready_since, seconds_until_available
 
 BURST: Final = 500
-"""Pods created or deleted in one go at most."""
+"""Most pods created or deleted in one step."""
 
 REPLICA_FAILURE: Final = "ReplicaFailure"
-_DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -31,7 +30,7 @@ class Plan:
 
 
 def plan(want: int, pods: Sequence[Pod]) -> Plan:
-    """``pods`` are those that count. Which ones go follows Kubernetes' order, least loss first."""
+    """``pods`` are those that count. Which ones to delete follows Kubernetes' order, least loss first."""
     surplus = len(pods) - want
     if surplus <= 0:
         return Plan(create=min(-surplus, BURST))
@@ -52,7 +51,7 @@ def least_loss_first(pods: Sequence[Pod]) -> list[Pod]:
             _deletion_cost(pod),
             -together[pod.spec.node_name or ""],
             -since.timestamp(),
-            -sum(one.restart_count for one in pod.status.container_statuses or ()),
+            -sum(container.restart_count for container in pod.status.container_statuses or ()),
             -created.timestamp(),
         )
 
@@ -61,40 +60,21 @@ def least_loss_first(pods: Sequence[Pod]) -> list[Pod]:
 
 def _deletion_cost(pod: Pod) -> int:
     try:
-        return int(meta.annotations_of(pod).get(_DELETION_COST, "0"))
+        return int(meta.annotations_of(pod).get(well_known.DELETION_COST_ANNOTATION, "0"))
     except ValueError:
         return 0
-
-
-def pod_from_template(controller: ReplicationController) -> Pod:
-    """A pod of the controller's template, owned by it."""
-    template = controller.spec.template
-    if template is None:
-        raise ValueError(f"{meta.key_of(controller)}: no template")
-    metadata = template.metadata
-    return Pod(
-        metadata=ObjectMeta(
-            generate_name=f"{meta.name_of(controller)}-",
-            namespace=meta.namespace_of(controller),
-            labels=dict(metadata.labels or {}),
-            annotations=dict(metadata.annotations) if metadata.annotations else None,
-            finalizers=list(metadata.finalizers) if metadata.finalizers else None,
-            owner_references=[meta.owner_reference(controller)],
-        ),
-        spec=codec.copy(template.spec),
-    )
 
 
 def status(
     controller: ReplicationController, pods: Sequence[Pod], failure: str | None, failure_reason: str, now: datetime
 ) -> ReplicationControllerStatus:
-    """What the controller's status should say about its pods. ``failure`` is why replicas could not be made."""
+    """What the controller's status should say. ``failure`` is why replicas could not be created or deleted."""
     template = controller.spec.template
-    wanted = (template.metadata.labels or {}).items() if template else {}.items()
+    labels = (template.metadata.labels or {}).items() if template else {}.items()
     min_ready = controller.spec.min_ready_seconds or 0
     return ReplicationControllerStatus(
         replicas=len(pods),
-        fully_labeled_replicas=sum(wanted <= meta.labels_of(pod).items() for pod in pods),
+        fully_labeled_replicas=sum(labels <= meta.labels_of(pod).items() for pod in pods),
         ready_replicas=sum(map(is_ready, pods)),
         available_replicas=sum(seconds_until_available(pod, min_ready, now) == 0 for pod in pods),
         observed_generation=controller.metadata.generation,
@@ -105,12 +85,11 @@ def status(
 def _conditions(
     old: Sequence[ReplicationControllerCondition], failure: str | None, reason: str, now: datetime
 ) -> list[ReplicationControllerCondition] | None:
-    others = [one for one in old if one.type != REPLICA_FAILURE]
     if failure is None:
-        return others or None
-    known = next((one for one in old if one.type == REPLICA_FAILURE), None)
-    if known is not None and known.reason == reason:
-        return [*old]  # the first failure's words stay, else each retry would be a write
+        return [condition for condition in old if condition.type != REPLICA_FAILURE] or None
+    present = conditions.find(old, REPLICA_FAILURE)
+    if present is not None and present.reason == reason:
+        return [*old]  # the first failure's message stays, otherwise each retry would be a write
     failed = ReplicationControllerCondition(
         type=REPLICA_FAILURE,
         status="True",
@@ -118,4 +97,4 @@ def _conditions(
         message=failure,
         last_transition_time=meta.format_time(now),
     )
-    return [*others, failed]
+    return conditions.set_condition(old, failed)

@@ -1,24 +1,26 @@
-"""Each namespace has a config map ``kube-root-ca.crt`` with the authority that the apiserver's certificate is from.
+"""Gives each namespace a config map ``kube-root-ca.crt`` with the authority that signed the apiserver's certificate.
 
-Pods find it beside their service account's token. What somebody changes or deletes is put right.
+Pods have it beside their service account's token. A config map that was changed or deleted is restored.
 """
 
 import logging
 from contextlib import suppress
-from typing import Final
+from typing import Final, Self
 
 from apimachinery import codec, errors, meta
+from apimachinery.core import well_known
 from apimachinery.meta import Key
 from apimachinery.types.core_v1 import ConfigMap, Namespace
 from apimachinery.types.meta_v1 import ObjectMeta
-from controller_manager.informers import ROOT_CA, Informers
+from controller_manager.context import ControllerContext
 from controller_manager.serviceaccounts import is_active
-from kube_client import Client, WorkQueue, process
+from kube_client import WorkQueue, process
 
 log = logging.getLogger(__name__)
 
-_DESCRIPTION: Final = "kubernetes.io/description"
-_TEXT: Final = (
+ROOT_CA: Final = "kube-root-ca.crt"
+_WORKERS: Final = 5
+_DESCRIPTION: Final = (
     "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the "
     "internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes "
     "clusters."
@@ -26,38 +28,36 @@ _TEXT: Final = (
 
 
 class RootCACertPublisher:
-    """``bundle`` is the certificate, in PEM."""
-
-    def __init__(self, client: Client, informers: Informers, bundle: str) -> None:
-        self._client, self._bundle = client.resource(ConfigMap), bundle
-        self._namespaces, self._published = informers.namespaces, informers.root_cas
+    def __init__(self, context: ControllerContext, ca_bundle: str) -> None:
+        """``ca_bundle`` is the authority's certificate, in PEM."""
+        self._config_maps_api, self._ca_bundle = context.client.resource(ConfigMap), ca_bundle
+        self._namespaces = context.informer(Namespace)
+        self._published = context.informer(ConfigMap, field_selector=f"metadata.name={ROOT_CA}")
         self._queue = WorkQueue[str]("root_ca_cert_publisher")
-        self._namespaces.on_change(self._on_namespace)
-        self._published.on_change(self._on_published)
+        self._namespaces.feed(self._queue, lambda namespace: [meta.name_of(namespace)])
+        self._published.feed(self._queue, lambda config_map: [meta.namespace_of(config_map)])
 
-    async def run(self, workers: int) -> None:
-        await process(self._queue, self.sync, workers=workers)
+    @classmethod
+    def if_published(cls, context: ControllerContext) -> Self | None:
+        """None without ``--root-ca-file``."""
+        ca_file = context.options.root_ca_file
+        return cls(context, ca_file.read_text()) if ca_file is not None else None
+
+    async def run(self) -> None:
+        await process(self._queue, self.sync, workers=_WORKERS)
 
     async def sync(self, namespace: str) -> None:
         if not is_active(self._namespaces.get(Key("", namespace))):
             return
-        wanted, found = {"ca.crt": self._bundle}, self._published.get(Key(namespace, ROOT_CA))
-        annotations = {_DESCRIPTION: _TEXT}
+        data, annotations = {"ca.crt": self._ca_bundle}, {well_known.DESCRIPTION_ANNOTATION: _DESCRIPTION}
+        published = self._published.get(Key(namespace, ROOT_CA))
         with suppress(errors.AlreadyExists, errors.NotFound):
-            if found is None:
+            if published is None:
                 metadata = ObjectMeta(name=ROOT_CA, namespace=namespace, annotations=annotations)
-                await self._client.create(ConfigMap(metadata=metadata, data=wanted))
-            elif found.data != wanted:
-                changed = codec.copy(found)
-                changed.data = wanted
-                changed.metadata.annotations = {**meta.annotations_of(found), **annotations}
-                await self._client.update(changed)
-                log.info("%s/%s: put right", namespace, ROOT_CA)
-
-    def _on_namespace(self, old: Namespace | None, new: Namespace | None) -> None:
-        if new is not None:
-            self._queue.add(meta.name_of(new))
-
-    def _on_published(self, old: ConfigMap | None, new: ConfigMap | None) -> None:
-        if one := new or old:
-            self._queue.add(meta.namespace_of(one))
+                await self._config_maps_api.create(ConfigMap(metadata=metadata, data=data))
+            elif published.data != data:
+                changed = codec.copy(published)
+                changed.data = data
+                changed.metadata.annotations = {**meta.annotations_of(published), **annotations}
+                await self._config_maps_api.update(changed)
+                log.info("%s/%s: restored", namespace, ROOT_CA)

@@ -1,7 +1,7 @@
 """Deletes pods from nodes whose NoExecute taints they do not tolerate, or not for any longer.
 
-A toleration's seconds count from when the taint was added, as the taint itself tells, so a restarted controller
-manager goes on counting where the last one stopped. A taint that does not tell counts from when it is first seen.
+A toleration's seconds count from the taint's ``timeAdded``, so a restarted controller manager continues where the
+previous one stopped. A taint without one counts from when it is first seen.
 """
 
 import logging
@@ -14,37 +14,37 @@ from typing import Final
 from msgspec import structs
 
 from apimachinery import errors, meta
+from apimachinery.core.tolerations import NO_EXECUTE, tolerates
 from apimachinery.meta import Key
-from apimachinery.types.core_v1 import Node, Pod, Taint, Toleration
-from controller_manager.informers import BY_NODE, Informers
-from controller_manager.node_health import NOT_READY, UNREACHABLE
-from kube_client import Client, EventRecorder, WorkQueue, process
+from apimachinery.types.core_v1 import Node, Pod, Taint
+from controller_manager import indexes
+from controller_manager.context import ControllerContext
+from controller_manager.indexes import BY_NODE
+from controller_manager.node_health import READINESS_TAINTS
+from kube_client import WorkQueue, process
 from kube_client.workqueue import Backoff
 
 log = logging.getLogger(__name__)
 
 LONGEST_BACKOFF: Final = 10.0
+_WORKERS: Final = 8
 
 
 class TaintEvictionController:
-    """``pod_eviction_timeout``: seconds that a pod without a word about silent nodes stays on one."""
-
-    def __init__(
-        self, client: Client, informers: Informers, recorder: EventRecorder, pod_eviction_timeout: float
-    ) -> None:
-        self._client_pods = client.resource(Pod)
-        self._pods = informers.pods
-        self._recorder, self._default = recorder, pod_eviction_timeout
+    def __init__(self, context: ControllerContext) -> None:
+        self._pods_api, self._recorder = context.client.resource(Pod), context.recorder
+        self._pods = context.informer(Pod, indexes={BY_NODE: indexes.node_of})
+        self._default = context.options.nodes.pod_eviction_timeout
         self._taints: dict[str, list[Taint]] = {}  # NoExecute ones by node, each with the time it was added
         self._queue = WorkQueue[Key]("taint_eviction_controller", backoff=Backoff(limit=LONGEST_BACKOFF))
-        informers.nodes.on_change(self._on_node)
+        context.informer(Node).on_change(self._on_node)
         self._pods.on_change(self._on_pod)
 
-    async def run(self, workers: int) -> None:
-        await process(self._queue, self.sync, workers=workers)
+    async def run(self) -> None:
+        await process(self._queue, self.sync, workers=_WORKERS)
 
     async def sync(self, key: Key) -> None:
-        """Delete one pod if it is time, or come back when it will be."""
+        """Delete one pod if its time is up, otherwise check again when it will be."""
         pod = self._pods.get(key)
         if pod is None or meta.is_being_deleted(pod) or not pod.spec.node_name:
             return
@@ -58,19 +58,19 @@ class TaintEvictionController:
         log.info("%s: deleted from node %s, whose taints it does not tolerate", key, pod.spec.node_name)
         self._recorder.event(pod, "Normal", "TaintManagerEviction", f"Marking for deletion Pod {key}")
         with suppress(errors.NotFound):
-            await self._client_pods.delete(key.name, namespace=key.namespace, uid=meta.uid_of(pod))
+            await self._pods_api.delete(key.name, namespace=key.namespace, uid=meta.uid_of(pod))
 
     def _on_node(self, old: Node | None, new: Node | None) -> None:
         node = new or old
         if node is None or (old is not None and new is not None and no_execute(old) == no_execute(new)):
             return
         name = meta.name_of(node)
-        known = {one.key: one.time_added for one in self._taints.pop(name, ())}
+        first_seen = {taint.key: taint.time_added for taint in self._taints.pop(name, ())}
         if new is None or not no_execute(new):
             return
         self._taints[name] = [
-            structs.replace(one, time_added=one.time_added or known.get(one.key) or meta.now())
-            for one in no_execute(new)
+            structs.replace(taint, time_added=taint.time_added or first_seen.get(taint.key) or meta.now())
+            for taint in no_execute(new)
         ]
         for pod in self._pods.by_index(BY_NODE, name):
             self._queue.add(meta.key_of(pod))
@@ -85,33 +85,23 @@ class TaintEvictionController:
 
 
 def no_execute(node: Node) -> list[Taint]:
-    return [one for one in node.spec.taints or () if one.effect == "NoExecute"]
+    return [taint for taint in node.spec.taints or () if taint.effect == NO_EXECUTE]
 
 
 def seconds_left(pod: Pod, taints: Sequence[Taint], default: float, now: datetime) -> float:
-    """How long the pod may stay under these NoExecute taints; ``inf`` for ever, 0 or less: it must go.
+    """How long the pod may stay under these NoExecute taints; ``inf`` without limit, 0 or less: it must be deleted.
 
-    ``default`` is for a pod that says nothing about its node's being not ready or unreachable.
+    ``default`` applies to a pod whose tolerations do not mention that its node is not ready or unreachable.
     """
-    return min((_under(pod.spec.tolerations or (), taint, default, now) for taint in taints), default=inf)
+    return min((_seconds_left_under(pod, taint, default, now) for taint in taints), default=inf)
 
 
-def _under(tolerations: Sequence[Toleration], taint: Taint, default: float, now: datetime) -> float:
-    matching = [one for one in tolerations if _tolerates(one, taint)]
-    granted = default if taint.key in (NOT_READY, UNREACHABLE) else 0.0
+def _seconds_left_under(pod: Pod, taint: Taint, default: float, now: datetime) -> float:
+    matching = [toleration for toleration in pod.spec.tolerations or () if tolerates(toleration, taint)]
+    allowed = default if taint.key in READINESS_TAINTS.values() else 0.0
     if matching:
-        # Of several the shortest counts, as in Kubernetes; one without seconds tolerates for ever.
-        limits = [one.toleration_seconds for one in matching if one.toleration_seconds is not None]
-        granted = max(0, min(limits)) if limits else inf
+        # Of several the shortest counts, as in Kubernetes; one without seconds tolerates without limit.
+        limits = [match.toleration_seconds for match in matching if match.toleration_seconds is not None]
+        allowed = max(0, min(limits)) if limits else inf
     since = meta.parse_time(taint.time_added) if taint.time_added else now
-    return granted - (now - since).total_seconds()
-
-
-def _tolerates(toleration: Toleration, taint: Taint) -> bool:
-    if toleration.effect and toleration.effect != taint.effect:
-        return False
-    if toleration.key and toleration.key != taint.key:
-        return False
-    if toleration.operator == "Exists":
-        return True
-    return bool(toleration.key) and (toleration.value or "") == (taint.value or "")
+    return allowed - (now - since).total_seconds()

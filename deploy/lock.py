@@ -1,7 +1,7 @@
-"""Move the lock to the newest versions that pyproject.toml allows: every package, direct or not, with its hashes.
+"""Update the lock to the newest versions that pyproject.toml allows: every package, direct or not, with its hashes.
 
-``requirements/build.txt`` is what builds Peapod and its source packages, ``runtime.txt`` what the daemons need,
-``development.txt`` that and the tests. Each holds for every Python that pyproject.toml names.
+``requirements/build.txt`` is for building Peapod and its source packages, ``runtime.txt`` for the daemons,
+``development.txt`` for these and the tests. Each is valid for every Python that pyproject.toml names.
 """
 
 import argparse
@@ -19,7 +19,7 @@ OLDEST_PYTHON = "3.11"
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m deploy.lock", description=__doc__)
     parser.add_argument(
-        "--lowest", metavar="FOLDER", help="instead, make an environment of the lowest versions allowed"
+        "--lowest", metavar="FOLDER", help="instead, create an environment of the lowest versions allowed"
     )
     options = parser.parse_args()
     if options.lowest:
@@ -27,14 +27,14 @@ def main() -> int:
     backend = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["build-system"]["requires"]
     compile_lock("build.txt", ["-"], stdin="\n".join(backend))
     compile_lock("runtime.txt", ["pyproject.toml"])
-    # The daemons are tested with the versions that they run with.
+    # So that tests use the versions that the daemons run with.
     compile_lock("development.txt", ["pyproject.toml", "--extra", "dev", "--constraints", "requirements/runtime.txt"])
-    print("The lock is new. Next: 'make check test', then commit requirements/.")
+    print("The lock is up to date. Next: 'make check test', then commit requirements/.")
     return 0
 
 
 def make_lowest(folder: str) -> int:
-    """An environment with the lowest version of each direct dependency, and the newest that go with them."""
+    """An environment with the lowest version of each direct dependency, and the newest compatible indirect ones."""
     uv = [sys.executable, "-m", "uv"]
     subprocess.run([*uv, "venv", "--quiet", "--clear", "--python", OLDEST_PYTHON, folder], cwd=CHECKOUT, check=True)
     install = [*uv, "pip", "install", "--quiet", "--python", f"{folder}/bin/python", "--resolution", "lowest-direct"]

@@ -6,11 +6,12 @@ the proxy's filter rules refuse what would enter it. (A dummy interface would do
 """
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from host_network import devices
-from host_network.commands import ip, ip_json
+from host_network.commands import CommandError, ip, ip_json
 from host_network.devices import SERVICE_BRIDGE
 
 log = logging.getLogger(__name__)
@@ -54,8 +55,10 @@ def ensure_service_route(service_range: IPv4Network) -> None:
     Raises:
         CommandError
     """
-    if any(route.destination == service_range and route.device == SERVICE_BRIDGE for route in routes()):
-        return
+    with suppress(CommandError):  # no such bridge
+        routed = ip_json("-4", "route", "show", "dev", SERVICE_BRIDGE)
+        if str(service_range) in (route["dst"] for route in routed):
+            return
     if not devices.exists(SERVICE_BRIDGE):
         ip("link", "add", SERVICE_BRIDGE, "type", "bridge")
     ip("link", "set", SERVICE_BRIDGE, "up")

@@ -1,7 +1,7 @@
 """Where the apiserver is and who we are to it: a kubeconfig's context, or a pod's service account.
 
 Owns reading those files; promises a ``ConfigError`` that names the file and what is wrong in it. Inline
-certificates stay in memory until ``ssl_context`` needs them in a file for the moment of loading.
+certificates stay in memory until ``ssl_context`` needs them in a file while it loads them.
 """
 
 import base64
@@ -83,19 +83,38 @@ class Config:
         return context
 
     def load_client_certificate(self, context: ssl.SSLContext) -> None:
-        """Put the client certificate, as it is now, into a context; connections made later show it."""
+        """Load the current client certificate into a context; connections made later present it."""
         if self.client_certificate and self.client_key:
             with self.client_certificate.as_file() as certificate, self.client_key.as_file() as key:
                 context.load_cert_chain(certificate, key)
+
+
+def check_kubeconfig(path: Path | None) -> None:
+    """For a daemon's options: raises ValueError, naming ``--kubeconfig``, if ``Client`` could not use it."""
+    try:
+        config = load_config(path)
+        if config.server.startswith("https:"):
+            config.ssl_context()
+        if config.token is not None:
+            config.token.read()
+    except (ConfigError, OSError) as exc:
+        raise ValueError(f"--kubeconfig: {exc}") from exc
 
 
 def load_config(path: str | os.PathLike[str] | None = None, context: str | None = None) -> Config:
     """The configuration in a kubeconfig, or without a path that of the pod we run in.
 
     Raises:
-        ConfigError: the file is missing, malformed, or names what is not there.
+        ConfigError: the file is missing or malformed, or refers to something that does not exist.
     """
     return in_cluster() if path is None else kubeconfig(Path(path), context)
+
+
+def parse_kubeconfig(text: str) -> Path:
+    """For flags: the path of a kubeconfig that can be used now. Raises ``ConfigError``."""
+    path = Path(text)
+    kubeconfig(path).ssl_context()
+    return path
 
 
 def in_cluster() -> Config:
@@ -124,21 +143,21 @@ def kubeconfig(path: Path, context: str | None = None) -> Config:
     if not isinstance(document, dict):
         raise ConfigError(f"{path}: not a kubeconfig")
     file = _File(path, document)
-    chosen = file.named("contexts", "context", context or document.get("current-context") or "")
-    cluster = file.named("clusters", "cluster", chosen.get("cluster") or "")
-    user = file.named("users", "user", chosen["user"]) if chosen.get("user") else {}
+    entry = file.named("contexts", "context", context or document.get("current-context") or "")
+    cluster = file.named("clusters", "cluster", entry.get("cluster") or "")
+    user = file.named("users", "user", entry["user"]) if entry.get("user") else {}
     for unsupported in ("exec", "auth-provider", "username"):
         if unsupported in user:
-            raise ConfigError(f"{path}: user {chosen['user']!r}: {unsupported!r} is not supported")
+            raise ConfigError(f"{path}: user {entry['user']!r}: {unsupported!r} is not supported")
     if not cluster.get("server"):
-        raise ConfigError(f"{path}: cluster {chosen.get('cluster')!r} has no server")
+        raise ConfigError(f"{path}: cluster {entry.get('cluster')!r} has no server")
     return Config(
         server=str(cluster["server"]).rstrip("/"),
         ca=file.material(cluster, "certificate-authority"),
         client_certificate=file.material(user, "client-certificate"),
         client_key=file.material(user, "client-key"),
         token=_token(file, user),
-        namespace=chosen.get("namespace") or "default",
+        namespace=entry.get("namespace") or "default",
         insecure_skip_tls_verify=bool(cluster.get("insecure-skip-tls-verify")),
         tls_server_name=cluster.get("tls-server-name"),
     )
@@ -158,8 +177,8 @@ class _File:
     def named(self, section: str, kind: str, name: str) -> dict[str, Any]:
         for entry in self.document.get(section) or []:
             if isinstance(entry, dict) and entry.get("name") == name:
-                found = entry.get(kind)
-                return found if isinstance(found, dict) else {}
+                content = entry.get(kind)
+                return content if isinstance(content, dict) else {}
         raise ConfigError(f"{self.path}: no {kind} named {name!r}")
 
     def material(self, entry: dict[str, Any], key: str) -> Material | None:

@@ -1,8 +1,8 @@
 """Events: what happened to an object, for people.
 
 ``EventRecorder.event`` returns at once and never raises; ``run`` writes in the background. Equal events are
-counted in one object, many similar ones are combined, a source that talks too much about one object is not
-heard, and what cannot be written after some tries is dropped: events are a courtesy, never worth a delay.
+counted in one object, many similar ones are combined, a source is rate-limited per object, and what cannot be
+written after a few attempts is dropped: events are a courtesy, never worth a delay.
 """
 
 import asyncio
@@ -11,15 +11,13 @@ import random
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from apimachinery import errors, meta
 from apimachinery.types import core_v1, meta_v1
 from apimachinery.types.objects import KubeObject
 from kube_client import metrics
-
-if TYPE_CHECKING:
-    from kube_client.rest import Client
+from kube_client.client import Client
 
 log = logging.getLogger(__name__)
 
@@ -27,15 +25,15 @@ _QUEUE = 1000
 _CACHE = 4096
 _ATTEMPTS = 5
 _RETRY_DELAY = 2.0
-"""Seconds between tries of one event, spread by a half."""
+"""Seconds between attempts to write one event, spread by a half."""
 _FLUSH = 1.0
-"""Seconds that a stopping recorder still tries to write what is queued."""
+"""Seconds that a stopping recorder keeps writing what is queued."""
 
 _BURST, _REFILL = 25, 1 / 300
-"""Events at once, and events a second, that one source may tell about one object."""
+"""Burst, and events a second afterwards, that one source may record about one object."""
 
 _SIMILAR, _SIMILAR_SPAN = 10, 600.0
-"""Different messages of one reason, within so many seconds, after which they are combined."""
+"""How many different messages of one reason, within how many seconds, before they are combined."""
 
 
 @dataclass(frozen=True)
@@ -78,18 +76,11 @@ class _Similar:
     messages: set[str] = field(default_factory=set)
 
 
-@dataclass
-class _Written:
-    """The last event object that the server has for a subject and message."""
-
-    event: core_v1.Event
-
-
 V = TypeVar("V")
 
 
 class _Recent(Generic[V]):
-    """The most recently used entries, so many at most."""
+    """The ``size`` most recently used entries."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -111,17 +102,17 @@ class _Recent(Generic[V]):
 class EventRecorder:
     """Events of one component on one host; start ``run`` in the daemon's task group."""
 
-    def __init__(self, client: "Client", component: str, host: str | None = None) -> None:
-        self._events = client.resource(core_v1.Event)
+    def __init__(self, client: Client, component: str, host: str | None = None) -> None:
+        self._events_api = client.resource(core_v1.Event)
         self._component = component
         self._host = host
         self._queue: asyncio.Queue[tuple[_Subject, core_v1.Event]] = asyncio.Queue(_QUEUE)
         self._buckets: _Recent[_Bucket] = _Recent(_CACHE)
         self._similar: _Recent[_Similar] = _Recent(_CACHE)
-        self._written: _Recent[_Written] = _Recent(_CACHE)
+        self._written: _Recent[core_v1.Event] = _Recent(_CACHE)  # the server's last, by subject and message
 
     def event(self, obj: KubeObject, type: str, reason: str, message: str, *, field_path: str = "") -> None:
-        """Tell that something happened. ``type`` is Normal or Warning, ``reason`` one word in CamelCase.
+        """Record that something happened. ``type`` is Normal or Warning, ``reason`` one word in CamelCase.
 
         ``field_path`` names a part of the object, such as ``spec.containers{web}``.
         """
@@ -148,7 +139,7 @@ class EventRecorder:
             self._drop("queue")
 
     async def run(self) -> None:
-        """Write events until cancelled, then what is queued for a moment longer."""
+        """Write events until cancelled, then what is still queued for a moment longer."""
         try:
             while True:
                 await self._write(*await self._queue.get())
@@ -164,7 +155,7 @@ class EventRecorder:
             log.info("%s: %d events not written", self._component, self._queue.qsize())
 
     def _combined(self, subject: _Subject, message: str, now: float) -> str:
-        """The message, or one for all when there have been too many different ones lately."""
+        """The message, or a combined one when there have been too many different ones recently."""
         similar = self._similar.get(subject)
         if similar is None or now - similar.at > _SIMILAR_SPAN:
             similar = self._similar.put(subject, _Similar(now))
@@ -208,9 +199,9 @@ class EventRecorder:
             if attempt:
                 await asyncio.sleep(_RETRY_DELAY * random.uniform(0.5, 1.5))
             try:
-                known = self._written.get(key)
-                event = await (self._count(known.event, event) if known else self._events.create(event))
-                self._written.put(key, _Written(event))
+                written = self._written.get(key)
+                event = await (self._count(written, event) if written else self._events_api.create(event))
+                self._written.put(key, event)
                 return
             except (errors.ServiceUnavailable, errors.Timeout, errors.TooManyRequests, errors.InternalError) as exc:
                 log.debug("%s: event not written: %s; will retry", event.metadata.name, exc)
@@ -224,18 +215,18 @@ class EventRecorder:
                 return
         self._drop("unavailable")
 
-    async def _count(self, known: core_v1.Event, event: core_v1.Event) -> core_v1.Event:
-        """Count one more of an event that the server has; it may have forgotten it, events expire."""
+    async def _count(self, written: core_v1.Event, event: core_v1.Event) -> core_v1.Event:
+        """Raise the count of an event that the server has; create it again if it has expired there."""
         patch = {
-            "count": (known.count or 1) + 1,
+            "count": (written.count or 1) + 1,
             "lastTimestamp": event.last_timestamp,
             "message": event.message,
         }
-        name, namespace = meta.name_of(known), meta.namespace_of(known)
+        name, namespace = meta.name_of(written), meta.namespace_of(written)
         try:
-            return await self._events.patch(name, patch, namespace=namespace, kind="strategic")
+            return await self._events_api.patch(name, patch, namespace=namespace, kind="strategic")
         except errors.NotFound:
-            return await self._events.create(event)
+            return await self._events_api.create(event)
 
     def _drop(self, reason: str) -> None:
         metrics.EVENTS_DROPPED.labels(reason).inc()

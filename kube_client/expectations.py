@@ -1,7 +1,7 @@
-"""What a controller has asked for and its cache does not show yet.
+"""The writes of a controller that its cache does not show yet.
 
-Between a write and the watch event that tells of it, a controller that counts its cache would act twice. It
-notes each write here before it makes it, each event takes one note away, and it acts again only when none is
+Between a write and the watch event that reports it, a controller that counts its cache would act twice. It
+records each write here before it makes it, each event removes one record, and it acts again only when none is
 left, or after ``TIMEOUT``: an event may have been missed, and level beats edge.
 """
 
@@ -19,72 +19,72 @@ TIMEOUT = 300.0
 
 
 @dataclass
-class _Notes:
-    at: float
+class _Pending:
+    since: float
     creations: int = 0
     deletions: set[str] = field(default_factory=set)  # UIDs
 
 
 class Expectations:
-    """Notes per controller's key."""
+    """Records per controlling object's key."""
 
     def __init__(self, timeout: float = TIMEOUT) -> None:
         self._timeout = timeout
-        self._notes: dict[Key, _Notes] = {}
+        self._pending: dict[Key, _Pending] = {}
 
     @contextmanager
     def creation(self, key: Key) -> Iterator[None]:
         """Around one create call: its event is expected, unless the call fails."""
-        notes = self._note(key)
-        notes.creations += 1
+        pending = self._record(key)
+        pending.creations += 1
         try:
             yield
         except BaseException:
-            notes.creations -= 1
+            pending.creations -= 1
             raise
 
     @contextmanager
     def deletion(self, key: Key, obj: KubeObject) -> Iterator[None]:
         """Around one delete call for ``obj``: its event is expected, unless the call fails."""
-        notes = self._note(key)
-        notes.deletions.add(meta.uid_of(obj))
+        pending = self._record(key)
+        pending.deletions.add(meta.uid_of(obj))
         try:
             yield
         except BaseException:
-            notes.deletions.discard(meta.uid_of(obj))
+            pending.deletions.discard(meta.uid_of(obj))
             raise
 
     def observe(self, key: Key, old: KubeObject | None, new: KubeObject | None) -> None:
-        """Take away the note that a change, as an informer reports it, answers.
+        """Remove the record that a change, as an informer reports it, fulfils.
 
-        A deletion counts as seen from the moment it has begun: the object has a deletionTimestamp.
+        A deletion counts from the moment it has begun: the object has a deletionTimestamp.
         """
-        notes = self._notes.get(key)
-        if notes is None:
+        pending = self._pending.get(key)
+        if pending is None:
             return
-        if old is None and new is not None and notes.creations > 0:
-            notes.creations -= 1
+        if old is None and new is not None and pending.creations > 0:
+            pending.creations -= 1
         if new is None and old is not None:
-            notes.deletions.discard(meta.uid_of(old))
+            pending.deletions.discard(meta.uid_of(old))
         elif new is not None and new.metadata.deletion_timestamp:
-            notes.deletions.discard(meta.uid_of(new))
+            pending.deletions.discard(meta.uid_of(new))
 
     def met(self, key: Key) -> bool:
-        """Whether nothing is awaited for the key, or too long already."""
-        notes = self._notes.get(key)
-        if notes is None:
+        """Whether no event is expected for the key any more, or has been for too long."""
+        pending = self._pending.get(key)
+        if pending is None:
             return True
-        return (notes.creations <= 0 and not notes.deletions) or self._now() - notes.at > self._timeout
+        return (pending.creations <= 0 and not pending.deletions) or self._now() - pending.since > self._timeout
 
     def forget(self, key: Key) -> None:
         """The controller's object is gone."""
-        self._notes.pop(key, None)
+        self._pending.pop(key, None)
 
-    def _note(self, key: Key) -> _Notes:
-        notes = self._notes.get(key)
-        if notes is None or self.met(key):  # old notes, met or timed out, would blur the new ones
-            notes = self._notes[key] = _Notes(self._now())
-        return notes
+    def _record(self, key: Key) -> _Pending:
+        pending = self._pending.get(key)
+        if pending is None or self.met(key):  # old records, met or timed out, would blur the new ones
+            pending = self._pending[key] = _Pending(self._now())
+        return pending
 
     @staticmethod
     def _now() -> float:

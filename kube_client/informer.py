@@ -1,9 +1,9 @@
 """A local copy of a resource's objects, kept up to date by a watch.
 
-Owns the copy and its indexes. Promises: handlers see each object's life as added, changed, deleted, in the
-order of versions, whatever happened to the connection in between (after a gap the copy is compared with a new
+Owns the copy and its indexes. Promises: handlers are called for each object as it is added, changed and deleted, in
+the order of versions, whatever happened to the connection in between (after a gap the copy is compared with a new
 list). Handlers are plain functions called in the event loop, quick, and may not change the objects: these are
-shared. An error in one is logged and hurts nobody else. The copy may lag behind the server.
+shared. An error in one is logged and does not affect the others. The copy may lag behind the server.
 """
 
 import asyncio
@@ -11,16 +11,18 @@ import logging
 import random
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import aclosing
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, overload
 
 from apimachinery import errors, meta
 from apimachinery.meta import Key
 from apimachinery.types.objects import KubeObject
 from kube_client.resource import Page, Resource
+from kube_client.workqueue import WorkQueue
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T", bound=KubeObject)
+K = TypeVar("K", bound=Hashable)
 
 _List = list  # inside the class ``list`` is the method
 
@@ -30,7 +32,7 @@ Index = Callable[[T], Iterable[Hashable]]
 _FIRST_DELAY = 0.1
 _LONGEST_DELAY = 5.0
 _STEADY = 5.0
-"""Seconds after which a stream that ended counts as healthy, and is taken up again at once."""
+"""Seconds after which a stream that ended counts as healthy, and is resumed at once."""
 
 
 class Informer(Generic[T]):
@@ -49,10 +51,11 @@ class Informer(Generic[T]):
         self._namespace = namespace
         self._label_selector = label_selector
         self._field_selector = field_selector
-        self._store = _Store(indexes or {})
+        self._store = _Store[T]()
         self._handlers: list[Handler[T]] = []
         self._version = ""
         self.synced = asyncio.Event()
+        self.add_indexes(indexes or {})
 
     @property
     def name(self) -> str:
@@ -79,13 +82,40 @@ class Informer(Generic[T]):
         """The objects for which the index's function yielded ``value``."""
         return [*self._store.indexes[index].get(value, {}).values()]
 
-    def index_values(self, index: str) -> _List[Hashable]:
-        return [*self._store.indexes[index]]
+    def add_indexes(self, indexes: Mapping[str, Index[T]]) -> None:
+        """Index the objects by more; an index that exists already is left as it is.
+
+        Raises:
+            ValueError: an index of that name has another function.
+        """
+        for name, function in indexes.items():
+            self._store.add_index(name, function)
+
+    @overload
+    def feed(self, queue: WorkQueue[Key]) -> None: ...
+
+    @overload
+    def feed(self, queue: WorkQueue[K], keys: Callable[[T], Iterable[K]]) -> None: ...
+
+    def feed(self, queue: WorkQueue[K], keys: Callable[[T], Iterable[K]] | None = None) -> None:
+        """Add an object's key to the queue whenever it is added, changed or deleted.
+
+        Args:
+            keys: what to add instead, for the object as it was and as it is: its owner's key, or none.
+        """
+
+        def add(old: T | None, new: T | None) -> None:
+            for obj in (old, new):
+                if obj is not None:
+                    for key in keys(obj) if keys is not None else (meta.key_of(obj),):
+                        queue.add(key)  # type: ignore[arg-type]  # without ``keys`` it is a queue of Key
+
+        self.on_change(add)
 
     def on_change(self, handler: Handler[T]) -> None:
         """Have ``handler(old, new)`` called: (None, new) added, (old, new) changed, (old, None) deleted.
 
-        What is there already is reported as added.
+        Objects that exist already are reported as added.
         """
         self._handlers.append(handler)
         for obj in self.list():
@@ -105,7 +135,7 @@ class Informer(Generic[T]):
                 self._version = ""
             except errors.ApiError as exc:
                 log.info("%s: %s; will retry", self.name, exc)
-            except Exception:  # an answer that nobody foresaw; a new list mends what can be mended
+            except Exception:  # an unforeseen answer; a new list repairs what can be repaired
                 log.exception("%s: watch failed; listing again", self.name)
                 self._version = ""
             if asyncio.get_running_loop().time() - started > _STEADY:
@@ -151,19 +181,19 @@ class Informer(Generic[T]):
         key = meta.key_of(obj)
         old = self._store.objects.get(key)
         if old is not None and meta.uid_of(old) != meta.uid_of(obj):
-            self._delete(key)  # its deletion fell into a gap: another object has the name now
+            self._delete(key)  # its deletion was missed: another object has the name now
             old = None
         if old is not None and old.metadata.resource_version == obj.metadata.resource_version:
             return
         self._store.set(key, obj)
-        self._tell(old, obj)
+        self._notify(old, obj)
 
     def _delete(self, key: Key, last: T | None = None) -> None:
         known = self._store.remove(key)
         if known is not None:
-            self._tell(last or known, None)
+            self._notify(last or known, None)
 
-    def _tell(self, old: T | None, new: T | None) -> None:
+    def _notify(self, old: T | None, new: T | None) -> None:
         for handler in self._handlers:
             self._call(handler, old, new)
 
@@ -178,23 +208,35 @@ class Informer(Generic[T]):
 class _Store(Generic[T]):
     """Objects by key, and by what the indexes' functions yield for them."""
 
-    def __init__(self, functions: Mapping[str, Index[T]]) -> None:
+    def __init__(self) -> None:
         self.objects: dict[Key, T] = {}
-        self.indexes: dict[str, dict[Hashable, dict[Key, T]]] = {name: {} for name in functions}
-        self._functions = functions
+        self.indexes: dict[str, dict[Hashable, dict[Key, T]]] = {}
+        self._functions: dict[str, Index[T]] = {}
         self._values: dict[Key, list[tuple[str, Hashable]]] = {}
+
+    def add_index(self, name: str, function: Index[T]) -> None:
+        if name in self._functions:
+            if self._functions[name] is not function:
+                raise ValueError(f"index {name!r} is defined already, by another function")
+            return
+        self._functions[name], self.indexes[name] = function, {}
+        for key, obj in self.objects.items():
+            self._index(name, function, key, obj)
 
     def set(self, key: Key, obj: T) -> None:
         self._unindex(key)
         self.objects[key] = obj
-        for name, values in self._functions.items():
-            for value in _values(name, values, key, obj):
-                self.indexes[name].setdefault(value, {})[key] = obj
-                self._values.setdefault(key, []).append((name, value))
+        for name, function in self._functions.items():
+            self._index(name, function, key, obj)
 
     def remove(self, key: Key) -> T | None:
         self._unindex(key)
         return self.objects.pop(key, None)
+
+    def _index(self, name: str, function: Index[T], key: Key, obj: T) -> None:
+        for value in _values(name, function, key, obj):
+            self.indexes[name].setdefault(value, {})[key] = obj
+            self._values.setdefault(key, []).append((name, value))
 
     def _unindex(self, key: Key) -> None:
         for name, value in self._values.pop(key, ()):
@@ -206,7 +248,7 @@ class _Store(Generic[T]):
 
 
 def _values(name: str, function: Index[T], key: Key, obj: T) -> tuple[Hashable, ...]:
-    """What an index's function yields; one that fails must not keep the object out of the copy."""
+    """What an index's function yields; if it fails, the object is still kept."""
     try:
         return tuple(function(obj))
     except Exception:
@@ -215,7 +257,7 @@ def _values(name: str, function: Index[T], key: Key, obj: T) -> tuple[Hashable, 
 
 
 class _Delay:
-    """Seconds before the next try: none after a healthy stream, else growing, spread by a half."""
+    """Seconds before the next attempt: none after a healthy stream, otherwise growing, spread by a half."""
 
     def __init__(self) -> None:
         self._next = 0.0

@@ -1,6 +1,6 @@
 """Typed verbs on one resource: what to call where, and what comes back.
 
-Pure translation between objects and HTTP; errors and retries are ``rest``'s business.
+Pure translation between objects and HTTP; ``rest`` owns errors and retries.
 """
 
 import random
@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -16,10 +16,8 @@ from apimachinery import codec, meta, scheme
 from apimachinery.types import meta_v1
 from apimachinery.types.objects import KubeObject
 from kube_client import watch
+from kube_client.rest import RestClient
 from kube_client.watch import WatchEvent
-
-if TYPE_CHECKING:
-    from kube_client.rest import Client
 
 T = TypeVar("T", bound=KubeObject)
 S = TypeVar("S")
@@ -36,7 +34,7 @@ _CONTENT_TYPES: dict[PatchKind, str] = {
 
 @dataclass(frozen=True)
 class Page(Generic[T]):
-    """What a list call returned. ``continue_`` is set when there is more."""
+    """The result of a list call. ``continue_`` is set when there is more."""
 
     items: list[T]
     resource_version: str
@@ -44,12 +42,12 @@ class Page(Generic[T]):
 
 
 class Resource(Generic[T]):
-    """The objects of one type. ``namespace=None`` means all namespaces, or for a single object the default."""
+    """The objects of one type. ``namespace=None`` means all namespaces, or the default one for a single object."""
 
-    def __init__(self, client: "Client", type: type[T]) -> None:
+    def __init__(self, client: RestClient, type: type[T], served_as: scheme.Resource | None = None) -> None:
         self._client = client
         self.type = type
-        self.scheme = scheme.resource_of(type)
+        self.scheme = served_as or scheme.resource_of(type)
         self._list_type: Any = _list_type(type)
 
     async def get(self, name: str, *, namespace: str | None = None) -> T:
@@ -75,8 +73,8 @@ class Resource(Generic[T]):
             **{"continue": continue_},
         )
         body = await self._client.request("GET", self.scheme.path(namespace), params=params)
-        found = codec.decode(body, self._list_type)
-        return Page(found.items or [], found.metadata.resource_version or "", found.metadata.continue_ or "")
+        page = codec.decode(body, self._list_type)
+        return Page(page.items or [], page.metadata.resource_version or "", page.metadata.continue_ or "")
 
     async def create(self, obj: T) -> T:
         path = self.scheme.path(self._namespace(obj.metadata.namespace))
@@ -117,7 +115,7 @@ class Resource(Generic[T]):
         grace_period_seconds: int | None = None,
         propagation_policy: str | None = None,
     ) -> None:
-        """Ask for the end of an object; with ``uid`` or ``resource_version`` only if it is that one (Conflict)."""
+        """Request deletion; with ``uid`` or ``resource_version`` only of exactly that object, otherwise Conflict."""
         options = meta_v1.DeleteOptions(
             api_version="v1",
             kind="DeleteOptions",
@@ -164,7 +162,7 @@ class Resource(Generic[T]):
 
         Raises:
             errors.Expired: that version is too old; list again.
-            errors.ApiError: the stream broke; go on from the last version seen.
+            errors.ApiError: the stream broke; continue from the last version received.
         """
         params = _query(
             watch="true",

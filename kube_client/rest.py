@@ -2,8 +2,8 @@
 
 Promises: every failed call raises an ``apimachinery.errors.ApiError``; a lost connection, a timeout or an
 unreadable answer is ``ServiceUnavailable`` or ``Timeout``. A request is sent again only where that is safe:
-reading, a connection that never came about, and 429 or 503 with ``Retry-After``. What keeps failing is for the
-caller's own loop (informer, work queue). Which URL stands for what is ``Resource``'s business.
+reading, a connection that was never made, and 429 or 503 with ``Retry-After``. What keeps failing is for the
+caller's own loop (informer, work queue). Which URL stands for what is decided by ``Resource``.
 """
 
 import asyncio
@@ -15,27 +15,23 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from apimachinery import errors
-from apimachinery.types.objects import KubeObject
 from kube_client import metrics
 from kube_client.config import Config
-from kube_client.resource import Resource
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T", bound=KubeObject)
 
 _TIMEOUT = httpx.Timeout(connect=5.0, read=60.0, write=30.0, pool=10.0)
 """Seconds. Reading is generous: a large list may wait for the server's cache."""
 
 _STREAM_TIMEOUT = httpx.Timeout(connect=5.0, read=None, write=30.0, pool=10.0)
-"""A quiet watch is no failure; TCP's keep-alive finds a peer that is gone."""
+"""An idle watch is no failure; TCP keep-alive detects a peer that is gone."""
 
 _ATTEMPTS = 4
 _FIRST_DELAY = 0.1
@@ -45,10 +41,10 @@ _KEEPALIVE = 60.0
 """Seconds an idle connection is kept: less than servers keep theirs, so that we rarely send into a close."""
 
 _CREDENTIALS_AGE = 30.0
-"""Seconds between looks at the certificate and token files."""
+"""Seconds between checks of the certificate and token files."""
 
 
-class Client:
+class RestClient:
     """The apiserver as one user. Use as an async context manager."""
 
     def __init__(self, config: Config, user_agent: str = "peapod") -> None:
@@ -77,10 +73,6 @@ class Client:
     ) -> None:
         await self._http.__aexit__(kind, error, trace)
 
-    def resource(self, type: type[T]) -> Resource[T]:
-        """The collection of all objects of a type."""
-        return Resource(self, type)
-
     async def request(
         self,
         method: str,
@@ -93,7 +85,7 @@ class Client:
         """One call; the body of the answer.
 
         Raises:
-            errors.ApiError: the server said no, or could not be reached.
+            errors.ApiError: the server refused, or could not be reached.
         """
         headers = {"content-type": content_type} if body is not None else {}
         for attempt in range(_ATTEMPTS):
@@ -125,10 +117,10 @@ class Client:
     async def stream(
         self, path: str, *, params: Mapping[str, str] | None = None
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """A GET whose answer has no end known in advance: its chunks as they come. Never repeated.
+        """A GET whose answer has no known length: its chunks as they arrive. Never repeated.
 
         Raises:
-            errors.ApiError: the server said no, could not be reached, or went away in the middle.
+            errors.ApiError: the server refused, could not be reached, or was lost in the middle.
         """
         headers = {"accept-encoding": "identity"} | self._credentials.headers()
         request = self._http.build_request(
@@ -162,7 +154,7 @@ class Client:
 
 
 class _Credentials:
-    """Token and client certificate; files are looked at again from time to time, since others renew them."""
+    """Token and client certificate; files are checked from time to time, since others renew them."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -178,7 +170,7 @@ class _Credentials:
         return {"authorization": f"Bearer {self._token}"} if self._token else {}
 
     def refresh(self) -> None:
-        """Load what changed; what cannot be loaded stays as it was, a writer may be in the middle."""
+        """Load what changed; what cannot be loaded stays as it was, it may be half written."""
         versions = self._read_versions()
         if versions == self._versions:
             return
@@ -200,14 +192,14 @@ class _Credentials:
 
 def _socket(info: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
     """A socket that notices within about 30 s that its peer's machine is gone, reading or writing."""
-    made = socket.socket(info[0], info[1], info[2])
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return made
+    sock = socket.socket(info[0], info[1], info[2])
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
 
 
 def _refused(response: httpx.Response, body: bytes) -> errors.ApiError:
@@ -219,9 +211,9 @@ def _lost(exc: Exception, method: str) -> tuple[errors.ApiError, bool]:
     """An exception of the library as one of ours, and whether the request may be sent again."""
     cause = exc.__cause__ or exc
     metrics.REQUESTS.labels("<error>", method).inc()
-    if isinstance(cause, aiohttp.ClientSSLError):  # wrong CA or name: no repetition mends that
+    if isinstance(cause, aiohttp.ClientSSLError):  # wrong CA or name: repeating cannot help
         return errors.ServiceUnavailable(f"TLS: {cause}"), False
-    # httpx-aiohttp calls a reset connection ConnectTimeout, so only aiohttp's own class tells
+    # httpx-aiohttp calls a reset connection ConnectTimeout, so only aiohttp's own class says
     # whether the request can have reached the server.
     never_sent = isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
     again = never_sent or method == "GET"
@@ -234,11 +226,11 @@ def _lost(exc: Exception, method: str) -> tuple[errors.ApiError, bool]:
 def _may_repeat(failure: errors.ApiError, method: str) -> bool:
     if isinstance(failure, errors.TooManyRequests | errors.ServiceUnavailable) and failure.retry_after:
         return failure.retry_after <= _LONGEST_RETRY_AFTER
-    passing = errors.TooManyRequests | errors.ServiceUnavailable | errors.Timeout
-    return method == "GET" and isinstance(failure, passing)
+    transient = errors.TooManyRequests | errors.ServiceUnavailable | errors.Timeout
+    return method == "GET" and isinstance(failure, transient)
 
 
 def _delay(failure: errors.ApiError, attempt: int) -> float:
-    """Seconds before the next attempt: what the server asked for, else doubling, spread by a half."""
-    wanted = float(failure.retry_after) or _FIRST_DELAY * 3**attempt
-    return wanted * random.uniform(1.0, 1.5)
+    """Seconds before the next attempt: what the server asked for, otherwise growing, spread by a half."""
+    delay = float(failure.retry_after) or _FIRST_DELAY * 3**attempt
+    return delay * random.uniform(1.0, 1.5)

@@ -1,6 +1,6 @@
 """A watch stream's bytes as events: lines out of chunks, one decoding a line.
 
-Pure apart from reading the chunks. An ERROR event is raised as the ``ApiError`` that it tells of.
+Pure apart from reading the chunks. An ERROR event is raised as the ``ApiError`` that it carries.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -29,14 +29,14 @@ class _RawEvent(msgspec.Struct):
 
 async def lines(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     """Lines without their ends. A last line cut off by a lost connection is dropped: it is no event."""
-    parts: list[bytes] = []  # joined once a line is whole: an event may be far larger than a chunk
+    parts: list[bytes] = []  # joined once a line is complete: an event may be far larger than a chunk
     async for chunk in chunks:
-        *whole, rest = chunk.split(b"\n")
-        if whole:
-            parts.append(whole[0])
-            whole[0] = b"".join(parts)
+        *complete, rest = chunk.split(b"\n")
+        if complete:
+            parts.append(complete[0])
+            complete[0] = b"".join(parts)
             parts.clear()
-            for line in whole:
+            for line in complete:
                 if line:
                     yield line
         if rest:
@@ -48,7 +48,7 @@ class Decoder(Generic[T]):
         self._type = _event_type(type)
 
     def decode(self, line: bytes) -> WatchEvent[T]:
-        """Raises errors.ApiError for an ERROR event and for what is no event."""
+        """Raises errors.ApiError for an ERROR event and for anything that is not an event."""
         try:
             event: WatchEvent[T] = codec.decode(line, self._type)
         except errors.BadRequest as exc:  # a Status is not of our type
@@ -60,7 +60,7 @@ class Decoder(Generic[T]):
 
 @cache
 def _event_type(type: type[KubeObject]) -> Any:
-    """A class of its own per type: the codec reads the types of fields from plain classes alone."""
+    """A separate class per type: the codec reads the types of fields from plain classes only."""
     return msgspec.defstruct(f"{type.__name__}WatchEvent", [("object", type)], bases=(WatchEvent,), gc=False)
 
 

@@ -2,7 +2,7 @@
 
 A key that is added while queued is queued once; a key added while being worked on is queued again when that
 work ends. So ``sync`` never runs twice at once for a key and never misses a change. Delays and back-off belong
-to the queue; what failed and may be tried again is decided in ``process`` alone.
+to the queue; whether a failed key is retried is decided in ``process`` alone.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ class WorkQueue(Generic[K]):
         self._ready: deque[K] = deque()
         self._dirty: set[K] = set()  # waiting for work, or for the end of the work under way
         self._processing: set[K] = set()
-        self._delayed: list[tuple[float, int, K]] = []  # heap; entries overtaken by an earlier one are skipped
+        self._delayed: list[tuple[float, int, K]] = []  # heap; entries superseded by an earlier one are skipped
         self._due: dict[K, float] = {}
         self._sequence = itertools.count()
         self._takers: deque[asyncio.Future[None]] = deque()
@@ -66,7 +66,7 @@ class WorkQueue(Generic[K]):
         return len(self._ready)
 
     def add(self, key: K) -> None:
-        """Have the key worked on soon."""
+        """Add the key, unless it is waiting already."""
         if key in self._dirty:
             return
         self._dirty.add(key)
@@ -76,7 +76,7 @@ class WorkQueue(Generic[K]):
             self._enqueue(key)
 
     def add_after(self, key: K, seconds: float) -> None:
-        """Have the key worked on after a while; of several such wishes the earliest counts."""
+        """Add the key after a delay; of several delays the earliest counts."""
         if seconds <= 0:
             self.add(key)
             return
@@ -88,7 +88,7 @@ class WorkQueue(Generic[K]):
         self._arm()
 
     def add_rate_limited(self, key: K) -> None:
-        """Have the key worked on again after its own growing delay."""
+        """Add the key again after its own growing delay."""
         self._metrics.retries.inc()
         self.add_after(key, self._backoff.next(key))
 
@@ -109,7 +109,7 @@ class WorkQueue(Generic[K]):
                 await taker
             except asyncio.CancelledError:
                 if taker.done() and not taker.cancelled():
-                    self._wake()  # a key was meant for this taker; let another have it
+                    self._wake()  # a key was meant for this taker; another one takes it
                 else:
                     self._takers.remove(taker)
                 raise
@@ -173,17 +173,17 @@ class WorkQueue(Generic[K]):
 
 
 async def process(queue: WorkQueue[K], sync: Callable[[K], Awaitable[None]], workers: int = 1) -> None:
-    """Call ``sync`` for each key, several keys at once, for ever. The one place that decides about retry."""
+    """Call ``sync`` for each key, several keys at once, until cancelled. The one place that decides about retry."""
 
     async def work() -> None:
         while True:
             async with queue.next() as key:
                 try:
                     await sync(key)
-                except errors.ApiError as exc:  # conflict, throttled, server away: daily life
+                except errors.ApiError as exc:  # conflict, throttled, server unavailable: expected
                     log.info("%s: %s: %s; will retry", key, queue.name, exc)
                     queue.add_rate_limited(key)
-                except Exception:  # a bug met by one object must not stop the others
+                except Exception:  # a bug triggered by one object must not stop the others
                     log.exception("%s: %s: sync failed; will retry", key, queue.name)
                     queue.add_rate_limited(key)
                 else:

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 from apimachinery.types import core_v1, discovery_v1
 from component_base import daemon
@@ -69,10 +68,10 @@ def _upstreams(options: KubeDnsOptions) -> Upstreams:
     place = options.place()
     ways_here = [Server(place.service_ip, PORT), Server(place.address, place.port)] if place else []
     return Upstreams(
-        servers=options.upstreams(),
-        resolv_conf=Path(options.forward.resolv_conf) if options.forward.resolv_conf else None,
-        stub_domains=options.stub_domains(),
-        is_own=own_address([str(one) for one in options.dns.dns_bind_address], options.dns.dns_port, ways_here),
+        servers=options.forward.upstream,
+        resolv_conf=options.forward.resolv_conf,
+        stub_domains=options.forward.stub_domains,
+        is_own=own_address([str(address) for address in options.dns.dns_bind_address], options.dns.dns_port, ways_here),
     )
 
 

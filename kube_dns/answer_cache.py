@@ -1,6 +1,6 @@
-"""Answers of other servers, kept as long as they hold, in bounded memory.
+"""A cache of other servers' answers, in bounded memory.
 
-Pure but for the clock that it is given. An answer ages: what comes out has its TTLs lowered by the time it lay here.
+Pure but for the clock. An answer ages: its TTLs are lowered by the time that it spent here.
 """
 
 import struct
@@ -15,14 +15,14 @@ from kube_dns.query import NXDOMAIN, OPT, SERVFAIL
 from kube_dns.records import SOA
 
 MAX_TTL: Final = 3600
-"""Seconds that an answer is kept at most, whatever its TTL."""
+"""Seconds for which an answer is cached at most, whatever its TTL."""
 
 MAX_NEGATIVE_TTL: Final = 1800
 FAILURE_TTL: Final = 5
-"""Seconds that a failure is kept: long enough to spare dead servers, short enough not to be noticed after."""
+"""Seconds for which a failure is cached: long enough to spare dead servers, short enough not to outlast the trouble."""
 
 _BIGGEST: Final = 8192
-"""Bytes of an answer above which it is not kept."""
+"""Bytes of the largest answer that is cached."""
 
 _LONG = struct.Struct("!I")
 
@@ -36,7 +36,7 @@ class _Entry:
 
 
 class AnswerCache:
-    """``size`` answers and ``memory`` bytes at most; the one that was longest unused goes first."""
+    """``size`` answers and ``memory`` bytes at most; the least recently used is dropped first."""
 
     def __init__(self, size: int, memory: int, clock: Callable[[], float]) -> None:
         self._size, self._memory, self._clock = size, memory, clock
@@ -68,17 +68,17 @@ class AnswerCache:
             _LONG.pack_into(aged, offset, max(ttl - age, 0))
         return bytes(aged)
 
-    def put(self, key: bytes, found: bytes) -> None:
-        """Keep an answer if it may be kept. Raises MessageError when it is no message."""
-        records = [record for record in message.records(found) if record.type != OPT]
-        seconds = lifetime(found, records)
+    def put(self, key: bytes, answer: bytes) -> None:
+        """Cache an answer if that is allowed. Raises MessageError when it is not a message."""
+        records = [record for record in message.records(answer) if record.type != OPT]
+        seconds = lifetime(answer, records)
         self._drop(key)
-        if seconds <= 0 or len(found) > _BIGGEST or self._size <= 0:
+        if seconds <= 0 or len(answer) > _BIGGEST or self._size <= 0:
             return
         now = self._clock()
         ttls = tuple((record.ttl_at, record.ttl) for record in records)
-        self._entries[key] = _Entry(found, ttls, now, now + seconds)
-        self._used += len(found)
+        self._entries[key] = _Entry(answer, ttls, now, now + seconds)
+        self._used += len(answer)
         while len(self._entries) > self._size or self._used > self._memory:
             _, entry = self._entries.popitem(last=False)
             self._used -= len(entry.message)
@@ -89,9 +89,9 @@ class AnswerCache:
             self._used -= len(entry.message)
 
 
-def lifetime(found: bytes, records: list[message.RawRecord]) -> int:
-    """Seconds that an answer may be kept; negative ones as long as their SOA says (RFC 2308), 0 without one."""
-    _, flags, _, answers, *_ = HEADER.unpack_from(found)
+def lifetime(answer: bytes, records: list[message.RawRecord]) -> int:
+    """Seconds for which an answer may be cached; negative ones according to their SOA (RFC 2308), 0 without one."""
+    _, flags, _, answers, *_ = HEADER.unpack_from(answer)
     rcode = flags & 0xF
     if flags & message.TRUNCATED:
         return 0
@@ -104,7 +104,7 @@ def lifetime(found: bytes, records: list[message.RawRecord]) -> int:
         return min(*ttls, MAX_TTL)
     for record in records:
         if record.section == message.Section.AUTHORITY and record.type == SOA and record.end - record.data >= 4:
-            minimum: int = _LONG.unpack_from(found, record.end - 4)[0]
+            minimum: int = _LONG.unpack_from(answer, record.end - 4)[0]
             return min(minimum, _signed(record.ttl), *ttls, MAX_NEGATIVE_TTL)
     return 0
 

@@ -2,7 +2,7 @@
 
 Reads informers' copies only. Each change names a service whose records are made again from the whole picture, at
 once: an answer is never older than the watch. Until the first lists are in, ``synced`` is not set and the zone holds
-no service: a part of a service's endpoints is never shown as all of them, and nobody may conclude from the zone that
+no service: a part of a service's endpoints is never taken for all of them, and nobody may conclude from the zone that
 a name does not exist.
 """
 
@@ -11,11 +11,12 @@ import logging
 import time
 
 from apimachinery import meta
+from apimachinery.core.services import service_of
 from apimachinery.meta import Key
 from apimachinery.types import core_v1, discovery_v1
 from kube_client import Informer
 from kube_dns import metrics, records
-from kube_dns.endpointslices import BY_SERVICE, groups_of, services_of
+from kube_dns.endpointslices import BY_SERVICE, groups_of
 from kube_dns.zone import Zone
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ class Cluster:
         slices.on_change(self._on_slice)
 
     async def run(self) -> None:
-        """Fill the zone once all is known, then set ``synced``."""
+        """Fill the zone once all services and slices are known, then set ``synced``."""
         started = time.monotonic()
         await self._services.synced.wait()
         await self._slices.synced.wait()
@@ -43,26 +44,26 @@ class Cluster:
         log.info("%s: %d names after %.1f s", self._zone.domain, len(self._zone), time.monotonic() - started)
 
     def _sync(self, key: Key) -> None:
-        """Make one service's records what they ought to be."""
+        """Update one service's records."""
         if not self.synced.is_set():
             return
         service = self._services.get(key)
-        wanted: records.Records = {}
+        service_records: records.Records = {}
         if service is not None:
             groups = groups_of(self._slices.by_index(BY_SERVICE, key))
             try:
-                wanted = records.of_service(service, groups, self._zone.domain)
-            except ValueError as exc:  # an address that is none; the service's other records are in doubt as well
+                service_records = records.of_service(service, groups, self._zone.domain)
+            except ValueError as exc:  # not an address; the service's other records are in doubt as well
                 log.warning("%s: left out: %s", key, exc)
-        self._zone.replace(key, wanted)
+        self._zone.replace(key, service_records)
         metrics.zone_names.set(len(self._zone))
 
     def _on_service(self, old: core_v1.Service | None, new: core_v1.Service | None) -> None:
-        one = new or old
-        if one is not None:
-            self._sync(meta.key_of(one))
+        if latest := new or old:
+            self._sync(meta.key_of(latest))
 
     def _on_slice(self, old: discovery_v1.EndpointSlice | None, new: discovery_v1.EndpointSlice | None) -> None:
-        """A slice whose label changed belonged to one service and belongs to another one now."""
-        for key in dict.fromkeys(key for one in (old, new) if one is not None for key in services_of(one)):
+        """A slice whose label changed belonged to another service before."""
+        services = (service_of(version) for version in (old, new) if version)
+        for key in dict.fromkeys(service for service in services if service):
             self._sync(key)

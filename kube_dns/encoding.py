@@ -34,7 +34,7 @@ _KEPT: Final = message.TRUNCATED | RCODE
 
 _OPT = struct.Struct("!BHHIH")
 _ROTATED = 8
-"""How many orders of several addresses are kept: clients that take the first spread over as many."""
+"""In how many orders several addresses are cached: clients that take the first one spread over as many."""
 
 _ADDRESS_SIZE = 16
 """Bytes of an A record whose name is a pointer to the question."""
@@ -58,13 +58,13 @@ class Encoder:
 
     def encode(self, query: Query, answer: Answer) -> bytes:
         """A message without OPT, of any length; ``complete`` follows."""
-        asked = _asked_name(query)
+        question_name = _asked_name(query)
         record = dnslib.DNSRecord(dnslib.DNSHeader(id=0, bitmap=AUTHORITATIVE | answer.rcode))
-        record.add_question(dnslib.DNSQuestion(asked, query.type, IN))
-        for owner, one in answer.answers:
-            record.add_answer(self._rr(asked if owner is None else _label(owner), one))
-        for owner, one in answer.additional:
-            record.add_ar(self._rr(_label(owner), one))
+        record.add_question(dnslib.DNSQuestion(question_name, query.type, IN))
+        for owner, data in answer.answers:
+            record.add_answer(self._rr(question_name if owner is None else _label(owner), data))
+        for owner, data in answer.additional:
+            record.add_ar(self._rr(_label(owner), data))
         if answer.soa is not None:
             record.add_auth(self.soa(answer.soa))
         return bytes(record.pack())
@@ -74,23 +74,23 @@ class Encoder:
         value = dnslib.SOA(_label(f"ns.dns.{self._domain}"), _label(f"hostmaster.{self._domain}"), times)
         return dnslib.RR(_label(owner), SOA, IN, self._ttl, value)
 
-    def chain(self, query: Query, answer: Answer, found: bytes) -> bytes:
-        """An answer that ends in a name elsewhere, followed by what was found there: its records and its code.
+    def chain(self, query: Query, answer: Answer, continuation: bytes) -> bytes:
+        """An answer that ends in a name elsewhere, followed by the records and the code of that name's own answer.
 
         Raises:
-            MessageError: ``found`` cannot be read.
+            MessageError: ``continuation`` cannot be read.
         """
-        asked = _asked_name(query)
+        question_name = _asked_name(query)
         try:
-            other = dnslib.DNSRecord.parse(found)
-        except Exception as exc:  # dnslib raises whatever it stumbles over
+            other = dnslib.DNSRecord.parse(continuation)
+        except Exception as exc:  # dnslib raises errors of any kind
             raise MessageError(str(exc)) from exc
         record = dnslib.DNSRecord(dnslib.DNSHeader(id=0, bitmap=other.header.bitmap & RCODE))
-        record.add_question(dnslib.DNSQuestion(asked, query.type, IN))
-        for owner, one in answer.answers:
-            record.add_answer(self._rr(asked if owner is None else _label(owner), one))
+        record.add_question(dnslib.DNSQuestion(question_name, query.type, IN))
+        for owner, data in answer.answers:
+            record.add_answer(self._rr(question_name if owner is None else _label(owner), data))
         record.add_answer(*other.rr)
-        record.add_auth(*(one for one in other.auth if one.rtype == SOA))
+        record.add_auth(*(record for record in other.auth if record.rtype == SOA))
         return bytes(record.pack())
 
     def _rr(self, owner: Any, record: Record) -> Any:
@@ -99,12 +99,12 @@ class Encoder:
         return dnslib.RR(owner, record.type, IN, self._ttl, _VALUES[record.type](record))
 
 
-def complete(found: bytes, query: Query, authoritative: bool) -> bytes:
-    """A finished answer to ``query`` from a message that answers the same question. Raises MessageError."""
+def complete(answer: bytes, query: Query, authoritative: bool) -> bytes:
+    """A finished answer to ``query`` from an answer to the same question. Raises MessageError."""
     flags = RESPONSE | RECURSION_AVAILABLE | query.flags & (RECURSION_DESIRED | CHECKING_DISABLED)
-    flags |= HEADER.unpack_from(found)[1] & _KEPT | (AUTHORITATIVE if authoritative else 0)
-    _, _, *counts = HEADER.unpack_from(found)
-    body = HEADER.pack(query.id, flags, *counts) + query.question + found[HEADER.size + len(query.question) :]
+    flags |= HEADER.unpack_from(answer)[1] & _KEPT | (AUTHORITATIVE if authoritative else 0)
+    _, _, *counts = HEADER.unpack_from(answer)
+    body = HEADER.pack(query.id, flags, *counts) + query.question + answer[HEADER.size + len(query.question) :]
     if not query.edns:
         return message.fit(body, query.limit)
     opt = _opt(0, query.dnssec_ok)
@@ -112,18 +112,16 @@ def complete(found: bytes, query: Query, authoritative: bool) -> bytes:
 
 
 def error(query: Query, rcode: int) -> bytes:
-    """An answer that is nothing but a code."""
+    """An answer that consists of a code alone."""
     return complete(HEADER.pack(0, rcode, 1, 0, 0, 0) + query.question, query, authoritative=False)
 
 
 def rejection(data: bytes, fault: BadQuery) -> bytes:
-    """What a request gets that could not be read as a question: no more than a header of it is repeated."""
+    """The answer to a request that could not be read as a question; it repeats no more than the header."""
     id, flags, *_ = HEADER.unpack_from(data)
-    kept = flags & (0x7800 | RECURSION_DESIRED)
-    header = HEADER.pack(id, RESPONSE | kept | fault.rcode & RCODE, 0, 0, 0, 0)
-    return (
-        message.with_opt(header, _opt(fault.rcode >> 4, False)) if fault.edns or fault.rcode == BADVERS else header
-    )
+    echoed = flags & (0x7800 | RECURSION_DESIRED)
+    header = HEADER.pack(id, RESPONSE | echoed | fault.rcode & RCODE, 0, 0, 0, 0)
+    return message.with_opt(header, _opt(fault.rcode >> 4, False)) if fault.edns or fault.rcode == BADVERS else header
 
 
 def question(id: int, name: bytes, dnssec_ok: bool, checking_disabled: bool) -> bytes:
@@ -144,10 +142,10 @@ def wire_question(name: str, type: int) -> bytes:
 
 
 def rotations(finished: bytes) -> Sequence[bytes]:
-    """The same answer with its addresses in several orders, if all it has is addresses that belong to the question."""
+    """The same answer with its addresses in several orders, if it contains nothing but addresses for the question."""
     answers = [record for record in message.records(finished) if record.section == message.Section.ANSWER]
     count = len(answers)
-    if count < 2 or any(one.type != A or one.end - one.start != _ADDRESS_SIZE for one in answers):
+    if count < 2 or any(record.type != A or record.end - record.start != _ADDRESS_SIZE for record in answers):
         return (finished,)
     start, end = answers[0].start, answers[-1].end
     head, block, tail = finished[:start], finished[start:end], finished[end:]

@@ -1,4 +1,4 @@
-"""One question to one server elsewhere, over UDP, and over TCP where the answer does not fit.
+"""One question to another server, over UDP, and over TCP where the answer does not fit.
 
 An answer counts only if it comes from the server asked, to the port that asked (a socket of its own, so a port that
 nobody can guess), with the identifier and the question that were sent.
@@ -62,9 +62,7 @@ class _Datagram(asyncio.DatagramProtocol):
 
 async def _over_udp(server: Server, request: bytes, query: Query) -> bytes:
     loop = asyncio.get_running_loop()
-    transport, protocol = await loop.create_datagram_endpoint(
-        lambda: _Datagram(request, query), remote_addr=server
-    )
+    transport, protocol = await loop.create_datagram_endpoint(lambda: _Datagram(request, query), remote_addr=server)
     try:
         transport.sendto(request)
         return await protocol.answer

@@ -1,6 +1,6 @@
-"""Names of others: asks the servers that know, and keeps what they say.
+"""Names outside the cluster: asks other servers, and caches their answers.
 
-Owns the cache and the questions under way. Promises: the same question is under way once however many ask it; an
+Owns the cache and the questions under way. Promises: the same question is under way only once, however many clients ask it; an
 answer or a failure comes within ``DEADLINE``, which is below a client's own patience of 5 s, and much sooner while
 all servers are known to be dead; the number of questions under way is bounded.
 """
@@ -31,22 +31,22 @@ MISSES: Final = 3
 """Tries in a row without an answer, whatever the question, after which a server counts as dead."""
 
 REMEMBERED: Final = 10.0
-"""Seconds that a try without an answer is held against a server: until then others are asked before it."""
+"""Seconds for which other servers are preferred to one that did not answer."""
 
 MAX_CONCURRENT: Final = 1000
 _MEMORY: Final = 32 << 20
 
 
 @dataclass(frozen=True)
-class Found:
-    """A message that answers the question; ``refused``: there was nobody to ask."""
+class Forwarded:
+    """A message that answers the question; ``refused`` if there was no server to ask."""
 
     message: bytes
     refused: bool = False
 
 
 class Forwarder:
-    """``tasks`` is where the questions under way live."""
+    """``tasks`` runs the questions under way."""
 
     def __init__(
         self,
@@ -58,43 +58,43 @@ class Forwarder:
         self.upstreams = upstreams
         self.cache = AnswerCache(cache_size, _MEMORY, clock)
         self._tasks, self._clock = tasks, clock
-        self._pending: dict[bytes, asyncio.Future[Found]] = {}
-        self._missed: dict[Server, tuple[int, float]] = {}  # how often in a row, and until when that counts
+        self._pending: dict[bytes, asyncio.Future[Forwarded]] = {}
+        self._missed: dict[Server, tuple[int, float]] = {}  # misses in a row, and until when they count
 
     def cached(self, query: Query) -> bytes | None:
         return self.cache.get(_key(query))
 
-    async def resolve(self, query: Query) -> Found:
+    async def resolve(self, query: Query) -> Forwarded:
         """The answer to a question, from the cache or from a server. Never raises but for cancellation."""
         key = _key(query)
-        if (kept := self.cache.get(key)) is not None:
+        if (cached := self.cache.get(key)) is not None:
             metrics.cache_hits.inc("forward")
-            return Found(kept)
+            return Forwarded(cached)
         pending = self._pending.get(key)
         if pending is None:
             if len(self._pending) >= MAX_CONCURRENT:
                 metrics.forward_rejects.inc()
-                return Found(_code(query, SERVFAIL))
+                return Forwarded(_code(query, SERVFAIL))
             metrics.cache_misses.inc()
             pending = self._pending[key] = self._tasks.create_task(self._resolve(key, query), name="forward")
         return await asyncio.shield(pending)
 
-    async def _resolve(self, key: bytes, query: Query) -> Found:
+    async def _resolve(self, key: bytes, query: Query) -> Forwarded:
         try:
             servers = self.upstreams.of(query.name)
             if not servers:
-                return Found(_code(query, REFUSED), refused=True)
-            found = await self._ask_all(query, servers)
-            self.cache.put(key, found)
-            return Found(found)
-        except Exception:  # whatever one question meets must not end the daemon
+                return Forwarded(_code(query, REFUSED), refused=True)
+            answer = await self._ask_all(query, servers)
+            self.cache.put(key, answer)
+            return Forwarded(answer)
+        except Exception:  # a bug met by one question must not end the daemon
             log.exception("%s: forwarding failed", query.name)
-            return Found(_code(query, SERVFAIL))
+            return Forwarded(_code(query, SERVFAIL))
         finally:
             del self._pending[key]
 
     async def _ask_all(self, query: Query, servers: Sequence[Server]) -> bytes:
-        """Ask one server after the other until one knows; a SERVFAIL if none does."""
+        """Ask one server after the other until one answers; a SERVFAIL if none does."""
         deadline = self._clock() + DEADLINE
         last = _code(query, SERVFAIL)
         dead = all(self._misses(server) >= MISSES for server in servers)
@@ -110,7 +110,7 @@ class Forwarder:
                 continue
             if _rcode(answer) in (0, NXDOMAIN):
                 return answer
-            last = answer  # SERVFAIL, REFUSED, NOTIMP: perhaps the next one can
+            last = answer  # SERVFAIL, REFUSED, NOTIMP: the next server may do better
         return last
 
     async def _ask(self, server: Server, query: Query, timeout: float) -> bytes | None:
@@ -119,7 +119,7 @@ class Forwarder:
         try:
             answer = message.without_opt(await exchange.ask(server, query, timeout), OPT)
             for _ in message.records(answer):
-                pass  # each record is whole
+                pass  # a malformed record raises
         except (OSError, MessageError) as exc:  # TimeoutError is an OSError
             log.info("%s: %s: %s", query.name, server, exc or "no answer in time")
             metrics.forward_failures.inc(str(server))
@@ -135,7 +135,7 @@ class Forwarder:
 
 
 def _key(query: Query) -> bytes:
-    """What an answer depends on: the question, and whether signatures are wanted and checked."""
+    """What an answer depends on: the question, and whether signatures are asked for and checked."""
     return query.key + bytes((query.dnssec_ok, bool(query.flags & CHECKING_DISABLED)))
 
 

@@ -1,4 +1,4 @@
-"""What the cluster's zone answers to a question. Pure: a zone and a question in, an Answer out."""
+"""The cluster's own answer to a question. Pure: a zone and a question in, an Answer out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ class Answer:
 
 
 def answer(zone: Zone, name: str, type: int, reverse_ranges: Sequence[IPv4Network] = ()) -> Answer | None:
-    """The zone's answer, or None where the name is not for it to answer."""
+    """The zone's answer, or None where the name belongs to others."""
     if zone.contains(name):
         return _follow(zone, name, name, type, zone.domain)
     if name.endswith((_REVERSE, ".ip6.arpa")):
@@ -42,7 +42,7 @@ def answer(zone: Zone, name: str, type: int, reverse_ranges: Sequence[IPv4Networ
 
 
 def _short(zone: Zone, name: str, type: int) -> Answer | None:
-    """``my-service.my-ns``, and all below it, without the domain: for names that a service has, and for no others.
+    """``my-service.my-ns``, and all below it, without the domain: for the names of existing services alone.
 
     A namespace called like a top-level domain hides names of that domain. It does so anyway: the pods' search
     path asks for ``name.svc.<domain>`` first.
@@ -62,7 +62,7 @@ def _reverse(zone: Zone, name: str, type: int, ranges: Sequence[IPv4Network]) ->
     if zone.lookup(name):
         return _follow(zone, name, name, type, name)
     address = _address(name)
-    if address is not None and any(address in one for one in ranges):
+    if address is not None and any(address in network for network in ranges):
         return Answer(NXDOMAIN, soa=name.partition(".")[2])
     return None
 
@@ -75,32 +75,32 @@ def _address(name: str) -> IPv4Address | None:
 
 
 def _follow(zone: Zone, name: str, asked: str | None, type: int, soa: str) -> Answer:
-    """Look a name up, and what it is an alias of. ``asked`` is None where the question spelled it shorter."""
-    found = Answer()
+    """Look up a name and its aliases. ``asked`` is None where the question had a shorter form."""
+    answer = Answer()
     owner: str | None = None
     for _ in range(_LONGEST_CHAIN):
         records = zone.lookup(name)
         if records is None:
-            found.rcode, found.soa = NXDOMAIN, soa
-            return found
+            answer.rcode, answer.soa = NXDOMAIN, soa
+            return answer
         matching = [record for record in records if type in (record.type, ANY)]
         if asked == zone.domain and type in (SOA, ANY):
             matching.append(Record(SOA, zone.domain))
-        found.answers += [(owner, record) for record in matching]
+        answer.answers += [(owner, record) for record in matching]
         if matching:
-            found.additional = _targets(zone, matching)
-            return found
+            answer.additional = _targets(zone, matching)
+            return answer
         alias = next((record for record in records if record.type == CNAME), None)
         if alias is None:
-            found.soa = soa
-            return found
-        found.answers.append((owner, alias))
+            answer.soa = soa
+            return answer
+        answer.answers.append((owner, alias))
         owner = asked = name = alias.value
         if not zone.contains(name):
-            found.elsewhere = name
-            return found
+            answer.elsewhere = name
+            return answer
         soa = zone.domain
-    return found
+    return answer
 
 
 def _targets(zone: Zone, records: Sequence[Record]) -> list[tuple[str, Record]]:
@@ -108,6 +108,4 @@ def _targets(zone: Zone, records: Sequence[Record]) -> list[tuple[str, Record]]:
     targets = dict.fromkeys(record.value for record in records if record.type == SRV)
     if len(targets) > _ADDITIONAL:
         return []
-    return [
-        (target, record) for target in targets for record in zone.lookup(target) or () if record.type in (A, AAAA)
-    ]
+    return [(target, record) for target in targets for record in zone.lookup(target) or () if record.type in (A, AAAA)]

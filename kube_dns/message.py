@@ -74,7 +74,7 @@ def records(message: bytes) -> Iterator[RawRecord]:
 def fit(message: bytes, limit: int) -> bytes:
     """The message in at most ``limit`` bytes, as many whole records of it as fit.
 
-    Records that are only additional may be missing silently; for others the client is told to ask over TCP.
+    Records that are only additional may be missing silently; otherwise the answer tells the client to ask over TCP.
     """
     if len(message) <= limit:
         return message
@@ -99,7 +99,7 @@ def with_opt(message: bytes, opt: bytes) -> bytes:
 
 
 def without_opt(message: bytes, opt_type: int) -> bytes:
-    """The message without its OPT record, which speaks of one hop only.
+    """The message without its OPT record, which concerns one hop only.
 
     What follows an OPT is additional as well, and goes with it: names may point into bytes behind it.
     """

@@ -5,7 +5,7 @@ from typing import Final
 from component_base.metrics import Counter, Gauge, Histogram
 
 _FINE: Final = tuple(0.00001 * 2**n for n in range(20))
-"""10 us to 5 s: an answer that is ready takes some 20 us, one from elsewhere up to seconds."""
+"""10 us to 5 s: a cached answer takes some 20 us, one from elsewhere up to seconds."""
 
 TYPES: Final = {
     1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 12: "PTR", 15: "MX", 16: "TXT", 28: "AAAA", 33: "SRV", 35: "NAPTR",
@@ -24,7 +24,7 @@ dropped: Final = Counter("kube_dns_dropped", "Datagrams and connections without 
 cache_hits: Final = Counter(
     "coredns_cache_hits", "Answers that were ready: encoded ones (zone), other servers' (forward).", ["type"]
 )
-cache_misses: Final = Counter("coredns_cache_misses", "Questions to other servers that no kept answer met.")
+cache_misses: Final = Counter("coredns_cache_misses", "Questions to other servers that no cached answer matched.")
 forward_requests: Final = Counter("coredns_forward_requests", "Questions sent to other servers.", ["to"])
 forward_failures: Final = Counter("kube_dns_forward_failures", "Of these, those without a usable answer.", ["to"])
 forward_rejects: Final = Counter("coredns_forward_max_concurrent_rejects", "Questions refused as too many wait.")

@@ -1,6 +1,6 @@
 """One question as it came in: reads the request's bytes, and nothing more than is needed to answer.
 
-Strict where laxness would hurt (one question, uncompressed, nothing cut off), blind to all that does not matter.
+Strict where laxness would hurt (one question, uncompressed, nothing cut off), and ignores what does not matter.
 """
 
 import struct
@@ -53,7 +53,7 @@ class Query:
     edns: bool
     dnssec_ok: bool
     options: bool
-    """Whether it has EDNS options. None of them is heeded; a cookie makes each request unlike all others."""
+    """Whether it has EDNS options. They are ignored; but a cookie makes each request unlike all others."""
     limit: int
     """Bytes of the largest answer that the client takes."""
 
@@ -126,7 +126,7 @@ class _Edns:
 
 
 def _edns(data: bytes, offset: int, additionals: int) -> _Edns | None:
-    found = None
+    edns = None
     for _ in range(additionals):
         name = offset
         offset = skip_name(data, offset)
@@ -135,7 +135,7 @@ def _edns(data: bytes, offset: int, additionals: int) -> _Edns | None:
         if offset > len(data):
             raise MessageError("cut off")
         if type == OPT:
-            if found is not None or data[name] != 0:
+            if edns is not None or data[name] != 0:
                 raise MessageError("more than one OPT, or one with a name")
-            found = _Edns(klass, ttl >> 16 & 0xFF, bool(ttl & 0x8000), length > 0)
-    return found
+            edns = _Edns(klass, ttl >> 16 & 0xFF, bool(ttl & 0x8000), length > 0)
+    return edns

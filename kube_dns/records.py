@@ -68,18 +68,18 @@ def of_service(service: core_v1.Service, groups: Sequence[Group], domain: str) -
     if spec.type == "ExternalName":
         return {name: (Record(CNAME, _plain(spec.external_name or "")),)} if spec.external_name else {}
     ready = list(_ready(groups, _publishes_unready(service)))
-    found = _Collector()
-    found.add_all(_of_endpoints(name, ready))
+    collector = _Collector()
+    collector.add_all(_of_endpoints(name, ready))
     addresses = cluster_ips(spec)
     if addresses:
-        found.add_all(_of_cluster_ips(name, addresses, spec.ports or ()))
+        collector.add_all(_of_cluster_ips(name, addresses, spec.ports or ()))
     else:
-        found.add_all(_of_headless(name, ready))
-    return found.records()
+        collector.add_all(_of_headless(name, ready))
+    return collector.records()
 
 
 def of_domain(domain: str, server_ip: str | None) -> Records:
-    """What the cluster's domain has whatever services there are. ``server_ip`` is the DNS service's own."""
+    """The records of the cluster's domain that do not depend on its services. ``server_ip`` is the DNS service's own."""
     server = f"ns.dns.{domain}"
     records: dict[str, tuple[Record, ...]] = {
         domain: (Record(NS, server),),
@@ -116,7 +116,7 @@ def undashed(label: str) -> str | None:
 
 
 def reverse(ip: str) -> str:
-    """The name in in-addr.arpa or ip6.arpa; raises ValueError for what is no address."""
+    """The name in in-addr.arpa or ip6.arpa; raises ValueError for what is not an address."""
     return ipaddress.ip_address(ip).reverse_pointer
 
 

@@ -1,9 +1,9 @@
 """The add-on's fixed address in the cluster: Service and Endpoints ``kube-system/kube-dns``.
 
 For a server that runs as a process and not as pods: a service without a selector, and endpoints that name the one
-address and port where it listens. Keeps both as they should be, whatever happens to them; a service of that name
-with a selector belongs to someone who runs DNS as pods, and is left alone, endpoints included. One server registers
-itself, not several: each would take the other's address out.
+address and port where it listens. Restores both whatever happens to them; a service of that name
+with a selector belongs to a DNS that runs as pods, and is left alone, endpoints included. One server registers
+itself, not several: each would remove the other's address.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ class Place:
     port: int
 
 
-def wanted_service(place: Place) -> core_v1.Service:
+def desired_service(place: Place) -> core_v1.Service:
     ports = [
         core_v1.ServicePort(name=name, protocol=protocol, port=PORT, target_port=place.port)
         for name, protocol in _PORTS
@@ -46,22 +46,22 @@ def wanted_service(place: Place) -> core_v1.Service:
     return core_v1.Service(metadata=_metadata(), spec=spec)
 
 
-def wanted_endpoints(place: Place) -> core_v1.Endpoints:
+def desired_endpoints(place: Place) -> core_v1.Endpoints:
     ports = [core_v1.EndpointPort(name=name, protocol=protocol, port=place.port) for name, protocol in _PORTS]
     subset = core_v1.EndpointSubset(addresses=[core_v1.EndpointAddress(ip=place.address)], ports=ports)
     return core_v1.Endpoints(metadata=_metadata(), subsets=[subset])
 
 
-def service_is_as_wanted(service: core_v1.Service, wanted: core_v1.Service) -> bool:
-    return service.spec.cluster_ip == wanted.spec.cluster_ip and _ports(service) == _ports(wanted)
+def service_matches(service: core_v1.Service, desired: core_v1.Service) -> bool:
+    return service.spec.cluster_ip == desired.spec.cluster_ip and _ports(service) == _ports(desired)
 
 
-def endpoints_are_as_wanted(endpoints: core_v1.Endpoints, wanted: core_v1.Endpoints) -> bool:
-    return _places(endpoints) == _places(wanted)
+def endpoints_match(endpoints: core_v1.Endpoints, desired: core_v1.Endpoints) -> bool:
+    return _places(endpoints) == _places(desired)
 
 
 class Registration:
-    """Run it beside the informer of services, which it shares; its own Endpoints it follows by itself."""
+    """Run it beside the informer of services, which it shares; it has its own informer of the Endpoints."""
 
     def __init__(self, client: Client, services: Informer[core_v1.Service], place: Place) -> None:
         self._client, self._services = client, services
@@ -70,10 +70,10 @@ class Registration:
             namespace=KEY.namespace,
             field_selector=f"metadata.name={KEY.name}",
         )
-        self._service, self._wanted_endpoints = wanted_service(place), wanted_endpoints(place)
+        self._service, self._desired_endpoints = desired_service(place), desired_endpoints(place)
         self._queue = WorkQueue[Key]("kube_dns_registration", backoff=Backoff(base=0.05, limit=_LONGEST_DELAY))
-        services.on_change(self._on_service)
-        self._endpoints.on_change(self._on_endpoints)
+        services.on_change(self._on_change)
+        self._endpoints.on_change(self._on_change)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -84,10 +84,10 @@ class Registration:
             await process(self._queue, self.sync)
 
     async def sync(self, key: Key) -> None:
-        """Make both objects what they should be. Safe to call at any time."""
+        """Create or repair both objects. Safe to call at any time."""
         service = self._services.get(key)
         if service is not None and service.spec.selector:
-            log.warning("%s: has a selector, so others answer there; left as it is", key)
+            log.warning("%s: has a selector, so pods answer there; left alone", key)
             return
         await self._sync_service(key, service)
         await self._sync_endpoints(key)
@@ -95,38 +95,35 @@ class Registration:
     async def _sync_service(self, key: Key, service: core_v1.Service | None) -> None:
         services = self._client.resource(core_v1.Service)
         if service is not None and service.spec.cluster_ip != self._service.spec.cluster_ip:
-            log.info("%s: has %s; made anew, since that cannot change", key, service.spec.cluster_ip)
+            log.info("%s: has %s; created again, since that cannot change", key, service.spec.cluster_ip)
             await services.delete(key.name, namespace=key.namespace, uid=meta.uid_of(service))
             service = None
         if service is None:
             await services.create(codec.copy(self._service))
             log.info("%s: created with %s", key, self._service.spec.cluster_ip)
-        elif not service_is_as_wanted(service, self._service):
+        elif not service_matches(service, self._service):
             changed = codec.copy(service)
             changed.spec.ports = codec.copy(self._service).spec.ports
             await services.update(changed)
-            log.info("%s: ports mended", key)
+            log.info("%s: ports repaired", key)
 
     async def _sync_endpoints(self, key: Key) -> None:
-        endpoints, wanted = self._client.resource(core_v1.Endpoints), self._wanted_endpoints
+        endpoints, desired = self._client.resource(core_v1.Endpoints), self._desired_endpoints
         present = self._endpoints.get(key)
         if present is None:
-            await endpoints.create(codec.copy(wanted))
-            log.info("%s: endpoints created: %s", key, _places(wanted))
-        elif not endpoints_are_as_wanted(present, wanted):
+            await endpoints.create(codec.copy(desired))
+            log.info("%s: endpoints created: %s", key, _places(desired))
+        elif not endpoints_match(present, desired):
             changed = codec.copy(present)
-            changed.subsets = codec.copy(wanted).subsets
+            changed.subsets = codec.copy(desired).subsets
             await endpoints.update(changed)
-            log.info("%s: endpoints mended: %s", key, _places(wanted))
+            log.info("%s: endpoints repaired: %s", key, _places(desired))
 
-    def _on_service(self, old: core_v1.Service | None, new: core_v1.Service | None) -> None:
-        self._on_change(new or old)
-
-    def _on_endpoints(self, old: core_v1.Endpoints | None, new: core_v1.Endpoints | None) -> None:
-        self._on_change(new or old)
-
-    def _on_change(self, one: core_v1.Service | core_v1.Endpoints | None) -> None:
-        if one is not None and meta.key_of(one) == KEY:
+    def _on_change(
+        self, old: core_v1.Service | core_v1.Endpoints | None, new: core_v1.Service | core_v1.Endpoints | None
+    ) -> None:
+        latest = new or old
+        if latest is not None and meta.key_of(latest) == KEY:
             self._queue.add(KEY)
 
 

@@ -1,9 +1,9 @@
-"""Decides who answers a question, and keeps the answers that are ready to send.
+"""Decides who answers a question, and caches encoded answers.
 
-``prepared`` is the way of almost every question: the request's bytes but for the identifier are looked up, and
-the encoded answer goes out behind the identifier that came in. Only the zone's own answers are kept so, because
-their TTLs do not run; all of them go when the zone changes. ``respond`` is the long way, ``resolve`` the one that has
-to wait for another server. Nothing here raises: a bug met by one question is a SERVFAIL for it.
+``prepared`` serves almost every question: the request's bytes without the identifier are looked up, and the encoded
+answer is sent behind the request's identifier. Only the zone's own answers are cached like this, because
+their TTLs do not run; all of them go when the zone changes. ``respond`` encodes an answer, ``resolve`` also
+waits for other servers. Nothing here raises: a bug met by one question is a SERVFAIL for it.
 """
 
 import logging
@@ -23,13 +23,13 @@ from kube_dns.zone import Zone
 log = logging.getLogger(__name__)
 
 _PREPARED: Final = 10_000
-"""Answers kept ready."""
+"""How many encoded answers are cached."""
 
 _MEMORY: Final = 16 << 20
 """Bytes of these answers."""
 
 _LONGEST: Final = 512
-"""Bytes of a request up to which its answer is kept."""
+"""Bytes of the longest request whose answer is cached."""
 
 
 class Prepared:
@@ -49,14 +49,14 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Waiting:
-    """A question that another server has to answer, and what is known of the answer so far."""
+    """A question that another server has to answer, and the part of the answer that is known."""
 
     query: Query
     start: Answer | None = None
 
 
 class Resolver:
-    """``synced`` tells whether the zone is whole; before, no name of it is denied."""
+    """``synced`` returns whether the zone is complete; before that, none of its names is denied."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Resolver:
         return self._prepared
 
     def respond(self, data: bytes, stream: bool) -> bytes | Waiting | None:
-        """The answer to a request, or what has to be waited for, or None for what deserves no answer."""
+        """The answer to a request, or what has to be waited for, or None for a request that gets no answer."""
         proto = "tcp" if stream else "udp"
         try:
             if len(data) < HEADER.size or data[2] << 8 & RESPONSE:
@@ -101,15 +101,15 @@ class Resolver:
             return _counted(encoding.error(query, SERVFAIL), SERVFAIL)
 
     async def resolve(self, waiting: Waiting) -> bytes:
-        """The answer that had to be waited for."""
+        """The answer, once another server has given its own."""
         query, start = waiting.query, waiting.start
         try:
             if start is None:
-                found = await self._forwarder.resolve(query)
-                return _sent(found.message, query, authoritative=False)
+                forwarded = await self._forwarder.resolve(query)
+                return _sent(forwarded.message, query, authoritative=False)
             return await self._resolve_chain(query, start)
         except MessageError as exc:
-            log.info("%s: another server's answer makes no sense: %s", query.name, exc)
+            log.info("%s: another server's answer is malformed: %s", query.name, exc)
         except Exception:
             log.exception("%s: no answer", query.name)
         return _counted(encoding.error(query, SERVFAIL), SERVFAIL)
@@ -119,11 +119,11 @@ class Resolver:
         theirs = upstreams.is_stub(query.name) and not self._zone.contains(query.name)
         answer = None if theirs else local.answer(self._zone, query.name, query.type, self._reverse_ranges)
         if answer is None:
-            kept = self._forwarder.cached(query)
-            if kept is None:
+            cached = self._forwarder.cached(query)
+            if cached is None:
                 return Waiting(query)
             metrics.cache_hits.inc("forward")
-            return _sent(kept, query, authoritative=False)
+            return _sent(cached, query, authoritative=False)
         if answer.elsewhere is not None:
             return Waiting(query, answer)
         if not self._synced() and not answer.answers:
@@ -134,7 +134,7 @@ class Resolver:
         return _counted(finished, answer.rcode)
 
     def _prepare(self, data: bytes, finished: bytes, query: Query, answer: Answer) -> None:
-        bodies = [one[2:] for one in encoding.rotations(finished)]
+        bodies = [answer[2:] for answer in encoding.rotations(finished)]
         size = len(data) + sum(map(len, bodies))
         prepared = self.prepared()
         if len(prepared) >= _PREPARED or self._used + size > _MEMORY:
@@ -148,22 +148,22 @@ class Resolver:
         self._used = 0
 
     async def _resolve_chain(self, query: Query, start: Answer) -> bytes:
-        """An ExternalName service: its alias, then what the alias' own server says."""
+        """An ExternalName service: its alias, then the answer of the alias' own server."""
         assert start.elsewhere is not None
         try:
             question = encoding.wire_question(start.elsewhere, query.type)
-        except ValueError:  # the API lets names pass that DNS does not
+        except ValueError:  # the API allows names that DNS does not
             return _counted(encoding.error(query, SERVFAIL), SERVFAIL)
-        asked = replace(query, question=question, name=start.elsewhere)
-        found = await self._forwarder.resolve(asked)
-        if found.refused:  # the alias is all that can be said here
+        query_elsewhere = replace(query, question=question, name=start.elsewhere)
+        forwarded = await self._forwarder.resolve(query_elsewhere)
+        if forwarded.refused:  # the alias is all that is known
             finished = encoding.complete(self._encoder.encode(query, start), query, authoritative=True)
             return _counted(finished, 0)
-        return _sent(self._encoder.chain(query, start, found.message), query, authoritative=True)
+        return _sent(self._encoder.chain(query, start, forwarded.message), query, authoritative=True)
 
 
-def _sent(found: bytes, query: Query, authoritative: bool) -> bytes:
-    finished = encoding.complete(found, query, authoritative)
+def _sent(answer: bytes, query: Query, authoritative: bool) -> bytes:
+    finished = encoding.complete(answer, query, authoritative)
     return _counted(finished, finished[3] & 0xF)
 
 

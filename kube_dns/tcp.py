@@ -29,7 +29,7 @@ _LENGTH: Final = struct.Struct("!H")
 
 
 class TcpServer:
-    """Serves one address, as an async context manager. Raises OSError when the address is not to be had."""
+    """Serves one address, as an async context manager. Raises OSError when the address is unavailable."""
 
     def __init__(self, host: str, port: int, resolver: Resolver, idle: float = IDLE) -> None:
         self._host, self._port, self._resolver, self._idle = host, port, resolver, idle
@@ -101,7 +101,7 @@ class TcpServer:
                 task.add_done_callback(lambda _: room.release())
 
     async def _next(self, reader: asyncio.StreamReader) -> bytes | None:
-        """The next request; None once the client has said all. Raises TimeoutError."""
+        """The next request; None once the client has finished. Raises TimeoutError."""
         try:
             async with asyncio.timeout(self._idle):
                 (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))

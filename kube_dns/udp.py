@@ -1,7 +1,7 @@
 """Questions over UDP: one socket per address, read in the event loop without a transport in between.
 
 A wake-up reads as many datagrams as wait, up to a bound that lets others have their turn. Each answer leaves from
-the address that was asked: on a socket for all addresses the kernel would choose by route, and a client that asked
+the address that the client asked: on a socket for all addresses the kernel would choose by route, and a client that asked
 another of the machine's addresses would throw the answer away.
 """
 
@@ -32,7 +32,7 @@ _IP_PKTINFO: Final = 8  # the socket module of Python 3.11 does not name it
 
 
 class UdpServer:
-    """Serves one address, as an async context manager. Raises OSError when the address is not to be had."""
+    """Serves one address, as an async context manager. Raises OSError when the address is unavailable."""
 
     def __init__(self, host: str, port: int, resolver: Resolver) -> None:
         self._host, self._port, self._resolver = host, port, resolver
@@ -104,13 +104,13 @@ class UdpServer:
             except OSError as exc:
                 log.debug("%s: %s", self._host, exc)
                 continue
-            asked = _answer_from(control)
+            answer_from = _answer_from(control)
             ready = prepared.get(data[2:])
             if ready is None:
-                self._respond(data, client, asked)
+                self._respond(data, client, answer_from)
                 prepared = self._resolver.prepared()
             else:
-                self._send(data[:2] + ready.body(), client, asked)
+                self._send(data[:2] + ready.body(), client, answer_from)
                 self._count(ready.type, ready.rcode)
             ended = perf_counter()
             self._duration.observe(ended - started, "udp")
@@ -122,26 +122,26 @@ class UdpServer:
         metrics.responses.inc(rcode)
         metrics.cache_hits.inc("zone")
 
-    def _respond(self, data: bytes, client: Any, asked: Any) -> None:
+    def _respond(self, data: bytes, client: Any, answer_from: Any) -> None:
         answer = self._resolver.respond(data, stream=False)
         if isinstance(answer, bytes):
-            self._send(answer, client, asked)
+            self._send(answer, client, answer_from)
         elif answer is None:
             return
         elif len(self._waiting) >= _MOST_WAITING:
             metrics.dropped.inc("too many waiting")
         else:
-            task = asyncio.get_running_loop().create_task(self._wait(answer, client, asked), name="udp")
+            task = asyncio.get_running_loop().create_task(self._wait(answer, client, answer_from), name="udp")
             self._waiting.add(task)
             task.add_done_callback(self._waiting.discard)
 
-    async def _wait(self, waiting: Waiting, client: Any, asked: Any) -> None:
-        self._send(await self._resolver.resolve(waiting), client, asked)
+    async def _wait(self, waiting: Waiting, client: Any, answer_from: Any) -> None:
+        self._send(await self._resolver.resolve(waiting), client, answer_from)
 
-    def _send(self, answer: bytes, client: Any, asked: Any) -> None:
+    def _send(self, answer: bytes, client: Any, answer_from: Any) -> None:
         try:
-            if asked:
-                self._socket.sendmsg((answer,), asked, 0, client)
+            if answer_from:
+                self._socket.sendmsg((answer,), answer_from, 0, client)
             else:
                 self._socket.sendto(answer, client)
         except OSError as exc:

@@ -1,22 +1,26 @@
 """Which servers are asked about names that are not the cluster's.
 
-Owns the list: given by flag, or read from a resolv.conf and again when that file changes. Leaves out this very
-server, under whatever address: a question sent to oneself goes round for ever.
+Owns the list: set by a flag, or read from a resolv.conf and again when that file changes. Leaves out this very
+server, under whatever address: a question sent to oneself would circulate for ever.
 """
 
 import ipaddress
 import logging
+import re
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from component_base.values import parse_map
+
 log = logging.getLogger(__name__)
 
 PORT = 53
+_DOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?(\.[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?)*")
 _RECHECK = 5.0
-"""Seconds between looks at resolv.conf."""
+"""Seconds between two checks of resolv.conf."""
 
 _MOST = 3
 """Servers taken from resolv.conf, as the C library does."""
@@ -43,11 +47,19 @@ def parse_server(text: str) -> Server:
     return Server(str(ipaddress.ip_address(host.strip())), int(port))
 
 
-def parse_stub_domains(domains: Mapping[str, str]) -> dict[str, tuple[Server, ...]]:
-    """Domain -> its servers, which stand in the text with "+" between them. Raises ValueError."""
+def parse_domain(text: str) -> str:
+    """A domain in lower case, without the last dot. Raises ValueError."""
+    domain = text.lower().removesuffix(".")
+    if not _DOMAIN.fullmatch(domain):
+        raise ValueError(f'"{text}" is not a domain')
+    return domain
+
+
+def parse_stub_domains(text: str) -> dict[str, tuple[Server, ...]]:
+    """``domain=server[+server...],...``: domain -> its servers. Raises ValueError."""
     return {
-        domain.lower().strip("."): tuple(parse_server(one) for one in servers.split("+"))
-        for domain, servers in domains.items()
+        parse_domain(domain): tuple(parse_server(server) for server in servers.split("+"))
+        for domain, servers in parse_map(text).items()
     }
 
 
@@ -64,7 +76,7 @@ def own_address(bind: Sequence[str], port: int, further: Sequence[Server] = ()) 
 
 
 class Upstreams:
-    """``servers`` wins over ``resolv_conf``; None for both means that nobody is asked."""
+    """``servers`` wins over ``resolv_conf``; None for both means that no server is asked."""
 
     def __init__(
         self,
@@ -86,7 +98,7 @@ class Upstreams:
         return bool(self._stubs) and self._stub(name) is not None
 
     def of(self, name: str) -> tuple[Server, ...]:
-        """The servers to ask about a name, the best first."""
+        """The servers to ask about a name, the preferred one first."""
         stub = self._stub(name) if self._stubs else None
         if stub is not None:
             return self._stubs[stub]
@@ -96,7 +108,7 @@ class Upstreams:
         return self._servers
 
     def _stub(self, name: str) -> str | None:
-        """The longest stub domain that holds the name."""
+        """The longest stub domain that contains the name."""
         while name:
             if name in self._stubs:
                 return name
@@ -108,32 +120,32 @@ class Upstreams:
             state = path.stat()
             if (state.st_mtime_ns, state.st_ino) == self._version:
                 return
-            found = nameservers(path.read_text(errors="replace"))
+            listed = nameservers(path.read_text(errors="replace"))
         except OSError as exc:
             log.info("%s: %s; names outside the cluster are refused for now", path, exc)
-            found, state = [], None
+            listed, state = [], None
         self._version = (state.st_mtime_ns, state.st_ino) if state is not None else None
-        servers = tuple(server for server in found if not self._is_own(server))[:_MOST]
-        for server in found:
+        servers = tuple(server for server in listed if not self._is_own(server))[:_MOST]
+        for server in listed:
             if self._is_own(server):
                 log.warning("%s: %s is this server itself; left out", path, server)
-        if servers != self._servers or not found:
+        if servers != self._servers or not listed:
             log.info("%s: forwarding to %s", path, ", ".join(map(str, servers)) or "nobody")
         self._servers = servers
 
 
 def nameservers(text: str) -> list[Server]:
-    """The servers of a resolv.conf; lines that make no sense are passed over, as the C library does."""
-    found = []
+    """The servers of a resolv.conf; malformed lines are skipped, as by the C library."""
+    servers = []
     for line in text.splitlines():
         words = line.split()
         if len(words) < 2 or words[0] != "nameserver":
             continue
         try:
-            found.append(Server(str(ipaddress.ip_address(words[1].partition("%")[0])), PORT))
+            servers.append(Server(str(ipaddress.ip_address(words[1].partition("%")[0])), PORT))
         except ValueError:
-            log.info("resolv.conf: %s is no address", words[1])
-    return found
+            log.info("resolv.conf: %s is not an address", words[1])
+    return servers
 
 
 def _is_local(host: str) -> bool:

@@ -38,8 +38,8 @@ class Zone:
             return
         for name in old.keys() - new.keys():
             self._remove(name, owner)
-        for name, found in new.items():
-            self._set(name, owner, found)
+        for name, records_of_name in new.items():
+            self._set(name, owner, records_of_name)
         if new:
             self._by_owner[owner] = new
         else:
@@ -52,7 +52,7 @@ class Zone:
         if owners is not None:
             if len(owners) == 1:
                 return next(iter(owners.values()))
-            return tuple(dict.fromkeys(record for found in owners.values() for record in found))
+            return tuple(dict.fromkeys(record for owned in owners.values() for record in owned))
         if name in self._below:
             return ()
         return self._pod(name) if name.endswith(self._pods) else None
@@ -65,13 +65,13 @@ class Zone:
         address = records.undashed(labels[0]) if len(labels) == 2 else None
         return (records.address_record(address),) if address else None
 
-    def _set(self, name: str, owner: Hashable, found: tuple[Record, ...]) -> None:
+    def _set(self, name: str, owner: Hashable, new: tuple[Record, ...]) -> None:
         owners = self._by_name.get(name)
         if owners is None:
             owners = self._by_name[name] = {}
             for above in self._above(name):
                 self._below[above] = self._below.get(above, 0) + 1
-        owners[owner] = found
+        owners[owner] = new
 
     def _remove(self, name: str, owner: Hashable) -> None:
         owners = self._by_name[name]

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import sys
-from ipaddress import IPv4Network
 
 from apimachinery.types import core_v1
 from component_base import daemon, open_files
@@ -16,15 +15,17 @@ from host_network.routes import remove_service_route
 from kube_client import Client, EventRecorder, Informer, load_config
 from kube_proxy import metrics, ports
 from kube_proxy.dataplane.pool import WorkerPool
-from kube_proxy.iptables import TablesError, clean_up_everywhere, kernel_mode_tables, open_tables
-from kube_proxy.kernel import KernelMode
+from kube_proxy.iptables import TablesError
+from kube_proxy.iptables.backends import clean_up_everywhere, open_tables
+from kube_proxy.iptables.chains import IPTABLES_CHAINS, USERSPACE_CHAINS
+from kube_proxy.iptables_mode import IptablesMode
+from kube_proxy.mode import Mode, Settings
 from kube_proxy.options import KubeProxyOptions, ProxyOptions
 from kube_proxy.proxier import Proxier
 from kube_proxy.server import health_app, metrics_app
-from kube_proxy.serving import Mode, Settings
 from kube_proxy.sources import FromApi
 from kube_proxy.statistics import Statistics
-from kube_proxy.userspace import UserspaceMode
+from kube_proxy.userspace_mode import UserspaceMode
 
 log = logging.getLogger(__name__)
 
@@ -54,19 +55,20 @@ async def run(options: KubeProxyOptions) -> None:
     config = load_config(options.kubeconfig)
     async with contextlib.AsyncExitStack() as stack:
         client = await stack.enter_async_context(Client(config, user_agent="kube-proxy"))
+        chains = IPTABLES_CHAINS if proxy.proxy_mode == "iptables" else USERSPACE_CHAINS
+        tables = await stack.enter_async_context(open_tables(chains, proxy.iptables_backend))
         mode: Mode
         pool: WorkerPool | None = None
         if proxy.proxy_mode == "iptables":
-            mode = KernelMode(kernel_mode_tables(proxy.iptables_backend))
+            mode = IptablesMode(tables)
         else:
-            tables = await stack.enter_async_context(open_tables(proxy.iptables_backend))
             pool = worker_pool(options, statistics)
             mode = UserspaceMode(tables, pool, taken, statistics)
         services = Informer(client.resource(core_v1.Service))
-        endpoints = FromApi(client, node=options.hostname_override)
-        recorder = EventRecorder(client, component="kube-proxy", host=options.hostname_override)
+        endpoints = FromApi(client, node=options.node)
+        recorder = EventRecorder(client, component="kube-proxy", host=options.node)
         proxier = Proxier(services, endpoints, mode, taken, recorder, settings_of(proxy))
-        statistics.on_failing = proxier.tell_failing
+        statistics.on_failing = proxier.report_failing
         daemon.freeze()
         async with asyncio.TaskGroup() as tasks:
             if pool:
@@ -99,9 +101,9 @@ def worker_pool(options: KubeProxyOptions, statistics: Statistics) -> WorkerPool
 def settings_of(proxy: ProxyOptions) -> Settings:
     return Settings(
         service_range=proxy.service_cluster_ip_range,
-        node_port_addresses=tuple(n for n in proxy.nodeport_addresses if isinstance(n, IPv4Network)),
+        node_port_addresses=proxy.nodeport_addresses,
         sync_period=proxy.iptables_sync_period,
-        cluster_cidr=proxy.cluster_cidr if isinstance(proxy.cluster_cidr, IPv4Network) else None,
+        cluster_cidr=proxy.cluster_cidr,
     )
 
 

@@ -1,18 +1,16 @@
 """Who serves a service port, from Endpoints or from EndpointSlices. Pure.
 
-New connections go to ready endpoints. Where none is ready, they go to those that are on their way out but still
-serve: better than nobody. Only slices tell of such; Endpoints know ready addresses alone.
+New connections go to ready endpoints. Where none is ready, they go to those that are terminating but still serve:
+better than nobody. Only slices contain such endpoints; Endpoints list ready addresses alone.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from apimachinery.meta import Key
 from apimachinery.types import core_v1, discovery_v1
 from kube_proxy.dataplane.messages import Backend
 from kube_proxy.services import is_ipv4, port_name
-
-SERVICE_LABEL = "kubernetes.io/service-name"
 
 
 @dataclass(frozen=True)
@@ -23,7 +21,7 @@ class Reachable:
     here: tuple[Backend, ...] = ()
     """Those of this node."""
     ready_here: frozenset[str] = field(default=frozenset(), compare=False)
-    """Addresses of those of this node that are ready, and not on their way out."""
+    """Addresses of those of this node that are ready and not terminating."""
 
 
 NOBODY = Reachable()
@@ -39,30 +37,30 @@ class _Candidate:
 
 
 def of_endpoints(endpoints: core_v1.Endpoints, node: str) -> ByPort:
-    found: dict[tuple[str, str], list[_Candidate]] = {}
+    by_port: dict[tuple[str, str], list[_Candidate]] = {}
     for subset in endpoints.subsets or ():
         for port in subset.ports or ():
-            found.setdefault((port_name(endpoints, port.name), port.protocol or "TCP"), []).extend(
+            by_port.setdefault((port_name(endpoints, port.name), port.protocol or "TCP"), []).extend(
                 _Candidate((address.ip, port.port), address.node_name == node, is_ready=True)
                 for address in subset.addresses or ()
                 if is_ipv4(address.ip)
             )
-    return {name: _reachable(candidates) for name, candidates in found.items()}
+    return {name: _reachable(candidates) for name, candidates in by_port.items()}
 
 
 def of_slices(slices: Iterable[discovery_v1.EndpointSlice], service: Key, node: str) -> ByPort:
-    found: dict[tuple[str, str], list[_Candidate]] = {}
-    for one in slices:
-        if one.address_type != "IPv4":
+    by_port: dict[tuple[str, str], list[_Candidate]] = {}
+    for endpoint_slice in slices:
+        if endpoint_slice.address_type != "IPv4":
             continue
-        for port in one.ports or ():
+        for port in endpoint_slice.ports or ():
             if port.port is None:
                 continue
             name = f"{service}:{port.name}" if port.name else str(service)
-            candidates = found.setdefault((name, port.protocol or "TCP"), [])
-            for endpoint in one.endpoints or ():
+            candidates = by_port.setdefault((name, port.protocol or "TCP"), [])
+            for endpoint in endpoint_slice.endpoints or ():
                 candidates += _candidates(endpoint, port.port, node)
-    return {name: _reachable(candidates) for name, candidates in found.items()}
+    return {name: _reachable(candidates) for name, candidates in by_port.items()}
 
 
 def _candidates(endpoint: discovery_v1.Endpoint, port: int, node: str) -> Iterable[_Candidate]:
@@ -77,13 +75,12 @@ def _candidates(endpoint: discovery_v1.Endpoint, port: int, node: str) -> Iterab
                 yield _Candidate((address, port), is_here, is_ready)
 
 
-def _reachable(candidates: Iterable[_Candidate]) -> Reachable:
-    candidates = list(candidates)
-    here = [each for each in candidates if each.is_here]
-    ready_here = frozenset(each.backend[0] for each in here if each.is_ready)
+def _reachable(candidates: Sequence[_Candidate]) -> Reachable:
+    here = [candidate for candidate in candidates if candidate.is_here]
+    ready_here = frozenset(candidate.backend[0] for candidate in here if candidate.is_ready)
     return Reachable(_choose(candidates), _choose(here), ready_here)
 
 
 def _choose(candidates: Iterable[_Candidate]) -> tuple[Backend, ...]:
-    ready = {each.backend for each in candidates if each.is_ready}
-    return tuple(sorted(ready or {each.backend for each in candidates}))
+    ready = {candidate.backend for candidate in candidates if candidate.is_ready}
+    return tuple(sorted(ready or {candidate.backend for candidate in candidates}))

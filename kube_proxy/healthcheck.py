@@ -1,8 +1,8 @@
-"""Tells load balancers whether this node has endpoints of a service: ``healthCheckNodePort``.
+"""Answers load balancers whether this node has endpoints of a service: ``healthCheckNodePort``.
 
 Only services of type LoadBalancer with ``externalTrafficPolicy: Local`` have such a port. On it every path answers 200
-while an endpoint here is ready and the proxy is well, else 503, with Kubernetes' JSON. A port that somebody else holds
-is told as an event on the service, and tried again.
+while an endpoint here is ready and the proxy is well, otherwise 503, with Kubernetes' JSON. A port that somebody else holds
+is reported in an event of the service, and tried again.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ def health_check_node_port(service: core_v1.Service) -> int | None:
 
 @dataclass
 class _Check:
-    """What is told about one service."""
+    """The state of one service's port."""
 
     service: core_v1.Service
     port: int
@@ -91,7 +91,7 @@ class HealthChecks:
             try:
                 await Server(self._app(check), [("0.0.0.0", check.port)]).run()
             except OSError as exc:
-                if failures == 1:  # not merely the service that had the port before; say it once
+                if failures == 1:  # not merely the service that had the port before; report it once
                     message = f"failed to start healthcheck on port {check.port}: {exc}"
                     log.warning("%s: %s", meta.key_of(check.service), message)
                     self._recorder.event(check.service, "Warning", "FailedToStartServiceHealthcheck", message)

@@ -1,23 +1,67 @@
 """kube-proxy's flags."""
 
 import os
+import re
 import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from component_base.flags import Options, group, option
-from component_base.values import Duration, HostPort, IPNetwork, PortRange
-from kube_proxy.iptables import BACKENDS
+from component_base.values import (
+    PERIOD,
+    Duration,
+    HostPort,
+    PortRange,
+    ValueType,
+    number,
+    parse_address,
+    parse_host_port,
+    parse_ipv4_address,
+    parse_port_range,
+)
+from kube_client.config import parse_kubeconfig
+from kube_proxy.iptables import backends
+
+_NODE_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+
+
+def _parse_ip_port(text: str) -> HostPort:
+    address = parse_host_port(text)
+    parse_address(address.host)
+    return address
+
+
+def _parse_bind_address(text: str) -> IPv4Address:
+    address = parse_ipv4_address(text)
+    if not address.is_unspecified:
+        raise ValueError("redirected connections arrive at any address of the node, so it must be 0.0.0.0")
+    return address
+
+
+def _parse_proxy_ports(text: str) -> PortRange:
+    ports = parse_port_range(text)
+    if not ports.first:
+        raise ValueError("the first port must be at least 1")
+    return ports
+
+
+def _parse_node_name(text: str) -> str:
+    if not _NODE_NAME.fullmatch(text):
+        raise ValueError("not a node's name: lower case letters, digits, '-' and '.'")
+    return text
+
+
+_IP_PORT = ValueType(_parse_ip_port, str, "IP:PORT")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServingOptions:
     healthz_bind_address: HostPort = option(
-        HostPort("127.0.0.1", 10256), "Address and port of /healthz; port 0 takes a free one."
+        "127.0.0.1:10256", "Address and port of /healthz; port 0 takes a free one.", type=_IP_PORT
     )
     metrics_bind_address: HostPort = option(
-        HostPort("127.0.0.1", 10249), "Address and port of /metrics and /proxyMode; port 0 takes a free one."
+        "127.0.0.1:10249", "Address and port of /metrics and /proxyMode; port 0 takes a free one.", type=_IP_PORT
     )
 
 
@@ -27,49 +71,56 @@ class ProxyOptions:
         "userspace", "How traffic reaches a service's endpoints.", choices=["userspace", "iptables"]
     )
     iptables_backend: str = option(
-        "auto",
-        "Where rules are written: legacy, nft (by the iptables command), or auto: legacy where the kernel has it.",
-        choices=BACKENDS,
+        backends.AUTO,
+        "Which tables rules are written to. auto: in userspace mode the legacy ones where the kernel has them, "
+        "otherwise those of the host's iptables command.",
+        choices=backends.CHOICES,
     )
-    bind_address: IPv4Address = option("0.0.0.0", "Address on which proxy ports listen; userspace mode needs all.")
+    bind_address: IPv4Address = option(
+        "0.0.0.0",
+        "Address on which proxy ports listen; userspace mode needs all.",
+        type=ValueType(_parse_bind_address, str, "IP"),
+    )
     proxy_port_range: PortRange | None = option(
-        None, "Ports to use for service ports (default: a range outside of ip_local_port_range and the node ports)."
+        None,
+        "Ports to use for service ports (default: a range outside of ip_local_port_range and the node ports).",
+        type=ValueType(_parse_proxy_ports, str, "FIRST-LAST"),
     )
-    nodeport_addresses: tuple[IPNetwork, ...] = option(
+    nodeport_addresses: tuple[IPv4Network, ...] = option(
         (), "Ranges of this node's addresses on which node ports answer; all addresses by default."
     )
-    cluster_cidr: IPNetwork | None = option(
-        None, "Where pods have their addresses; iptables mode hides all others from endpoints."
+    cluster_cidr: IPv4Network | None = option(
+        None, "Where pods have their addresses; iptables mode masquerades all other clients of cluster IPs."
     )
     service_cluster_ip_range: IPv4Network = option(
-        "10.0.0.0/16", "The range of cluster IPs; what no service of it catches is refused."
+        "10.0.0.0/16", "The range of cluster IPs; connections to addresses and ports of no service in it are refused."
     )
     iptables_sync_period: Duration = option(
-        "5s", "How often the rules are verified, and mended if someone else changed them."
+        "5s", "How often the rules are verified, and repaired if someone else has changed them.", type=PERIOD
     )
     workers: int = option(
-        min(2, os.cpu_count() or 1), "Processes that forward traffic. More pay off where there are more cores."
+        min(2, os.cpu_count() or 1),
+        "Processes that forward traffic. More pay off where there are more cores.",
+        type=number(1),
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class KubeProxyOptions(Options):
-    kubeconfig: Path | None = option(None, "How to reach the apiserver; the pod's service account by default.")
-    hostname_override: str = option(socket.gethostname().lower(), "Name of this node in events.")
+    kubeconfig: Path | None = option(
+        None,
+        "How to reach the apiserver; the pod's service account by default.",
+        type=ValueType(parse_kubeconfig, str, "PATH"),
+    )
+    hostname_override: str | None = option(
+        None,
+        "This node's name, which distinguishes its endpoints from those of other nodes (default: the host's name).",
+        type=ValueType(_parse_node_name, str, "STRING"),
+    )
     cleanup: bool = option(False, "Remove all rules, chains and the service range's route, and exit.")
     proxy: ProxyOptions = group("Proxy", ProxyOptions)
     serving: ServingOptions = group("Serving", ServingOptions)
 
-    def __post_init__(self) -> None:
-        if self.proxy.workers < 1:
-            raise ValueError(f'invalid argument "{self.proxy.workers}" for "--workers" flag: must be at least 1')
-        if self.proxy.iptables_sync_period <= 0:
-            raise ValueError("invalid argument for --iptables-sync-period: must be greater than 0")
-        if not self.proxy.bind_address.is_unspecified:
-            raise ValueError(
-                f'invalid argument "{self.proxy.bind_address}" for "--bind-address" flag: '
-                "redirected connections arrive at any address of the node, so it must be 0.0.0.0"
-            )
-        for network in self.proxy.nodeport_addresses:
-            if not isinstance(network, IPv4Network):
-                raise ValueError(f'invalid argument "{network}" for "--nodeport-addresses" flag: must be IPv4')
+    @property
+    def node(self) -> str:
+        return self.hostname_override or socket.gethostname().lower()

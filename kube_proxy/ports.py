@@ -1,4 +1,4 @@
-"""The node's ports that the proxy binds: proxy ports that REDIRECT rules lead to, and node ports held open.
+"""The node's ports that the proxy binds: proxy ports to which REDIRECT rules lead, and node ports held open.
 
 Proxy ports lie outside the range from which the kernel takes source ports, so that no outgoing connection of the
 node sits on one when it is needed again. A restarted proxy gets the same ones back.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from component_base.values import PortRange
 from kube_proxy.dataplane.admission import BACKLOG
-from kube_proxy.dataplane.tcp import set_keepalive
+from kube_proxy.dataplane.stream import set_keepalive
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ _TYPES = {"TCP": socket.SOCK_STREAM, "UDP": socket.SOCK_DGRAM}
 
 
 class PortsExhausted(Exception):
-    """No proxy port is to be had now."""
+    """No proxy port is available now."""
 
 
 class PortTaken(Exception):
@@ -40,12 +40,12 @@ def local_port_range() -> PortRange:
     return PortRange(first, last)
 
 
-def overlap(one: PortRange, other: PortRange) -> bool:
-    return one.first <= other.last and other.first <= one.last
+def overlap(a: PortRange, b: PortRange) -> bool:
+    return a.first <= b.last and b.first <= a.last
 
 
 def default_proxy_ports(local: PortRange) -> PortRange:
-    """The widest range that meets neither the kernel's source ports nor the node ports; the preferred one if it can."""
+    """The widest range that overlaps neither the kernel's source ports nor the node ports; ``PREFERRED`` if that does not."""
     if not overlap(PREFERRED, local):
         return PREFERRED
     gaps, first = [], 1024
@@ -56,17 +56,17 @@ def default_proxy_ports(local: PortRange) -> PortRange:
 
 
 def reserved_ports(text: str) -> list[PortRange]:
-    """What ``ip_local_reserved_ports`` says, as in ``8080,30000-32767``."""
+    """The ranges in ``ip_local_reserved_ports``, such as ``8080,30000-32767``."""
     pairs = (part.strip().partition("-") for part in text.split(",") if part.strip())
     return [PortRange(int(first), int(last or first)) for first, _, last in pairs]
 
 
 def at_risk(ports: PortRange, local: PortRange, reserved: Iterable[PortRange]) -> bool:
-    """Whether the kernel may take one of ``ports`` as a source port."""
+    """Whether the kernel may use one of ``ports`` as a source port."""
     first, last = max(ports.first, local.first), min(ports.last, local.last)
-    for one in sorted(reserved):
-        if one.first <= first <= one.last:
-            first = one.last + 1
+    for taken in sorted(reserved):
+        if taken.first <= first <= taken.last:
+            first = taken.last + 1
     return first <= last
 
 
@@ -82,7 +82,7 @@ def warn_of_overlaps(proxy_ports: PortRange, local: PortRange) -> None:
 
 
 class Ports:
-    """Binds and remembers. What it hands out belongs to the caller."""
+    """Binds and remembers. The sockets that it returns belong to the caller."""
 
     def __init__(self, bind_address: str, proxy_ports: PortRange) -> None:
         self._address = bind_address
@@ -96,12 +96,12 @@ class Ports:
             try:
                 self._adopted[name, protocol] = self._bind_proxy_port(protocol, port)
             except OSError as exc:
-                log.info("%s: proxy port %d of the last run is not to be had: %s", name, port, exc)
+                log.info("%s: proxy port %d of the last run is unavailable: %s", name, port, exc)
         if self._adopted:
             log.info("%d proxy ports of the last run bound again", len(self._adopted))
 
     def release_unclaimed(self) -> None:
-        """Close what was adopted and no service asked for."""
+        """Close adopted ports that no service has asked for."""
         for sock in self._adopted.values():
             sock.close()
         self._adopted.clear()
@@ -123,10 +123,10 @@ class Ports:
         raise PortsExhausted(f"no free proxy port in {self._range}")
 
     def hold_node_port(self, protocol: str, port: int) -> socket.socket:
-        """Bind a node port, so that nobody else on the node takes it; rules lead its traffic elsewhere.
+        """Bind a node port, so that nobody else on the node takes it; rules redirect its traffic.
 
         Raises:
-            PortTaken: somebody has.
+            PortTaken: somebody else has.
         """
         sock = socket.socket(socket.AF_INET, _TYPES[protocol])
         try:

@@ -1,8 +1,8 @@
-"""The level-triggered heart: compares what Services and Endpoints want with what this node offers, and closes the gap.
+"""The level-triggered heart: compares what Services and Endpoints ask for with what this node offers, and closes the gap.
 
-Owns the order of things: nothing is changed before both are known; a port listens before a rule leads to it, and
-its rule is gone before it stops listening. How traffic gets to endpoints is the ``Mode``'s. Events only name a
-service; ``sync`` looks at everything of it again. Many events make one sync, which touches only what differs.
+Owns the order of steps: nothing is changed before both are known; a port listens before a rule leads to it, and its
+rule is gone before it stops listening. How traffic gets to endpoints is the ``Mode``'s business. Events only name a
+service; ``sync`` examines all of it again. Many events make one sync, which changes only what differs.
 """
 
 import asyncio
@@ -21,12 +21,12 @@ from host_network.routes import ensure_service_route
 from kube_proxy import metrics
 from kube_proxy.conntrack import UdpFlows
 from kube_proxy.dataplane.messages import Backend
-from kube_proxy.endpoints import NOBODY, ByPort
+from kube_proxy.endpoints import NOBODY
 from kube_proxy.healthcheck import HealthChecks, Recorder
 from kube_proxy.iptables import TablesError
+from kube_proxy.mode import Mode, ServedPort, Settings
 from kube_proxy.ports import Ports, PortsExhausted, PortTaken
 from kube_proxy.services import ServicePort, service_ports
-from kube_proxy.serving import Mode, Serving, Settings
 from kube_proxy.sources import EndpointsSource, Source
 from kube_proxy.table import Row
 
@@ -36,7 +36,7 @@ MIN_SYNC_PERIOD = 0.02
 """Seconds in which events gather before a sync."""
 RETRY_DELAYS = (0.1, 0.5, 1.0, 5.0)
 FLOW_SWEEP_PERIOD = 30.0
-"""Seconds between two looks at the kernel's UDP flows without any news."""
+"""Seconds between two sweeps of the kernel's UDP flows when nothing changes."""
 
 
 class Proxier:
@@ -53,14 +53,14 @@ class Proxier:
         self._mode, self._ports = mode, ports
         self._recorder = recorder
         self._settings = settings
-        self._serving: dict[Key, dict[tuple[str, str], Serving]] = {}
-        self._leaving: list[Serving] = []
+        self._served: dict[Key, dict[tuple[str, str], ServedPort]] = {}
+        self._leaving: list[ServedPort] = []
         """No longer wanted; they stop once their rules are gone."""
         self._dirty: set[Key] = set()
         self._wake = asyncio.Event()
         self._rules_dirty = True
-        self._look = True
-        """Whether to see what has become of the rules, rather than to trust that they are as we left them."""
+        self._verify = True
+        """Whether to read the rules back, instead of trusting that they are as we left them."""
         self._clashes: set[tuple[str, str]] = set()
         self._health_checks = HealthChecks(recorder, self.is_healthy)
         self._flows = UdpFlows()
@@ -69,7 +69,7 @@ class Proxier:
         self.last_synced: float | None = None
         """Unix time of the last sync that succeeded."""
         self.syncs = 0
-        """How many have."""
+        """How many syncs have succeeded."""
         services.on_change(self._on_service)
         endpoints.on_change(self._on_endpoints)
 
@@ -85,18 +85,18 @@ class Proxier:
         return self._waiting_since is not None
 
     def rows(self) -> Iterator[Row]:
-        """What is served now, for those who want to see it."""
+        """What is served now, one row per service port."""
         return map(self._mode.row, self._all())
 
-    def tell_failing(self, number: int, message: str) -> None:
-        """No connection to a port's endpoints has come about for a while, though clients try."""
-        for key, ports in self._serving.items():
-            if any(serving.number == number for serving in ports.values()) and (service := self._services.get(key)):
+    def report_failing(self, number: int, message: str) -> None:
+        """Report that a port's clients have not reached any endpoint for a while."""
+        for key, ports in self._served.items():
+            if any(port.number == number for port in ports.values()) and (service := self._services.get(key)):
                 log.warning("%s", message)
                 self._recorder.event(service, "Warning", "EndpointsUnreachable", message)
 
     async def run(self) -> None:
-        """Serve until cancelled; what the kernel knows then, stays."""
+        """Serve until cancelled. The rules stay."""
         try:
             await self._adopt()
             await self._services.synced.wait()
@@ -106,29 +106,29 @@ class Proxier:
                 await self._loop()
         finally:
             self._ports.release_unclaimed()
-            for serving in self._all():
-                if serving.node_port:
-                    serving.node_port.close()
+            for port in self._all():
+                if port.node_port:
+                    port.node_port.close()
 
     async def _adopt(self) -> None:
         try:
             self._flows.expect(await self._mode.adopt())  # so that flows of services gone meanwhile are known
         except TablesError as exc:
-            log.info("%s; starting without what the last run left", exc)
+            log.info("%s; starting without the rules of the last run", exc)
 
     async def _loop(self) -> None:
         self._dirty.update(meta.key_of(service) for service in self._services.list())
         failures = 0
-        next_look = self._next_look()
+        next_verification = self._next_verification()
         while True:
             await asyncio.sleep(MIN_SYNC_PERIOD)
-            if time.monotonic() >= next_look:  # however many events keep us busy
-                self._look_again()
-                next_look = self._next_look()
+            if time.monotonic() >= next_verification:  # however many events keep us busy
+                self._verify_again()
+                next_verification = self._next_verification()
             try:
                 await self.sync()
                 failures = 0
-                timeout = max(0.0, next_look - time.monotonic())
+                timeout = max(0.0, next_verification - time.monotonic())
             except (TablesError, CommandError, PortsExhausted) as exc:
                 log.warning("sync: %s; will retry", exc)
                 metrics.rule_failures.inc()
@@ -140,7 +140,7 @@ class Proxier:
                     await self._wake.wait()
 
     async def sync(self) -> None:
-        """Offer what is wanted now. Safe to call at any time, any number of times.
+        """Offer what the services ask for now. Safe to call at any time, any number of times.
 
         Raises:
             TablesError, CommandError, PortsExhausted: something could not be done yet.
@@ -149,7 +149,7 @@ class Proxier:
         self._wake.clear()
         dirty, self._dirty = self._dirty, set()
         for key in dirty:
-            self._retire(key)  # all of them first: what one gives up, another may be waiting for
+            self._retire(key)  # all of them first: another service may be waiting for what this one gives up
         failure = None
         for key in dirty:
             try:
@@ -166,85 +166,88 @@ class Proxier:
         self.last_synced = time.time()
         self.syncs += 1
         metrics.last_sync.set(self.last_synced)
-        metrics.service_ports.set(sum(map(len, self._serving.values())))
+        metrics.service_ports.set(sum(map(len, self._served.values())))
         metrics.sync_duration.observe(time.perf_counter() - started)
 
     async def _sync_rules(self) -> None:
         self._rules_dirty = False
         leaving, self._leaving = self._leaving, []
-        look, self._look = self._look, False
+        verify, self._verify = self._verify, False
         try:
             await asyncio.to_thread(ensure_service_route, self._settings.service_range)
             await self._mode.prepare(self._settings)
-            steps = await self._mode.tables.apply(self._mode.rules(self._all(), self._settings), look=look)
+            steps = await self._mode.tables.apply(self._mode.rules(self._all(), self._settings), verify=verify)
         except BaseException:
             self._leaving += leaving
-            self._look = True
+            self._verify = True
             raise
         if steps:
-            log.info("iptables: %d steps; %d service ports served", steps, sum(map(len, self._serving.values())))
+            log.info("iptables: %d steps; %d service ports served", steps, sum(map(len, self._served.values())))
             metrics.rule_steps.inc(by=steps)
-        for serving in leaving:
-            self._mode.close(serving)
+        for port in leaving:
+            self._mode.close(port)
         self._mode.settled()
         await self._sync_flows()
 
     async def _sync_flows(self) -> None:
-        """The kernel must forget what it learnt from other rules than those that are in place now."""
+        """Delete the kernel's UDP flows that do not follow from the rules now in place."""
         self._flows.expect(self._mode.claims(self._all()))
         now = time.monotonic()
         if self._flows.is_due or now - self._flows_swept >= FLOW_SWEEP_PERIOD:
             self._flows_swept = now
             metrics.stale_flows.inc(by=await self._flows.sweep())
 
-    def _wanted(self, key: Key) -> dict[tuple[str, str], ServicePort]:
+    def _desired(self, key: Key) -> dict[tuple[str, str], ServicePort]:
         service = self._services.get(key)
         return {port.id: port for port in service_ports(service)} if service else {}
 
     def _retire(self, key: Key) -> None:
-        """Give up the ports that a service no longer has, and node ports that it has no more."""
-        serving, wanted = self._serving.get(key, {}), self._wanted(key)
-        for id in [id for id in serving if id not in wanted]:
-            self._leave(serving.pop(id))
-        for id, port in serving.items():
-            if port.node_port and port.spec.node_port != wanted[id].node_port:
+        """Give up the ports and node ports that a service no longer has."""
+        served, desired = self._served.get(key, {}), self._desired(key)
+        for id in [id for id in served if id not in desired]:
+            self._leave(served.pop(id))
+        for id, port in served.items():
+            if port.node_port and port.spec.node_port != desired[id].node_port:
                 port.node_port.close()
                 port.node_port = None
-        if not serving:
-            self._serving.pop(key, None)
+        if not served:
+            self._served.pop(key, None)
 
     def _offer(self, key: Key) -> None:
-        """Open a service's new ports, bring the others up to date; note whether rules have to follow."""
+        """Open a service's new ports and update the others; note whether the rules must change."""
         service = self._services.get(key)
         if service is None:
             self._health_checks.remove(key)
             return
         reachable = self._endpoints.of(key)
-        self._health_checks.update(service, len(frozenset().union(*(one.ready_here for one in reachable.values()))))
-        for id, spec in self._wanted(key).items():
-            ready = backends_of(spec, reachable)
-            serving = self._serving.get(key, {}).get(id)
-            if serving is None:
-                serving = self._open(spec, ready)
-                self._serving.setdefault(key, {})[id] = serving
+        self._health_checks.update(
+            service, len(frozenset().union(*(endpoints.ready_here for endpoints in reachable.values())))
+        )
+        for id, spec in self._desired(key).items():
+            endpoints = reachable.get(spec.endpoints_id, NOBODY)
+            backends = endpoints.here if spec.local_only else endpoints.everywhere
+            port = self._served.get(key, {}).get(id)
+            if port is None:
+                port = self._open(spec, backends)
+                self._served.setdefault(key, {})[id] = port
             else:
-                self._update(serving, spec, ready)
-            if spec.node_port and not serving.node_port:
-                serving.node_port = self._hold_node_port(spec, service)
-                self._rules_dirty |= serving.node_port is not None
+                self._update(port, spec, backends)
+            if spec.node_port and not port.node_port:
+                port.node_port = self._hold_node_port(spec, service)
+                self._rules_dirty |= port.node_port is not None
 
-    def _open(self, spec: ServicePort, ready: tuple[Backend, ...]) -> Serving:
-        serving = Serving(spec, ready)
-        self._mode.open(serving)
+    def _open(self, spec: ServicePort, backends: tuple[Backend, ...]) -> ServedPort:
+        port = ServedPort(spec, backends)
+        self._mode.open(port)
         log.info("%s: %s %s on port %d", spec.name, spec.protocol, ",".join(spec.addresses), spec.port)
         self._rules_dirty = True
-        return serving
+        return port
 
-    def _update(self, serving: Serving, spec: ServicePort, ready: tuple[Backend, ...]) -> None:
-        before, serving.spec = serving.spec, spec
-        moved, serving.backends = serving.backends != ready, ready
+    def _update(self, port: ServedPort, spec: ServicePort, backends: tuple[Backend, ...]) -> None:
+        before, port.spec = port.spec, spec
+        moved, port.backends = port.backends != backends, backends
         if before != spec or moved:
-            self._mode.update(serving, before)
+            self._mode.update(port, before)
         self._rules_dirty |= before != spec or (moved and self._mode.backends_are_rules)
 
     def _hold_node_port(self, spec: ServicePort, service: core_v1.Service) -> socket.socket | None:
@@ -252,7 +255,7 @@ class Proxier:
         try:
             sock = self._ports.hold_node_port(spec.protocol, spec.node_port)
         except PortTaken as exc:
-            if spec.id not in self._clashes:  # say it once; the periodic sync tries again
+            if spec.id not in self._clashes:  # report it once; the periodic sync tries again
                 self._clashes.add(spec.id)
                 log.warning("%s: node port: %s", spec.name, exc)
                 self._recorder.event(service, "Warning", "NodePortTaken", f"cannot open node port: {exc}")
@@ -260,27 +263,27 @@ class Proxier:
         self._clashes.discard(spec.id)
         return sock
 
-    def _leave(self, serving: Serving) -> None:
-        log.info("%s: %s no longer served", serving.spec.name, serving.spec.protocol)
-        self._clashes.discard(serving.spec.id)
-        if serving.node_port:
+    def _leave(self, port: ServedPort) -> None:
+        log.info("%s: %s no longer served", port.spec.name, port.spec.protocol)
+        self._clashes.discard(port.spec.id)
+        if port.node_port:
             # At once: another service may be waiting for it in this very sync.
-            serving.node_port.close()
-        self._mode.leave(serving)
-        self._leaving.append(serving)
+            port.node_port.close()
+        self._mode.leave(port)
+        self._leaving.append(port)
         self._rules_dirty = True
 
-    def _all(self) -> Iterable[Serving]:
-        return (serving for ports in self._serving.values() for serving in ports.values())
+    def _all(self) -> Iterable[ServedPort]:
+        return (port for ports in self._served.values() for port in ports.values())
 
-    def _next_look(self) -> float:
-        # A little at random, and never later than promised.
+    def _next_verification(self) -> float:
+        # With jitter, and never later than promised.
         return time.monotonic() + self._settings.sync_period * random.uniform(0.7, 0.95)
 
-    def _look_again(self) -> None:
+    def _verify_again(self) -> None:
         """Verify the rules, and try again for node ports that others held."""
-        self._dirty.update(key for key, ports in self._serving.items() if not self._clashes.isdisjoint(ports))
-        self._rules_dirty = self._look = True
+        self._dirty.update(key for key, ports in self._served.items() if not self._clashes.isdisjoint(ports))
+        self._rules_dirty = self._verify = True
 
     def _on_service(self, old: core_v1.Service | None, new: core_v1.Service | None) -> None:
         metrics.service_changes.inc()
@@ -297,8 +300,3 @@ class Proxier:
             self._waiting_since = time.time()
         metrics.queued()
         self._wake.set()
-
-
-def backends_of(spec: ServicePort, reachable: ByPort) -> tuple[Backend, ...]:
-    found = reachable.get(spec.endpoints_id, NOBODY)
-    return found.here if spec.local_only else found.everywhere

@@ -1,4 +1,4 @@
-"""What the proxy tells about itself: health on one port; metrics, its mode and its current table on another."""
+"""The proxy's own endpoints: health on one port; metrics, its mode and its current table on another."""
 
 import json
 import time
@@ -16,8 +16,8 @@ from component_base import metrics
 from kube_proxy.table import Row, table
 
 
-class Told(Protocol):
-    """What is told, whichever way traffic is led."""
+class Reported(Protocol):
+    """What of the proxier is reported, in any mode."""
 
     last_synced: float | None
 
@@ -25,8 +25,8 @@ class Told(Protocol):
     def rows(self) -> Iterable[Row]: ...
 
 
-def health_app(proxier: Told) -> Starlette:
-    """/healthz says whether the node's rules follow the services, /livez whether the process answers at all."""
+def health_app(proxier: Reported) -> Starlette:
+    """/healthz reports whether the node's rules follow the services, /livez whether the process answers at all."""
 
     async def healthz(request: Request) -> Response:
         return _report(proxier, healthy=proxier.is_healthy())
@@ -37,14 +37,14 @@ def health_app(proxier: Told) -> Starlette:
     return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", healthz), Route("/livez", livez)])
 
 
-def metrics_app(proxier: Told, mode: str) -> Starlette:
+def metrics_app(proxier: Reported, mode: str) -> Starlette:
     async def proxy_mode(request: Request) -> Response:
         return PlainTextResponse(mode)
 
     async def current(request: Request) -> Response:
         rows = proxier.rows()
-        if wanted := request.query_params.get("service"):
-            rows = (row for row in rows if f"{row.spec.name}/".startswith((f"{wanted}/", f"{wanted}:")))
+        if service := request.query_params.get("service"):
+            rows = (row for row in rows if f"{row.spec.name}/".startswith((f"{service}/", f"{service}:")))
         return Response(json.dumps(table(mode, rows), indent=1), headers={"content-type": "application/json"})
 
     async def ok(request: Request) -> Response:
@@ -54,7 +54,7 @@ def metrics_app(proxier: Told, mode: str) -> Starlette:
     return Starlette(routes=[*metrics.routes(), *routes])
 
 
-def _report(proxier: Told, *, healthy: bool) -> Response:
+def _report(proxier: Reported, *, healthy: bool) -> Response:
     body = {
         "lastUpdated": _time(proxier.last_synced) if proxier.last_synced else None,
         "currentTime": _time(time.time()),

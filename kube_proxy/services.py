@@ -1,7 +1,7 @@
-"""What Services ask of this node's proxy. Pure.
+"""What this node's proxy must offer for Services. Pure.
 
 A service port is known as ``namespace/name:port``, without the colon where the port has no name: so the same name is
-found in a Service, in its endpoints and in the comments of the node's rules. Where the service's two traffic policies
+used for a Service, its endpoints and the comments of the node's rules. Where the service's two traffic policies
 differ, one port of it is served twice: under its name for clients of the cluster IP, and with ``/external`` after it
 for those that come by an address or port from outside. ``externalTrafficPolicy: Local`` is for clients from outside
 the cluster; pods and the node itself come by such an address as if by a load balancer, to the endpoints of all nodes.
@@ -59,7 +59,7 @@ class ServicePort:
 
     @property
     def endpoints_id(self) -> tuple[str, str]:
-        """Under which its endpoints are found."""
+        """The name and protocol of its endpoints."""
         return self.name.removesuffix(EXTERNAL).removesuffix(EVERYWHERE), self.protocol
 
     @property
@@ -68,11 +68,11 @@ class ServicePort:
 
 
 def service_ports(service: core_v1.Service) -> list[ServicePort]:
-    """The ports to offer; none for a service without an address (headless, ExternalName, not yet given one)."""
+    """The ports to offer; none for a service without an address (headless, ExternalName, or not yet allocated)."""
     spec = service.spec
     if spec.type == "ExternalName" or not spec.cluster_ip or spec.cluster_ip == "None":
         return []
-    found: list[ServicePort] = []
+    ports: list[ServicePort] = []
     for port in spec.ports or ():
         protocol = port.protocol or "TCP"
         if protocol in PROTOCOLS and 0 < port.port < 65536:
@@ -86,12 +86,12 @@ def service_ports(service: core_v1.Service) -> list[ServicePort]:
                 proxy_protocol=_VERSIONS.get(meta.annotations_of(service).get(PROXY_PROTOCOL, ""), 0),
                 **_guard(service),
             )
-            found += _by_policy(whole, spec)
-    return found
+            ports += _by_policy(whole, spec)
+    return ports
 
 
 def _by_policy(whole: ServicePort, spec: core_v1.ServiceSpec) -> Iterator[ServicePort]:
-    """The port as it is served inside and outside: one if that makes no difference."""
+    """The port as it is served inside and outside the cluster: a single one if that makes no difference."""
     inside, outside = spec.internal_traffic_policy == "Local", spec.external_traffic_policy == "Local"
     external = tuple(address for address in whole.addresses if address != spec.cluster_ip)
     if not (inside or outside) or not (external or whole.guarded or whole.node_port):
@@ -117,18 +117,18 @@ def port_name(obj: KubeObject, port: str | None) -> str:
 
 def _addresses(service: core_v1.Service) -> tuple[str, ...]:
     spec = service.spec
-    wanted: list[str | None] = [
+    addresses: list[str | None] = [
         spec.cluster_ip,
         *(spec.external_ips or ()),
         *(spec.public_ips or ()),
         *(spec.deprecated_public_ips or ()),
         *(() if spec.load_balancer_source_ranges else _ingress(service)),
     ]
-    return tuple(dict.fromkeys(_ipv4(wanted)))
+    return tuple(dict.fromkeys(_ipv4(addresses)))
 
 
 def _ingress(service: core_v1.Service) -> list[str | None]:
-    """What a load balancer was given for it."""
+    """The addresses at which a load balancer receives its traffic."""
     return [ingress.ip for ingress in service.status.load_balancer.ingress or () if ingress.ip_mode != "Proxy"]
 
 
@@ -137,8 +137,8 @@ def _guard(service: core_v1.Service) -> dict[str, Any]:
         return {}
     open_to_all = _addresses(service)
     guarded = (address for address in dict.fromkeys(_ipv4(_ingress(service))) if address not in open_to_all)
-    ranges = (_network(each) for each in service.spec.load_balancer_source_ranges)
-    return {"guarded": tuple(guarded), "source_ranges": tuple(each for each in ranges if each)}
+    networks = map(_network, service.spec.load_balancer_source_ranges)
+    return {"guarded": tuple(guarded), "source_ranges": tuple(network for network in networks if network)}
 
 
 def _affinity_seconds(spec: core_v1.ServiceSpec) -> int | None:
@@ -154,7 +154,7 @@ def _ipv4(addresses: Iterable[str | None]) -> Iterable[str]:
 
 
 def _network(text: str) -> IPv4Network | None:
-    """None for one that is not IPv4, whose clients do not come here."""
+    """None for a range that is not IPv4, whose clients do not reach us."""
     try:
         return IPv4Network(text.strip(), strict=False)
     except ValueError:

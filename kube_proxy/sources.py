@@ -1,6 +1,6 @@
-"""Where the proxy learns a service's endpoints from: its EndpointSlices, or its Endpoints where it has no slices.
+"""A service's endpoints: from its EndpointSlices, or from its Endpoints where it has no slices.
 
-A service has none where the API has none, and for the moment before the controllers have written them.
+It has none where the API has none, and until the controllers have written them.
 """
 
 import asyncio
@@ -9,11 +9,12 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Protocol, TypeVar
 
 from apimachinery import errors, meta
+from apimachinery.core.services import service_of
 from apimachinery.meta import Key
 from apimachinery.types import core_v1, discovery_v1
 from apimachinery.types.objects import KubeObject
 from kube_client import Client, Informer
-from kube_proxy.endpoints import SERVICE_LABEL, ByPort, of_endpoints, of_slices
+from kube_proxy.endpoints import ByPort, of_endpoints, of_slices
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ T_co = TypeVar("T_co", bound=KubeObject, covariant=True)
 
 BY_SERVICE = "service"
 RETRY = 1.0
-"""Seconds between two questions to an apiserver that does not say which resources it has."""
+"""Seconds between two questions to an apiserver that does not answer which resources it has."""
 OnChange = Callable[[Key], object]
 
 
@@ -36,7 +37,7 @@ class Source(Protocol[T_co]):
 
 
 class EndpointsLookup(Protocol):
-    """Who serves which service, as far as is known."""
+    """The endpoints of services, as far as they are known."""
 
     def of(self, service: Key) -> ByPort: ...
     def on_change(self, handler: OnChange) -> None: ...
@@ -53,37 +54,38 @@ class FromEndpoints:
         self.synced = endpoints.synced
 
     def of(self, service: Key) -> ByPort:
-        found = self._endpoints.get(service)
-        return of_endpoints(found, self._node) if found else {}
+        endpoints = self._endpoints.get(service)
+        return of_endpoints(endpoints, self._node) if endpoints else {}
 
     def on_change(self, handler: OnChange) -> None:
         def changed(old: core_v1.Endpoints | None, new: core_v1.Endpoints | None) -> None:
-            if one := new or old:
-                handler(meta.key_of(one))
+            if latest := new or old:
+                handler(meta.key_of(latest))
 
         self._endpoints.on_change(changed)
 
 
 class FromSlices:
-    """``slices`` must have the index ``BY_SERVICE``; what they do not tell, ``otherwise`` does."""
+    """``slices`` must have the index ``BY_SERVICE``; services without slices are looked up in ``otherwise``."""
 
     def __init__(self, slices: Informer[discovery_v1.EndpointSlice], otherwise: EndpointsLookup, node: str) -> None:
         self._slices, self._otherwise, self._node = slices, otherwise, node
 
     def of(self, service: Key) -> ByPort:
-        found = self._slices.by_index(BY_SERVICE, service)
-        return of_slices(found, service, self._node) if found else self._otherwise.of(service)
+        slices = self._slices.by_index(BY_SERVICE, service)
+        return of_slices(slices, service, self._node) if slices else self._otherwise.of(service)
 
     def on_change(self, handler: OnChange) -> None:
         def changed(old: discovery_v1.EndpointSlice | None, new: discovery_v1.EndpointSlice | None) -> None:
-            for service in {service for one in (old, new) if one for service in _services_of(one)}:
+            services = (service_of(version) for version in (old, new) if version)
+            for service in {service for service in services if service}:
                 handler(service)
 
         self._slices.on_change(changed)
 
 
 class FromApi:
-    """What the apiserver has of the two; it is asked which as soon as it answers."""
+    """EndpointSlices if the apiserver has them, otherwise Endpoints; it is asked as soon as it answers."""
 
     def __init__(self, client: Client, node: str) -> None:
         self._client, self._node = client, node
@@ -131,11 +133,6 @@ class FromApi:
                 return True
 
 
-def _index(one: discovery_v1.EndpointSlice) -> list[Hashable]:
-    return [*_services_of(one)]
-
-
-def _services_of(one: discovery_v1.EndpointSlice) -> list[Key]:
-    """The key of the service to which a slice belongs; none if it does not say."""
-    name = meta.labels_of(one).get(SERVICE_LABEL)
-    return [Key(meta.namespace_of(one), name)] if name else []
+def _index(endpoint_slice: discovery_v1.EndpointSlice) -> list[Hashable]:
+    service = service_of(endpoint_slice)
+    return [service] if service else []

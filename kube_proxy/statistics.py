@@ -1,7 +1,7 @@
-"""What the data plane tells of each service port and each of its backends: kept, shown as metrics, and watched.
+"""What the data plane reports about each service port and its backends: summed up, exported as metrics, and watched.
 
-Owns the sums of all workers. Numbers are the data plane's for its ports. A service to which no connection has come
-about for a while, though clients try, is told as an event on it.
+Owns the sums of all workers. Numbers are the data plane's for its ports. A service whose clients have not reached any
+endpoint for a while is reported in an event.
 """
 
 import logging
@@ -17,9 +17,9 @@ from kube_proxy.dataplane.messages import CONNECT_BUCKETS, BackendStats, PortSta
 log = logging.getLogger(__name__)
 
 FAILING_FOR = 3.0
-"""Seconds without a success, while clients try, after which a service is said to be failing."""
+"""Seconds without a success, while clients try, after which a service counts as failing."""
 REPEAT = 600.0
-"""Seconds after which it is said again, if it goes on."""
+"""Seconds between two reports of one that goes on failing."""
 FORGOTTEN_AFTER = 60.0
 """Seconds without a try after which an earlier failure is no sign of a later one."""
 
@@ -43,15 +43,15 @@ class BackendTotals:
     def open(self) -> int:
         return sum(self.open_by_worker.values())
 
-    def add(self, worker: int, told: BackendStats) -> None:
-        self.connections += told.connections
-        self.errors += told.errors
-        self.timeouts += told.timeouts
-        self.bytes_to_backend += told.bytes_to_backend
-        self.bytes_to_client += told.bytes_to_client
-        self.connect_seconds += told.connect_seconds
-        self.connect_latency = [a + b for a, b in zip(self.connect_latency, told.connect_latency, strict=True)]
-        self.open_by_worker[worker] = told.open
+    def add(self, worker: int, stats: BackendStats) -> None:
+        self.connections += stats.connections
+        self.errors += stats.errors
+        self.timeouts += stats.timeouts
+        self.bytes_to_backend += stats.bytes_to_backend
+        self.bytes_to_client += stats.bytes_to_client
+        self.connect_seconds += stats.connect_seconds
+        self.connect_latency = [a + b for a, b in zip(self.connect_latency, stats.connect_latency, strict=True)]
+        self.open_by_worker[worker] = stats.open
 
 
 @dataclass
@@ -66,12 +66,12 @@ class PortTotals:
     backends: dict[str, BackendTotals] = field(default_factory=dict)
     failing_since: float | None = None
     last_failure: float = 0.0
-    told_failing: float | None = None
+    reported_failing: float | None = None
 
 
 class Statistics(Collector):
     def __init__(self, on_failing: OnFailing = lambda number, message: None) -> None:
-        """``on_failing`` gets a port's number and what to say, when its clients have been failing for a while."""
+        """``on_failing`` is called with a port's number and a message when its clients have been failing for a while."""
         self.on_failing = on_failing
         self._ports: dict[int, PortTotals] = {}
 
@@ -87,22 +87,22 @@ class Statistics(Collector):
     def keep_backends(self, number: int, current: set[str]) -> None:
         """Forget the backends that are neither current nor have anything open."""
         port = self._ports[number]
-        port.backends = {name: one for name, one in port.backends.items() if name in current or one.open}
+        port.backends = {name: totals for name, totals in port.backends.items() if name in current or totals.open}
 
     def report(self, worker: int, stats: PortStats, now: float | None = None) -> None:
-        """What a worker tells; ``now`` is monotonic, in seconds."""
+        """Add a worker's report; ``now`` is monotonic, in seconds."""
         port = self._ports.get(stats.port)
         if port is None:
             return  # no longer served
         port.refused += stats.refused
         port.unreachable += stats.unreachable
         port.retries += stats.retries
-        for name, told in stats.backends.items():
-            port.backends.setdefault(name, BackendTotals()).add(worker, told)
+        for name, backend in stats.backends.items():
+            port.backends.setdefault(name, BackendTotals()).add(worker, backend)
         self._watch(port, stats, time.monotonic() if now is None else now)
 
     def worker_gone(self, worker: int) -> None:
-        """What was open in it is not any more."""
+        """Its connections are gone."""
         for port in self._ports.values():
             for backend in port.backends.values():
                 backend.open_by_worker.pop(worker, None)
@@ -139,37 +139,37 @@ class Statistics(Collector):
         )
         flows = GaugeMetricFamily("kubeproxy_backend_open", "Connections or flows open now.", labels=labels)
         for port in self._ports.values():
-            for name, one in port.backends.items():
+            for name, totals in port.backends.items():
                 values = (port.name, port.protocol, name)
-                connections.add_metric(values, one.connections)
-                failures.add_metric((*values, "error"), one.errors)
-                failures.add_metric((*values, "timeout"), one.timeouts)
-                traffic.add_metric((*values, "to_backend"), one.bytes_to_backend)
-                traffic.add_metric((*values, "to_client"), one.bytes_to_client)
-                flows.add_metric(values, one.open)
+                connections.add_metric(values, totals.connections)
+                failures.add_metric((*values, "error"), totals.errors)
+                failures.add_metric((*values, "timeout"), totals.timeouts)
+                traffic.add_metric((*values, "to_backend"), totals.bytes_to_backend)
+                traffic.add_metric((*values, "to_client"), totals.bytes_to_client)
+                flows.add_metric(values, totals.open)
                 if port.protocol == "TCP":
-                    latency.add_metric(values, _buckets(one.connect_latency), one.connect_seconds)
+                    latency.add_metric(values, _buckets(totals.connect_latency), totals.connect_seconds)
         yield from (connections, failures, traffic, latency, flows)
 
     def _watch(self, port: PortTotals, stats: PortStats, now: float) -> None:
         if any(backend.connections for backend in stats.backends.values()):
-            port.failing_since = port.told_failing = None
+            port.failing_since = port.reported_failing = None
             return
         if not stats.unreachable:
             return
         if port.failing_since is None or now - port.last_failure > FORGOTTEN_AFTER:
             port.failing_since = now
         port.last_failure = now
-        is_news = port.told_failing is None or now - port.told_failing >= REPEAT
+        is_news = port.reported_failing is None or now - port.reported_failing >= REPEAT
         if is_news and now - port.failing_since >= FAILING_FOR:
-            port.told_failing = now
-            failing = ", ".join(name for name, one in stats.backends.items() if one.errors or one.timeouts)
+            port.reported_failing = now
+            failing = ", ".join(name for name, backend in stats.backends.items() if backend.errors or backend.timeouts)
             self.on_failing(stats.port, f"{port.name}: no endpoint could be reached; last tried: {failing}")
 
 
 def _buckets(counts: list[int]) -> list[tuple[str, float]]:
-    running, found = 0, []
+    running, buckets = 0, []
     for bound, count in zip((*map(str, CONNECT_BUCKETS), "+Inf"), counts, strict=True):
         running += count
-        found.append((bound, float(running)))
-    return found
+        buckets.append((bound, float(running)))
+    return buckets

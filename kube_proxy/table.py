@@ -11,12 +11,12 @@ from kube_proxy.statistics import BackendTotals, PortTotals
 
 @dataclass(frozen=True)
 class Row:
-    """What is known of one service port that is served now."""
+    """The state of one service port that is served now."""
 
     spec: ServicePort
     backends: tuple[Backend, ...]
     proxy_port: int | None = None
-    """None where the kernel leads clients to endpoints without us."""
+    """None in iptables mode."""
     node_port_held: bool = False
     totals: PortTotals | None = None
     clients_remembered: int = 0
@@ -24,13 +24,13 @@ class Row:
 
 
 def table(mode: str, rows: Iterable[Row]) -> dict[str, Any]:
-    """As served on ``/table``; field names as the API spells them."""
+    """The body of ``/table``, with field names in the API's style."""
     return {"mode": mode, "services": [_row(row) for row in sorted(rows, key=lambda row: row.spec.id)]}
 
 
 def _row(row: Row) -> dict[str, Any]:
     spec, totals = row.spec, row.totals
-    shown: dict[str, Any] = {
+    entry: dict[str, Any] = {
         "name": spec.name,
         "protocol": spec.protocol,
         "addresses": [*spec.addresses, *spec.guarded],
@@ -38,24 +38,24 @@ def _row(row: Row) -> dict[str, Any]:
         "endpoints": [_endpoint(backend, totals) for backend in row.backends],
     }
     if row.proxy_port is not None:
-        shown["proxyPort"] = row.proxy_port
+        entry["proxyPort"] = row.proxy_port
     if spec.node_port:
-        shown["nodePort"] = spec.node_port
-        shown["nodePortHeld"] = row.node_port_held
+        entry["nodePort"] = spec.node_port
+        entry["nodePortHeld"] = row.node_port_held
     if spec.affinity_seconds is not None:
-        shown["affinity"] = {"timeoutSeconds": spec.affinity_seconds, "clients": row.clients_remembered}
+        entry["affinity"] = {"timeoutSeconds": spec.affinity_seconds, "clients": row.clients_remembered}
     if spec.guarded:
-        shown["sourceRanges"] = [str(network) for network in spec.source_ranges]
+        entry["sourceRanges"] = [str(network) for network in spec.source_ranges]
     if spec.local_only:
-        shown["localOnly"] = True
+        entry["localOnly"] = True
     if spec.insider_addresses or spec.insider_node_port:
-        shown["forPodsAndNode"] = {"addresses": [*spec.insider_addresses], "nodePort": spec.insider_node_port}
+        entry["forPodsAndNode"] = {"addresses": [*spec.insider_addresses], "nodePort": spec.insider_node_port}
     if spec.proxy_protocol:
-        shown["proxyProtocol"] = f"v{spec.proxy_protocol}"
+        entry["proxyProtocol"] = f"v{spec.proxy_protocol}"
     if totals is not None:
-        shown |= {"refused": totals.refused, "unreachable": totals.unreachable, "retries": totals.retries}
-        shown["draining"] = _draining(row, totals)
-    return shown
+        entry |= {"refused": totals.refused, "unreachable": totals.unreachable, "retries": totals.retries}
+        entry["draining"] = _draining(row, totals)
+    return entry
 
 
 def _endpoint(backend: Backend, totals: PortTotals | None) -> dict[str, Any]:
@@ -66,21 +66,21 @@ def _endpoint(backend: Backend, totals: PortTotals | None) -> dict[str, Any]:
 
 
 def _draining(row: Row, totals: PortTotals) -> list[dict[str, Any]]:
-    """Endpoints that get nothing new, and have connections open still."""
+    """Former endpoints that still have connections open."""
     current = {f"{address}:{port}" for address, port in row.backends}
     return [
-        {"address": name} | _numbers(one)
-        for name, one in totals.backends.items()
-        if name not in current and one.open
+        {"address": name} | _numbers(backend_totals)
+        for name, backend_totals in totals.backends.items()
+        if name not in current and backend_totals.open
     ]
 
 
-def _numbers(one: BackendTotals) -> dict[str, int]:
+def _numbers(backend_totals: BackendTotals) -> dict[str, int]:
     return {
-        "open": one.open,
-        "connections": one.connections,
-        "errors": one.errors,
-        "timeouts": one.timeouts,
-        "bytesToBackend": one.bytes_to_backend,
-        "bytesToClient": one.bytes_to_client,
+        "open": backend_totals.open,
+        "connections": backend_totals.connections,
+        "errors": backend_totals.errors,
+        "timeouts": backend_totals.timeouts,
+        "bytesToBackend": backend_totals.bytes_to_backend,
+        "bytesToClient": backend_totals.bytes_to_client,
     }

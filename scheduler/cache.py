@@ -1,7 +1,7 @@
-"""Which pods are on which node, those included that were promised a node and do not show it yet.
+"""Which pods are on which node, including those that were assigned one and do not show it yet.
 
 Owns the table's rows: each change of a node or its pods brings that row up to date. An *assumed* pod counts from the
-scheduler's decision on; the informer's word replaces the assumption, ``forget`` takes it back. Calls may come in any
+scheduler's decision on; the informer's event replaces the assumption, ``forget`` revokes it. Calls may come in any
 order and be repeated.
 """
 
@@ -19,7 +19,7 @@ class Cache:
     def __init__(self) -> None:
         self.table = NodeTable()
         self._nodes: set[str] = set()
-        self._pods: dict[str, dict[str, PodInfo]] = {}  # node -> uid -> pod; a node may not have come yet, or have left
+        self._pods: dict[str, dict[str, PodInfo]] = {}  # node -> UID -> pod; of nodes that do not exist (yet), too
         self._node_of: dict[str, str] = {}
         self._assumed: set[str] = set()
 
@@ -44,20 +44,20 @@ class Cache:
         node = pod.spec.node_name or ""
         try:
             info = pod_info(pod)
-        except ValueError as exc:  # the apiserver refuses such quantities; an older one may not have
+        except ValueError as exc:  # the apiserver rejects such quantities; an older one may not have
             log.warning("%s: does not count: %s", meta.key_of(pod), exc)
             return
         self._assumed.discard(info.uid)
         before = self._node_of.get(info.uid)
         if before is not None and before != node:
             self._take_off(info.uid)
-        known = self._pods.get(node, {}).get(info.uid)
+        previous = self._pods.get(node, {}).get(info.uid)
         self._put_on(node, info)
-        if known is None or not known.weighs_as(info):
+        if previous is None or not previous.weighs_as(info):
             self.table.set_pods(node)
 
     def remove_pod(self, uid: str) -> None:
-        """The pod is gone, bound or assumed."""
+        """The pod is gone, whether it was bound or assumed."""
         self._assumed.discard(uid)
         self._take_off(uid)
 
@@ -68,7 +68,7 @@ class Cache:
         self.table.set_pods(node)
 
     def forget(self, uid: str) -> None:
-        """Take an assumption back; what the informer has confirmed stays."""
+        """Revoke an assumption; what the informer has confirmed stays."""
         if uid in self._assumed:
             self.remove_pod(uid)
 

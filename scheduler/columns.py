@@ -1,11 +1,11 @@
-"""The nodes as columns, one row a node and one NumPy array an attribute: to ask all nodes takes one operation.
+"""The nodes as columns, one row per node and one NumPy array per attribute: a question to all nodes is one operation.
 
-Owns rows and columns; who is where is told to it (``cache``). A row is a pure function of its node and the pods on
-it, and is worked out anew at each change. Rows of nodes that left are masked by ``valid`` and used again.
+Owns rows and columns; ``cache`` supplies which pods are where. A row is a pure function of its node and the pods on it,
+and is recomputed at each change. Rows of removed nodes are masked by ``valid`` and reused.
 
-What only some pods ask (a label, a set of tolerations, how many pods of a service) is a *term*: a hashable value
-that tells a number per node. Each distinct term is interned into a column of its own, made when it is first asked
-for; when it is asked for again, the rows that have changed since are brought up to date.
+What only some pods need (a label, a set of tolerations, how many pods of a service) is a *term*: a hashable value with
+a number per node. Each distinct term has a column of its own, created when it is first used; when it is used again, the
+rows that have changed since are brought up to date.
 """
 
 from collections.abc import Collection
@@ -14,8 +14,9 @@ from typing import Final, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from apimachinery.core.pod_resources import CPU, EPHEMERAL_STORAGE, MEMORY, PODS, amounts
 from apimachinery.types.core_v1 import Node
-from scheduler.pod_info import CPU, EPHEMERAL_STORAGE, MEMORY, PODS, PodInfo, amounts
+from scheduler.pod_info import PodInfo
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -23,11 +24,11 @@ S = TypeVar("S", bound=np.generic)
 
 _FIRST_ROWS: Final = 16
 _MOST_TERMS: Final = 1024
-"""Term columns kept; the one not asked for the longest goes first."""
+"""Most term columns; the least recently used one is dropped first."""
 
 
 class Term(Protocol):
-    """A question with a number as answer for each node. Equal terms share a column, so it must be hashable."""
+    """A question with a number as its answer for each node. Equal terms share a column, so it must be hashable."""
 
     @property
     def asks_pods(self) -> bool:
@@ -40,7 +41,7 @@ class Term(Protocol):
 class _TermColumn:
     def __init__(self, rows: int) -> None:
         self.values: Ints = np.zeros(rows, np.int64)
-        self.seen = -1  # the table's version that the values show
+        self.version = -1  # the table's version that the values show
 
 
 class NodeTable:
@@ -75,7 +76,7 @@ class NodeTable:
         return self._resources.get(name)
 
     def set_node(self, node: Node, pods: Collection[PodInfo]) -> None:
-        """The node is new or has changed. ``pods`` is kept: a live view of the node's pods."""
+        """The node is new or has changed. ``pods`` is a live view of its pods, which the table keeps."""
         name = node.metadata.name or ""
         row = self._rows.get(name)
         if row is None:
@@ -91,7 +92,7 @@ class NodeTable:
         self.set_pods(name)
 
     def set_pods(self, name: str) -> None:
-        """The pods on a node have changed. A node that is not in the table is none of its business."""
+        """The pods on a node have changed. A node that is not in the table is ignored."""
         row = self._rows.get(name)
         if row is None:
             return
@@ -126,14 +127,14 @@ class NodeTable:
         self._terms[term] = column  # at the end: most recently used
         if len(self._terms) > _MOST_TERMS:
             del self._terms[next(iter(self._terms))]
-        if column.seen == self._version:
+        if column.version == self._version:
             return column.values
         versions = self._pods_version if term.asks_pods else self._node_version
-        for row in np.flatnonzero((versions > column.seen) & self.valid).tolist():
+        for row in np.flatnonzero((versions > column.version) & self.valid).tolist():
             node = self._nodes[row]
             if node is not None:
                 column.values[row] = term.value(node, self._pods[row])
-        column.seen = self._version
+        column.version = self._version
         return column.values
 
     def _take(self, name: str) -> int:

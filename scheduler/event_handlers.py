@@ -1,7 +1,7 @@
-"""What the informers tell, put where it belongs: bound pods and nodes into the cache, unbound pods into the queue.
+"""Passes the informers' events on: bound pods and nodes to the cache, unbound pods to the queue.
 
-Also decides which changes may help a pod that found no node. A node's heartbeats do not, else every waiting pod
-would be tried again every few seconds.
+Also decides which changes may help a pod for which no node was feasible. A node's heartbeats do not, otherwise every
+waiting pod would be tried again every few seconds.
 """
 
 import logging
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class EventHandlers:
-    """Connects informers to cache and queue; ``scheduler_names`` are the names that this scheduler answers to."""
+    """Connects informers to cache and queue; ``scheduler_names`` are those that this scheduler serves."""
 
     def __init__(
         self,
@@ -34,10 +34,10 @@ class EventHandlers:
         pods.on_change(self._on_pod)
 
     def is_ours(self, pod: Pod) -> bool:
-        """Whether the pod waits for this scheduler."""
+        """Whether this scheduler is to schedule the pod."""
         return (
             not pod.spec.node_name
-            and pod.metadata.deletion_timestamp is None
+            and not meta.is_being_deleted(pod)
             and (pod.spec.scheduler_name or "default-scheduler") in self._scheduler_names
             and not pod.spec.scheduling_gates
         )
@@ -47,7 +47,7 @@ class EventHandlers:
             if old is not None:
                 self._cache.remove_node(meta.name_of(old))
             return
-        if old is not None and _same_to_scheduling(old, new):
+        if old is not None and _is_same_to_scheduling(old, new):
             return
         self._cache.set_node(new)
         self._queue.move_all()
@@ -55,7 +55,7 @@ class EventHandlers:
     def _on_pod(self, old: Pod | None, new: Pod | None) -> None:
         if new is None:
             if old is not None:
-                self._gone(old)
+                self._on_delete(old)
             return
         if new.spec.node_name:
             self._cache.set_pod(new)
@@ -64,9 +64,9 @@ class EventHandlers:
         elif not self.is_ours(new):
             self._queue.delete(meta.key_of(new))
         elif not self._cache.is_assumed(meta.uid_of(new)):
-            self._waits(old, new)
+            self._on_unbound(old, new)
 
-    def _waits(self, old: Pod | None, new: Pod) -> None:
+    def _on_unbound(self, old: Pod | None, new: Pod) -> None:
         try:
             info = pod_info(new)
         except ValueError as exc:
@@ -74,12 +74,12 @@ class EventHandlers:
             return
         was_ours = old is not None and self.is_ours(old)
         if was_ours and old is not None and old.spec == new.spec and meta.labels_of(old) == meta.labels_of(new):
-            # Most likely our own condition. A pod being tried is in no queue; it is looked up again after the try.
+            # Most likely our own condition. A pod being tried is not in the queue; it is read again afterwards.
             self._queue.refresh(info)
         else:
             self._queue.add(info)
 
-    def _gone(self, pod: Pod) -> None:
+    def _on_delete(self, pod: Pod) -> None:
         self._queue.delete(meta.key_of(pod))
         uid = meta.uid_of(pod)
         held_room = bool(pod.spec.node_name) or self._cache.is_assumed(uid)
@@ -88,7 +88,7 @@ class EventHandlers:
             self._queue.move_all()
 
 
-def _same_to_scheduling(old: Node, new: Node) -> bool:
+def _is_same_to_scheduling(old: Node, new: Node) -> bool:
     return (
         old.status.allocatable == new.status.allocatable
         and old.status.capacity == new.status.capacity

@@ -11,9 +11,9 @@ from component_base.metrics import Counter, Histogram, registry
 _FINE: Final = tuple(0.00005 * 2**n for n in range(18))
 """50 us to 6.5 s: choosing a node takes a fraction of a millisecond."""
 
-ATTEMPTS: Final = Counter("scheduler_schedule_attempts", "Tries to schedule a pod, by how they ended.", ["result"])
+ATTEMPTS: Final = Counter("scheduler_schedule_attempts", "Attempts to schedule a pod, by result.", ["result"])
 ATTEMPT_DURATION: Final = Histogram(
-    "scheduler_scheduling_attempt_duration_seconds", "Seconds of one try, binding included.", ["result"], _FINE
+    "scheduler_scheduling_attempt_duration_seconds", "Seconds of one attempt, binding included.", ["result"], _FINE
 )
 ALGORITHM_DURATION: Final = Histogram(
     "scheduler_scheduling_algorithm_duration_seconds", "Seconds to choose a node.", buckets=_FINE
@@ -21,7 +21,7 @@ ALGORITHM_DURATION: Final = Histogram(
 
 
 class PendingPods(Collector):
-    """Pods that wait, by the part of the queue they are in, read when asked for."""
+    """Pods that wait, by the part of the queue that they are in, read when collected."""
 
     def __init__(self, read: Callable[[], Mapping[str, int]]) -> None:
         self._read = read

@@ -1,10 +1,10 @@
 """Pods that wait for a node: ready to be tried (active), waiting after a failure (back-off), waiting for a change.
 
-Promises: the pod with the highest priority comes first, of equal ones the one that has waited longest. A pod that
-found no node waits until something happens that may help (``move_all``), but never longer than
-``UNSCHEDULABLE_SECONDS``; and a pod that fails often waits 1 s, 2 s, 4 s ... 10 s between tries. A change that comes
-while a pod is being tried counts for it too. One consumer calls ``pop``; all calls belong to one event loop; time is
-the clock's that is passed in.
+Promises: the pod with the highest priority comes first, of equal ones the one that has waited longest. A pod for which
+no node was feasible waits until a change that may help (``move_all``), but never longer than
+``UNSCHEDULABLE_SECONDS``; and a pod that fails often waits 1 s, 2 s, 4 s ... 10 s between attempts. A change during
+an attempt counts for that pod too. One consumer calls ``pop``; all calls belong to one event loop; time comes from the
+clock that is passed in.
 """
 
 import asyncio
@@ -24,13 +24,13 @@ UNSCHEDULABLE_SECONDS: Final = 300.0
 
 @dataclass(eq=False)
 class QueuedPod:
-    """A pod and its history in the queue. ``since`` is when it came, ``tried`` when it last failed."""
+    """A pod and its history in the queue: when it was added, how often it was tried, when it last failed."""
 
     info: PodInfo
-    since: float
+    added_at: float
     attempts: int = 0
-    tried: float = 0.0
-    moves_seen: int = 0
+    failed_at: float = 0.0
+    moves_before: int = 0
 
     @property
     def key(self) -> Key:
@@ -39,7 +39,7 @@ class QueuedPod:
     def backoff_until(self) -> float:
         if self.attempts == 0:
             return 0.0
-        return float(self.tried + min(INITIAL_BACKOFF * 2 ** min(self.attempts - 1, 32), MAX_BACKOFF))
+        return float(self.failed_at + min(INITIAL_BACKOFF * 2 ** min(self.attempts - 1, 32), MAX_BACKOFF))
 
 
 @dataclass(order=True)
@@ -49,7 +49,7 @@ class _Entry:
 
 
 class _Heap:
-    """Pods by rank. One that leaves stays in the heap as an empty shell until it comes up."""
+    """Pods by rank. The entry of a removed pod stays in the heap until it is first."""
 
     def __init__(self) -> None:
         self._heap: list[_Entry] = []
@@ -94,7 +94,7 @@ class SchedulingQueue:
         self._changed = asyncio.Event()
 
     def lengths(self) -> dict[str, int]:
-        """Pods waiting, by the part of the queue."""
+        """How many pods wait in each part of the queue."""
         return {
             "active": len(self._active),
             "backoff": len(self._backoff),
@@ -102,14 +102,14 @@ class SchedulingQueue:
         }
 
     def add(self, info: PodInfo) -> None:
-        """A pod to be scheduled, new or changed so that it may fit now; its history is kept."""
-        known = self.delete(info.key)
-        pod = known if known and known.info.uid == info.uid else QueuedPod(info, self._clock())
+        """Add a pod, new or changed so that it may fit now; its history is kept."""
+        queued = self.delete(info.key)
+        pod = queued if queued and queued.info.uid == info.uid else QueuedPod(info, self._clock())
         pod.info = info
         self._ready(pod)
 
     def refresh(self, info: PodInfo) -> bool:
-        """The pod has changed in a way that does not matter to scheduling. False if it does not wait here."""
+        """The pod has changed in a way that does not affect scheduling. False if it is not in the queue."""
         pod = self._find(info.key)
         if pod is None or pod.info.uid != info.uid:
             return False
@@ -117,38 +117,38 @@ class SchedulingQueue:
         return True
 
     def delete(self, key: Key) -> QueuedPod | None:
-        """The pod need not be scheduled any more."""
+        """Remove a pod that need not be scheduled any more."""
         return self._active.remove(key) or self._backoff.remove(key) or self._unschedulable.pop(key, None)
 
     def add_unschedulable(self, pod: QueuedPod) -> None:
-        """The pod found no node: it waits for a change, or only backs off if one came while it was being tried."""
+        """No node was feasible: the pod waits for a change, or only backs off if one came during the attempt."""
         self._failed(pod)
-        if pod.moves_seen != self._moves:
+        if pod.moves_before != self._moves:
             self._ready(pod)
         else:
             self._unschedulable[pod.key] = pod
-            self._changed.set()  # whoever waits in ``pop`` must know when to flush it
+            self._changed.set()  # a waiting ``pop`` must know when to flush it
 
     def add_backoff(self, pod: QueuedPod) -> None:
-        """The try failed for a reason that may pass by itself."""
+        """The attempt failed for a reason that may pass on its own."""
         self._failed(pod)
         self._ready(pod)
 
     def move_all(self) -> None:
-        """Something happened in the cluster that may make room: each waiting pod is tried again."""
+        """The cluster has changed in a way that may make room: each waiting pod is tried again."""
         self._moves += 1
         waiting, self._unschedulable = self._unschedulable, {}
         for pod in waiting.values():
             self._ready(pod)
 
     async def pop(self) -> QueuedPod:
-        """The next pod to try. It belongs to the caller until it is added again."""
+        """The next pod to schedule. It belongs to the caller until it is added again."""
         while True:
             self._flush()
             if len(self._active):
                 pod = self._active.pop()
                 pod.attempts += 1
-                pod.moves_seen = self._moves
+                pod.moves_before = self._moves
                 return pod
             self._changed.clear()
             try:
@@ -158,7 +158,7 @@ class SchedulingQueue:
                 continue
 
     def _failed(self, pod: QueuedPod) -> None:
-        pod.tried = self._clock()
+        pod.failed_at = self._clock()
         self.delete(pod.key)
 
     def _find(self, key: Key) -> QueuedPod | None:
@@ -169,29 +169,29 @@ class SchedulingQueue:
         if until > self._clock():
             self._backoff.push(pod, until, next(self._sequence))
         else:
-            self._active.push(pod, -pod.info.priority, pod.since, next(self._sequence))
+            self._active.push(pod, -pod.info.priority, pod.added_at, next(self._sequence))
         self._changed.set()
 
     def _flush(self) -> None:
-        """Move to active what is due."""
+        """Move pods that are due to the active part."""
         now = self._clock()
         while (entry := self._backoff.first()) is not None and entry.rank[0] <= now:
             self._ready(self._backoff.pop())
         for key, pod in [*self._unschedulable.items()] if self._oldest_is_due(now) else ():
-            if pod.tried + UNSCHEDULABLE_SECONDS <= now:
+            if pod.failed_at + UNSCHEDULABLE_SECONDS <= now:
                 del self._unschedulable[key]
                 self._ready(pod)
 
     def _oldest_is_due(self, now: float) -> bool:
-        """A dict keeps the order of insertion, and pods are put in when they fail: the first is the oldest."""
+        """A dict keeps the order of insertion, and pods are inserted when they fail: the first is the oldest."""
         oldest = next(iter(self._unschedulable.values()), None)
-        return oldest is not None and oldest.tried + UNSCHEDULABLE_SECONDS <= now
+        return oldest is not None and oldest.failed_at + UNSCHEDULABLE_SECONDS <= now
 
     def _until_due(self) -> float | None:
-        """Seconds until something must be moved; None if nothing waits."""
+        """Seconds until a pod must be moved; None if none waits."""
         moments = []
         if (entry := self._backoff.first()) is not None:
             moments.append(entry.rank[0])
         if (oldest := next(iter(self._unschedulable.values()), None)) is not None:
-            moments.append(oldest.tried + UNSCHEDULABLE_SECONDS)
+            moments.append(oldest.failed_at + UNSCHEDULABLE_SECONDS)
         return max(0.0, min(moments) - self._clock()) if moments else None

@@ -2,7 +2,7 @@
 
 Choosing is one synchronous step on the cache, so two pods never see the same free room; binding is many requests at
 once, as many as there are slots. An assumption ends when the informer shows the pod bound, or when the binding is
-known to have failed: an answer that was lost says neither, so the pod is read again before its room is given away.
+known to have failed: a lost answer says neither, so the pod is read again before its room is released.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import Any, Final
 
 from apimachinery import errors, meta
+from apimachinery.core import conditions
 from apimachinery.types.core_v1 import Pod, PodCondition
 from kube_client import Client, EventRecorder, Informer
 from scheduler import metrics
@@ -24,7 +25,7 @@ from scheduler.queue import QueuedPod, SchedulingQueue
 log = logging.getLogger(__name__)
 
 BINDING_SLOTS: Final = 32
-"""Bindings under way at once. More only make the apiserver's queue longer, and a later pod with priority wait."""
+"""Concurrent bindings. More would only lengthen the apiserver's queue, and make later pods with priority wait."""
 
 _UNCLEAR = (errors.ServiceUnavailable, errors.Timeout, errors.InternalError)
 _RECHECK_SECONDS: Final = 1.0
@@ -43,7 +44,7 @@ class Scheduler:
         handlers: EventHandlers,
         recorder: EventRecorder,
     ) -> None:
-        self._client_pods = client.resource(Pod)
+        self._pods_api = client.resource(Pod)
         self._pods, self._cache, self._queue = pods, cache, queue
         self._framework, self._handlers, self._recorder = framework, handlers, recorder
         self._slots = asyncio.Semaphore(BINDING_SLOTS)
@@ -62,7 +63,7 @@ class Scheduler:
                     self._slots.release()
                 else:
                     tasks.create_task(self._with_slot(rest), name=f"schedule {pod.key}")
-                await asyncio.sleep(0)  # let bindings under way go on
+                await asyncio.sleep(0)  # let bindings in flight proceed
 
     async def _with_slot(self, work: Coroutine[Any, Any, None]) -> None:
         try:
@@ -71,7 +72,7 @@ class Scheduler:
             self._slots.release()
 
     def _schedule(self, pod: QueuedPod) -> Coroutine[Any, Any, None] | None:
-        """Decide now; what is left to do, if anything, is requests."""
+        """Decide now; the requests that remain, if any, are returned."""
         started = perf_counter()
         try:
             node = self._framework.choose(pod.info, self._cache.table)
@@ -79,7 +80,7 @@ class Scheduler:
             metrics.ATTEMPTS.inc("unschedulable")
             metrics.ATTEMPT_DURATION.observe(perf_counter() - started, "unschedulable")
             return self._unschedulable(pod, str(exc))
-        except Exception:  # a plugin's bug, met by this pod: the others go on
+        except Exception:  # a plugin's bug, triggered by this pod: the others are scheduled
             log.exception("%s: scheduling failed; will retry", pod.key)
             metrics.ATTEMPTS.inc("error")
             self._retry(pod, backoff=True)
@@ -94,7 +95,7 @@ class Scheduler:
             try:
                 await self._framework.bind(pod.info, node)
             except _UNCLEAR as exc:
-                log.info("%s: binding to %s: %s; looking whether it was bound", pod.key, node, exc)
+                log.info("%s: binding to %s: %s; checking whether it was bound", pod.key, node, exc)
                 if not await self._was_bound(pod.info, node):
                     raise
         except errors.ApiError as exc:
@@ -112,33 +113,33 @@ class Scheduler:
             self._recorder.event(pod.info.pod, "Normal", "Scheduled", message)
 
     async def _was_bound(self, info: PodInfo, node: str) -> bool:
-        """Ask until there is an answer."""
+        """Ask until the server answers."""
         while True:
             try:
-                found = await self._client_pods.get(info.key.name, namespace=info.key.namespace)
+                current = await self._pods_api.get(info.key.name, namespace=info.key.namespace)
             except errors.NotFound:
                 return False
             except errors.ApiError as exc:
                 log.info("%s: %s; will ask again", info.key, exc)
                 await asyncio.sleep(_RECHECK_SECONDS)
             else:
-                return meta.uid_of(found) == info.uid and found.spec.node_name == node
+                return meta.uid_of(current) == info.uid and current.spec.node_name == node
 
     def _release(self, pod: QueuedPod) -> None:
         self._cache.forget(pod.info.uid)
-        self._queue.move_all()  # what it held may be what another one needs
+        self._queue.move_all()  # another pod may need the room that it held
 
-    def _unschedulable(self, pod: QueuedPod, why: str) -> Coroutine[Any, Any, None] | None:
+    def _unschedulable(self, pod: QueuedPod, message: str) -> Coroutine[Any, Any, None] | None:
         info = self._retry(pod, backoff=False)
         if info is None:
             return None
-        log.info("%s: %s", pod.key, why)
-        self._recorder.event(info.pod, "Warning", "FailedScheduling", why)
-        condition = PodCondition(type="PodScheduled", status="False", reason="Unschedulable", message=why)
-        return self._tell(info.pod, condition)
+        log.info("%s: %s", pod.key, message)
+        self._recorder.event(info.pod, "Warning", "FailedScheduling", message)
+        condition = PodCondition(type="PodScheduled", status="False", reason="Unschedulable", message=message)
+        return self._write_condition(info.pod, condition)
 
     def _retry(self, pod: QueuedPod, *, backoff: bool) -> PodInfo | None:
-        """Put the pod back as it is now; None if it need not be scheduled any more."""
+        """Return the pod to the queue as it is now; None if it need not be scheduled any more."""
         current = self._pods.get(pod.key)
         if current is None or meta.uid_of(current) != pod.info.uid or not self._handlers.is_ours(current):
             return None
@@ -150,16 +151,17 @@ class Scheduler:
             self._queue.add_unschedulable(pod)
         return pod.info
 
-    async def _tell(self, pod: Pod, condition: PodCondition) -> None:
-        """Write the condition unless it says so already."""
-        old = next((one for one in pod.status.conditions or () if one.type == condition.type), None)
-        same = old is not None and old.status == condition.status
-        if same and old is not None and (old.reason, old.message) == (condition.reason, condition.message):
-            return
-        condition.last_transition_time = old.last_transition_time if same and old else meta.now()
+    async def _write_condition(self, pod: Pod, condition: PodCondition) -> None:
+        """Write the condition unless the pod has it already."""
+        condition.last_transition_time = meta.now()
+        old = conditions.find(pod.status.conditions, condition.type)
+        if old is not None and old.status == condition.status:
+            if (old.reason, old.message) == (condition.reason, condition.message):
+                return
+            condition.last_transition_time = old.last_transition_time
         namespace, name = meta.key_of(pod)
         patch = {"metadata": {"uid": meta.uid_of(pod)}, "status": {"conditions": [condition]}}
         try:
-            await self._client_pods.patch(name, patch, namespace=namespace, subresource="status")
-        except errors.ApiError as exc:  # the next try writes it
+            await self._pods_api.patch(name, patch, namespace=namespace, subresource="status")
+        except errors.ApiError as exc:  # the next attempt writes it
             log.info("%s: condition not written: %s", meta.key_of(pod), exc)

@@ -23,7 +23,7 @@ class KeyPair:
 
 
 class Authority:
-    """A CA of its own in ``directory``."""
+    """A new CA in ``directory``."""
 
     def __init__(self, directory: Path, name: str = "ca") -> None:
         self._directory = directory
@@ -66,7 +66,7 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - timedelta(hours=1))
             .not_valid_after(now + timedelta(days=1))
-            # Python verifies strictly from 3.13 on, as RFC 5280 has it: each certificate names its issuer's key.
+            # From 3.13 on Python verifies strictly by RFC 5280: each certificate names its issuer's key.
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )

@@ -1,4 +1,4 @@
-"""The smallest object of every kind that the apiserver takes, as a client would send it."""
+"""The smallest valid object of every kind that the apiserver accepts, as a client sends it."""
 
 import base64
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ RULE = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "res
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind's path and its smallest object but for metadata; ``name`` where a name is not free."""
+    """A kind's path and its smallest valid object without metadata; ``name`` if not any name is valid."""
 
     group: str
     version: str
@@ -200,5 +200,5 @@ KINDS = (
 
 
 def kind(plural: str, version: str = "") -> Kind:
-    """One of them."""
-    return next(one for one in KINDS if one.plural == plural and version in ("", one.version))
+    """The kind with that plural, and that version if one is given."""
+    return next(candidate for candidate in KINDS if candidate.plural == plural and version in ("", candidate.version))

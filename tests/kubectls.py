@@ -1,7 +1,6 @@
-"""The two kubectls that tests drive, the same on every machine: 1.20, the oldest that is meant to work, and 1.32.
+"""The two kubectls that tests use, the same on every machine: 1.20, the oldest supported one, and 1.32.
 
-Each is unpacked from a package of PyPI that carries it (for x86-64), named with its hash in ``kubectls.txt``, and kept
-for later runs.
+Each is unpacked from a PyPI package that contains it (for x86-64), which ``kubectls.txt`` pins by hash, and is cached.
 """
 
 import io
@@ -23,7 +22,7 @@ _PACKAGES: Final = {OLD: "aws_cdk.asset_kubectl_v20", NEW: "aws_cdk_lambda_layer
 
 @cache
 def program(version: str = NEW) -> Path:
-    """A kubectl of that version; both are fetched when one is missing."""
+    """The kubectl of that version; both are downloaded if one is missing."""
     path = CACHE / version / "kubectl"
     if not path.exists():
         with tempfile.TemporaryDirectory() as folder:
@@ -39,7 +38,7 @@ def program(version: str = NEW) -> Path:
                 folder,
             ]
             result = subprocess.run([*download, "-r", str(_REQUIREMENTS)], capture_output=True, text=True)
-            assert result.returncode == 0, f"kubectl cannot be fetched: {result.stderr}"
+            assert result.returncode == 0, f"kubectl could not be downloaded: {result.stderr}"
             for name, package in _PACKAGES.items():
                 [wheel] = Path(folder).glob(f"{package}-*.whl")
                 _write(CACHE / name / "kubectl", _kubectl_in(wheel))
@@ -58,7 +57,7 @@ def _kubectl_in(wheel: Path) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """At once, so that another run never starts half a program."""
+    """Write the program atomically, so that another run never starts an incomplete one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
         file.write(content)

@@ -1,4 +1,4 @@
-"""Objects as tests need them: valid, small, and with the parts that matter spelled out."""
+"""Small valid objects for tests."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -38,11 +38,13 @@ def make_container(
     host_port: int | None = None,
     name: str = "c",
 ) -> Container:
-    found = [ContainerPort(name=one, container_port=number) for one, number in (ports or {}).items()]
+    container_ports = [
+        ContainerPort(name=port_name, container_port=number) for port_name, number in (ports or {}).items()
+    ]
     if host_port is not None:
-        found.append(ContainerPort(container_port=host_port, host_port=host_port))
+        container_ports.append(ContainerPort(container_port=host_port, host_port=host_port))
     return Container(
-        name=name, image="busybox", ports=found or None, resources=ResourceRequirements(requests=requests)
+        name=name, image="busybox", ports=container_ports or None, resources=ResourceRequirements(requests=requests)
     )
 
 
@@ -117,9 +119,7 @@ def make_controller(
         spec=ReplicationControllerSpec(
             replicas=replicas,
             selector=labels,
-            template=PodTemplateSpec(
-                metadata=ObjectMeta(labels=labels), spec=PodSpec(containers=[make_container()])
-            ),
+            template=PodTemplateSpec(metadata=ObjectMeta(labels=labels), spec=PodSpec(containers=[make_container()])),
         ),
     )
 

@@ -1,4 +1,4 @@
-"""Processes that tests start: one class for all of them, and ports that are free."""
+"""Processes that tests start, and free ports."""
 
 import asyncio
 import os
@@ -14,13 +14,13 @@ import httpx
 from tests.support import eventually
 
 PATIENCE = 20.0
-"""Seconds that a process gets to start, and to end after a signal."""
+"""Seconds for a process to start, and to exit after a signal."""
 
 
 class Process:
-    """One command, started and ended any number of times, its output in a file.
+    """A command that can be started and stopped repeatedly, with its output in a file.
 
-    What derives from it says in ``ready`` how to see that the process serves.
+    Subclasses override ``ready`` to wait until the process serves.
     """
 
     def __init__(self, log: Path, *command: str, environment: Mapping[str, str] | None = None) -> None:
@@ -33,12 +33,12 @@ class Process:
             self._process = subprocess.Popen(self.command, stdout=log, stderr=log, env=self._environment)
 
     async def start(self) -> None:
-        """Return once it serves."""
+        """Start it and wait until it serves."""
         self.spawn()
         await self.ready()
 
     async def ready(self) -> None:
-        """Return once it serves; one that nobody can ask serves at once."""
+        """Wait until it serves; does nothing unless overridden."""
 
     @property
     def running(self) -> bool:
@@ -54,17 +54,17 @@ class Process:
         self._process.send_signal(number)
 
     def pause(self) -> None:
-        """Its connections stay open, and nothing answers."""
+        """SIGSTOP: its connections stay open, and it does not answer."""
         self.send(signal.SIGSTOP)
 
     def resume(self) -> None:
         self.send(signal.SIGCONT)
 
     def stop(self, number: signal.Signals = signal.SIGTERM, timeout: float = PATIENCE) -> int | None:
-        """Send the signal and wait for the end; the exit status, None if it was not started.
+        """Send the signal and wait for the exit status; None if it was not started.
 
         Raises:
-            AssertionError: it did not end within ``timeout`` seconds; it is killed then.
+            AssertionError: it did not exit within ``timeout`` seconds; it has been killed.
         """
         process, self._process = self._process, None
         if process is None:
@@ -76,10 +76,10 @@ class Process:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            raise AssertionError(f"{self.command[0]} did not end within {timeout} s; its log is {self.log}") from None
+            raise AssertionError(f"{self.command[0]} did not exit within {timeout} s; its log is {self.log}") from None
 
     def kill(self) -> None:
-        """SIGKILL, as a power failure would end it."""
+        """SIGKILL."""
         self.stop(signal.SIGKILL)
 
     async def restart(self, number: signal.Signals = signal.SIGKILL) -> None:
@@ -87,7 +87,7 @@ class Process:
         await self.start()
 
     def cpu_seconds(self) -> float:
-        """CPU time that it has used so far."""
+        """CPU time used so far."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -106,7 +106,7 @@ class HttpProcess(Process):
         return (await self.get(path))[0] == 200
 
     async def get(self, path: str) -> tuple[int, str]:
-        """Status and text; status 0 when nobody listens."""
+        """Status and text; status 0 when nothing listens."""
         async with httpx.AsyncClient(base_url=self._url, trust_env=False) as client:
             try:
                 response = await client.get(path)
@@ -116,7 +116,7 @@ class HttpProcess(Process):
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of loopback that are free for TCP and UDP. All are held at once, or the system may give one out twice."""
+    """Loopback ports that are free for TCP and UDP. They are bound at the same time, so that all are different."""
     ports: list[int] = []
     with ExitStack() as stack:
         while len(ports) < count:

@@ -1,8 +1,8 @@
-"""Run ``make up``, ``make test`` and ``make down`` in a bare Debian of another release: ``python -m tests.release trixie``.
+"""Run ``make up``, ``make test`` and ``make down`` in a bare Debian of any release: ``python -m tests.release trixie``.
 
-The userland is debootstrap's smallest, with nothing in it but what the README asks for and what ``make`` brings. It is the
-real root (``pivot_root``) of a mount and process namespace of its own, with proc, sys, dev and a tmpfs on /run: in a mere
-chroot the engine's ``exec`` would land in the host's root. Network and kernel are the host's. Needs root and debootstrap.
+The userland is debootstrap's ``minbase`` and contains only what the README requires and ``make`` installs. It is the
+root (``pivot_root``) of a new mount and process namespace, with proc, sys, dev and a tmpfs on /run: in a mere chroot
+the engine's ``exec`` would run in the host's root. Network and kernel are the host's. Needs root and debootstrap.
 """
 
 import argparse
@@ -18,12 +18,12 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[1]
 CACHE = Path("/var/tmp/peapod-releases")
 REQUIRED = "make python3"
-"""What the README asks for."""
+"""The packages that the README requires."""
 COMMANDS = ("make up", "make test", "make down")
 PASSED_ON = ("PIP_", "UV_", "npm_config_", "http_proxy", "https_proxy", "no_proxy")
-"""How this machine reaches its package registries; of the rest of the environment nothing is passed on."""
+"""Variables that configure this machine's package registries; nothing else of the environment is passed on."""
 CERTIFICATES = ("PIP_CERT", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")
-"""Variables that name the certificate authorities of a machine whose registries have one of their own."""
+"""Variables that name the certificate authorities of a machine's private registries."""
 COPIED = "/usr/local/share/host-authorities.crt"
 
 ENTER = """
@@ -44,7 +44,7 @@ exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HO
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.release", description=__doc__)
-    parser.add_argument("release", help="Debian's name for it, such as bookworm or trixie")
+    parser.add_argument("release", help="Debian's code name, such as bookworm or trixie")
     parser.add_argument("commands", nargs="*", default=COMMANDS, help=f"instead of {', '.join(map(repr, COMMANDS))}")
     options = parser.parse_args()
     if os.geteuid() != 0 or shutil.which("debootstrap") is None:
@@ -62,12 +62,12 @@ def main() -> int:
             return code
         print(f"==> {options.release}: {time.monotonic() - began:.0f} s", flush=True)
     shutil.rmtree(root)
-    print(f"All of it works on {options.release}.")
+    print(f"All commands passed on {options.release}.")
     return 0
 
 
 def bare(release: str) -> Path:
-    """The release's smallest userland, made once."""
+    """The release's minimal userland, created once and cached."""
     base = CACHE / f"{release}-base"
     if not base.exists():
         print(f"==> {release}: debootstrap", flush=True)
@@ -94,7 +94,7 @@ def fresh_root(base: Path) -> Path:
 
 
 def run_in(root: Path, command: str) -> int:
-    """The command's exit status; whatever it left running ends with it, as its process namespace does."""
+    """Run a command. Returns its exit status; processes that it leaves behind end with its process namespace."""
     passed = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
     passed |= {name: COPIED for name in CERTIFICATES if name in os.environ}
     script = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in passed.items()) + f"\n{command}\n"

@@ -1,11 +1,12 @@
-"""All tests: ``python -m tests.run``. Groups that do each other no harm run side by side; most of them wait.
+"""All tests: ``python -m tests.run``. Groups that do not disturb each other run in parallel; tests mostly wait.
 
-Each group is one pytest of its own, whose whole output goes to a file; what is shown is how far each of them is, and at the
-end every failure. Nothing is tried a second time.
+Each group is a separate pytest, whose output goes to a file. Progress is printed while they run, and every failure at
+the end. No test is run a second time.
 """
 
 import argparse
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,9 +18,9 @@ from typing import IO
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 MINUTES = 18
-"""What it takes on two cores, roughly; said at the start."""
+"""Approximate duration on two cores, printed at the start."""
 REPORT_EVERY = 30.0
-"""Seconds between two lines that say how far the groups are."""
+"""Seconds between two lines of progress."""
 
 STAGES: Sequence[Sequence[tuple[str, Sequence[str]]]] = (
     (("unit", ("tests/unit",)),),
@@ -38,7 +39,7 @@ STAGES: Sequence[Sequence[tuple[str, Sequence[str]]]] = (
         ("network", ("tests/integration/kube_dns", "tests/integration/kube_proxy", "tests/e2e")),
     ),
 )
-"""Stages run one after the other, the groups of a stage side by side. No two groups of a stage measure time closely."""
+"""Stages run one after the other, the groups of a stage in parallel. At most one group of each is timing-sensitive."""
 
 _COLLECTED = re.compile(r"^collected (\d+) items", re.M)
 _OUTCOME = re.compile(r" (PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS) +\[ *\d+%\]")
@@ -48,7 +49,7 @@ _COUNT = re.compile(r"(\d+) (passed|failed|error|errors|skipped)")
 
 @dataclass
 class Group:
-    """One pytest, running or ended."""
+    """One pytest, running or finished."""
 
     name: str
     paths: Sequence[str]
@@ -79,9 +80,9 @@ class Group:
         return self._process is not None and self._process.returncode == 0
 
     def stop(self) -> None:
-        """As a person would with ^C, so that its fixtures take down what they started."""
+        """Send SIGINT, so that fixtures clean up."""
         if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(2)
+            self._process.send_signal(signal.SIGINT)
             self._process.wait()
 
     def progress(self) -> str:
@@ -96,7 +97,7 @@ class Group:
         return {word.removesuffix("s"): int(number) for number, word in _COUNT.findall(summary[-1])} if summary else {}
 
     def report(self) -> str:
-        """Failures and what else pytest says at its end."""
+        """Failures and the rest of pytest's report."""
         text = self.log.read_text(errors="replace")
         start = re.search(r"^=+ (ERRORS|FAILURES|warnings summary|short test summary info) =+$", text, re.M)
         return text[start.start() :] if start else text[-4000:]
@@ -121,7 +122,7 @@ def main() -> int:
 
 
 def run(groups: Sequence[Group], began: float) -> None:
-    """Run groups side by side until all have ended, and say every now and then how far they are."""
+    """Run groups in parallel until all have finished, and print their progress."""
     try:
         for group in groups:
             group.began = time.monotonic()
@@ -150,9 +151,7 @@ def summarize(groups: Sequence[Group], folder: Path) -> int:
     }
     print(f"{totals['passed']} passed, {totals['failed'] + totals['error']} failed, {totals['skipped']} skipped")
     if failed:
-        print(
-            f"The whole output is in {folder}. Next: run a failed test alone, as in '.venv/bin/python -m pytest <its name>'."
-        )
+        print(f"The whole output is in {folder}. To run one failed test: '.venv/bin/python -m pytest <its name>'.")
     return 1 if failed else 0
 
 

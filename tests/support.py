@@ -1,4 +1,4 @@
-"""What tests of every kind share. Nothing of the product stands in here for something else."""
+"""Helpers for all tests."""
 
 import asyncio
 import inspect
@@ -9,10 +9,12 @@ T = TypeVar("T")
 
 
 async def eventually(condition: Callable[[], T | Awaitable[T]], timeout: float = 10.0, interval: float = 0.02) -> T:
-    """What ``condition`` returns once that is true. It may raise AssertionError meanwhile, and be a coroutine.
+    """Wait until ``condition``, which may be a coroutine function, returns something true, and return that.
+
+    An AssertionError in it counts as not yet.
 
     Raises:
-        AssertionError: it did not come true within ``timeout`` seconds; the last failure is chained.
+        AssertionError: it was not true within ``timeout`` seconds; the last failure is chained.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout

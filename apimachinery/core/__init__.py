@@ -1,5 +1,5 @@
-"""What the objects of the core group mean: the rules that several daemons share, each in one place. Pure.
+"""What the objects of the core group mean: the rules that several daemons share. Pure.
 
-A rule of Kubernetes that more than one daemon must agree on (is this pod ready, what does it request, does it tolerate
-that taint) belongs here; what only one daemon asks stays with it.
+A rule on which more than one daemon must agree (is this pod ready, what does it request, does it tolerate that taint)
+belongs here; a rule that only one daemon uses stays with that daemon.
 """

@@ -1,4 +1,4 @@
-"""Which containers a pod has, and of what sort: init containers, sidecars, its own, ephemeral ones."""
+"""A pod's containers by sort: init containers, sidecars, app containers, ephemeral containers."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ def init_containers(pod: Pod) -> list[Container]:
 
 
 def is_sidecar(container: Container) -> bool:
-    """Of an init container: whether it goes on running beside the others (a restartable init container)."""
+    """Whether an init container keeps running beside the app containers (a restartable init container)."""
     return container.restart_policy == "Always"
 
 
@@ -20,17 +20,17 @@ def sidecars(pod: Pod) -> list[Container]:
 
 
 def long_running(pod: Pod) -> list[Container]:
-    """The containers that run side by side once the pod has started: sidecars, then the pod's own."""
+    """The containers that run side by side once the pod has started: sidecars, then app containers."""
     return [*sidecars(pod), *pod.spec.containers]
 
 
 def ephemeral_containers(pod: Pod) -> list[Container]:
-    """As containers like the others; the one whose processes each of them shares is ``target_of``."""
+    """As ordinary containers; ``target_of`` names the container whose process namespace each joins."""
     return [_as_container(container) for container in pod.spec.ephemeral_containers or ()]
 
 
 def target_of(pod: Pod, name: str) -> str:
-    """The container whose process namespace the ephemeral container ``name`` joins; empty for its own."""
+    """The container whose process namespace the ephemeral container ``name`` joins; empty if it has its own."""
     container = find_ephemeral(pod, name)
     return (container.target_container_name or "") if container else ""
 
@@ -42,7 +42,7 @@ def all_containers(pod: Pod) -> Iterator[Container]:
 
 
 def find(pod: Pod, name: str) -> Container | None:
-    """The container of that name, of whatever sort."""
+    """The container of that name, of any sort."""
     return next((container for container in all_containers(pod) if container.name == name), None)
 
 

@@ -21,7 +21,7 @@ from apimachinery.types.core_v1 import (
 
 @dataclass(frozen=True, slots=True)
 class NodeRequirements:
-    """What a node's labels and its name must be, all of it; hashable."""
+    """Requirements on a node's labels and its name, all of which must hold; hashable."""
 
     labels: tuple[Requirement, ...]
     fields: tuple[Requirement, ...] = ()

@@ -1,4 +1,4 @@
-"""What a node's status means to whoever looks at it."""
+"""What a node's status means."""
 
 from typing import Final
 

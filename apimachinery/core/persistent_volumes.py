@@ -1,15 +1,26 @@
-"""Which persistent volume suits a claim: the smallest that offers what the claim asks for. Pure."""
+"""Which persistent volume a claim is bound to: the smallest that offers what it requests. Pure."""
 
 from collections.abc import Iterable
 
 from apimachinery import meta, quantity, selectors
 from apimachinery.core import well_known
 from apimachinery.types.core_v1 import ObjectReference, PersistentVolume, PersistentVolumeClaim
+from apimachinery.types.storage_v1 import StorageClass
 
 
 def class_of(obj: PersistentVolume | PersistentVolumeClaim) -> str:
     """The storage class's name; the annotation that preceded the field takes precedence."""
     return meta.annotations_of(obj).get(well_known.STORAGE_CLASS_ANNOTATION) or obj.spec.storage_class_name or ""
+
+
+def delays_binding(storage_class: StorageClass | None) -> bool:
+    """Whether claims of the class are bound only when a pod that uses them is scheduled."""
+    return storage_class is not None and storage_class.volume_binding_mode == "WaitForFirstConsumer"
+
+
+def is_provisioned_externally(storage_class: StorageClass | None) -> bool:
+    """Whether a program outside of Kubernetes creates volumes of the class on demand."""
+    return storage_class is not None and not storage_class.provisioner.startswith(well_known.IN_TREE_PROVISIONER_PREFIX)
 
 
 def reference(claim: PersistentVolumeClaim) -> ObjectReference:
@@ -25,14 +36,14 @@ def reference(claim: PersistentVolumeClaim) -> ObjectReference:
 
 
 def refers(ref: ObjectReference | None, claim: PersistentVolumeClaim) -> bool:
-    """Whether a volume's ``claimRef`` means this claim; one that a person wrote has no UID."""
+    """Whether a volume's ``claimRef`` names this claim; a hand-written reference has no UID."""
     if ref is None or (ref.namespace or "", ref.name or "") != meta.key_of(claim):
         return False
     return not ref.uid or ref.uid == meta.uid_of(claim)
 
 
 def mismatch(volume: PersistentVolume, claim: PersistentVolumeClaim) -> str:
-    """Why a volume that the claim asks for by name cannot be bound to it; empty if it can."""
+    """Why a volume that the claim names cannot be bound to it; empty if it can."""
     if capacity(volume) < requested(claim):
         return "requested PV is too small"
     if class_of(volume) != class_of(claim):
@@ -47,10 +58,10 @@ def mismatch(volume: PersistentVolume, claim: PersistentVolumeClaim) -> str:
 def best_match(
     claim: PersistentVolumeClaim, volumes: Iterable[PersistentVolume], *, reserved_only: bool = False
 ) -> PersistentVolume | None:
-    """The volume that is reserved for the claim, else the smallest free one that suits.
+    """The volume that is reserved for the claim, otherwise the smallest available one that matches.
 
     Args:
-        reserved_only: leave free ones alone: the scheduler chooses among them.
+        reserved_only: ignore available volumes: the scheduler chooses among them.
     """
     best: PersistentVolume | None = None
     for volume in volumes:
@@ -66,7 +77,7 @@ def best_match(
 
 
 def matches(volume: PersistentVolume, claim: PersistentVolumeClaim) -> bool:
-    """Whether the claim could have the volume: it is reserved for it, or free and suitable."""
+    """Whether the claim can be bound to the volume: it is reserved for the claim, or available and suitable."""
     if meta.is_being_deleted(volume) or mismatch(volume, claim):
         return False
     if volume.spec.claim_ref is not None:

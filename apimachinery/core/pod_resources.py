@@ -1,6 +1,6 @@
-"""What a pod requests of its node, and what it may use at most.
+"""What a pod requests of its node, and its limits.
 
-Amounts are whole numbers, rounded up: CPU in thousandths, everything else in its own unit (bytes, pieces), as
+Amounts are whole numbers, rounded up: CPU in thousandths, everything else in its own unit (bytes, counts), as
 Kubernetes' scheduler and kubelet count. Rules of ``PodRequests`` and ``PodLimits`` in k8s.io/component-helpers/resource.
 """
 
@@ -28,7 +28,7 @@ def amounts(quantities: Mapping[str, Quantity] | None) -> dict[str, int]:
 
 
 def container_requests(container: Container) -> dict[str, int]:
-    """What is not requested but limited counts as requested, as the API's defaults have it."""
+    """A limit without a request counts as the request, as the API's defaults set it."""
     requests = amounts(container.resources.requests)
     for name, value in (container.resources.limits or {}).items():
         if name not in requests:
@@ -41,10 +41,10 @@ def container_limits(container: Container) -> dict[str, int]:
 
 
 def requests(pod: Pod) -> dict[str, int]:
-    """What the pod needs at its most demanding moment, plus its overhead.
+    """The pod's effective requests, its overhead included.
 
-    That is the sum over all that run side by side, or a step of its start if that needs more: each init container
-    beside the sidecars that started before it.
+    That is the sum over all containers that run side by side, or the most demanding step of its start if that is more:
+    an init container together with the sidecars that started before it.
     """
     total = _effective(pod, container_requests)
     if pod.spec.overhead:
@@ -53,7 +53,7 @@ def requests(pod: Pod) -> dict[str, int]:
 
 
 def limits(pod: Pod) -> dict[str, int]:
-    """What the pod may use; only resources that are limited have their overhead added."""
+    """The pod's effective limits; overhead is added only to resources that have a limit."""
     total = _effective(pod, container_limits)
     _add(total, {name: value for name, value in amounts(pod.spec.overhead).items() if name in total})
     return total

@@ -1,4 +1,4 @@
-"""What a pod's state and spec mean to whoever looks at it."""
+"""What a pod's spec and status mean."""
 
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -27,7 +27,7 @@ class HostPort(NamedTuple):
 
 
 def is_terminal(pod: Pod) -> bool:
-    """All its containers have stopped, and none is started again."""
+    """All its containers have stopped and will not be restarted."""
     return pod.status.phase in TERMINAL_PHASES
 
 
@@ -45,7 +45,7 @@ def condition(pod: Pod, type: str) -> PodCondition | None:
 
 
 def ready_since(pod: Pod) -> datetime | None:
-    """When it became ready, if it is."""
+    """When it became ready; None while it is not."""
     ready = condition(pod, "Ready")
     if ready is None or ready.status != "True" or not ready.last_transition_time:
         return None
@@ -63,19 +63,19 @@ def seconds_until_available(pod: Pod, min_ready_seconds: int, now: datetime) -> 
 
 
 def is_mirror(pod: Pod) -> bool:
-    """It shows a static pod to the API; only the node's kubelet runs and ends what it stands for."""
+    """It represents a static pod in the API; only the node's kubelet starts and stops that pod."""
     return well_known.MIRROR_ANNOTATION in meta.annotations_of(pod)
 
 
 def is_critical(pod: Pod) -> bool:
-    """It is not evicted for want of resources: a static pod, its mirror, or one of a system priority."""
+    """It is not evicted when resources run short: a static pod, its mirror, or a pod of a system priority."""
     if is_mirror(pod) or meta.annotations_of(pod).get(well_known.CONFIG_SOURCE_ANNOTATION, "api") != "api":
         return True
     return (pod.spec.priority or 0) >= SYSTEM_CRITICAL_PRIORITY
 
 
 def host_ports(pod: Pod) -> list[HostPort]:
-    """The ports of the node that its containers take while they run, sidecars among them."""
+    """The host ports of its containers and sidecars."""
     return [
         HostPort(
             ip="" if port.host_ip in (None, "", "0.0.0.0", "::") else str(port.host_ip),
@@ -94,7 +94,7 @@ def ephemeral_claim_name(pod: Pod, volume: str) -> str:
 
 
 def claims_of(pod: Pod) -> list[Key]:
-    """The persistent volume claims that the pod mounts, those of its ephemeral volumes among them."""
+    """The persistent volume claims that the pod mounts, including those of its ephemeral volumes."""
     namespace = meta.namespace_of(pod)
     claims = []
     for volume in pod.spec.volumes or ():

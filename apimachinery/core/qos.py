@@ -1,7 +1,7 @@
 """The quality-of-service class of a pod: Guaranteed, Burstable or BestEffort.
 
-``ComputePodQOS`` of Kubernetes' pkg/apis/core/v1/helper/qos: CPU and memory count, zero counts as not given, and init
-containers count as the others do.
+``ComputePodQOS`` of Kubernetes' pkg/apis/core/v1/helper/qos: only CPU and memory count, zero counts as unset, and init
+containers count like any other.
 """
 
 from typing import Final, Literal

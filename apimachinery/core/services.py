@@ -1,4 +1,4 @@
-"""How services and their endpoints belong together."""
+"""What services and their endpoints mean."""
 
 from apimachinery import meta
 from apimachinery.core import well_known
@@ -14,7 +14,7 @@ def service_of(endpoint_slice: EndpointSlice) -> Key | None:
 
 
 def is_headless(service: Service) -> bool:
-    """It has no address of its own; its names resolve to its endpoints."""
+    """It has no cluster IP; its name resolves to its endpoints."""
     return service.spec.cluster_ip == "None"
 
 

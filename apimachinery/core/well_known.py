@@ -42,7 +42,7 @@ CLUSTER_SERVICE_LABEL: Final = "kubernetes.io/cluster-service"
 ADDON_NAME_LABEL: Final = "kubernetes.io/name"
 INGRESS_CLASS_ANNOTATION: Final = "kubernetes.io/ingress.class"
 PROXY_PROTOCOL_ANNOTATION: Final = "peapod.io/proxy-protocol"
-"""Ours: the version of the PROXY protocol, v1 or v2, in which a service's backends are told the client's address."""
+"""Ours: the version of the PROXY protocol, v1 or v2, that passes the client's address to a service's backends."""
 
 # -- volumes
 STORAGE_CLASS_ANNOTATION: Final = "volume.beta.kubernetes.io/storage-class"

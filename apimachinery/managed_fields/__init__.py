@@ -1,8 +1,8 @@
 """Who owns which field of an object: ``metadata.managedFields``, and server-side apply, which needs it.
 
 ``track_update`` belongs to every create, update and patch, ``apply`` to apply patches. Both work on builtins
-and know merging lists and atomic maps from the schema. Entries of another version of the API than the written
-one are compared by path as they stand: no kind here has versions whose common fields differ in name.
+and know merging lists and atomic maps from the schema. Entries of another API version are compared by path without
+conversion: no kind here has versions whose common fields differ in name.
 """
 
 from apimachinery.managed_fields.server_side_apply import apply

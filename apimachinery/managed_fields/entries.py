@@ -1,4 +1,4 @@
-"""``metadata.managedFields`` as Kubernetes keeps it: who owns which fields since when."""
+"""``metadata.managedFields``: who owns which fields since when."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ class Owner:
 
     @property
     def identity(self) -> tuple[str, str, str, str]:
-        """An applier stays the same one over versions of the API, an updater does not."""
+        """An applier is the same over all API versions, an updater is not."""
         version = "" if self.operation == "Apply" else self.api_version
         return (self.manager, self.operation, version, self.subresource)
 
@@ -64,19 +64,19 @@ def decode(entries: Any) -> Owners | None:
 
 
 def _well_formed(fields: Any) -> bool:
-    """A client may send anything; a path element has a kind, and below it is another set."""
+    """Whether a client sent a valid set: each key is ``.`` or ``kind:name``, each value another set."""
     if type(fields) is not dict:
         return False
     return all((key == "." or key[1:2] == ":") and _well_formed(below) for key, below in fields.items())
 
 
 def asks_for_reset(entries: Any) -> bool:
-    """``managedFields: [{}]`` takes every owner away; an empty list does not, by design."""
+    """``managedFields: [{}]`` removes all owners; an empty list does not, by design."""
     return isinstance(entries, list) and len(entries) == 1 and not entries[0]
 
 
 def encode(owners: Iterable[Owner]) -> list[ManagedFieldsEntry]:
-    """Appliers first, then by time, as Kubernetes sorts them; who owns nothing is left out."""
+    """Appliers first, then by time, as Kubernetes sorts them; owners without fields are left out."""
     owning = [owner for owner in owners if owner.fields]
     owning.sort(key=lambda owner: (owner.operation, owner.time, owner.manager, owner.api_version, owner.subresource))
     return [
@@ -94,7 +94,7 @@ def encode(owners: Iterable[Owner]) -> list[ManagedFieldsEntry]:
 
 
 def capped(owners: Owners) -> Owners:
-    """At most MAX_UPDATERS updaters: the oldest of each version are put together as ``ancient-changes``."""
+    """At most MAX_UPDATERS updaters: the oldest of each version are merged into ``ancient-changes``."""
     updaters = [owner for owner in owners.values() if owner.operation == "Update" and owner.fields]
     surplus = len(updaters) - MAX_UPDATERS
     if surplus <= 0:

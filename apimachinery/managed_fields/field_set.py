@@ -1,4 +1,4 @@
-"""Sets of fields in the form that the wire has (``FieldsV1``), and the algebra on them.
+"""Sets of fields in their wire format (``FieldsV1``), and the algebra on them.
 
 A set is a tree of dicts: ``{"f:spec": {"f:ports": {'k:{"port":80}': {".": {}, "f:name": {}}}}}``. A place is a
 member when its dict is empty or holds ``"."``; otherwise it only leads to members below. Sets are never changed
@@ -21,14 +21,14 @@ def is_member(node: Fields) -> bool:
 
 
 def _node(member: bool, children: Fields) -> Fields | None:
-    """A place with what is below it; None if nothing is left."""
+    """A place with what is below it; None if it is empty."""
     if not children:
         return MEMBER if member else None
     return {_SELF: MEMBER, **children} if member else children
 
 
 def below(node: Fields) -> Fields:
-    """What lies below a place, without the place itself."""
+    """The members below a place, without the place itself."""
     return {key: child for key, child in node.items() if key != _SELF} if _SELF in node else node
 
 
@@ -47,7 +47,7 @@ def union(left: Fields, right: Fields) -> Fields:
 
 
 def difference(left: Fields, right: Fields) -> Fields:
-    """What ``left`` has and ``right`` has not."""
+    """The members of ``left`` that ``right`` does not have."""
     if not left or not right:
         return left
     rest: Fields = {}
@@ -109,13 +109,13 @@ _UNTRACKED_METADATA: Final = tuple(
 
 
 def tracked(fields: Fields, reset: tuple[str, ...] = ()) -> Fields:
-    """Without what identifies an object, what the server sets, and the top-level fields in ``reset``."""
-    kept = dict(fields)
+    """Without the fields that identify an object, that the server sets, or that are top-level and in ``reset``."""
+    result = dict(fields)
     for name in ("apiVersion", "kind", *reset):
-        kept.pop(f"f:{name}", None)
-    metadata = kept.pop("f:metadata", None)
+        result.pop(f"f:{name}", None)
+    metadata = result.pop("f:metadata", None)
     if metadata:
         rest = {key: node for key, node in metadata.items() if key not in _UNTRACKED_METADATA and key != _SELF}
         if rest:
-            kept["f:metadata"] = rest
-    return kept
+            result["f:metadata"] = rest
+    return result

@@ -1,7 +1,7 @@
-"""Server-side apply: a document of opinions merged into the object, with the owners' consent.
+"""Server-side apply: a document of fields merged into the object, unless another manager owns what would change.
 
-The applier owns what its document names. What it named last time and no longer names goes, unless somebody
-else owns it. A value that somebody else owns is changed by force only.
+The applier owns what its document names. What it named last time and no longer names is removed, unless another manager
+owns it too. A value that another manager owns changes only with ``force``.
 """
 
 from dataclasses import replace
@@ -41,9 +41,9 @@ def apply(
     subresource: str = "",
     reset: tuple[str, ...] = (),
 ) -> tuple[dict[str, Any], list[ManagedFieldsEntry]]:
-    """The object that ``config`` makes of ``live`` (None: it is created), and its ``managedFields``.
+    """``live`` (None: a creation) with ``config`` applied, and its ``managedFields``.
 
-    All are builtins, none is changed. Defaults are applied by the caller afterwards and belong to nobody.
+    All are builtins; no argument is changed. The caller applies defaults afterwards, and nobody owns those.
 
     Raises:
         BadRequest: the document names another version, carries managedFields, or has two elements of one key.
@@ -59,33 +59,31 @@ def apply(
     shape = shape_of(definition) if definition else UNTYPED
     base = live or {}
     owners = _owners(live, shape, api_version, time, reset)
-    wanted = {key: value for key, value in config.items() if key not in reset}
-    mine = named(shape, wanted)
-    me = Owner(manager, "Apply", api_version, subresource, time, tracked(mine))
+    document = {key: value for key, value in config.items() if key not in reset}
+    applied = named(shape, document)
+    me = Owner(manager, "Apply", api_version, subresource, time, tracked(applied))
     before = owners.pop(me.identity, None)
-    merged = _merge(shape, base, wanted)
+    merged = _merge(shape, base, document)
     if before is not None:
-        merged = _prune(shape, merged, before.fields, [mine, *(owner.fields for owner in owners.values())])
+        merged = _prune(shape, merged, before.fields, [applied, *(owner.fields for owner in owners.values())])
     changed, removed = compare(shape, base, merged)
     owners = _take(owners, tracked(changed, reset), removed, force=force)
-    kept = before is not None and before.fields == me.fields and before.api_version == api_version
-    if before is not None and kept and not changed and not removed:
+    is_unchanged = before is not None and before.fields == me.fields and before.api_version == api_version
+    if before is not None and is_unchanged and not changed and not removed:
         me = before
     owners[me.identity] = me
     return merged, entries.encode(owners.values())
 
 
-def _owners(
-    live: dict[str, Any] | None, shape: Shape, api_version: str, time: str, reset: tuple[str, ...]
-) -> Owners:
-    """What an object without entries holds was somebody's choice, and must not change hands unnoticed."""
+def _owners(live: dict[str, Any] | None, shape: Shape, api_version: str, time: str, reset: tuple[str, ...]) -> Owners:
+    """The owners so far. An object without entries is owned by ``before-first-apply``: taking fields over is a conflict."""
     if live is None:
         return {}
     owners = entries.decode(live.get("metadata", {}).get("managedFields"))
     if owners:
         return owners
-    everyone = tracked(everything(shape, live), reset)
-    ancestor = Owner(_BEFORE, "Update", api_version, "", time, {k: v for k, v in everyone.items() if k != "."})
+    owned = tracked(everything(shape, live), reset)
+    ancestor = Owner(_BEFORE, "Update", api_version, "", time, {k: v for k, v in owned.items() if k != "."})
     return {ancestor.identity: ancestor}
 
 
@@ -100,7 +98,7 @@ def _take(owners: Owners, changed: Fields, removed: Fields, *, force: bool) -> O
 
 
 def _conflict(conflicts: list[tuple[Owner, Fields]]) -> Conflict:
-    conflicts.sort(key=lambda one: str(one[0]))
+    conflicts.sort(key=lambda conflict: str(conflict[0]))
     places = [(owner, path) for owner, fields in conflicts for path in paths(fields)]
     causes = [
         StatusCause(reason="FieldManagerConflict", message=f"conflict with {owner}", field=path)
@@ -118,7 +116,7 @@ def _conflict(conflicts: list[tuple[Owner, Fields]]) -> Conflict:
 
 
 def _merge(shape: Shape, live: Any, config: Any) -> Any:
-    """The document over the object: maps and keyed lists merge, all else is replaced."""
+    """``config`` merged into ``live``: maps and keyed lists merge, all else is replaced."""
     if type(live) is not type(config) or is_atomic(shape, config):
         return config
     if type(config) is dict:
@@ -130,31 +128,31 @@ def _merge(shape: Shape, live: Any, config: Any) -> Any:
 
 
 def _merge_list(shape: Shape, live: list[Any], config: list[Any]) -> list[Any]:
-    wanted = {element_key(shape, one): one for one in config}
-    present: dict[str, list[Any]] = {}  # several elements of one key are left alone until somebody names it
-    for one in live:
-        present.setdefault(element_key(shape, one), []).append(one)
-    order = interleave([key for key in present if key not in wanted], list(wanted), list(present), "")
+    configured = {element_key(shape, element): element for element in config}
+    present: dict[str, list[Any]] = {}  # several elements of one key stay until a document names the key
+    for element in live:
+        present.setdefault(element_key(shape, element), []).append(element)
+    order = interleave([key for key in present if key not in configured], list(configured), list(present), "")
     merged: list[Any] = []
     for key in order:
-        if key not in wanted:
+        if key not in configured:
             merged += present[key]
         elif key in present:
-            merged.append(_merge(shape.element, present[key][0], wanted[key]))
+            merged.append(_merge(shape.element, present[key][0], configured[key]))
         else:
-            merged.append(wanted[key])
+            merged.append(configured[key])
     return merged
 
 
 def _prune(shape: Shape, merged: Any, before: Fields, owned: list[Fields]) -> Any:
-    """Without what this applier named last time and nobody owns now, structs left without an owner included."""
-    kept = _with_structs(shape, reduce(union, owned))
-    doomed = difference(_with_structs(shape, before), kept)
-    return _without(shape, merged, doomed) if doomed else merged
+    """Remove what this applier named last time and nobody owns now, including structs left without an owner."""
+    still_owned = _with_structs(shape, reduce(union, owned))
+    dropped = difference(_with_structs(shape, before), still_owned)
+    return _without(shape, merged, dropped) if dropped else merged
 
 
 def _with_structs(shape: Shape, fields: Fields) -> Fields:
-    """Field names of structs that lead to members become members: they are somebody's as long as those are."""
+    """Struct fields that lead to members become members: they are owned as long as those are."""
     ensured: Fields = {}
     for key, node in fields.items():
         if key == ".":
@@ -167,24 +165,24 @@ def _with_structs(shape: Shape, fields: Fields) -> Fields:
     return ensured
 
 
-def _without(shape: Shape, value: Any, doomed: Fields) -> Any:
-    """``value`` less the members of ``doomed``; a member takes all that is below it along."""
+def _without(shape: Shape, value: Any, dropped: Fields) -> Any:
+    """``value`` without the members of ``dropped`` and all that is below them."""
     if is_leaf(shape, value):
         return value
     if type(value) is dict:
-        kept: dict[str, Any] = {}
-        for key, one in value.items():
-            gone = doomed.get(f"f:{key}")
-            if gone is None:
-                kept[key] = one
-            elif not is_member(gone):
-                kept[key] = _without(shape.child(key), one, gone)
-        return kept
+        members: dict[str, Any] = {}
+        for key, member in value.items():
+            fields = dropped.get(f"f:{key}")
+            if fields is None:
+                members[key] = member
+            elif not is_member(fields):
+                members[key] = _without(shape.child(key), member, fields)
+        return members
     rest = []
-    for one in value:
-        gone = doomed.get(element_key(shape, one), None)
-        if gone is None:
-            rest.append(one)
-        elif gone is not MEMBER and not is_member(gone):
-            rest.append(_without(shape.element, one, gone))
+    for element in value:
+        fields = dropped.get(element_key(shape, element))
+        if fields is None:
+            rest.append(element)
+        elif not is_member(fields):
+            rest.append(_without(shape.element, element, fields))
     return rest

@@ -1,7 +1,7 @@
 """Ownership of fields through writes that are not server-side apply.
 
-Whoever changes or adds a field owns it from then on, alone; a field that goes has no owner. All writes of an
-object pass through here, creation included, so the entries are complete from the first day.
+The manager that changes or adds a field becomes its only owner; a field that is removed has none. All writes of an
+object pass through here, creation included, so the entries are complete.
 """
 
 from dataclasses import replace
@@ -41,7 +41,7 @@ def track_update(
     sent = new.get("metadata", {}).get("managedFields")
     owners = _owners(before, sent, from_request=not subresource)
     if live is not None and not owners and not entries.asks_for_reset(sent):
-        return []  # nobody tracked it so far; the first apply will
+        return []  # not tracked so far; the first apply starts that
     shape = shape_of(definition) if definition else UNTYPED
     old = live if live is not None else (blank(definition) if definition else {})
     try:
@@ -53,7 +53,7 @@ def track_update(
 
 
 def _owners(before: Any, sent: Any, *, from_request: bool) -> Owners:
-    """The request's own entries if it has usable ones, so that people can edit them; else the live object's."""
+    """The request's own entries if it has valid ones, so that people can edit them; otherwise the live object's."""
     if from_request and entries.asks_for_reset(sent):
         return {}
     if from_request and sent and sent != before and (owners := entries.decode(sent)):
@@ -62,7 +62,7 @@ def _owners(before: Any, sent: Any, *, from_request: bool) -> Owners:
 
 
 def hand_over(owners: Owners, me: Owner, removed: Fields) -> Owners:
-    """``me.fields`` belong to me now, ``removed`` to nobody. An entry's time is that of its last gain."""
+    """``me`` becomes the only owner of ``me.fields``, and ``removed`` have none. An entry's time is that of its last gain."""
     after: Owners = {}
     for identity, owner in owners.items():
         rest = difference(difference(owner.fields, me.fields), removed)

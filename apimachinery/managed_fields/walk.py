@@ -1,7 +1,7 @@
 """From objects to sets of fields: what a document names, and in what two versions of an object differ.
 
-Which lists are maps, which maps are atomic is the schema's to say. What the schema does not know is taken as
-maps with fields of their own and lists that are owned as a whole.
+The schema says which lists merge by key and which maps are atomic. Where it does not know a field, the fields of maps
+are owned separately and lists as a whole.
 """
 
 from functools import cache, lru_cache
@@ -18,7 +18,7 @@ _PLAIN: Final = frozenset((str, int, bool, float, type(None)))
 
 
 class _Same(list[Any]):
-    """Elements that share one key: they are owned as a whole."""
+    """Elements with the same key, which are owned as a whole."""
 
 
 # Bounded: the names and values are the users', object identities among them.
@@ -46,7 +46,7 @@ def element_key(shape: Shape, element: Any) -> str:
 
 
 def is_atomic(shape: Shape, value: Any) -> bool:
-    """Whether values of this kind are owned as a whole, whatever they hold."""
+    """Whether a value is owned as a whole, even if it has parts."""
     if shape.atomic:
         return True
     if type(value) is dict:
@@ -55,7 +55,7 @@ def is_atomic(shape: Shape, value: Any) -> bool:
 
 
 def is_leaf(shape: Shape, value: Any) -> bool:
-    """Whether there is nothing below a value that could be owned by itself."""
+    """Whether a value has no parts with separate owners."""
     return not value or is_atomic(shape, value)
 
 
@@ -88,7 +88,7 @@ def everything(shape: Shape, value: Any) -> Fields:
     if type(value) is dict:
         child = shape.child
         for name, part in value.items():
-            # most values are plain, and those need not be looked at
+            # most values are plain, so this avoids most calls
             fields[_field(name)] = MEMBER if type(part) in _PLAIN else everything(child(name), part)
         return fields
     for key, part_shape, part in _parts(shape, value):
@@ -108,7 +108,7 @@ def named(shape: Shape, value: Any) -> Fields:
         if type(part) is _Same:
             raise BadRequest(f"failed to create typed patch object: duplicate entries for key {key}")
         if part == [] and not is_atomic(part_shape, part):
-            continue  # without elements such a list says nothing
+            continue  # an empty list that merges by key names no field
         part_fields = MEMBER if is_leaf(part_shape, part) else named(part_shape, part)
         if part_fields and (in_list or shape.form is not Form.STRUCT):
             part_fields = {".": MEMBER, **part_fields}
@@ -151,7 +151,7 @@ def _compare_part(key: str, shape: Shape, old: Any, new: Any, changed: Fields, r
     both_empty = not old and not new
     if type(old) is not type(new) or both_empty or (is_leaf(shape, old) and is_leaf(shape, new)):
         changed[key] = _new_fields(shape, new)
-        if lost := below(_new_fields(shape, old)):  # what was owned piece by piece is now something else
+        if lost := below(_new_fields(shape, old)):  # parts that had separate owners are gone
             removed[key] = lost
         return
     added, lost = compare(shape, old, new)
@@ -163,7 +163,7 @@ def _compare_part(key: str, shape: Shape, old: Any, new: Any, changed: Fields, r
 
 @cache
 def blank(definition: str) -> dict[str, Any]:
-    """The object before it is created: Go's empty struct, whose fields are nobody's choice. Do not change it."""
+    """The object before it is created: Go's empty struct, whose fields nobody owns. Shared, so do not change it."""
     return {name: _zero(definitions()[definition]["properties"][name]) for name in always_written(definition)}
 
 

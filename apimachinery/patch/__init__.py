@@ -1,8 +1,8 @@
-"""Patches: a document that says how an object is to change, in three of the API's dialects.
+"""Patches in three of the API's dialects: JSON patch, merge patch and strategic merge patch.
 
-``apply`` works on builtins and leaves its inputs alone; ``null`` in a patch has the dialect's own meaning, so
-the patch must not pass through the typed objects first. Server-side apply, the fourth dialect, needs to know
-who owns what and lives in ``apimachinery.managed_fields``.
+``apply`` works on builtins and does not change its inputs; ``null`` in a patch has the dialect's own meaning, so the
+patch must not pass through the typed objects first. Server-side apply, the fourth dialect, depends on field ownership
+and lives in ``apimachinery.managed_fields``.
 """
 
 from typing import Any, Literal
@@ -21,7 +21,7 @@ MEDIA_TYPES: dict[str, Dialect] = {
 
 
 def apply(dialect: Dialect, current: dict[str, Any], patch: bytes, definition: str | None) -> dict[str, Any]:
-    """The object that the patch makes of ``current``; unchanged parts may be shared with it.
+    """``current`` with the patch applied; unchanged parts may be shared with it.
 
     ``definition`` is the published name of the object's definition; strategic merge needs one.
 

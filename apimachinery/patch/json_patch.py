@@ -81,15 +81,15 @@ def _step(document: Any, operation: dict[str, Any]) -> Any:
 
 
 def _test(document: Any, operation: dict[str, Any]) -> Any:
-    """As JSON values compare: the library takes ``true`` and ``1`` for the same."""
-    found = JsonPointer(operation["path"]).resolve(document)
-    if _ORDERED.encode(found) != _ORDERED.encode(operation["value"]):
+    """The ``test`` operation by JSON's rules: the library takes ``true`` and ``1`` for equal."""
+    value = JsonPointer(operation["path"]).resolve(document)
+    if _ORDERED.encode(value) != _ORDERED.encode(operation["value"]):
         raise jsonpatch.JsonPatchTestFailed(f"testing value {operation['path']} failed")
     return document
 
 
 def _size(document: Any, source: str) -> int:
-    """How much a ``copy`` adds; what it cannot find, the operation itself will report."""
+    """How many bytes a ``copy`` adds; 0 if its source is missing, which the operation itself reports."""
     try:
         return len(codec.encode(JsonPointer(source).resolve(document)))
     except (JsonPointerException, TypeError, ValueError):

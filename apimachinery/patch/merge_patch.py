@@ -1,4 +1,4 @@
-"""RFC 7386: what the patch names replaces what is there, null removes, maps merge."""
+"""RFC 7386: maps merge, other values are replaced, null removes."""
 
 from typing import Any
 

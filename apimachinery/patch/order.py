@@ -7,33 +7,33 @@ from apimachinery import codec
 
 
 def identity(element: Any, key: str) -> Hashable:
-    """What makes an element the same as another: its merge key, or itself. As in JSON, ``1`` is not ``true``."""
+    """Equal for equal elements: by merge key, or by value without one. As in JSON, ``1`` is not ``true``."""
     value = element.get(key) if key else element
     return type(value), codec.encode(value) if isinstance(value, dict | list) else value
 
 
 def places(elements: list[Any], key: str) -> dict[Hashable, int]:
-    """Where each element stands first. Lists can be long, so nobody searches them one by one."""
-    found: dict[Hashable, int] = {}
+    """The index of each element's first occurrence, so that long lists need no searching."""
+    positions: dict[Hashable, int] = {}
     for index, element in enumerate(elements):
-        found.setdefault(identity(element, key), index)
-    return found
+        positions.setdefault(identity(element, key), index)
+    return positions
 
 
 def sorted_like(order: list[Any], elements: list[Any], key: str) -> list[Any]:
-    """Stable; every element is expected to stand in ``order``."""
+    """``elements`` in the order of ``order``, which should contain all of them. Stable."""
     place = places(order, key)
-    return sorted(elements, key=lambda one: place.get(identity(one, key), -1))
+    return sorted(elements, key=lambda element: place.get(identity(element, key), -1))
 
 
 def interleave(left: list[Any], right: list[Any], order: list[Any], key: str) -> list[Any]:
-    """Both lists in one, each keeping its own order; ``order`` decides whose turn it is, in doubt ``right``."""
+    """Both lists merged, each in its own order; where ``order`` does not say who is next, ``right`` is."""
     place = places(order, key)
-    mine = [place.get(identity(one, key), -1) for one in left]
-    theirs = [place.get(identity(one, key), -1) for one in right]
+    left_places = [place.get(identity(element, key), -1) for element in left]
+    right_places = [place.get(identity(element, key), -1) for element in right]
     merged, i, j = [], 0, 0
     while i < len(left) and j < len(right):
-        if 0 <= mine[i] < theirs[j]:
+        if 0 <= left_places[i] < right_places[j]:
             merged.append(left[i])
             i += 1
         else:

@@ -1,4 +1,4 @@
-"""Strategic merge: a merge patch that knows, from the schema, which lists are maps in disguise.
+"""Strategic merge: a merge patch that knows from the schema how to merge each list.
 
 Lists with a merge key merge element by element, lists of scalars with strategy ``merge`` as sets; all others
 are replaced. Directives steer the rest: ``$patch``, ``$retainKeys``, ``$setElementOrder/<list>`` and
@@ -38,7 +38,7 @@ def _merge_map(current: Map, patch: Map, shape: Shape) -> Map:
     merged, patch = dict(current), dict(patch)
     _retain_keys(merged, patch)
     _order_lists(merged, patch, shape)
-    for key in sorted(patch, key=lambda name: not name.startswith(_DELETE)):  # what goes and comes, comes
+    for key in sorted(patch, key=lambda name: not name.startswith(_DELETE)):  # what is both deleted and added stays
         if key.startswith(_DELETE):
             _delete_scalars(merged, key.removeprefix(_DELETE), patch[key])
         elif patch[key] is None:
@@ -61,7 +61,7 @@ def _directed(patch: Map) -> Map:
 def _merge_value(merged: Map, key: str, value: Any, shape: Shape) -> None:
     present = merged.get(key)
     if isinstance(value, dict) and _PATCH in value and not isinstance(present, dict):
-        merged.pop(key, None)  # nothing to direct: as in Kubernetes, not even "replace" adds
+        merged.pop(key, None)  # no map to act on: as in Kubernetes, not even "replace" adds one
     elif isinstance(present, dict) and isinstance(value, dict):
         merged[key] = _plain(value) if shape.strategy == "replace" else _merge_map(present, value, shape)
     elif isinstance(present, list) and isinstance(value, list):
@@ -71,15 +71,15 @@ def _merge_value(merged: Map, key: str, value: Any, shape: Shape) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """What a patch adds where nothing was: without nulls in maps, and without directives."""
+    """A patch's value where the object has none: without nulls in maps and without directives."""
     if isinstance(value, dict):
         return {
-            key: _plain(one)
-            for key, one in value.items()
-            if one is not None and not _is_directive(key) and not (isinstance(one, dict) and _PATCH in one)
+            key: _plain(member)
+            for key, member in value.items()
+            if member is not None and not _is_directive(key) and not (isinstance(member, dict) and _PATCH in member)
         }
     if isinstance(value, list):
-        return [_plain(one) for one in value if not (isinstance(one, dict) and _PATCH in one)]
+        return [_plain(element) for element in value if not (isinstance(element, dict) and _PATCH in element)]
     return value
 
 
@@ -91,7 +91,8 @@ def _merge_list(present: list[Any], patch: list[Any], shape: Shape) -> list[Any]
     if not present and not patch:
         return present
     if _element_type(present, patch) is not dict:
-        merged = _unique([*present, *patch])
+        values = [*present, *patch]
+        merged = [values[index] for index in places(values, "").values()]  # without duplicates
         return _ordered(merged, patch, present, "")
     if not shape.merge_key:
         _fault(f"cannot merge lists without merge key for type {shape.element.name or 'map'}")
@@ -101,16 +102,16 @@ def _merge_list(present: list[Any], patch: list[Any], shape: Shape) -> list[Any]
 
 
 def _special_elements(present: list[Map], patch: list[Map], key: str) -> tuple[list[Map], list[Map]]:
-    """Do what elements with ``$patch`` ask for; what is left of both lists merges as usual."""
+    """Apply the elements with ``$patch``; the rest of both lists is returned, to be merged as usual."""
     ordinary, replace = [], False
-    doomed = set()
+    deleted = set()
     for element in patch:
         match element.get(_PATCH):
             case None:
                 ordinary.append(element)
             case "delete":
                 _key_of(element, key)
-                doomed.add(identity(element, key))
+                deleted.add(identity(element, key))
             case "replace":
                 replace = True
             case "merge":
@@ -118,8 +119,8 @@ def _special_elements(present: list[Map], patch: list[Map], key: str) -> tuple[l
             case unknown:
                 _fault(f"Unknown patch type: {unknown} in map: {_text(element)}")
     if replace:
-        return [], [_plain(one) for one in ordinary]
-    return [one for one in present if identity(one, key) not in doomed], ordinary
+        return [], [_plain(element) for element in ordinary]
+    return [element for element in present if identity(element, key) not in deleted], ordinary
 
 
 def _merge_elements(present: list[Map], patch: list[Map], shape: Shape) -> list[Map]:
@@ -135,15 +136,15 @@ def _merge_elements(present: list[Map], patch: list[Map], shape: Shape) -> list[
     return merged
 
 
-def _ordered(merged: list[Any], wanted: list[Any], present: list[Any], key: str) -> list[Any]:
+def _ordered(merged: list[Any], ordered: list[Any], present: list[Any], key: str) -> list[Any]:
     """The patch's elements in its order, the others in theirs, interleaved by the order of the live list."""
     if key:
-        for one in (*merged, *wanted, *present):
-            _key_of(one, key)
-    place = places(wanted, key)
-    named = [one for one in merged if identity(one, key) in place]
-    others = [one for one in merged if identity(one, key) not in place]
-    return interleave(sorted_like(present, others, key), sorted_like(wanted, named, key), present, key)
+        for element in (*merged, *ordered, *present):
+            _key_of(element, key)
+    place = places(ordered, key)
+    named = [element for element in merged if identity(element, key) in place]
+    rest = [element for element in merged if identity(element, key) not in place]
+    return interleave(sorted_like(present, rest, key), sorted_like(ordered, named, key), present, key)
 
 
 def _retain_keys(merged: Map, patch: Map) -> None:
@@ -181,25 +182,25 @@ def _order_lists(merged: Map, patch: Map, shape: Shape) -> None:
 
 
 def _check_order(change: list[Any], order: list[Any], key: str) -> None:
-    """The patch's elements must stand in the order list, and in that order."""
+    """The patch's elements must all be in the order list, and in its order."""
     if not order:
         return
-    wanted = [one for one in change if not (isinstance(one, dict) and _PATCH in one)]
+    elements = [element for element in change if not (isinstance(element, dict) and _PATCH in element)]
     at = 0
-    for one in order:
-        if at < len(wanted) and _checked(wanted[at], key) == _checked(one, key):
+    for element in order:
+        if at < len(elements) and _checked(elements[at], key) == _checked(element, key):
             at += 1
-    if at < len(wanted):
+    if at < len(elements):
         _fault(f"The order in patch list: {_text(change)} doesn't match $setElementOrder list: {_text(order)}")
 
 
-def _delete_scalars(merged: Map, name: str, doomed: Any) -> None:
-    if not isinstance(doomed, list) or not name:
+def _delete_scalars(merged: Map, name: str, deleted: Any) -> None:
+    if not isinstance(deleted, list) or not name:
         raise BadRequest("invalid patch format of primitive list")
     present = merged.get(name)
     if isinstance(present, list):
-        gone = places(doomed, "")
-        merged[name] = [one for one in present if identity(one, "") not in gone]
+        removed = places(deleted, "")
+        merged[name] = [element for element in present if identity(element, "") not in removed]
 
 
 def _checked(element: Any, key: str) -> Hashable:
@@ -217,16 +218,12 @@ def _key_of(element: Any, key: str) -> Any:
 
 
 def _element_type(*lists: list[Any]) -> type:
-    kinds = {type(one) for elements in lists for one in elements}
+    kinds = {type(element) for elements in lists for element in elements}
     if list in kinds:
         _fault("lists of lists are not supported")
     if len(kinds) > 1:
         _fault(f"list element types are not identical: {_text(lists)}")
     return kinds.pop()
-
-
-def _unique(values: list[Any]) -> list[Any]:
-    return [values[index] for index in places(values, "").values()]
 
 
 def _text(value: Any) -> str:

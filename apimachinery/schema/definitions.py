@@ -19,7 +19,7 @@ GVK: Final = "x-kubernetes-group-version-kind"
 
 @cache
 def overlay() -> dict[str, Any]:
-    """What the published data leaves out; ``overlay.json`` explains its own keys."""
+    """What the published data leaves out; ``overlay.json`` explains its keys."""
     loaded: dict[str, Any] = msgspec.json.decode((_HERE / "overlay.json").read_bytes())
     return loaded
 
@@ -43,9 +43,9 @@ def target(field: Definition) -> str | None:
 @lru_cache(maxsize=4096)  # bounded: requests name kinds that do not exist
 def definition_name(group: str, version: str, kind: str) -> str | None:
     """The definition of one kind, or None if the data has no such kind."""
-    wanted = {"group": group, "version": version, "kind": kind}
+    gvk = {"group": group, "version": version, "kind": kind}
     for name, definition in definitions().items():
-        if wanted in definition.get(GVK, ()):
+        if gvk in definition.get(GVK, ()):
             return name
     return None
 

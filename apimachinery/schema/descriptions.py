@@ -1,10 +1,9 @@
-"""Short descriptions of the API's kinds and fields, in Peapod's own words, for those who read OpenAPI documents.
+"""Short descriptions of the API's kinds and fields, in Peapod's own words, for readers of OpenAPI documents.
 
-``descriptions.json`` holds them. Its ``definitions`` go by short name (``core.v1.Pod``): under ``""`` is what the
-definition itself is, under a field's name what the field is. ``like`` names a definition whose fields' words serve
-another one too, and ``common`` has the words for what kinds, lists and conditions have in common. The nearest words
-win. The file is read for each document that is made and not kept: documents are made seldom, and daemons that
-serve none do not pay for it.
+They are in ``descriptions.json``. ``definitions`` is keyed by short name (``core.v1.Pod``): ``""`` describes the
+definition itself, a field's name that field. ``like`` names a definition whose field descriptions another one reuses,
+and ``common`` describes the fields that kinds, lists and conditions share. The most specific description wins. The file
+is read again for each document: documents are rarely made, and daemons that serve none do not pay for it.
 """
 
 from collections.abc import Mapping
@@ -20,32 +19,31 @@ _Words = dict[str, str]
 
 
 class Descriptions(msgspec.Struct):
-    """What the file holds; see above."""
+    """The file's content; see the module."""
 
     common: dict[str, _Words]
     like: dict[str, str]
     definitions: dict[str, _Words]
 
     def described(self, name: str, definition: Definition) -> Definition:
-        """A copy of the definition with the words that there are for it and its fields."""
+        """A copy of the definition with the descriptions of it and its fields."""
         words = self._words(name, definition)
         described = dict(definition)
         if own := words.get(""):
             described["description"] = own
         if fields := definition.get("properties"):
-            described["properties"] = {field: _described(one, words.get(field)) for field, one in fields.items()}
+            described["properties"] = {
+                name: {**field, "description": words[name]} if name in words else field
+                for name, field in fields.items()
+            }
         return described
 
     def _words(self, name: str, definition: Definition) -> Mapping[str, str]:
         short = short_name(name)
         words = dict(self.common[common]) if (common := _common(short, definition)) else {}
-        if other := self.like.get(short):
-            words |= {field: text for field, text in self.definitions[other].items() if field}
+        if source := self.like.get(short):
+            words |= {field: text for field, text in self.definitions[source].items() if field}
         return words | self.definitions.get(short, {})
-
-
-def _described(field: Definition, words: str | None) -> Definition:
-    return {**field, "description": words} if words else field
 
 
 def _common(short: str, definition: Definition) -> str | None:
@@ -56,10 +54,10 @@ def _common(short: str, definition: Definition) -> str | None:
 
 
 def short_name(name: str) -> str:
-    """``core.v1.Pod`` for ``io.k8s.api.core.v1.Pod``: the last three parts tell every definition apart."""
+    """``core.v1.Pod`` for ``io.k8s.api.core.v1.Pod``: the last three parts are unique."""
     return ".".join(name.rsplit(".", 3)[1:])
 
 
 def load() -> Descriptions:
-    """The descriptions, read anew."""
+    """Read the descriptions from their file."""
     return msgspec.json.decode(_FILE.read_bytes(), type=Descriptions)

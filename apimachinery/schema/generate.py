@@ -63,7 +63,7 @@ class Module:
         self.classes.append("\n".join(lines if len(lines) > 1 else [*lines, "    pass"]))
 
     def _parent(self, definition: Definition) -> tuple[str, list[str]]:
-        """The base class, and the lines that preset a kind's own name."""
+        """The base class, and the lines that set a kind's ``kind`` and ``apiVersion``."""
         kinds = definition.get(GVK, [])
         metadata = target(definition.get("properties", {}).get("metadata", {})) or ""
         parent = {"ObjectMeta": "KubeObject", "ListMeta": "KubeList"}.get(metadata.rpartition(".")[2])
@@ -96,7 +96,7 @@ class Module:
             if kind.startswith(prefix):
                 self.base.add(factory)
                 return factory
-        return f"lambda: {kind}()"  # late: the class may stand further down
+        return f"lambda: {kind}()"  # evaluated late: the class may be defined further down
 
     def _type(self, field: Definition) -> str:
         if (name := target(field)) is not None:
@@ -137,35 +137,35 @@ class Module:
             "from __future__ import annotations",
             "",
         ]
-        ours = []
+        imports = []
         if self.imports:
-            ours.append(f"from apimachinery.types import {', '.join(sorted(self.imports))}")
+            imports.append(f"from apimachinery.types import {', '.join(sorted(self.imports))}")
         line = f"from apimachinery.types.base import {', '.join(sorted(self.base, key=_import_order))}"
         if len(line) > _LINE:
             names = (f"    {name}," for name in sorted(self.base, key=_import_order))
             line = "\n".join(["from apimachinery.types.base import (", *names, ")"])
-        ours.append(line)
+        imports.append(line)
         if self.objects:
-            ours.append(f"from apimachinery.types.objects import {', '.join(sorted(self.objects))}")
+            imports.append(f"from apimachinery.types.objects import {', '.join(sorted(self.objects))}")
         library = ["from msgspec import field", ""] if "field(" in body else []
-        return "\n".join([*first, *library, *ours, "", "", body]) + "\n"
+        return "\n".join([*first, *library, *imports, "", "", body]) + "\n"
 
 
 def _import_order(name: str) -> tuple[int, str]:
-    """Constants, classes, functions: the order that ruff's import sorting asks for."""
+    """Constants, classes, functions: the order of ruff's import sorting."""
     return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
 
 
 def modules() -> Iterator[Module]:
     """Every module to write, with its classes in the order of their names."""
-    found: dict[str, list[str]] = defaultdict(list)
+    names_by_module: dict[str, list[str]] = defaultdict(list)
     for name, definition in definitions().items():
         empty_struct = name.endswith("SubresourceStatus")
         if empty_struct or (name not in _SCALARS and "properties" in definition):
-            found[module_of(name)].append(name)
-    for module_name in sorted(found):
+            names_by_module[module_of(name)].append(name)
+    for module_name in sorted(names_by_module):
         module = Module(module_name)
-        for name in sorted(found[module_name]):
+        for name in sorted(names_by_module[module_name]):
             module.add(name, definitions()[name])
         yield module
 

@@ -4,7 +4,7 @@ Field numbers are those of google/gnostic's ``openapiv2/OpenAPIv2.proto``; ``gno
 that our documents need. Extensions travel as YAML text, and JSON is YAML.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,7 @@ from apimachinery import codec
 
 MEDIA_TYPE: Final = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 ANSWERED_TYPE: Final = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
-"""What the answer is called: Kubernetes' servers write it with a dot."""
+"""The answer's media type: Kubernetes' servers write it with a dot."""
 
 _PACKAGE: Final = "peapod.openapi.v2"
 _Field = descriptor_pb2.FieldDescriptorProto
@@ -31,18 +31,15 @@ def _classes() -> Mapping[str, type[Message]]:
     for name, fields in tables.items():
         message = file.message_type.add(name=name)
         for number, (field, kind, *repeated) in fields.items():
-            made = message.field.add(name=field, number=int(number))
-            made.label = _Field.LABEL_REPEATED if repeated else _Field.LABEL_OPTIONAL
+            added = message.field.add(name=field, number=int(number))
+            added.label = _Field.LABEL_REPEATED if repeated else _Field.LABEL_OPTIONAL
             if kind in _SCALARS:
-                made.type = _SCALARS[kind]
+                added.type = _SCALARS[kind]
             else:
-                made.type, made.type_name = _Field.TYPE_MESSAGE, f".{_PACKAGE}.{kind}"
+                added.type, added.type_name = _Field.TYPE_MESSAGE, f".{_PACKAGE}.{kind}"
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}"))
-        for name in tables
-    }
+    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")) for name in tables}
 
 
 def encode(document: dict[str, Any]) -> bytes:
@@ -82,12 +79,12 @@ def _parameters(messages: Any, parameters: list[dict[str, Any]]) -> None:
     for parameter in parameters:
         message = messages.add().parameter
         where = parameter["in"]
-        one = message.body if where == "body" else getattr(message.other, where)
+        target = message.body if where == "body" else getattr(message.other, where)
         for key, value in parameter.items():
             if key == "schema":
-                _schema(one.schema, value)
+                _schema(target.schema, value)
             else:
-                setattr(one, key, value)
+                setattr(target, key, value)
 
 
 def _schema(message: Any, schema: dict[str, Any]) -> None:
@@ -116,9 +113,6 @@ _SCHEMA_FIELDS: Final[dict[str, Callable[[Any, Any], None]]] = {
 
 
 def _extensions(messages: Any, owner: dict[str, Any]) -> None:
-    for name, value in _vendor(owner):
-        messages.add(name=name).value.yaml = codec.encode(value).decode() + "\n"
-
-
-def _vendor(owner: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    return ((key, value) for key, value in owner.items() if key.startswith("x-kubernetes-"))
+    for key, value in owner.items():
+        if key.startswith("x-kubernetes-"):
+            messages.add(name=key).value.yaml = codec.encode(value).decode() + "\n"

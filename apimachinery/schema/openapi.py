@@ -1,7 +1,7 @@
 """The API described for clients: OpenAPI v3 documents, one per group version, made from the definitions.
 
 kubectl reads there whether PATCH of a kind takes ``fieldValidation``, and the merge keys for its patches; people
-read it on the docs page. Which resources exist is the caller's to say; documents are plain builtins.
+read it on the docs page. Callers pass the resources that exist; documents are plain builtins.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ _PATCHES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class OpenAPISubresource:
-    """``kind`` is what the subresource reads and writes; ``group_version`` where it differs from its parent's."""
+    """``kind`` is what the subresource reads and writes; ``group_version`` is set if it differs from its parent's."""
 
     name: str
     kind: str
@@ -50,12 +50,12 @@ class OpenAPIResource:
 
 
 def root(group: str, version: str) -> str:
-    """``api/v1`` or ``apis/apps/v1``: the path of a group version, as the index names it."""
+    """``api/v1`` or ``apis/apps/v1``: the path of a group version in the index."""
     return f"apis/{group}/{version}" if group else f"api/{version}"
 
 
 def index(documents: Iterable[tuple[str, str, bytes]]) -> Document:
-    """What ``/openapi/v3`` answers, from (group, version, encoded document). The hash makes clients cache."""
+    """The body of ``/openapi/v3``, from (group, version, encoded document). With the hash in the URL clients can cache."""
     return {
         "paths": {
             root(group, version): {
@@ -120,26 +120,26 @@ def _references(value: Any, prefix: str) -> Iterator[str]:
         ref = value.get("$ref")
         if isinstance(ref, str):
             yield ref.removeprefix(prefix)
-        for one in value.values():
-            yield from _references(one, prefix)
+        for member in value.values():
+            yield from _references(member, prefix)
     elif isinstance(value, list):
-        for one in value:
-            yield from _references(one, prefix)
+        for element in value:
+            yield from _references(element, prefix)
 
 
 def _schema(value: Any) -> Any:
-    """A definition in version 3's words: references elsewhere, and alone only without anything beside them."""
+    """A definition in version 3's form: references have another path, and go into ``allOf`` if there are other keys."""
     if isinstance(value, list):
-        return [_schema(one) for one in value]
+        return [_schema(element) for element in value]
     if not isinstance(value, dict):
         return value
     if (name := target(value)) is not None:
         reference = {"$ref": f"{_NEW}{name}"}
-        rest = {key: one for key, one in value.items() if key != "$ref"}
+        rest = {key: member for key, member in value.items() if key != "$ref"}
         return {**rest, "allOf": [reference]} if rest else reference
     if value.get("format") == "int-or-string":
         return {"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]}
-    return {key: _schema(one) for key, one in value.items()}
+    return {key: _schema(member) for key, member in value.items()}
 
 
 def _paths(group: str, version: str, resource: OpenAPIResource) -> Iterator[tuple[str, Document]]:
@@ -193,11 +193,11 @@ _SUBRESOURCE: Final[dict[str, _Row]] = {**_SINGLE, "create": ("post", "post", _W
 def _operations(
     gvk: dict[str, str], resource: OpenAPIResource, rows: dict[str, _Row], verbs: Sequence[str], suffix: str = ""
 ) -> Document:
-    found: Document = {}
+    operations: Document = {}
     for verb, (method, action, parameters) in rows.items():
         if verb in verbs:
-            found[method] = _operation(gvk, resource, verb, action, parameters, suffix)
-    return found
+            operations[method] = _operation(gvk, resource, verb, action, parameters, suffix)
+    return operations
 
 
 def _operation(
@@ -217,7 +217,7 @@ def _operation(
         "description": _DESCRIPTIONS[verb].format(kind=gvk["kind"], plural=resource.plural)
         + (f" ({suffix})" if suffix else ""),
         "operationId": f"{verb}{group}{gvk['version'].capitalize()}{scope}{resource.kind}{tail}",
-        "parameters": [_query(one) for one in parameters],
+        "parameters": [_query(parameter) for parameter in parameters],
         "responses": _responses(name, verb),
         "x-kubernetes-action": action,
         GVK: gvk,

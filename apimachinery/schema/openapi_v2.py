@@ -1,6 +1,6 @@
 """The API as one OpenAPI v2 (swagger) document, which older clients read: kubectl before 1.24 validates with it.
 
-Made from the version 3 paths, so that both tell the same; the definitions are the published ones with descriptions.
+Made from the version 3 paths, so that both agree; the definitions are the published ones with descriptions.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,12 +24,12 @@ def document(groups: Iterable[tuple[str, str, Sequence[OpenAPIResource]]]) -> Do
         "swagger": "2.0",
         "info": newer["info"],
         "paths": {path: _item(item) for path, item in sorted(newer["paths"].items())},
-        "definitions": {name: words.described(name, one) for name, one in sorted(definitions().items())},
+        "definitions": {name: words.described(name, definition) for name, definition in sorted(definitions().items())},
     }
 
 
 def _item(item: Document) -> Document:
-    older: Document = {"parameters": [_parameter(one) for one in item["parameters"]]}
+    older: Document = {"parameters": [_parameter(parameter) for parameter in item["parameters"]]}
     for method in _METHODS:
         if method in item:
             older[method] = _operation(item[method])
@@ -41,11 +41,11 @@ def _operation(operation: Document) -> Document:
     older = {key: value for key, value in operation.items() if key not in ("requestBody", "parameters", "responses")}
     older["produces"] = _PRODUCED
     older["consumes"] = list(body["content"]) if body else ["*/*"]
-    older["parameters"] = [_parameter(one) for one in operation["parameters"]]
+    older["parameters"] = [_parameter(parameter) for parameter in operation["parameters"]]
     if body:
         schema = _schema(next(iter(body["content"].values())))
         older["parameters"].append({"name": "body", "in": "body", "required": True, "schema": schema})
-    older["responses"] = {code: _response(one) for code, one in operation["responses"].items()}
+    older["responses"] = {code: _response(response) for code, response in operation["responses"].items()}
     return older
 
 

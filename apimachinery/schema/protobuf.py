@@ -1,8 +1,8 @@
 """Kubernetes' protobuf bodies to builtins and back.
 
 A body is ``k8s\\0`` and a ``runtime.Unknown`` that names the kind. Go writes every field that is not a pointer,
-so a zero mostly means absence; where it does not, the data says so. Fields that the definitions do not know are
-ignored, as the typed clients ignore them.
+so a zero mostly means absence; the overlay lists the exceptions. Fields that the definitions do not know are
+ignored, as typed clients do.
 """
 
 import base64
@@ -41,10 +41,10 @@ Writer = Callable[[Message, Any], None]
 
 
 def decode(data: bytes) -> tuple[str, str, dict[str, Any]]:
-    """What a body holds: apiVersion, kind, and the object with both in it.
+    """The apiVersion, the kind, and the object, which contains both.
 
     Raises:
-        BadRequest: not in this format, or of a kind that has no message.
+        BadRequest: not in this format, or of a kind without a message.
     """
     if not data.startswith(MAGIC):
         raise BadRequest("the body is not Kubernetes protobuf: it lacks the prefix")
@@ -60,7 +60,7 @@ def decode(data: bytes) -> tuple[str, str, dict[str, Any]]:
 
 
 def encode(value: dict[str, Any], definition: str, api_version: str, kind: str) -> bytes:
-    """The body that holds ``value`` (builtins, decodable as ``definition``).
+    """The body that contains ``value`` (builtins, decodable as ``definition``).
 
     Raises:
         BadRequest: a value does not fit its field.
@@ -76,7 +76,7 @@ def encode(value: dict[str, Any], definition: str, api_version: str, kind: str) 
 
 
 def has_message(definition: str) -> bool:
-    """Whether objects of a definition can be told in protobuf at all."""
+    """Whether objects of a definition have a protobuf form."""
     return message_name(definition) in messages()
 
 
@@ -113,13 +113,13 @@ def _read(message: Any) -> dict[str, Any]:
         name, read, keeps_zero = plan[field.number]
         if read is None:
             continue
-        one = read(content)
-        if one is _ABSENT or not (keeps_zero or one):
+        member = read(content)
+        if member is _ABSENT or not (keeps_zero or member):
             continue
         if name:
-            value[name] = one
+            value[name] = member
         else:
-            value.update(one)
+            value.update(member)
     return value
 
 
@@ -138,8 +138,8 @@ class _Plans(dict[str, dict[int, tuple[str, Reader | None, bool]]]):
                 plan[field.number] = ("", _read, False)
             else:
                 wire = words.rename.get(field.name, field.name)
-                keeps = wire in words.keep or (field.message_type is not None and not _is_plain(field))
-                plan[field.number] = (wire, _reader(field), keeps)
+                is_struct = field.message_type is not None and field.message_type.full_name not in _SCALARS
+                plan[field.number] = (wire, _reader(field), wire in words.keep or is_struct)
         return plan
 
 
@@ -163,20 +163,15 @@ def _words(definition: str) -> _Words:
     return _Words(definition)
 
 
-def _is_plain(field: Any) -> bool:
-    """Messages that are scalars in JSON: their zero is a zero."""
-    return field.message_type.full_name in _SCALARS
-
-
 def _reader(field: Any) -> Reader:
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
-        read = _reader_of_one(field.message_type.fields_by_name["value"])
+        read = _element_reader(field.message_type.fields_by_name["value"])
         return lambda entries: {key: read(entries[key]) for key in entries}
-    read = _reader_of_one(field)
-    return (lambda values: [read(one) for one in values]) if field.is_repeated else read
+    read = _element_reader(field)
+    return (lambda values: [read(element) for element in values]) if field.is_repeated else read
 
 
-def _reader_of_one(field: Any) -> Reader:
+def _element_reader(field: Any) -> Reader:
     if field.message_type is not None:
         return _SCALARS.get(field.message_type.full_name, (_read, None))[0]
     if field.type == FieldDescriptor.TYPE_BYTES:
@@ -222,11 +217,11 @@ def _write(message: Any, value: Any) -> None:
         if field.name in words.inline:
             _write(getattr(message, field.name), value)
             continue
-        one = value.get(words.rename.get(field.name, field.name))
-        if one is None or field.name in words.drop:
+        content = value.get(words.rename.get(field.name, field.name))
+        if content is None or field.name in words.drop:
             continue
         try:
-            _write_field(message, field, one)
+            _write_field(message, field, content)
         except (TypeError, ValueError, AttributeError, binascii.Error) as fault:
             raise BadRequest(f"{message.DESCRIPTOR.name}.{field.name}: {fault}") from fault
 
@@ -235,17 +230,17 @@ def _write_field(message: Any, field: Any, value: Any) -> None:
     target = getattr(message, field.name)
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
         held = field.message_type.fields_by_name["value"]
-        for key, one in value.items():
+        for key, element in value.items():
             if held.message_type is not None:
-                _write_one(target[key], one)
+                _write_one(target[key], element)
             else:
-                target[key] = _plain(held, one)
+                target[key] = _plain(held, element)
     elif field.is_repeated:
-        for one in value:
+        for element in value:
             if field.message_type is not None:
-                _write_one(target.add(), one)
+                _write_one(target.add(), element)
             else:
-                target.append(_plain(field, one))
+                target.append(_plain(field, element))
     elif field.message_type is not None:
         target.SetInParent()
         _write_one(target, value)
@@ -258,7 +253,7 @@ def _plain(field: Any, value: Any) -> Any:
 
 
 def _write_one(message: Any, value: Any) -> None:
-    """An element that is null is empty, as in Go."""
+    """Fill in a message; null leaves it empty, as in Go."""
     if value is None:
         return
     write = _SCALARS.get(message.DESCRIPTOR.full_name, (None, _write))[1]
@@ -294,16 +289,16 @@ def _write_items(message: Any, value: list[str]) -> None:
 _SCALARS: Final[dict[str, tuple[Reader, Writer]]] = {
     f"{_META}Time": (_read_time, _write_time),
     f"{_META}MicroTime": (_read_micro_time, _write_time),
-    f"{_META}FieldsV1": (lambda one: codec.parse(one.Raw) if one.Raw else {}, _write_fields),
+    f"{_META}FieldsV1": (lambda message: codec.parse(message.Raw) if message.Raw else {}, _write_fields),
     _RAW: (_read_raw, _write_raw),
-    "k8s.io.apimachinery.pkg.api.resource.Quantity": (lambda one: one.string, _write_quantity),
+    "k8s.io.apimachinery.pkg.api.resource.Quantity": (lambda message: message.string, _write_quantity),
     "k8s.io.apimachinery.pkg.util.intstr.IntOrString": (
-        lambda one: one.strVal if one.type else one.intVal,
+        lambda message: message.strVal if message.type else message.intVal,
         _write_int_or_string,
     ),
-    f"{_META}Verbs": (lambda one: list(one.items), _write_items),
+    f"{_META}Verbs": (lambda message: list(message.items), _write_items),
     **{
-        f"k8s.io.api.{group}.v1.ExtraValue": (lambda one: list(one.items), _write_items)
+        f"k8s.io.api.{group}.v1.ExtraValue": (lambda message: list(message.items), _write_items)
         for group in ("authentication", "authorization", "certificates")
     },
 }

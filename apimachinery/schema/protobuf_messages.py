@@ -1,6 +1,6 @@
-"""Kubernetes' protobuf messages as classes, made from data when they are first asked for.
+"""Kubernetes' protobuf messages as classes, made from data on first use.
 
-``protobuf.json`` holds field number -> name, type, "repeated" for each message; ``protobuf_overlay.json`` tells
+``protobuf.json`` holds field number -> name, type, "repeated" for each message; ``protobuf_overlay.json`` says
 how messages and definitions differ. Each Go package becomes one file of a private descriptor pool.
 """
 
@@ -68,10 +68,10 @@ def _package(message: str) -> str:
 
 @cache
 def _packages() -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    packages: dict[str, list[str]] = {}
     for name in messages():
-        found.setdefault(_package(name), []).append(name)
-    return found
+        packages.setdefault(_package(name), []).append(name)
+    return packages
 
 
 @cache
@@ -83,10 +83,10 @@ def _file(package: str) -> str:
         message = file.message_type.add(name=name.rpartition(".")[2])
         for number, (field, kind, *repeated) in messages()[name].items():
             if kind.startswith("k8s.io.") and kind not in messages():
-                continue  # of a version that is not served: read over, as any unknown field
+                continue  # of a version that is not served: skipped, like any unknown field
             needed |= _add_field(message, name, int(number), field, kind, bool(repeated))
-    for other in sorted(needed - {package}):
-        file.dependency.append(_file(other))
+    for dependency in sorted(needed - {package}):
+        file.dependency.append(_file(dependency))
     _POOL.AddSerializedFile(file.SerializeToString())
     return file.name
 

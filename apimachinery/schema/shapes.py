@@ -1,8 +1,8 @@
 """The definitions as a tree that is quick to walk: what a value is, how it merges, who may own its parts.
 
-A ``Shape`` stands for one place in an object: a property's own ``x-kubernetes-*`` words win over those of the
-definition that it refers to. Shapes are made once per definition when first asked for, are shared, and may be
-recursive (JSONSchemaProps), so nobody may change one.
+A ``Shape`` describes one place in an object: a property's own ``x-kubernetes-*`` extensions win over those of the
+definition that it refers to. Shapes are made once per definition on first use and are shared, so do not change them.
+They may be recursive (JSONSchemaProps).
 """
 
 from enum import Enum
@@ -19,11 +19,11 @@ class Form(Enum):
     STRUCT = "struct"  # a dict with known fields
     MAP = "map"  # a dict with free keys and values of one shape
     LIST = "list"
-    UNTYPED = "untyped"  # whatever the writer put there
+    UNTYPED = "untyped"  # any value
 
 
 class Shape:
-    """One place of an object. ``name`` is the definition behind it, or "" for a plain value."""
+    """One place in an object. ``name`` is its definition, or "" for a plain value."""
 
     __slots__ = (
         "atomic", "fields", "form", "is_set", "is_simple", "item", "keys", "merge_key", "name", "strategy",
@@ -42,7 +42,7 @@ class Shape:
         self.strategy = ""  # of strategic merge patches: "", "merge" or "replace"
 
     def child(self, key: str) -> "Shape":
-        """The shape of a dict's value; whatever the schema does not know is untyped."""
+        """The shape of a dict's value; a field that the schema does not know is untyped."""
         if self.form is Form.STRUCT:
             return self.fields.get(key, UNTYPED)
         return self.item or UNTYPED
@@ -75,21 +75,21 @@ def shape_of(name: str) -> Shape:
     return _definition(name)
 
 
-_made: Final[dict[str, Shape]] = {}
+_shapes: Final[dict[str, Shape]] = {}
 
 
 def _definition(name: str) -> Shape:
-    """Recorded before its fields are filled in, so that a recursive definition finds itself."""
-    if name in _made:
-        return _made[name]
+    """Registered before its fields are filled in, so that a recursive definition finds itself."""
+    if name in _shapes:
+        return _shapes[name]
     definition = definitions()[name]
     if name in _SCALARS:
-        _made[name] = shape = Shape(Form.SCALAR, name)
+        _shapes[name] = shape = Shape(Form.SCALAR, name)
         return shape
     if "properties" not in definition and not name.endswith("SubresourceStatus"):
-        _made[name] = shape = Shape(Form.UNTYPED, name)
+        _shapes[name] = shape = Shape(Form.UNTYPED, name)
         return shape
-    _made[name] = shape = Shape(Form.STRUCT, name)
+    _shapes[name] = shape = Shape(Form.STRUCT, name)
     shape.atomic = definition.get("x-kubernetes-map-type") == "atomic"
     for wire, field in definition.get("properties", {}).items():
         shape.fields[wire] = _property(field)
@@ -143,6 +143,6 @@ def _list(field: Definition) -> Shape:
 
 
 def _strategy(field: Definition) -> str:
-    """``retainKeys`` needs no word of ours: a patch that wants it carries the directive."""
+    """Without ``retainKeys``, which needs no support here: such a patch carries a directive."""
     words = [word for word in field.get("x-kubernetes-patch-strategy", "").split(",") if word != "retainKeys"]
     return words[0] if words else ""

@@ -1,4 +1,4 @@
-"""What all generated types share: how a Struct behaves, and the scalar types of the API."""
+"""What all generated types share: their base class, and the scalar types of the API."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Final
@@ -7,7 +7,7 @@ from msgspec import Meta, Raw, Struct
 
 Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-Time = Annotated[  # a string all the same: most are only passed on
+Time = Annotated[  # kept as a string: most timestamps are only passed on
     str,
     Meta(
         pattern=r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[Tt]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?"
@@ -23,19 +23,19 @@ NO_FIELDS: Final = Raw()
 
 
 class ApiStruct(Struct, kw_only=True, omit_defaults=True, gc=False):
-    """A type of the API. Never part of a reference cycle, so the collector need not look at it."""
+    """A type of the API. Never part of a reference cycle, so the garbage collector can skip it."""
 
 
 def constant(value: str) -> Callable[[], str]:
-    """A default that is written out, as ``kind`` and ``apiVersion`` must be (plain defaults are omitted)."""
+    """A default that is encoded, as ``kind`` and ``apiVersion`` must be (plain defaults are omitted)."""
     return lambda: value
 
 
 def empty_list() -> list[Any]:
-    """A default list that is written out when empty: Go writes required lists always."""
+    """A default list that is encoded even when empty: Go always writes required lists."""
     return []
 
 
 def empty_map() -> dict[str, Any]:
-    """A default map that is written out when empty."""
+    """A default map that is encoded even when empty."""
     return {}

@@ -1,4 +1,4 @@
-"""What every kind has in common, and the kinds that nobody compiled in."""
+"""What every kind has in common, and kinds without a generated type."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from apimachinery.types.meta_v1 import ListMeta, ObjectMeta
 
 
 class KubeObject(ApiStruct):
-    """An object with identity: generic machinery touches these three fields alone."""
+    """An object with identity: generic machinery uses only these three fields."""
 
     kind: str | None = None
     api_version: str | None = field(name="apiVersion", default=None)
@@ -25,10 +25,10 @@ class KubeList(ApiStruct):
 
 
 class PartialObjectMetadata(KubeObject):
-    """Any object without what is special to its kind."""
+    """Any object without the fields specific to its kind."""
 
 
 class Unstructured(KubeObject):
-    """An object of a kind that is known by its definition only; ``content`` is all but kind and metadata."""
+    """An object of a kind that only a definition describes; ``content`` is all but kind and metadata."""
 
     content: dict[str, Any] = field(default_factory=dict)

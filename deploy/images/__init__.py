@@ -1,5 +1,5 @@
-"""The images that a cluster needs where no registry can be reached.
+"""The images that a cluster without a registry needs.
 
-They are put together from Debian's busybox and a few files in this folder, as archives that ``docker load``
-reads. The same inputs give the same image ids, byte for byte, so an engine that has an image is left alone.
+They are built from Debian's busybox and a few files in this folder, as archives for ``docker load``. The same inputs
+give the same image ids, byte for byte, so an engine that has an image need not load it again.
 """

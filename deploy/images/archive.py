@@ -25,8 +25,7 @@ _CREATED = "1970-01-01T00:00:00Z"
 
 @dataclass(frozen=True)
 class Entry:
-    """A file, a link (``target``) or a folder (neither data nor target) in an image; ``path`` without a
-    leading slash."""
+    """A file, a link (``target``) or a folder (neither data nor target) in an image; ``path`` has no leading slash."""
 
     path: str
     data: bytes | None = None
@@ -35,14 +34,14 @@ class Entry:
 
 
 def layer(entries: Iterable[Entry]) -> bytes:
-    """A layer's tar, with the folders that its entries need."""
-    found = {entry.path: entry for entry in entries}
-    for path in list(found):
+    """A layer's tar, including the parent folders of its entries."""
+    by_path = {entry.path: entry for entry in entries}
+    for path in list(by_path):
         parts = path.split("/")[:-1]
         for depth in range(1, len(parts) + 1):
             folder = "/".join(parts[:depth])
-            found.setdefault(folder, Entry(folder))
-    return _tar((_member(found[path]), found[path].data or b"") for path in sorted(found))
+            by_path.setdefault(folder, Entry(folder))
+    return _tar((_member(by_path[path]), by_path[path].data or b"") for path in sorted(by_path))
 
 
 def _member(entry: Entry) -> tarfile.TarInfo:
@@ -67,7 +66,7 @@ def _tar(members: Iterable[tuple[tarfile.TarInfo, bytes]]) -> bytes:
 
 @dataclass(frozen=True)
 class Image:
-    """An image under all its names, the first of which is how the project calls it."""
+    """An image and all its names, the project's own first."""
 
     tags: tuple[str, ...]
     layers: tuple[bytes, ...]
@@ -89,12 +88,12 @@ class Image:
 
     @property
     def id(self) -> str:
-        """What the engine will call it."""
+        """The id that the engine will give it."""
         return f"sha256:{hashlib.sha256(self._document()).hexdigest()}"
 
 
 def archive(images: Sequence[Image]) -> bytes:
-    """One archive of several images, for ``docker load``; layers that they share are in it once."""
+    """One archive of several images, for ``docker load``; shared layers are included once."""
     files: dict[str, bytes] = {}
     manifest = []
     for image in images:

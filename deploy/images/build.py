@@ -1,4 +1,4 @@
-"""Put the images together from what is on this machine.
+"""Build the images from the programs of this machine.
 
 Needs Debian's dynamic ``busybox`` (the static one's wget crashes in an image without the host's libraries)
 and gcc. Compiled and downloaded parts are kept in a cache folder.
@@ -18,7 +18,7 @@ PAUSE = "peapod/pause:1.0"
 IMAGE_PROCESSING = "peapod/image-processing:1.0"
 KUBE_DNS = "peapod/kube-dns:1.0"
 
-# Loaded by glibc at run time, so that ldd does not show them; glibc 2.34 and newer have them built in.
+# Loaded by glibc at run time, so ldd does not list them; glibc 2.34 and newer have them built in.
 _NAME_SERVICES = ("libnss_files.so.2", "libnss_dns.so.2")
 
 _ETC = {
@@ -29,16 +29,13 @@ _ETC = {
 
 
 def build(cache: Path) -> list[Image]:
-    """What every node needs: pause, busybox and the sample application. Raises BuildError."""
+    """The images that every node needs: pause, busybox and the sample application. Raises BuildError."""
     cache.mkdir(parents=True, exist_ok=True)
     busybox = dynamic_busybox(cache)
     version = _busybox_version(busybox)
     tree = layer(busybox_tree(busybox))
-    tags = (
-        "latest",
-        version.partition(".")[0],
-        version,
-    )  # 1 is what manifests name: Debian's releases differ in the rest
+    # Manifests use the major version, 1, since Debian's releases differ in the rest.
+    tags = ("latest", version.partition(".")[0], version)
     names = [f"{name}:{tag}" for name in ("peapod/busybox", "busybox") for tag in tags]
     shell = {"Cmd": ["sh"]}
     return [
@@ -53,7 +50,7 @@ def build(cache: Path) -> list[Image]:
 
 
 def kube_dns() -> Image:
-    """The name server for a cluster that runs it as pods. Raises BuildError."""
+    """The image of the name server, for clusters that run it as pods. Raises BuildError."""
     etc = [Entry(f"etc/{name}", text.encode(), mode=0o644) for name, text in _ETC.items()]
     empty = [Entry(name) for name in ("dev", "proc", "sys", "run", "var")]
     base = [*python.interpreter_tree(), *etc, *empty, Entry("tmp", mode=0o1777)]
@@ -62,13 +59,13 @@ def kube_dns() -> Image:
         "Env": list(python.ENVIRONMENT),
         "ExposedPorts": {"53/udp": {}, "53/tcp": {}, "8081/tcp": {}},
     }
-    there = {entry.path for entry in base}
-    added = [entry for entry in python.daemon_tree("kube_dns") if entry.path not in there]
+    base_paths = {entry.path for entry in base}
+    added = [entry for entry in python.daemon_tree("kube_dns") if entry.path not in base_paths]
     return Image((KUBE_DNS,), (layer(base), layer(added)), config)
 
 
 def compile_pause(cache: Path) -> bytes:
-    """The pause program, static, so that its image holds nothing else."""
+    """The pause program, static, so that its image contains nothing else."""
     source = HERE / "pause.c"
     flags = ["-static", "-Os", "-s", "-Wall", "-Wl,--build-id=none"]
     digest = hashlib.sha256(source.read_bytes() + " ".join(flags).encode()).hexdigest()[:16]
@@ -81,7 +78,7 @@ def compile_pause(cache: Path) -> bytes:
 
 
 def dynamic_busybox(cache: Path) -> Path:
-    """A dynamically linked busybox: the installed one, or the package's own without installing it.
+    """A dynamically linked busybox: the installed one, or one extracted from the package without installing it.
 
     Where ``busybox-static`` is installed, as on Ubuntu servers, installing ``busybox`` would remove it.
     """
@@ -93,10 +90,10 @@ def dynamic_busybox(cache: Path) -> Path:
     if not packages:
         raise BuildError("Debian's package busybox could not be downloaded")
     run(["dpkg-deb", "--extract", str(packages[-1]), str(cache / "busybox")])
-    found = next((path for path in cache.glob("busybox/**/bin/busybox") if path.is_file()), None)
-    if found is None or not libraries(found):
-        raise BuildError(f"{packages[-1].name} holds no dynamically linked busybox")
-    return found
+    busybox = next((path for path in cache.glob("busybox/**/bin/busybox") if path.is_file()), None)
+    if busybox is None or not libraries(busybox):
+        raise BuildError(f"{packages[-1].name} contains no dynamically linked busybox")
+    return busybox
 
 
 def busybox_tree(busybox: Path) -> list[Entry]:
@@ -119,7 +116,7 @@ def busybox_tree(busybox: Path) -> list[Entry]:
 
 
 def wget_crashes_on_timeout(busybox: Path) -> bool:
-    """Whether this busybox dies of wget's option -T, as Debian's 1.35 does; asks a port that refuses at once."""
+    """Whether this busybox crashes on wget's option -T, as Debian's 1.35 does; tries a port that refuses at once."""
     trial = [str(busybox), "wget", "-T", "1", "-O", "/dev/null", "http://127.0.0.1:9/"]
     return subprocess.run(trial, capture_output=True, env=ENVIRONMENT, check=False).returncode < 0
 
@@ -129,14 +126,14 @@ def image_processing_tree() -> list[Entry]:
     site = "srv/image-processing"
     return [
         Entry("srv/serve", (folder / "serve").read_bytes()),
-        # busybox httpd answers a folder without an index page through this script.
+        # busybox httpd runs this script for a folder without an index page.
         Entry(f"{site}/cgi-bin/index.cgi", (folder / "index.cgi").read_bytes()),
         Entry(f"{site}/cgi-bin/negative", (folder / "negative").read_bytes()),
     ]
 
 
 def _busybox_version(busybox: Path) -> str:
-    found = re.match(r"BusyBox v(\d+\.\d+)", run([str(busybox), "--help"]))
-    if found is None:
-        raise BuildError(f"{busybox} does not tell its version")
-    return found[1]
+    match = re.match(r"BusyBox v(\d+\.\d+)", run([str(busybox), "--help"]))
+    if match is None:
+        raise BuildError(f"{busybox} does not report its version")
+    return match[1]

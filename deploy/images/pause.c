@@ -1,9 +1,8 @@
 /*
- * The first process of every pod: it holds the pod's namespaces while containers come and go.
+ * The first process of every pod: it keeps the pod's namespaces open while containers come and go.
  *
- * Where containers share its process namespace it is their init: whatever loses its parent becomes its child,
- * and is reaped. It ends at once on SIGTERM and SIGINT, for which the first process of a namespace has no
- * default action.
+ * Where containers share its process namespace it is their init and reaps orphans. It exits at once on SIGTERM
+ * and SIGINT, for which the first process of a namespace has no default action.
  */
 #include <signal.h>
 #include <stddef.h>

@@ -1,8 +1,8 @@
-"""An image of one of our daemons, from the very Python and the installed packages that build it.
+"""An image of one of our daemons, made from the Python that builds it and the packages installed there.
 
-Two trees: the interpreter with its library, and a daemon's packages. Of the packages those that the daemon's own
-imports need, each whole: what is imported late, in a case that no start meets, is there as well. Tests, tools and
-compiled copies are left out; there is no shell and no package manager.
+Two trees: the interpreter with its library, and the packages that the daemon's imports need. Packages are included
+whole, so that late imports work too. Tests, tools and compiled copies are left out; there is no shell and no package
+manager.
 """
 
 import importlib.metadata
@@ -22,10 +22,10 @@ from deploy.images.host import BuildError, libraries, run
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 _HOME = "srv/peapod"
-"""Where packages are in the image, ours and others'."""
+"""Where all packages are in the image."""
 _NAME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _EXTRA_LIBRARIES = "usr/lib/peapod"
-"""For what the host keeps outside of the system's folders, such as libpython of a Python made by hand."""
+"""For libraries from outside of the host's system folders, such as libpython of a Python built by hand."""
 ENVIRONMENT = (f"PYTHONPATH=/{_HOME}", f"LD_LIBRARY_PATH=/{_EXTRA_LIBRARIES}", "PYTHONDONTWRITEBYTECODE=1")
 
 _LEFT_OUT = re.compile(
@@ -54,14 +54,15 @@ def interpreter_tree() -> list[Entry]:
         Entry("usr/bin/python3", target=_NAME, mode=0o777),
         *_files(library, f"usr/lib/{_NAME}"),
     ]
-    return _stripped([*entries, *_shared_libraries([program, *_extensions(library)])])
+    extensions = [path for path in library.rglob("*.so") if not _is_left_out(path.relative_to(library).parts)]
+    return _stripped([*entries, *_shared_libraries([program, *extensions])])
 
 
 def daemon_tree(package: str) -> list[Entry]:
-    """One of our packages and all that it needs, to lie over the interpreter's tree. Raises BuildError."""
+    """One of our packages and its dependencies, for a layer above the interpreter's tree. Raises BuildError."""
     imported = _imported(f"{package}.__main__")
-    ours = [CHECKOUT / name for name in imported if (CHECKOUT / name / "__init__.py").is_file()]
-    entries = [entry for folder in ours for entry in _files(folder, f"{_HOME}/{folder.name}")]
+    packages = [CHECKOUT / name for name in imported if (CHECKOUT / name / "__init__.py").is_file()]
+    entries = [entry for folder in packages for entry in _files(folder, f"{_HOME}/{folder.name}")]
     extensions = []
     for distribution in _needed(imported):
         for file in distribution.files or ():
@@ -78,33 +79,33 @@ def _imported(module: str) -> list[str]:
     if result.returncode != 0:
         words = result.stderr.strip().splitlines() or [f"exit {result.returncode}"]
         raise BuildError(f"{module} cannot be imported: {words[-1]}")
-    found: list[str] = json.loads(result.stdout)
-    return found
+    names: list[str] = json.loads(result.stdout)
+    return names
 
 
 def _needed(imported: Iterable[str]) -> list[importlib.metadata.Distribution]:
-    """What was imported of all that we require, and whatever that requires in turn.
+    """The imported distributions that the project requires, with their own requirements.
 
-    Importing alone does not count: some packages import what happens to be installed, and do without it as well.
+    An import alone is no reason: some packages import optional ones that happen to be installed.
     """
     owners = importlib.metadata.packages_distributions()
-    found = {_plain(owner) for name in imported for owner in owners.get(name, ())}
-    every = _closure(_requirements(importlib.metadata.distribution(_PROJECT)))
-    needed = _closure(found & every.keys())
+    names = {_plain(owner) for name in imported for owner in owners.get(name, ())}
+    required = _closure(_requirements(importlib.metadata.distribution(_PROJECT)))
+    needed = _closure(names & required.keys())
     return [needed[name] for name in sorted(needed)]
 
 
 def _closure(names: Iterable[str]) -> dict[str, importlib.metadata.Distribution]:
     """Installed distributions of these names, with all that they require."""
-    waiting, found = [*names], dict[str, importlib.metadata.Distribution]()
+    waiting, distributions = [*names], dict[str, importlib.metadata.Distribution]()
     while waiting:
         name = waiting.pop()
-        if name in found:
+        if name in distributions:
             continue
         with suppress(importlib.metadata.PackageNotFoundError):  # for another platform or another Python
-            found[name] = importlib.metadata.distribution(name)
-            waiting += _requirements(found[name])
-    return found
+            distributions[name] = importlib.metadata.distribution(name)
+            waiting += _requirements(distributions[name])
+    return distributions
 
 
 def _requirements(distribution: importlib.metadata.Distribution) -> list[str]:
@@ -132,12 +133,8 @@ def _is_left_out(parts: Iterable[str]) -> bool:
     return any(_LEFT_OUT.fullmatch(part) for part in parts)
 
 
-def _extensions(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*.so") if not _is_left_out(path.relative_to(folder).parts)]
-
-
 def _shared_libraries(programs: Iterable[Path]) -> Iterator[Entry]:
-    """What programs are linked with. Libraries that a package brings along are among its own files already."""
+    """The libraries that programs are linked with, except those that are among a package's own files."""
     for path in dict.fromkeys(libraries(*programs)):
         if "site-packages" in path.parts:
             continue
@@ -147,15 +144,15 @@ def _shared_libraries(programs: Iterable[Path]) -> Iterator[Entry]:
 
 
 def _stripped(entries: Sequence[Entry]) -> list[Entry]:
-    """The same without the symbols for debuggers, which are most of a library that somebody compiled here."""
-    found = [*entries]
+    """The entries without debug symbols, which make up most of a locally compiled library."""
+    stripped = [*entries]
     with tempfile.TemporaryDirectory() as folder:
         programs = {}
-        for number, entry in enumerate(found):
+        for number, entry in enumerate(stripped):
             if entry.data is not None and entry.data.startswith(_ELF):
                 programs[number] = Path(folder, str(number))
                 programs[number].write_bytes(entry.data)
         run(["strip", "--strip-unneeded", *map(str, programs.values())])
         for number, path in programs.items():
-            found[number] = replace(found[number], data=path.read_bytes())
-    return found
+            stripped[number] = replace(stripped[number], data=path.read_bytes())
+    return stripped

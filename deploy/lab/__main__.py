@@ -1,4 +1,4 @@
-"""``python -m deploy.lab``: bring a lab up and down, look at it, and handle its daemons one by one."""
+"""``python -m deploy.lab``: bring a lab up and down, show its status, and control single daemons."""
 
 import argparse
 import signal
@@ -13,13 +13,13 @@ from deploy.lab.processes import Daemon
 from deploy.lab.progress import complain, say
 
 NOT_WELL = 3
-"""The exit code of ``status`` when something does not run or is not well."""
+"""The exit code of ``status`` when something does not run or is unhealthy."""
 
 
 def main() -> int:
-    """Run one command; 0, or 1 after a sentence on stderr that says what is wrong."""
+    """Run one command. Returns 0, or 1 after a sentence on stderr that says what is wrong."""
     options = _parser().parse_args()
-    for number in (signal.SIGTERM, signal.SIGHUP):  # so that a start that is ended takes back what it began
+    for number in (signal.SIGTERM, signal.SIGHUP):  # so that ``up`` rolls back when it is stopped
         signal.signal(number, _interrupt)
     try:
         return _run(options)
@@ -37,28 +37,30 @@ def _interrupt(number: int, frame: object) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m deploy.lab", description=__doc__)
-    parser.add_argument("--lab", default="", metavar="NAME", help="which lab; the default one has no name")
+    parser.add_argument("--lab", default="", metavar="NAME", help="the lab's name; the default lab has none")
     verbs = parser.add_subparsers(dest="verb", required=True)
-    up = verbs.add_parser("up", help="start what is missing, wait until it works, show the example")
-    up.add_argument("--nodes", type=int, help="how many nodes (2 for a new lab, else as before)")
+    up = verbs.add_parser("up", help="start what does not run, wait until it is ready, run the example")
+    up.add_argument("--nodes", type=int, help="number of nodes (2 for a new lab, otherwise unchanged)")
     up.add_argument(
         "--egress",
         action=argparse.BooleanOptionalAction,
-        help="let nodes and pods reach the outside (as before)",
+        help="let nodes and pods reach the outside (no for a new lab, otherwise unchanged)",
     )
     up.add_argument(
-        "--dns", choices=(AS_PROCESS, IN_PODS), help="how the name server runs (process for a new lab, else as before)"
+        "--dns",
+        choices=(AS_PROCESS, IN_PODS),
+        help="how the name server runs (process for a new lab, otherwise unchanged)",
     )
     up.add_argument(
         "--infrastructure-only", action="store_true", help="network, etcd and engines; no Kubernetes daemons"
     )
-    verbs.add_parser("down", help="end everything on this machine, keep the state")
-    verbs.add_parser("stop", help="stop etcd and the daemons, leave engines and containers")
+    verbs.add_parser("down", help="stop and remove everything on this machine, keep the state")
+    verbs.add_parser("stop", help="stop etcd and the daemons, keep engines and containers running")
     verbs.add_parser("clean", help="down, and remove the state")
-    verbs.add_parser("status", help="what runs; exit 3 unless all of it is well")
-    one = verbs.add_parser("daemon", help="handle one daemon, for tests and experiments")
-    one.add_argument("key", help="for instance master/kube-apiserver or node-1/kubelet")
-    one.add_argument("action", choices=sorted(_ACTIONS))
+    verbs.add_parser("status", help="show what runs; exit code 3 unless all of it is healthy")
+    daemon = verbs.add_parser("daemon", help="control one daemon, for tests and experiments")
+    daemon.add_argument("key", help="for instance master/kube-apiserver or node-1/kubelet")
+    daemon.add_argument("action", choices=sorted(_ACTIONS))
     return parser
 
 
@@ -104,7 +106,7 @@ def _signal(number: signal.Signals) -> Callable[[Lab, Daemon], None]:
     def send(lab: Lab, row: Daemon) -> None:
         process = processes.running(lab, row)
         if process is None or not process.signal(number):
-            raise LabError(f"{row.key} does not run")
+            raise LabError(f"{row.key} is not running")
 
     return send
 
@@ -113,7 +115,7 @@ def _kill(lab: Lab, row: Daemon) -> None:
     """SIGKILL, and wait until it is gone."""
     process = processes.running(lab, row)
     if process is None:
-        raise LabError(f"{row.key} does not run")
+        raise LabError(f"{row.key} is not running")
     processes.kill(process)
 
 

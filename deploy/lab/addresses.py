@@ -1,8 +1,8 @@
 """Which addresses lab number n uses, and which numbers are free on this host.
 
-Pure: routes come in as data. Lab n of 16 takes 100.64.n.0/24 for its machines (from the range for
-carrier-grade NAT, which neither homes nor offices use) and 10.(128+n).0.0/16 for its pods. Both must be
-unknown to the host. Services live in 10.0.0.0/16 in every lab: the host never gets a route to them.
+Pure: routes are arguments. Lab n of 16 uses 100.64.n.0/24 for its machines (from the range for carrier-grade NAT, which
+neither homes nor offices use) and 10.(128+n).0.0/16 for its pods. The host must have no route to either. Services use
+10.0.0.0/16 in every lab: the host never gets a route to them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,8 +18,8 @@ CLUSTER_DNS = SERVICE_RANGE[10]
 NODE_PORTS = "30000-32767"
 CLUSTER_DOMAIN = "cluster.local"
 
-# A route as wide as this is a site's or a VPN's way out, not a network that is in use as a whole;
-# the lab's own, longer prefixes win over it inside the namespaces and are never seen outside.
+# A route this wide is a site's or a VPN's way out and not a network in use as a whole. The lab's longer prefixes
+# take precedence over it inside the namespaces and are never visible outside.
 WIDE = 8
 FIRST_NODE = 10
 
@@ -32,12 +32,12 @@ class Addresses:
 
     @property
     def network(self) -> IPv4Network:
-        """Where the lab's machines are."""
+        """The network of the lab's machines."""
         return IPv4Network(f"100.64.{self.index}.0/24")
 
     @property
     def host(self) -> IPv4Address:
-        """The host's end of the one cable into the lab."""
+        """The host's address in the lab's network."""
         return self.network[1]
 
     @property
@@ -50,18 +50,18 @@ class Addresses:
 
     @property
     def cluster_cidr(self) -> IPv4Network:
-        """Where the pods are; the node IPAM controller cuts it into a range for each node."""
+        """The pods' range, which the node IPAM controller divides among the nodes."""
         return IPv4Network(f"10.{128 + self.index}.0.0/16")
 
     @property
     def interface(self) -> str:
-        """The host's end as a network interface."""
+        """The host's interface in the lab's network."""
         return f"peapod{self.index}"
 
 
 @dataclass(frozen=True)
 class Route:
-    """A network that the host knows, and through which interface."""
+    """A network to which the host has a route, and its interface."""
 
     network: IPv4Network
     device: str
@@ -69,18 +69,18 @@ class Route:
 
 def parse_routes(routes: Iterable[dict[str, object]]) -> list[Route]:
     """The networks in the output of ``ip -json -4 route show table all``; default routes are left out."""
-    found = []
+    parsed = []
     for route in routes:
         destination = str(route.get("dst", "default"))
         if destination != "default":
-            found.append(Route(IPv4Network(destination, strict=False), str(route.get("dev", ""))))
-    return found
+            parsed.append(Route(IPv4Network(destination, strict=False), str(route.get("dev", ""))))
+    return parsed
 
 
 def conflict(addresses: Addresses, routes: Sequence[Route], own_interface: str = "") -> str | None:
-    """What of the host's overlaps this lab's ranges, as half a sentence, or None.
+    """Which route of the host overlaps this lab's ranges, as half a sentence, or None.
 
-    ``own_interface`` is the lab's own end on the host, when the lab is up already.
+    ``own_interface`` is the lab's interface on the host, if the lab is up already.
     """
     for route in routes:
         if route.network.prefixlen <= WIDE or (own_interface and route.device == own_interface):
@@ -93,12 +93,12 @@ def conflict(addresses: Addresses, routes: Sequence[Route], own_interface: str =
 
 
 def first_free(routes: Sequence[Route], taken: Iterable[int] = ()) -> Addresses:
-    """The first lab number that neither the host's routes nor other labs (``taken``) use.
+    """The first lab number that is free: not ``taken`` by other labs, and without conflicting routes on the host.
 
-    Raises LabError when all of them are in use.
+    Raises LabError when all are in use.
     """
     claimed = set(taken)
-    reason = "other labs hold them"
+    reason = "other labs use them"
     for index in range(LABS):
         if index in claimed:
             continue

@@ -1,7 +1,4 @@
-"""The few questions that the lab asks the apiserver, as the administrator, with plain HTTP.
-
-A person's ``curl`` could ask the same; the lab knows nothing of how the cluster works inside.
-"""
+"""The lab's requests to the apiserver: plain HTTP, as the administrator."""
 
 import re
 import time
@@ -41,16 +38,16 @@ class Api:
         self._client.close()
 
     def get(self, path: str, **query: str) -> Object | None:
-        """An object, or None where there is none."""
+        """An object, or None if it does not exist."""
         answer = self._request("GET", path, params=query)
         return None if answer.status_code == httpx.codes.NOT_FOUND else self._object(answer)
 
     def items(self, path: str, **query: str) -> list[Object]:
-        found = self.get(path, **query)
-        return list(found.get("items") or []) if found else []
+        answer = self.get(path, **query)
+        return list(answer.get("items") or []) if answer else []
 
     def create(self, path: str, document: Object) -> bool:
-        """Create an object; False when one of its name exists."""
+        """Create an object. Returns False if one of its name exists."""
         answer = self._request("POST", path, json=document)
         if answer.status_code == httpx.codes.CONFLICT:
             return False
@@ -58,7 +55,7 @@ class Api:
         return True
 
     def delete(self, path: str) -> None:
-        """Delete an object; that there is none is fine."""
+        """Delete an object if it exists."""
         answer = self._request("DELETE", path)
         if answer.status_code != httpx.codes.NOT_FOUND:
             self._object(answer)
@@ -82,11 +79,11 @@ class Api:
 
 
 def wait_for(what: str, condition: Callable[[], bool], seconds: float) -> None:
-    """Ask until the condition holds. Raises LabError, with what was waited for, after ``seconds``."""
+    """Wait until the condition holds. Raises LabError, which names ``what``, after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise LabError(f"waited {seconds:g} s in vain for {what}")
+            raise LabError(f"timed out after {seconds:g} s waiting for {what}")
         time.sleep(0.2)
 
 
@@ -97,10 +94,9 @@ def condition(document: Object, kind: str) -> bool:
 
 
 def ready_nodes(api: Api, since: dict[str, float]) -> set[str]:
-    """The nodes that are Ready by their kubelets' own recent word.
+    """The nodes that are Ready and whose kubelets have renewed their leases since they started.
 
-    ``since`` is for each node when its kubelet started (seconds since 1970): what etcd kept from before says
-    nothing about now.
+    ``since`` is each kubelet's start time by node (seconds since 1970): an older status in etcd may be outdated.
     """
     beats = {lease["metadata"]["name"]: lease.get("spec", {}).get("renewTime") for lease in api.items(NODE_LEASES)}
     return {
@@ -124,9 +120,9 @@ def leads(api: Api, since: dict[str, float]) -> bool:
 
 
 def forget_nodes_but(api: Api, nodes: Sequence[str]) -> None:
-    """Delete the nodes that the lab once had and has no more, so that their pods start elsewhere at once.
+    """Delete the nodes that the lab no longer has, so that their pods are replaced at once.
 
-    Nodes by other names are somebody's own and stay.
+    Nodes with other names than ``node-<number>`` stay: the user has created them.
     """
     for node in api.items(NODES):
         name = node["metadata"]["name"]
@@ -135,7 +131,7 @@ def forget_nodes_but(api: Api, nodes: Sequence[str]) -> None:
 
 
 def seconds_of(timestamp: str) -> float:
-    """A time of the API in seconds since 1970."""
+    """An API timestamp in seconds since 1970."""
     return datetime.fromisoformat(timestamp).timestamp()
 
 

@@ -1,8 +1,8 @@
 """Install what is missing before anything else can run: Debian's packages, and the Python environment.
 
-Runs with the machine's own Python and the standard library alone, since ``.venv`` may not exist yet. Installs
-only what is missing, and leaves no service of a package behind that did not run before: the lab starts its
-own etcd and engines. Ends with one sentence and exit code 1 where it cannot go on.
+Uses only the machine's own Python and the standard library, since ``.venv`` may not exist yet. Installs only what is
+missing, and does not leave a package's services running: the lab starts its own etcd and engines. On failure it prints
+one sentence and exits with code 1.
 """
 
 import argparse
@@ -35,16 +35,16 @@ SERVICES = {
 
 
 class Failure(Exception):
-    """One sentence for the person; nothing more can be done here."""
+    """The set-up cannot continue; the message is one sentence for the user."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python3 -m deploy.lab.bootstrap", description=__doc__)
     scope = parser.add_mutually_exclusive_group()
     scope.add_argument(
-        "--python-only", action="store_true", help="only .venv, which needs neither root nor the lab's packages"
+        "--python-only", action="store_true", help="only create .venv, which needs neither root nor Debian packages"
     )
-    scope.add_argument("--tests", action="store_true", help="also what the tests run: tcpdump, a registry, npm")
+    scope.add_argument("--tests", action="store_true", help="also install what tests need: tcpdump, a registry, npm")
     options = parser.parse_args()
     try:
         check_python(sys.version_info[:2])
@@ -62,14 +62,14 @@ def main() -> int:
 
 
 def check_python(version: tuple[int, ...]) -> None:
-    """Raises Failure for a Python that is too old; says so of one that is newer than the tests know."""
+    """Raises Failure unless the tests run on this Python."""
     oldest, newest = (".".join(map(str, numbers)) for numbers in PYTHONS)
     running = ".".join(map(str, version))
     if version < PYTHONS[0]:
-        raise Failure(f"Peapod needs Python {oldest} or newer, this is {running}; PYTHON=<program> names another one")
+        raise Failure(f"Peapod needs Python {oldest} or newer, this is {running}; choose another with PYTHON=<program>")
     if version > PYTHONS[1]:
         raise Failure(
-            f"Peapod is tested on Python {oldest} to {newest}, this is {running}; PYTHON=<program> names another"
+            f"Peapod is tested on Python {oldest} to {newest}, this is {running}; choose another with PYTHON=<program>"
         )
 
 
@@ -86,12 +86,12 @@ def ensure_packages(*, with_tests: bool) -> str:
         return "all present"
     if shutil.which("apt-get") is None:
         names = ", ".join(packages[0] for packages in absent)
-        raise Failure(f"{names} are missing, and there is no apt-get here to install them with")
+        raise Failure(f"{names} are missing, and there is no apt-get to install them")
     if not all(set(packages) & _available(packages) for packages in absent):
         _apt(["apt-get", "update"])
     chosen = list(dict.fromkeys(first_available(packages, _available(packages)) for packages in absent))
     with services_held_back(chosen):
-        # Never at the price of another package, such as a container engine from elsewhere.
+        # Never remove another package, such as a different container engine.
         install = ["apt-get", "install", "--yes", "--no-remove", "--no-install-recommends", *chosen]
         if _apt(install) != "" and ((trouble := _apt(["apt-get", "update"])) or (trouble := _apt(install))):
             raise Failure(f"{', '.join(chosen)} could not be installed from Debian's packages: {trouble}")
@@ -99,7 +99,7 @@ def ensure_packages(*, with_tests: bool) -> str:
 
 
 def missing_packages(*, with_tests: bool) -> list[tuple[str, ...]]:
-    """What is to be installed: for each, the packages of which one will do."""
+    """The packages to install; where several would do, all of them."""
     absent = [*missing(LAB).values(), *missing(TOUR, path=None).values()]
     if with_tests:
         absent += missing(TESTS, path=None).values()
@@ -113,13 +113,13 @@ def missing_packages(*, with_tests: bool) -> list[tuple[str, ...]]:
 
 
 def _available(packages: Sequence[str]) -> set[str]:
-    """Those of the packages that apt could install now."""
+    """The packages that apt can install."""
     result = subprocess.run(["apt-cache", "madison", *packages], capture_output=True, text=True)
     return {line.split("|")[0].strip() for line in result.stdout.splitlines()}
 
 
 def _apt(argv: Sequence[str]) -> str:
-    """Run apt-get; empty, or its last words when it failed."""
+    """Run apt-get. Returns an empty string, or its first error."""
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
     result = subprocess.run(argv, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
     if result.returncode == 0:
@@ -131,15 +131,15 @@ def _apt(argv: Sequence[str]) -> str:
 
 @contextmanager
 def services_held_back(packages: Sequence[str]) -> Iterator[None]:
-    """Keep the services of packages that are being installed from starting, now and at the next boot."""
-    ours = not POLICY.exists()
-    if ours:  # what asks before a package's script starts a service; 101 means no
+    """Keep the services of the packages from starting, now and at the next boot."""
+    is_ours = not POLICY.exists()
+    if is_ours:  # packages' scripts run it before they start a service; 101 forbids that
         POLICY.write_text("#!/bin/sh\n# Made by Peapod while it installs packages.\nexit 101\n")
         POLICY.chmod(0o755)
     try:
         yield
     finally:
-        if ours:
+        if is_ours:
             POLICY.unlink(missing_ok=True)
         units = [unit for package in packages for unit in SERVICES.get(package, ())]
         if units and Path("/run/systemd/system").exists():
@@ -147,25 +147,25 @@ def services_held_back(packages: Sequence[str]) -> Iterator[None]:
 
 
 def ensure_environment() -> str:
-    """Make ``.venv`` and install the project into it, with the packages of the lock, unless that was done for this lock."""
+    """Create ``.venv`` with the project and the locked packages, unless it is up to date with the lock."""
     locked = sorted((CHECKOUT / "requirements").glob("*.txt"))
-    wanted = hashlib.sha256(b"".join(path.read_bytes() for path in (CHECKOUT / "pyproject.toml", *locked))).hexdigest()
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in (CHECKOUT / "pyproject.toml", *locked))).hexdigest()
     python = VENV / "bin/python"
-    if python.exists() and STAMP.exists() and STAMP.read_text().strip() == wanted:
+    if python.exists() and STAMP.exists() and STAMP.read_text().strip() == digest:
         return ".venv is up to date"
     if not python.exists():
         try:
-            _python([sys.executable, "-m", "venv", str(VENV)], "the environment .venv could not be made")
+            _python([sys.executable, "-m", "venv", str(VENV)], "the environment .venv could not be created")
         except BaseException:
-            shutil.rmtree(VENV, ignore_errors=True)  # half an environment would be taken for a whole one
+            shutil.rmtree(VENV, ignore_errors=True)  # so that an incomplete environment is not used
             raise
     install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     trouble = "Python's packages could not be installed into .venv"
-    # What builds the one source package is locked as well, so nothing is fetched that the lock does not name.
+    # The packages that build the only source package are locked too, so nothing outside the lock is fetched.
     _python([*install, "--require-hashes", "-r", "requirements/build.txt"], trouble)
     _python([*install, "--no-build-isolation", "--require-hashes", "-r", "requirements/development.txt"], trouble)
     _python([*install, "--no-build-isolation", "--no-deps", "-e", "."], trouble)
-    STAMP.write_text(wanted + "\n")
+    STAMP.write_text(digest + "\n")
     return "installed into .venv"
 
 

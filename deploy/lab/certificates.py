@@ -1,8 +1,8 @@
-"""The lab's certificates, keys and token: who is who in the cluster.
+"""The lab's certificates, keys and token.
 
-One authority signs everything and is kept as long as the lab's state. A certificate is made again when it
-is missing, nears its end, was signed by another authority, or should carry other names than it does; else it
-stays, so that a second ``make up`` changes nothing. Private keys are readable by their owner alone.
+One authority signs everything and exists as long as the lab's state. A certificate is issued again when it is missing,
+expires soon, was signed by another authority, or has the wrong names; otherwise it stays, so that a second ``make up``
+changes nothing. Private keys are readable only by their owner.
 """
 
 import os
@@ -29,14 +29,14 @@ _CLOCK_SKEW = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Request:
-    """What a certificate should say."""
+    """The required content of a certificate."""
 
     file: str
-    """Its files' name, without ``.crt`` and ``.key``."""
+    """The name of its files, without ``.crt`` and ``.key``."""
     name: str
     organization: str = ""
     hosts: tuple[str, ...] = ()
-    """Host names and addresses of a server; a certificate with none is a client's."""
+    """Host names and addresses of a server; without any it is a client certificate."""
 
     @property
     def subject(self) -> x509.Name:
@@ -56,7 +56,7 @@ def requests(lab: Lab) -> list[Request]:
     """Every certificate of the lab."""
     kubernetes = "kubernetes.default.svc"
     first_service = str(SERVICE_RANGE[1])
-    found = [
+    requests = [
         Request(
             "apiserver",
             "kube-apiserver",
@@ -81,7 +81,7 @@ def requests(lab: Lab) -> list[Request]:
     ]
     for node in lab.nodes:
         identity = f"system:node:{node}"
-        found += [
+        requests += [
             Request(f"kubelet-client-{node}", identity, "system:nodes"),
             Request(
                 f"kubelet-{node}",
@@ -90,22 +90,22 @@ def requests(lab: Lab) -> list[Request]:
                 hosts=(node, lab.node_address(node), "localhost", "127.0.0.1"),
             ),
         ]
-    return found
+    return requests
 
 
 def ensure(lab: Lab) -> list[str]:
-    """Make what is missing or no longer right; the files that were made. Safe to repeat."""
+    """Issue what is missing or outdated. Returns the names of the new files. Safe to repeat."""
     lab.pki.mkdir(mode=0o700, parents=True, exist_ok=True)
     now = datetime.now(UTC)
-    authority, made = _ensure_authority(lab, now)
+    authority, renewed = _ensure_authority(lab, now)
     for request in requests(lab):
         if _reason_on_disk(lab, request, authority.certificate, now):
             key = ec.generate_private_key(ec.SECP256R1())
             certificate = sign(request, key.public_key(), authority, now)
             write_key(lab.pki / f"{request.file}.key", key)
             _write(lab.pki / f"{request.file}.crt", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
-            made.append(request.file)
-    return made + _ensure_service_account_key(lab) + _ensure_token(lab)
+            renewed.append(request.file)
+    return renewed + _ensure_service_account_key(lab) + _ensure_token(lab)
 
 
 def _ensure_authority(lab: Lab, now: datetime) -> tuple[Authority, list[str]]:
@@ -159,12 +159,13 @@ def sign(
         encipher_only=False,
         decipher_only=False,
     )
+    purpose = ExtendedKeyUsageOID.SERVER_AUTH if request.hosts else ExtendedKeyUsageOID.CLIENT_AUTH
     issuer = authority.certificate
     builder = (
         _builder(request.subject, issuer.subject, public_key, now, LIFE)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usage, critical=True)
-        .add_extension(x509.ExtendedKeyUsage([_purpose(request)]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()), critical=False)
     )
     if request.hosts:
@@ -191,10 +192,6 @@ def _builder(
     )
 
 
-def _purpose(request: Request) -> x509.ObjectIdentifier:
-    return ExtendedKeyUsageOID.SERVER_AUTH if request.hosts else ExtendedKeyUsageOID.CLIENT_AUTH
-
-
 def _general_name(host: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ip_address(host))
@@ -205,22 +202,22 @@ def _general_name(host: str) -> x509.GeneralName:
 def reason_to_renew(
     certificate: x509.Certificate, request: Request, authority: x509.Certificate, now: datetime
 ) -> str | None:
-    """Why a certificate does not serve (any more) as what is asked for; None when it does."""
+    """Why a certificate does not meet the request (any more); None if it does."""
     try:
         certificate.verify_directly_issued_by(authority)
     except (ValueError, TypeError, InvalidSignature):
         return "another authority signed it"
     if certificate.not_valid_after_utc - now < RENEW_BEFORE:
-        return f"it ends on {certificate.not_valid_after_utc:%Y-%m-%d}"
+        return f"it expires on {certificate.not_valid_after_utc:%Y-%m-%d}"
     if certificate.subject != request.subject:
-        return "it names somebody else"
+        return "it has another subject"
     if names_in(certificate) != set(request.hosts):
         return "it names other hosts"
     return None
 
 
 def names_in(certificate: x509.Certificate) -> set[str]:
-    """The host names and addresses that a certificate vouches for."""
+    """The host names and addresses of a certificate."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
@@ -236,12 +233,12 @@ def _reason_on_disk(lab: Lab, request: Request, authority: x509.Certificate, now
     certificate = x509.load_pem_x509_certificate(path.read_bytes())
     key = serialization.load_pem_private_key(key_path.read_bytes(), password=None)
     if key.public_key() != certificate.public_key():
-        return "its key is another's"
+        return "its key does not match"
     return reason_to_renew(certificate, request, authority, now)
 
 
 def _ensure_service_account_key(lab: Lab) -> list[str]:
-    """The pair that signs and checks the tokens of service accounts. RSA: every client library knows RS256."""
+    """The key pair for tokens of service accounts. RSA, since every client library supports RS256."""
     private, public = lab.pki / "sa.key", lab.pki / "sa.pub"
     if private.exists() and public.exists():
         return []
@@ -257,7 +254,7 @@ def write_service_account_keys(private: Path, public: Path) -> None:
 
 
 def _ensure_token(lab: Lab) -> list[str]:
-    """The person's bearer token, and the file from which the apiserver knows it."""
+    """The user's bearer token, and the apiserver's token file."""
     table = lab.pki / "tokens.csv"
     if not lab.token.exists():
         _write(lab.token, (secrets.token_hex(16) + "\n").encode(), 0o600)
@@ -274,7 +271,7 @@ def write_key(path: Path, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:
-    """Replace a file in one go; it never exists with other rights than ``mode``."""
+    """Replace a file atomically; it never exists with other permissions than ``mode``."""
     temporary = path.with_name(path.name + ".new")
     temporary.unlink(missing_ok=True)
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:

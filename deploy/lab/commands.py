@@ -1,4 +1,4 @@
-"""What ``up``, ``down``, ``stop`` and ``clean`` do, step by step."""
+"""The commands ``up``, ``down``, ``stop`` and ``clean``, step by step."""
 
 import shutil
 import time
@@ -33,11 +33,11 @@ from deploy.lab.progress import say, step
 T = TypeVar("T")
 NODES = 2
 READY = 60.0
-"""Seconds that a daemon, and then the nodes, get to be ready."""
+"""Seconds for a daemon, and then for the nodes, to be ready."""
 
 
 def lab_for(name: str, nodes: int | None = None, egress: bool | None = None, dns: str | None = None) -> Lab:
-    """The lab of that name as its state folder remembers it, or a new one, with what was asked for changed."""
+    """The lab of that name from its state folder, or a new one, with the settings that are not None changed."""
     settings = Settings.load(settings_path(name))
     if settings is None:
         settings = Settings(_number_for(name), NODES)
@@ -53,7 +53,7 @@ def lab_for(name: str, nodes: int | None = None, egress: bool | None = None, dns
 
 
 def _number_for(name: str) -> int:
-    """The number of a lab without settings: the one it runs under where its state was lost, or a free one."""
+    """A number for a lab without settings: its current one if it is up and only its state was lost, or a free one."""
     running = claim_of(name)
     if running and running.checkout == CHECKOUT:
         return running.index
@@ -61,9 +61,9 @@ def _number_for(name: str) -> int:
 
 
 def up(lab: Lab, infrastructure_only: bool = False) -> None:
-    """Bring the lab up, or what is missing of it. What this call started ends again when it fails.
+    """Start everything of the lab that does not run. On failure, what this call started is stopped again.
 
-    With ``infrastructure_only`` the network, etcd and the engines are all: the daemons can then be started by hand.
+    With ``infrastructure_only`` it starts only the network, etcd and the engines, for daemons started by hand.
     """
     with step("checks"):
         checks.before_start(lab, daemons.table(lab))
@@ -78,22 +78,22 @@ def up(lab: Lab, infrastructure_only: bool = False) -> None:
             _run_dns(lab)
             _show_example(lab)
     except BaseException:
-        _take_back(lab, fresh, started)
+        _roll_back(lab, fresh, started)
         raise
     if not infrastructure_only:
         _say_next_steps(lab)
 
 
-def _take_back(lab: Lab, fresh: bool, started: Sequence[Daemon]) -> None:
-    """After a failure, end what this call started: all of the lab where nothing was there before it."""
-    say("  taking back what was started")
+def _roll_back(lab: Lab, fresh: bool, started: Sequence[Daemon]) -> None:
+    """After a failure, stop what this call started: the whole lab if it was down before."""
+    say("  stopping what was started")
     try:
         if fresh:
             _end_all(lab)
         else:
             processes.stop(lab, started)
-    except LabError as error:  # the failure that led here is the one to be reported
-        say(f"  not all of it: {error}; run 'make down'")
+    except LabError as error:  # the original failure is raised
+        say(f"  that failed in part: {error}; run 'make down'")
 
 
 def _prepare(lab: Lab) -> None:
@@ -102,20 +102,20 @@ def _prepare(lab: Lab) -> None:
     before = Settings.load(settings_path(lab.name))
     lab.settings.save(settings_path(lab.name))
     with step("certificates") as current:
-        made = certificates.ensure(lab)
+        renewed = certificates.ensure(lab)
         written = kubeconfig.ensure(lab)
-        current.detail = f"{len(made)} made, {written} kubeconfigs written" if made or written else "all valid"
+        current.detail = f"{len(renewed)} issued, {written} kubeconfigs written" if renewed or written else "all valid"
     if before and before.nodes > lab.settings.nodes:
         with step("nodes") as current:
             current.detail = f"{', '.join(_drop_nodes(lab, before))} removed"
     with step("network") as current:
         changed = network.create(lab)
-        current.detail = f"{lab.addresses.network}" + ("" if changed else ", as it was")
+        current.detail = f"{lab.addresses.network}" + ("" if changed else ", unchanged")
         network.check_reachable(lab)
 
 
 def _drop_nodes(lab: Lab, before: Settings) -> list[str]:
-    """End the nodes that are not wanted any more, and name them."""
+    """Remove the nodes beyond the lab's new number. Returns their names."""
     larger = replace(lab, settings=before)
     dropped = [node for node in larger.nodes if node not in lab.nodes]
     for node in dropped:
@@ -127,15 +127,15 @@ def _drop_nodes(lab: Lab, before: Settings) -> list[str]:
 
 
 def _start_base(lab: Lab, started: list[Daemon]) -> None:
-    """etcd, and on each node an engine with its images; all at the same time."""
+    """Start etcd, and on each node an engine with its images, all at the same time."""
     with step("etcd and engines") as current:
         for node in lab.nodes:
             engine.prepare(lab, node)
         rows = [etcd.daemon(lab), *(row for node in lab.nodes for row in engine.daemons(lab, node))]
         changed = _start(lab, rows, started)
-        found = images.built(lab)
+        built_images = images.built(lab)
         processes.wait_healthy(lab, rows, READY)
-        loaded = sum(_in_parallel(lambda node: images.load(lab, node, found), lab.nodes))
+        loaded = sum(_in_parallel(lambda node: images.load(lab, node, built_images), lab.nodes))
         current.detail = f"{len(changed)} started, {loaded} images loaded" if changed or loaded else "all running"
 
 
@@ -161,7 +161,7 @@ def _start_daemons(lab: Lab, started: list[Daemon]) -> None:
 
 
 def _run_dns(lab: Lab) -> None:
-    """The name server in the way that was chosen, and not in the other one."""
+    """Run the name server as the settings say, and remove its pods if they say daemon."""
     with api.Api(lab) as client:
         if lab.settings.dns == IN_PODS:
             with step(dns.NAME) as current:
@@ -189,11 +189,11 @@ def _show_example(lab: Lab) -> None:
             answers = _in_parallel(lambda node: example.prove(lab, client, node), lab.nodes)
             current.detail = f"{example.service_url(client)} answers on {', '.join(lab.nodes)}"
             if not all(answers):
-                raise LabError(f"{example.service_url(client)} gave an empty answer")
+                raise LabError(f"{example.service_url(client)} sent an empty answer")
 
 
 def _start(lab: Lab, rows: Sequence[Daemon], started: list[Daemon]) -> list[Daemon]:
-    """Start what does not run, and start anew what would be started differently now; which those were."""
+    """Start daemons that do not run, and restart those whose configuration has changed. Returns these daemons."""
     changed = []
     for row in rows:
         process = processes.running(lab, row)
@@ -206,7 +206,7 @@ def _start(lab: Lab, rows: Sequence[Daemon], started: list[Daemon]) -> list[Daem
 
 
 def down(lab: Lab) -> None:
-    """End everything of the lab on this machine; its state stays. Safe to repeat."""
+    """Stop and remove everything of the lab on this machine except its state. Safe to repeat."""
     checks.check_root()
     checks.check_owner(lab)
     _end_all(lab)
@@ -227,18 +227,18 @@ def _end_all(lab: Lab) -> None:
 
 
 def _with_all_nodes(lab: Lab) -> Lab:
-    """The lab with every node that is on the machine, more than its settings name where ``NODES=`` shrank it."""
+    """The lab with every node that is on the machine, which may be more than its settings say."""
     marks = [name.removeprefix(f"{lab.prefix}-node-") for name in network.existing(lab)]
     numbers = [int(mark) for mark in marks if mark.isdigit()]
     return replace(lab, settings=replace(lab.settings, nodes=max([lab.settings.nodes, *numbers])))
 
 
 def _end_engine(lab: Lab, node: str) -> int:
-    """Remove a node's containers and stop its engine; how many containers there were."""
+    """Remove a node's containers and stop its engine. Returns the number of containers."""
     containerd, dockerd = rows = engine.daemons(lab, node)
     if not namespaces.exists(lab.namespace(node)):
         return 0
-    with suppress(LabError):  # an engine that cannot do it any more leaves the work to ``leftovers``
+    with suppress(LabError):  # if the engine cannot start, ``leftovers`` removes the containers
         if engine.has_containers_on_disk(lab, node):
             engine.prepare(lab, node)
             for row in rows:
@@ -271,7 +271,7 @@ def clean(lab: Lab) -> None:
 
 
 def _stop_daemons(lab: Lab) -> int:
-    """The apiserver's clients first, which give their leases back through it, then the apiserver, then etcd."""
+    """Stop the apiserver's clients first, so that they can release their leases, then the apiserver, then etcd."""
     apiserver, *clients = daemons.control_plane(lab)
     for node in lab.nodes:
         clients += daemons.of_node(lab, node)
@@ -279,7 +279,7 @@ def _stop_daemons(lab: Lab) -> int:
 
 
 def _in_parallel(action: Callable[[str], T], nodes: Sequence[str]) -> list[T]:
-    """What ``action`` returns for each node, all nodes at the same time; the first failure is raised."""
+    """Run ``action`` for all nodes at the same time. Returns the results; raises the first failure."""
     with ThreadPoolExecutor(max_workers=max(1, len(nodes))) as pool:
         return list(pool.map(action, nodes))
 
@@ -289,7 +289,7 @@ def _say_next_steps(lab: Lab) -> None:
     call = f"{lab.server}/api/v1/namespaces/default/pods"
     say(
         f"""
-The lab is up. How to go on:
+The lab is up. Next steps:
 
   export KUBECONFIG={lab.kubeconfig}
   kubectl get pods -o wide

@@ -1,7 +1,4 @@
-"""The table of Kubernetes' daemons: which runs on which machine, with which flags.
-
-Everything that differs between the lab and another way of running a cluster is in these command lines.
-"""
+"""The table of Kubernetes' daemons: which runs on which machine, with which flags."""
 
 import ssl
 import sys
@@ -16,7 +13,7 @@ PAUSE_IMAGE = "peapod/pause:1.0"
 
 
 def client_context(lab: Lab) -> ssl.SSLContext:
-    """TLS as the administrator: the lab's authority, and the person's certificate."""
+    """TLS as the administrator: the lab's authority, and the administrator's certificate."""
     context = ssl.create_default_context(cafile=lab.pki / "ca.crt")
     context.load_cert_chain(lab.pki / "admin.crt", lab.pki / "admin.key")
     return context
@@ -49,7 +46,7 @@ def _loopback(lab: Lab, machine: str, port: int, scheme: str = "http") -> Callab
 
 
 def ssl_unverified() -> ssl.SSLContext:
-    """For a health question on a machine's own loopback to a daemon that signs its certificate itself."""
+    """For health probes on a machine's loopback, of daemons with self-signed certificates."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -127,7 +124,7 @@ def _controller_manager(lab: Lab) -> Daemon:
 
 
 def dns(lab: Lab) -> Daemon:
-    """The cluster's name server, behind a service of its own. Without egress it knows the cluster's names alone."""
+    """The cluster's name server, with its service. Without egress it answers only the cluster's names."""
     kubeconfig = lab.daemon_kubeconfig("kube-dns")
     argv = _python(
         lab,
@@ -193,7 +190,7 @@ def _proxy(lab: Lab, node: str) -> Daemon:
         f"--hostname-override={node}",
         f"--cluster-cidr={lab.addresses.cluster_cidr}",
         f"--service-cluster-ip-range={SERVICE_RANGE}",
-        f"--metrics-bind-address={lab.node_address(node)}:10249",  # the apiserver's way to its table
+        f"--metrics-bind-address={lab.node_address(node)}:10249",  # so that the apiserver can reach its table
     )
     return Daemon(
         node=node,

@@ -1,7 +1,7 @@
-"""The cluster's name server as pods instead of a daemon: from our own image, behind the same fixed address.
+"""The cluster's name server as pods instead of a daemon: from our own image, with the same cluster IP.
 
-What is applied is ``deploy/addons/kube-dns.yaml``, a manifest for any cluster; only what differs between labs is
-added to it: the pods' range, and whether there is an outside to forward to.
+The manifest is ``deploy/addons/kube-dns.yaml``, which is for any cluster. Only the arguments that differ between labs
+are added: the pods' range, and whether queries are forwarded to servers outside.
 """
 
 import yaml
@@ -20,31 +20,31 @@ _PLURALS = {
     "Service": "services",
     "ServiceAccount": "serviceaccounts",
 }
-PATIENCE = 60.0
+READY_TIMEOUT = 60.0
 """Seconds for the pods to be ready."""
 
 
 def ensure(lab: Lab, client: Api) -> int:
-    """End the daemon if it runs, create what is missing, wait for the pods; how many are ready. Raises LabError."""
+    """Stop the daemon, create missing objects, wait for the pods. Returns how many are ready. Raises LabError."""
     processes.stop(lab, [daemons.dns(lab)])
     service = client.get(f"{_CORE}/services/{NAME}")
     if service is not None and not service["spec"].get("selector"):
-        client.delete(f"{_CORE}/services/{NAME}")  # the daemon's own
+        client.delete(f"{_CORE}/services/{NAME}")  # the daemon's
         client.delete(f"{_CORE}/endpoints/{NAME}")
     for document in objects(lab):
         path = f"{_CORE}/{_PLURALS[document['kind']]}"
         present = client.get(f"{path}/{NAME}")
         if present is not None and _arguments_in(present) != _arguments_in(document):
-            client.delete(f"{path}/{NAME}?propagationPolicy=Background")  # made while the lab was set differently
+            client.delete(f"{path}/{NAME}?propagationPolicy=Background")  # created with other settings
             present = None
         if present is None:
             client.create(path, document)
-    wait_for(f"the pods of {NAME} to be ready", lambda: _ready(client) >= _wanted(client), PATIENCE)
+    wait_for(f"the pods of {NAME} to be ready", lambda: _ready(client) >= _replicas(client), READY_TIMEOUT)
     return _ready(client)
 
 
 def remove(client: Api) -> None:
-    """Take back what ``ensure`` created, so that the daemon can register itself. Safe to repeat."""
+    """Delete what ``ensure`` created, so that the daemon can register itself. Safe to repeat."""
     if client.get(f"{_CORE}/replicationcontrollers/{NAME}") is None:
         return
     client.delete(f"{_CORE}/replicationcontrollers/{NAME}?propagationPolicy=Background")
@@ -52,22 +52,21 @@ def remove(client: Api) -> None:
 
 
 def objects(lab: Lab) -> list[Object]:
-    """The manifest's objects, as this lab needs them."""
-    found: list[Object] = [one for one in yaml.safe_load_all((lab.checkout / MANIFEST).read_text()) if one]
-    for one in found:
-        if one["kind"] == "ReplicationController":
-            (container,) = one["spec"]["template"]["spec"]["containers"]
-            container["args"] += _arguments(lab)
-    return found
-
-
-def _arguments(lab: Lab) -> list[str]:
-    ranges = f"--reverse-ranges={SERVICE_RANGE},{lab.addresses.cluster_cidr}"
-    return [ranges] if lab.settings.egress else [ranges, "--resolv-conf="]
+    """The manifest's objects, with this lab's arguments."""
+    text = (lab.checkout / MANIFEST).read_text()
+    documents: list[Object] = [document for document in yaml.safe_load_all(text) if document]
+    arguments = [f"--reverse-ranges={SERVICE_RANGE},{lab.addresses.cluster_cidr}"]
+    if not lab.settings.egress:
+        arguments.append("--resolv-conf=")
+    for document in documents:
+        if document["kind"] == "ReplicationController":
+            (container,) = document["spec"]["template"]["spec"]["containers"]
+            container["args"] += arguments
+    return documents
 
 
 def _arguments_in(document: Object) -> list[str]:
-    """The command line in a controller's template; nothing in other objects."""
+    """The arguments in a controller's template; none for other objects."""
     template = document.get("spec", {}).get("template", {}).get("spec", {})
     return [argument for container in template.get("containers", ()) for argument in container.get("args", ())]
 
@@ -76,6 +75,6 @@ def _ready(client: Api) -> int:
     return len(api.ready_pods(client.items(f"{_CORE}/pods", labelSelector=_SELECTED)))
 
 
-def _wanted(client: Api) -> int:
+def _replicas(client: Api) -> int:
     controller = client.get(f"{_CORE}/replicationcontrollers/{NAME}")
     return int(controller["spec"].get("replicas", 1)) if controller else 0

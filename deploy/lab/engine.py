@@ -1,8 +1,8 @@
-"""One Docker engine for each node: its own containerd, data, socket, cgroups and iptables.
+"""A Docker engine for each node, with its own containerd, data, socket, cgroups and iptables rules.
 
-The host's engine, if there is one, is neither used nor disturbed: ours reads none of its configuration
-files, and gets a containerd of its own, since a dockerd that finds the host's containerd would use that.
-Containers outlive their engine (live restore), so an engine can be restarted at any time.
+The host's engine, if there is one, is neither used nor disturbed: ours reads none of its configuration files, and has
+its own containerd, since dockerd would otherwise use the host's. Containers outlive their engine (live restore), so an
+engine can be restarted at any time.
 """
 
 import ctypes
@@ -22,11 +22,11 @@ from deploy.lab.lab import Lab
 from deploy.lab.processes import Daemon
 
 DOCKER = program("docker")
-"""The distribution's client; another one may lie first on a person's PATH."""
+"""The distribution's client; another one may be first on the user's PATH."""
 GRACE = 2
-"""Seconds that ``down`` gives containers to end by themselves."""
+"""Seconds that ``down`` gives containers to stop on SIGTERM."""
 _NO_OOM_SCORE = 25
-"""The first Docker that leaves its own OOM score alone; from 26 on it refuses the setting."""
+"""The first Docker that does not set its own OOM score; from 26 on it rejects the setting."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -47,12 +47,12 @@ def data_root(lab: Lab, node: str) -> Path:
 
 
 def cgroup_of(lab: Lab, node: str) -> str:
-    """The cgroup above all of a node's containers."""
+    """The parent cgroup of all of a node's containers."""
     return f"/peapod/{lab.name}/{node}"
 
 
 def prepare(lab: Lab, node: str) -> None:
-    """Write the engine's configuration files. Safe to repeat; unchanged files stay as they are."""
+    """Write the engine's configuration files, if they differ. Safe to repeat."""
     folder = lab.node_run(node)
     folder.mkdir(mode=0o711, parents=True, exist_ok=True)
     data_root(lab, node).parent.mkdir(mode=0o711, parents=True, exist_ok=True)
@@ -88,14 +88,14 @@ def docker_version() -> int:
 
 
 def _engine_config(lab: Lab, node: str) -> str:
-    """The engine's settings, in a file of its own so that /etc/docker/daemon.json is not read."""
+    """The engine's settings, for a separate file so that /etc/docker/daemon.json is not read."""
     settings: dict[str, Any] = {
         "hosts": [f"unix://{socket_of(lab, node)}"],
         "containerd": str(_containerd_socket(lab, node)),
         "data-root": str(data_root(lab, node)),
         "exec-root": str(lab.node_run(node) / "docker"),
         "pidfile": str(_pid_file(lab, node)),
-        "bridge": "none",  # the kubelet makes the pods' bridge, on the range that its node is given
+        "bridge": "none",  # the kubelet creates the pods' bridge, with its node's pod CIDR
         "live-restore": True,
         "storage-driver": storage_driver(lab.node_state(node)),
         "exec-opts": ["native.cgroupdriver=cgroupfs"],  # the same on hosts with and without systemd
@@ -110,18 +110,18 @@ def _engine_config(lab: Lab, node: str) -> str:
 
 
 def storage_driver(folder: Path) -> str:
-    """overlay2 where the file system under ``folder`` can carry it, vfs otherwise. Asks by mounting one."""
+    """overlay2 if the file system of ``folder`` supports it, otherwise vfs. Found out by a trial mount."""
     chosen = folder / "storage-driver"
-    if chosen.exists():  # an engine does not find its images again under another driver
+    if chosen.exists():  # an engine does not find its images under another driver
         return chosen.read_text().strip()
     trial = folder / "overlay-trial"
-    parts = {name: trial / name for name in ("lower", "upper", "work", "merged")}
-    for part in parts.values():
-        part.mkdir(parents=True, exist_ok=True)
-    options = f"lowerdir={parts['lower']},upperdir={parts['upper']},workdir={parts['work']}"
-    mounted = attempt(["mount", "-t", "overlay", "overlay", "-o", options, str(parts["merged"])])
+    folders = {name: trial / name for name in ("lower", "upper", "work", "merged")}
+    for path in folders.values():
+        path.mkdir(parents=True, exist_ok=True)
+    options = f"lowerdir={folders['lower']},upperdir={folders['upper']},workdir={folders['work']}"
+    mounted = attempt(["mount", "-t", "overlay", "overlay", "-o", options, str(folders["merged"])])
     if mounted.returncode == 0:
-        run(["umount", str(parts["merged"])])
+        run(["umount", str(folders["merged"])])
     run(["rm", "-rf", str(trial)])
     driver = "overlay2" if mounted.returncode == 0 else "vfs"
     chosen.write_text(driver + "\n")
@@ -129,7 +129,7 @@ def storage_driver(folder: Path) -> str:
 
 
 def daemons(lab: Lab, node: str) -> list[Daemon]:
-    """A node's containerd and dockerd. dockerd waits for the other, so both may be started at once."""
+    """A node's containerd and dockerd. dockerd waits for containerd, so both may be started at once."""
     folder, namespace = lab.node_run(node), lab.namespace(node)
     containerd_config, engine_config = folder / "containerd.toml", folder / "daemon.json"
     return [
@@ -148,32 +148,32 @@ def daemons(lab: Lab, node: str) -> list[Daemon]:
             argv=(program("dockerd"), f"--config-file={engine_config}"),
             healthy=probes.http_on(socket_of(lab, node), "/_ping"),
             inputs=(engine_config,),
-            # dockerd believes it as long as any process, or a zombie, has the number that it holds.
+            # dockerd does not start while any process, even a zombie, has the pid in this file.
             stale=(_pid_file(lab, node),),
         ),
     ]
 
 
 def docker(lab: Lab, node: str, *arguments: str, timeout: float = 60) -> str:
-    """What Debian's docker client prints for one of the lab's engines. Raises LabError."""
+    """The output of Debian's docker client for one of the lab's engines. Raises LabError."""
     return run([DOCKER, "--host", f"unix://{socket_of(lab, node)}", *arguments], timeout=timeout)
 
 
 def containers(lab: Lab, node: str, *filters: str) -> list[str]:
-    """Ids of a node's containers; without filters all of them, ended ones too."""
-    wanted = [part for text in filters for part in ("--filter", text)] or ["--all"]
-    return docker(lab, node, "ps", "--quiet", "--no-trunc", *wanted).split()
+    """Ids of a node's containers; without filters all of them, including stopped ones."""
+    options = [part for text in filters for part in ("--filter", text)] or ["--all"]
+    return docker(lab, node, "ps", "--quiet", "--no-trunc", *options).split()
 
 
 def remove_containers(lab: Lab, node: str) -> int:
-    """Stop and remove all of a node's containers and networks; how many containers there were.
+    """Stop and remove all of a node's containers and networks. Returns the number of containers.
 
-    Networks go too: an engine that finds its networks again in a new namespace does not make the chain
-    DOCKER-USER there, where the kubelet puts its rules. Needs the node's engine.
+    Networks are removed because an engine that finds them in a new namespace does not create the chain DOCKER-USER
+    there, which the kubelet needs for its rules. Needs the node's engine.
     """
     ids = containers(lab, node)
     if ids:
-        with suppress(LabError):  # one that cannot be stopped, as it is paused, must not save the others
+        with suppress(LabError):  # a paused container cannot be stopped, but can be removed like the others
             docker(lab, node, "stop", "--time", str(GRACE), *ids)
         docker(lab, node, "rm", "--force", "--volumes", *ids)
     docker(lab, node, "network", "prune", "--force")
@@ -181,13 +181,13 @@ def remove_containers(lab: Lab, node: str) -> int:
 
 
 def has_containers_on_disk(lab: Lab, node: str) -> bool:
-    """Whether the node's engine, stopped or not, holds containers."""
+    """Whether the node's engine has containers, even if it does not run."""
     folder = data_root(lab, node) / "containers"
     return folder.is_dir() and any(folder.iterdir())
 
 
 def shims(lab: Lab, node: str, command_lines: Callable[[], dict[int, list[str]]]) -> list[int]:
-    """The processes that hold a node's running containers, found by the containerd they belong to."""
+    """The shim processes of a node's running containers, found by the address of their containerd."""
     address = str(_containerd_socket(lab, node))
     return [
         pid for pid, words in command_lines().items() if words and "containerd-shim" in words[0] and address in words
@@ -195,7 +195,7 @@ def shims(lab: Lab, node: str, command_lines: Callable[[], dict[int, list[str]]]
 
 
 def unmount_below(folders: list[Path]) -> int:
-    """Take away every mount at or below these folders, the inner ones first; how many there were."""
+    """Unmount everything at or below these folders, innermost first. Returns the number of mounts."""
     points = mounts_below(Path("/proc/self/mountinfo").read_text().splitlines(), folders)
     for point in points:
         detach = 2
@@ -216,7 +216,7 @@ def mounts_below(mountinfo: list[str], folders: list[Path]) -> list[Path]:
 
 
 def remove_cgroups(path: str, seconds: float = 3) -> None:
-    """Remove a cgroup with all below it in every hierarchy; they must hold no process any more."""
+    """Remove a cgroup and all below it in every hierarchy; their processes must have ended."""
     root = Path("/sys/fs/cgroup")
     tops = [base / path.lstrip("/") for base in [root, *(part for part in root.iterdir() if part.is_dir())]]
     deadline = time.monotonic() + seconds

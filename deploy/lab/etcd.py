@@ -1,6 +1,6 @@
-"""The lab's etcd: Debian's server, one member, reached by the apiserver alone.
+"""The lab's etcd: Debian's server, one member, used only by the apiserver.
 
-It serves clients on the master's loopback only, and its health and metrics on a port of their own.
+It serves clients only on the master's loopback, and health and metrics on a separate port.
 """
 
 import platform
@@ -14,9 +14,9 @@ CLIENT = "http://127.0.0.1:2379"
 _PEER = "http://127.0.0.1:2380"
 _METRICS = "http://127.0.0.1:2381"
 _MAX_REQUEST = 8 * 1024 * 1024
-"""Bytes; more than the apiserver's own limit for a body, in any encoding."""
+"""Bytes; more than the apiserver's limit for a body, in any encoding."""
 _QUOTA = 4 * 1024 * 1024 * 1024
-"""Bytes; twice etcd's default, as a lab's disk is no production disk."""
+"""Bytes; twice etcd's default."""
 
 
 def daemon(lab: Lab) -> Daemon:
@@ -35,7 +35,7 @@ def daemon(lab: Lab) -> Daemon:
         "--logger=zap",
         "--log-outputs=stderr",
     )
-    # etcd 3.4 refuses to start on other machines than x86-64 without being told that this is meant.
+    # On machines other than x86-64 etcd 3.4 starts only with this variable.
     foreign = {"aarch64": "arm64", "armv7l": "arm"}.get(platform.machine())
     return Daemon(
         node=MASTER,

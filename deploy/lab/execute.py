@@ -1,4 +1,4 @@
-"""Run a program to its end and turn its failure into one sentence."""
+"""Run a program, and turn a failure into one sentence."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ ENVIRONMENT = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8"}
 
 
 def program(name: str) -> str:
-    """A program's absolute path; of one that is not installed, where Debian would put it."""
+    """A program's absolute path; if it is not installed, where Debian would put it."""
     return shutil.which(name, path=PATH) or f"/usr/sbin/{name}"
 
 
@@ -26,7 +26,7 @@ def in_namespace(namespace: str, argv: Sequence[str]) -> list[str]:
 
 
 def attempt(argv: Sequence[str], *, stdin: str | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    """Run a program and hand back what it said, whatever its exit code. Raises LabError on a timeout (seconds)."""
+    """Run a program and return its output and exit code. Raises LabError on a timeout (seconds)."""
     try:
         return subprocess.run(
             argv,
@@ -45,10 +45,10 @@ def attempt(argv: Sequence[str], *, stdin: str | None = None, timeout: float = 6
 
 
 def run(argv: Sequence[str], *, stdin: str | None = None, timeout: float = 60) -> str:
-    """What a program printed. Raises LabError with its last words when it fails."""
+    """The output of a program. Raises LabError, with the last line of its standard error, when it fails."""
     result = attempt(argv, stdin=stdin, timeout=timeout)
     if result.returncode != 0:
-        raise LabError(f"'{' '.join(argv)}' failed: {last_words(result.stderr) or f'exit {result.returncode}'}")
+        raise LabError(f"'{' '.join(argv)}' failed: {last_line(result.stderr) or f'exit {result.returncode}'}")
     return result.stdout
 
 
@@ -67,6 +67,6 @@ def ip_json(*arguments: str) -> list[dict[str, Any]]:
     return list(json.loads(output)) if output.strip() else []
 
 
-def last_words(text: str) -> str:
+def last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else ""

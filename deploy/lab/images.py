@@ -1,4 +1,4 @@
-"""Give each node's engine the images that the cluster needs; there is no registry to pull them from."""
+"""Load the images that the cluster needs into each node's engine; there is no registry to pull them from."""
 
 from collections.abc import Sequence
 
@@ -12,16 +12,16 @@ from deploy.lab.lab import IN_PODS, Lab
 
 
 def built(lab: Lab) -> list[Image]:
-    """The images, from the parts kept in the lab's state. Raises LabError when they cannot be built here."""
+    """Build the images, with a cache in the lab's state. Raises LabError when they cannot be built here."""
     try:
-        found = build(lab.state / "images")
-        return [*found, kube_dns()] if lab.settings.dns == IN_PODS else found
+        built_images = build(lab.state / "images")
+        return [*built_images, kube_dns()] if lab.settings.dns == IN_PODS else built_images
     except BuildError as error:
         raise LabError(f"the images cannot be built: {error}") from error
 
 
 def load(lab: Lab, node: str, images: Sequence[Image]) -> int:
-    """Load the images that a node's engine does not have under their names; how many that were."""
+    """Load the images that a node's engine lacks under any of their names. Returns how many it loaded."""
     missing = [image for image in images if not _is_loaded(lab, node, image)]
     if missing:
         file = lab.state / "images" / f"{node}.tar"
@@ -34,7 +34,7 @@ def load(lab: Lab, node: str, images: Sequence[Image]) -> int:
 
 
 def _is_loaded(lab: Lab, node: str, image: Image) -> bool:
-    """Whether every name of the image stands for exactly this image in the engine."""
+    """Whether every name of the image refers to this image in the engine."""
     host = f"unix://{engine.socket_of(lab, node)}"
     answer = attempt([engine.DOCKER, "--host", host, "image", "inspect", "--format", "{{.Id}}", *image.tags])
     return answer.returncode == 0 and answer.stdout.split() == [image.id] * len(image.tags)

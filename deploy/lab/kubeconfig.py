@@ -1,8 +1,7 @@
-"""Kubeconfigs: one for the person, one for each daemon that is a client of the apiserver; and the same for ``curl``.
+"""Kubeconfigs for the user and for each daemon that is a client of the apiserver, and the same for ``curl``.
 
-Each kubeconfig holds all that it needs inside (authority, certificate, key), so it works from any folder and may
-be copied. For ``curl`` there is a config file (``curl -K``) with the authority and the person's token, and a file
-with the server's URL.
+Each kubeconfig contains its authority, certificate and key, so it works from any folder and may be copied. For ``curl``
+there is a config file (``curl -K``) with the authority and the user's token, and a file with the server's URL.
 """
 
 import base64
@@ -16,7 +15,7 @@ from deploy.lab.lab import Lab
 
 
 def document(server: str, cluster: str, user: str, authority: bytes, certificate: bytes, key: bytes) -> dict[str, Any]:
-    """A kubeconfig for one cluster and one user who holds a client certificate (all three in PEM)."""
+    """A kubeconfig for one cluster and one user with a client certificate (authority, certificate and key in PEM)."""
     context = f"{user}@{cluster}"
     return {
         "apiVersion": "v1",
@@ -38,8 +37,8 @@ def _text(data: bytes) -> str:
 
 
 def clients(lab: Lab) -> dict[Path, tuple[str, str]]:
-    """Every kubeconfig's path, with the user's name and the certificate that proves it."""
-    found = {
+    """Every kubeconfig's path, with the user's name and the name of its certificate file."""
+    users = {
         lab.kubeconfig: ("kubernetes-admin", "admin"),
         lab.daemon_kubeconfig("kube-scheduler"): ("system:kube-scheduler", "kube-scheduler"),
         lab.daemon_kubeconfig("kube-controller-manager"): (
@@ -51,20 +50,20 @@ def clients(lab: Lab) -> dict[Path, tuple[str, str]]:
     }
     for node in lab.nodes:
         path = lab.daemon_kubeconfig(f"kubelet-{node}")
-        found[path] = (f"system:node:{node}", f"kubelet-client-{node}")
-    return found
+        users[path] = (f"system:node:{node}", f"kubelet-client-{node}")
+    return users
 
 
 def ensure(lab: Lab) -> int:
-    """Write the files that are missing or hold something else than they should; how many."""
+    """Write the files that are missing or outdated. Returns how many."""
     authority = (lab.pki / "ca.crt").read_bytes()
-    wanted = {lab.server_file: lab.server + "\n", lab.curlrc: _curlrc(lab)}
+    texts = {lab.server_file: lab.server + "\n", lab.curlrc: _curlrc(lab)}
     for path, (user, file) in clients(lab).items():
         certificate = (lab.pki / f"{file}.crt").read_bytes()
         key = (lab.pki / f"{file}.key").read_bytes()
-        one = document(lab.server, lab.prefix, user, authority, certificate, key)
-        wanted[path] = yaml.safe_dump(one, sort_keys=False)
-    return sum(_write(path, text) for path, text in wanted.items())
+        kubeconfig = document(lab.server, lab.prefix, user, authority, certificate, key)
+        texts[path] = yaml.safe_dump(kubeconfig, sort_keys=False)
+    return sum(_write(path, text) for path, text in texts.items())
 
 
 def _curlrc(lab: Lab) -> str:
@@ -73,7 +72,7 @@ def _curlrc(lab: Lab) -> str:
 
 
 def _write(path: Path, text: str) -> bool:
-    """Put a file there for its owner alone, in one step; whether that was needed."""
+    """Write a file atomically, readable by its owner only, unless it is up to date. Returns whether it was written."""
     if path.exists() and path.read_text() == text:
         return False
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,9 +1,8 @@
-"""What a lab is: its name, where its state is, what its namespaces are called, what was chosen for it.
+"""A lab's name, settings, paths and namespaces.
 
-Paths and names only; nothing here changes the machine except ``Settings.save`` and the claim in /run.
-State that must survive lives in ``.peapod/`` of the checkout (``.peapod-<name>/`` for a named lab). Sockets and
-other things that end with the machine live in ``/run/peapod/<name>``: a socket's path may not be longer than
-108 bytes, and a checkout's path may be.
+Nothing here changes the machine except ``Settings.save`` and the claim in /run. State that survives a reboot is in
+``.peapod/`` of the checkout (``.peapod-<name>/`` for a named lab). Sockets and other state are in
+``/run/peapod/<name>``, since a socket's path is limited to 108 bytes and a checkout's path may be longer.
 """
 
 import fcntl
@@ -23,16 +22,16 @@ RUN = Path("/run/peapod")
 DEFAULT = "default"
 MASTER = "master"
 AS_PROCESS, IN_PODS = "process", "pods"
-"""How the cluster's name server runs: as a daemon of the master, or as any other pods."""
+"""How the cluster's name server runs: as a daemon of the master, or as pods."""
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What was chosen when the lab was made, and holds until ``clean``."""
+    """The settings with which the lab was created; they are valid until ``clean``."""
 
     index: int
-    """The lab's number, which its addresses follow from."""
+    """The lab's number, which determines its addresses."""
     nodes: int
     egress: bool = False
     """Whether nodes and pods reach the outside through the host."""
@@ -55,13 +54,13 @@ class Settings:
             raise LabError(f"{path} cannot be read ({error}); 'make clean' removes the lab's state") from error
         in_range = 0 <= settings.index < LABS and 1 <= settings.nodes <= MAX_NODES
         if not in_range or settings.dns not in (AS_PROCESS, IN_PODS):
-            raise LabError(f"{path} holds values out of range; 'make clean' removes the lab's state")
+            raise LabError(f"{path} contains values out of range; 'make clean' removes the lab's state")
         return settings
 
 
 @dataclass(frozen=True)
 class Lab:
-    """A lab's names and places. ``settings`` are those of the state folder, or those of a lab to be made."""
+    """A lab's names and paths. ``settings`` are those of the state folder, or those of a new lab."""
 
     name: str
     settings: Settings
@@ -89,12 +88,12 @@ class Lab:
 
     @property
     def kubeconfig(self) -> Path:
-        """The person's kubeconfig."""
+        """The user's kubeconfig."""
         return self.state / "kubeconfig"
 
     @property
     def token(self) -> Path:
-        """The person's bearer token, for ``curl``."""
+        """The user's bearer token, for ``curl``."""
         return self.state / "token"
 
     @property
@@ -108,7 +107,7 @@ class Lab:
 
     @property
     def curlrc(self) -> Path:
-        """What ``curl -K`` needs to be let in."""
+        """Configuration for ``curl -K``: certificate authority and token."""
         return self.state / "curlrc"
 
     def daemon_kubeconfig(self, daemon: str) -> Path:
@@ -132,7 +131,7 @@ class Lab:
 
     @property
     def bridge_namespace(self) -> str:
-        """Where the bridge is that joins the lab's machines."""
+        """The network namespace with the bridge that connects the lab's machines."""
         return f"{self.prefix}-net"
 
     def namespace(self, node: str) -> str:
@@ -161,34 +160,34 @@ def settings_path(name: str, checkout: Path = CHECKOUT) -> Path:
 
 
 def known_labs(checkout: Path = CHECKOUT) -> dict[str, Settings]:
-    """All labs that this checkout holds the state of, by name."""
-    found = {}
+    """All labs with state in this checkout, by name."""
+    labs = {}
     for path in sorted(checkout.glob(".peapod*/lab.json")):
         settings = Settings.load(path)
         if settings is not None:
-            found[path.parent.name.removeprefix(".peapod").removeprefix("-") or DEFAULT] = settings
-    return found
+            labs[path.parent.name.removeprefix(".peapod").removeprefix("-") or DEFAULT] = settings
+    return labs
 
 
 def validate_name(name: str) -> str:
-    """The name of a lab, as given (empty is the default lab's). Raises LabError."""
+    """``name``, or the default lab's name if it is empty. Raises LabError for an invalid name."""
     if not name:
         return DEFAULT
     if not _NAME.fullmatch(name):
-        raise LabError(f"{name!r} cannot be a lab's name: use up to 32 of a-z, 0-9 and '-'")
+        raise LabError(f"{name!r} is not a valid lab name: use up to 32 of a-z, 0-9 and '-'")
     return name
 
 
 @contextmanager
 def locked(name: str) -> Iterator[None]:
-    """Hold the lab for one command at a time, across processes. Raises LabError when another one holds it."""
+    """Lock the lab, so that only one command works on it at a time. Raises LabError when another one does."""
     RUN.mkdir(mode=0o755, parents=True, exist_ok=True)
     descriptor = os.open(RUN / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise LabError(f"another command works on the lab {name!r} right now; wait until it ends") from None
+            raise LabError(f"another command is working on the lab {name!r}; wait until it ends") from None
         yield
     finally:
         os.close(descriptor)
@@ -196,7 +195,7 @@ def locked(name: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Claim:
-    """Who runs the lab of a name on this host, and with which number. Ends with the machine's uptime."""
+    """Which checkout runs the lab of a name on this host, and its number. Gone after a reboot."""
 
     checkout: Path
     index: int
@@ -214,16 +213,16 @@ def claim_of(name: str) -> Claim | None:
 
 def claims() -> dict[str, Claim]:
     """All labs that are up on this host, by name."""
-    found = {}
+    claimed = {}
     for path in sorted(RUN.glob("*/claim.json")):
         claim = claim_of(path.parent.name)
         if claim is not None:
-            found[path.parent.name] = claim
-    return found
+            claimed[path.parent.name] = claim
+    return claimed
 
 
 def claim(lab: Lab) -> None:
-    """Write down, before anything is made, that this checkout's lab owns what carries its name."""
+    """Record, before anything is created, that what has this lab's name on the host belongs to this checkout."""
     lab.run.mkdir(mode=0o711, parents=True, exist_ok=True)
     record = {"checkout": str(lab.checkout), "index": lab.settings.index}
     (lab.run / "claim.json").write_text(json.dumps(record) + "\n")

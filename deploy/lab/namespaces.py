@@ -1,7 +1,7 @@
-"""Look into a network namespace from here: run a function in it, see which processes and ports are in it.
+"""Look into network namespaces: run a function in one, list its processes and ports.
 
-``os.setns`` came with Python 3.12; until then libc is called. The change holds for one thread only, so
-each call gets a thread of its own, which ends with the call.
+``os.setns`` came with Python 3.12; until then libc is called. It changes only the calling thread, so each call uses a
+new thread.
 """
 
 import ctypes
@@ -26,9 +26,9 @@ def exists(namespace: str) -> bool:
 
 
 def call_in(namespace: str, function: Callable[[], T]) -> T:
-    """What ``function`` returns when it runs inside a network namespace; what it raises is raised here.
+    """Run ``function`` inside a network namespace. Returns what it returns and raises what it raises.
 
-    Sockets that it opens belong to the namespace for good. Raises OSError when there is no such namespace.
+    Sockets that it opens stay in the namespace. Raises OSError when there is no such namespace.
     """
     results: list[T] = []
     failures: list[BaseException] = []
@@ -54,7 +54,7 @@ def call_in(namespace: str, function: Callable[[], T]) -> T:
 
 
 def listening_ports(namespace: str) -> set[int]:
-    """The TCP ports that somebody listens on inside a namespace."""
+    """The TCP ports with a listener inside a namespace."""
 
     def read() -> set[int]:
         lines: list[str] = []
@@ -78,13 +78,13 @@ def parse_listening(lines: Iterable[str]) -> set[int]:
 
 
 def processes_in(namespaces: Iterable[str]) -> list[int]:
-    """The processes whose network is one of these namespaces, this process left out."""
-    wanted = set()
+    """The processes in these network namespaces, without this process."""
+    networks = set()
     for namespace in namespaces:
         if exists(namespace):
             status = path_of(namespace).stat()
-            wanted.add((status.st_dev, status.st_ino))
-    return [pid for pid in all_pids() if pid != os.getpid() and _network_of(pid) in wanted] if wanted else []
+            networks.add((status.st_dev, status.st_ino))
+    return [pid for pid in all_pids() if pid != os.getpid() and _network_of(pid) in networks] if networks else []
 
 
 def all_pids() -> list[int]:

@@ -1,8 +1,8 @@
-"""The lab's wires: a namespace for each machine, a bridge in one of its own, one cable to the host.
+"""The lab's network: a namespace for each machine, a bridge in a separate one, and a veth pair to the host.
 
-The bridge is not in the host's namespace: there the host's firewall (Docker's FORWARD policy, to name one)
-would drop what the machines say to each other. Nothing here leads out of the host unless egress is asked
-for. ``create`` may be called again at any time and only adds what is missing.
+The bridge is not in the host's namespace, since the host's firewall (Docker's FORWARD policy, for example) would drop
+the machines' traffic there. Without egress nothing leaves the host. ``create`` may be called again at any time and only
+adds what is missing.
 """
 
 import logging
@@ -17,12 +17,12 @@ log = logging.getLogger(__name__)
 
 BRIDGE = "peapod"
 CABLE = "host"
-"""The bridge's end of the cable whose other end is the host's."""
+"""The bridge's end of the veth pair to the host."""
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 
 
 def create(lab: Lab) -> bool:
-    """Make what is missing of the lab's network; whether anything was. Raises LabError."""
+    """Create what is missing of the lab's network. Returns whether anything was. Raises LabError."""
     changed = False
     if not namespaces.exists(lab.bridge_namespace):
         _create_bridge(lab)
@@ -39,7 +39,7 @@ def create(lab: Lab) -> bool:
 
 
 def destroy(lab: Lab) -> None:
-    """Remove the lab's namespaces, and with them its bridge, cables and rules. The namespaces must be empty."""
+    """Remove the lab's namespaces, and with them its bridge, veth pairs and rules. The namespaces must be empty."""
     set_egress(lab, False)
     if Path("/sys/class/net", lab.addresses.interface).exists():
         ip("link", "delete", lab.addresses.interface)
@@ -48,7 +48,7 @@ def destroy(lab: Lab) -> None:
 
 
 def existing(lab: Lab) -> list[str]:
-    """The lab's namespaces that exist, with those of nodes that an earlier ``NODES=`` asked for."""
+    """The lab's namespaces that exist, including those of nodes that it no longer has."""
     names = set(lab.namespaces)
     folder = Path("/run/netns")
     for path in folder.glob(f"{lab.prefix}-node-*"):
@@ -58,7 +58,7 @@ def existing(lab: Lab) -> list[str]:
 
 
 def remove_machine(lab: Lab, machine: str) -> None:
-    """Take one machine's namespace away; its cable goes with it."""
+    """Remove one machine's namespace, and with it its veth pair."""
     if namespaces.exists(lab.namespace(machine)):
         ip("netns", "delete", lab.namespace(machine))
 
@@ -87,7 +87,7 @@ def _create_machine(lab: Lab, machine: str) -> None:
     namespace = lab.namespace(machine)
     address = str(lab.addresses.master) if machine == MASTER else lab.node_address(machine)
     ip("netns", "add", namespace)
-    # Before anything of the engine starts: where it finds forwarding off, it turns FORWARD to DROP.
+    # Before the engine starts: if forwarding is off, it sets the policy of FORWARD to DROP.
     namespaces.call_in(namespace, lambda: FORWARDING.write_text("1"))
     ip_batch(
         [
@@ -107,7 +107,7 @@ def _create_machine(lab: Lab, machine: str) -> None:
 
 
 def _egress_rules(lab: Lab) -> list[list[str]]:
-    """The host's rules for egress; each is a table, a chain and what comes after."""
+    """The host's rules for egress; each is a table, a chain and the rule itself."""
     mark = ["-m", "comment", "--comment", f"peapod lab {lab.name}"]
     interface, network = lab.addresses.interface, str(lab.addresses.network)
     outwards = ["nat", "POSTROUTING", "-s", network, "!", "-o", interface, *mark, "-j", "MASQUERADE"]
@@ -118,43 +118,43 @@ def _egress_rules(lab: Lab) -> list[list[str]]:
     ]
 
 
-def set_egress(lab: Lab, wanted: bool) -> None:
-    """Let the lab's machines reach the outside through the host, or take that away."""
+def set_egress(lab: Lab, enabled: bool) -> None:
+    """Enable or disable the machines' access to the outside through the host."""
     record = lab.run / "egress"
-    if not wanted and not record.exists():
+    if not enabled and not record.exists():
         return
     for table, chain, *rule in _egress_rules(lab):
         present = attempt(["iptables", "-w", "-t", table, "-C", chain, *rule]).returncode == 0
-        if wanted and not present:
+        if enabled and not present:
             run(["iptables", "-w", "-t", table, "-I", chain, *rule])
-        elif present and not wanted:
+        elif present and not enabled:
             run(["iptables", "-w", "-t", table, "-D", chain, *rule])
-    if wanted:
+    if enabled:
         if not record.exists():
             record.write_text(FORWARDING.read_text())
         FORWARDING.write_text("1")
     else:
         before = record.read_text().strip()
         record.unlink()
-        # Forwarding is the host's; it goes back to what it was when the last lab that needs it ends.
+        # The host's setting is restored when the last lab that needs forwarding ends.
         if before == "0" and not any((lab.run.parent / name / "egress").exists() for name in claims()):
             FORWARDING.write_text("0")
     for machine in [MASTER, *lab.nodes]:
-        _set_default_route(lab, machine, wanted)
+        _set_default_route(lab, machine, enabled)
 
 
-def _set_default_route(lab: Lab, machine: str, wanted: bool) -> None:
+def _set_default_route(lab: Lab, machine: str, enabled: bool) -> None:
     namespace = lab.namespace(machine)
     if not namespaces.exists(namespace):
         return
-    if wanted:
+    if enabled:
         ip("-n", namespace, "route", "replace", "default", "via", str(lab.addresses.host))
     else:
-        attempt(["ip", "-n", namespace, "route", "delete", "default"])  # it may be gone, which is the aim
+        attempt(["ip", "-n", namespace, "route", "delete", "default"])  # fails if there is none
 
 
 def check_reachable(lab: Lab) -> None:
-    """Raise LabError unless the host knows its way to the master over the lab's own cable."""
+    """Raise LabError unless the host's route to the master uses the lab's interface."""
     route = ip("-4", "route", "get", str(lab.addresses.master))
     if f"dev {lab.addresses.interface}" not in route:
-        raise LabError(f"the host does not reach the lab over {lab.addresses.interface}, but so: {route.strip()}")
+        raise LabError(f"the host's route to the lab does not use {lab.addresses.interface}: {route.strip()}")

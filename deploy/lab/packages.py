@@ -1,6 +1,6 @@
-"""Every program that Peapod and its tests start, the Debian packages that bring it, and the versions that are known to work.
+"""Every program that Peapod and its tests start, the Debian packages that contain it, and tested versions.
 
-Standard library alone: ``bootstrap`` reads it with the machine's own Python, before there is an environment.
+Uses only the standard library: ``bootstrap`` imports it with the machine's own Python, before there is an environment.
 """
 
 import re
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Final
 
 PATH: Final = "/usr/sbin:/usr/bin:/sbin:/bin"
-"""Where Debian puts programs; what the lab starts is looked up here, whatever lies on a person's PATH."""
+"""Where Debian puts programs. The lab looks its programs up here, not on the user's PATH."""
 
 LAB: Final[Mapping[str, tuple[str, ...]]] = {
     "etcd": ("etcd-server",),
     "dockerd": ("docker.io",),
-    "docker": ("docker-cli", "docker.io"),  # a package of its own from Debian 13 on
+    "docker": ("docker-cli", "docker.io"),  # a separate package from Debian 13 on
     "containerd": ("containerd",),
     "iptables": ("iptables",),
     "iptables-legacy": ("iptables",),
@@ -31,13 +31,13 @@ LAB: Final[Mapping[str, tuple[str, ...]]] = {
     "ldd": ("libc-bin",),
     "dpkg-deb": ("dpkg",),
 }
-"""What the lab and its daemons run: the program, and the packages of which one brings it."""
+"""Programs of the lab and its daemons, each with the packages that may contain it."""
 
 TOUR: Final[Mapping[str, tuple[str, ...]]] = {
     "kubectl": ("kubernetes-client",),
     "curl": ("curl",),
 }
-"""What the README's tour is walked with. A program from elsewhere on the PATH will do."""
+"""Programs of the README's tour. Any program on the PATH will do."""
 
 TESTS: Final[Mapping[str, tuple[str, ...]]] = {
     "tcpdump": ("tcpdump",),
@@ -48,22 +48,22 @@ TESTS: Final[Mapping[str, tuple[str, ...]]] = {
     "node": ("nodejs",),
     "npm": ("npm",),
 }
-"""What tests run besides."""
+"""Programs that only tests run."""
 
 BENCHMARKS: Final[Mapping[str, tuple[str, ...]]] = {"wrk": ("wrk",)}
-"""What benchmarks use where it is installed; they say so where it is not."""
+"""Programs that benchmarks use if they are installed."""
 
 
 @dataclass(frozen=True)
 class KnownVersions:
-    """The releases of one program that the whole of the tests ran with."""
+    """The versions of a program on which all tests passed."""
 
     command: tuple[str, ...]
     tested: tuple[str, ...]
     """``major.minor`` each: those of Debian 12 and 13."""
 
     def differs(self, output: str) -> str:
-        """The version in what the command printed, if it is none of the tested ones; empty if it is."""
+        """The version in the command's output if it is not a tested one, otherwise empty."""
         match = re.search(r"(\d+\.\d+)(?:\.\d+)*", output)
         if match is None:
             return "an unknown version"
@@ -78,11 +78,11 @@ KNOWN: Final = {
 
 
 def missing(programs: Mapping[str, tuple[str, ...]], path: str | None = PATH) -> dict[str, tuple[str, ...]]:
-    """The programs that are not there, with the packages that could bring them; ``path`` None is the caller's PATH."""
+    """The missing programs, with the packages that may contain them; ``path`` None is the user's PATH."""
     return {name: packages for name, packages in programs.items() if shutil.which(name, path=path) is None}
 
 
 def first_available(packages: Iterable[str], available: Iterable[str]) -> str:
-    """The first of ``packages`` that this release of Debian has; the last where it has none, to be named in an error."""
+    """The first of ``packages`` that this release of Debian has; if it has none, the last, for the error message."""
     candidates, known = list(packages), set(available)
     return next((package for package in candidates if package in known), candidates[-1])

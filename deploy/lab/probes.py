@@ -1,7 +1,7 @@
-"""Ask a daemon, over its own endpoint, whether it is well.
+"""Health probes of daemons, over their own endpoints.
 
-Each function makes a question that can be asked again and again: it returns True when the answer is good, and
-False or OSError when it is not. Endpoints on a machine's loopback are asked from inside its namespace.
+Each function returns a probe, which returns True if the daemon is healthy, and otherwise returns False or raises
+OSError. Endpoints on a machine's loopback are probed from inside its namespace.
 """
 
 import http.client
@@ -39,15 +39,15 @@ def _ok(connection: http.client.HTTPConnection, path: str) -> bool:
 
 
 def http_in(namespace: str, url: str, context: Callable[[], ssl.SSLContext] | None = None) -> Callable[[], bool]:
-    """Whether a GET from inside a namespace is answered with 200."""
+    """A probe: a GET from inside a namespace is answered with 200."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or 80
 
     def ask() -> bool:
         connection: http.client.HTTPConnection
         if parts.scheme == "https":
-            wanted = context() if context else None
-            connection = http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=wanted)
+            tls = context() if context else None
+            connection = http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=tls)
         else:
             connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT)
         return _ok(connection, parts.path)
@@ -56,12 +56,12 @@ def http_in(namespace: str, url: str, context: Callable[[], ssl.SSLContext] | No
 
 
 def http_on(path: Path, url_path: str) -> Callable[[], bool]:
-    """Whether a GET over a Unix socket is answered with 200."""
+    """A probe: a GET over a Unix socket is answered with 200."""
     return lambda: _ok(_UnixConnection(str(path)), url_path)
 
 
 def accepts(path: Path) -> Callable[[], bool]:
-    """Whether somebody accepts connections on a Unix socket."""
+    """A probe: a Unix socket accepts connections."""
 
     def ask() -> bool:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:

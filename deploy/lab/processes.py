@@ -1,9 +1,9 @@
-"""Start, watch and end the lab's daemons.
+"""Start, watch and stop the lab's daemons.
 
-A daemon runs detached, in a session of its own, with both its outputs in its log. Its pid file holds the
-process's start time and the machine's boot id beside the pid, so that a number which the kernel gave to
-somebody else in the meantime is never taken for the daemon, and signals go through a pidfd for the same
-reason. Nothing restarts a daemon by itself; ``make up`` starts what is missing.
+A daemon runs detached, in its own session, with standard output and error in its log. Its pid file contains the
+process's start time and the machine's boot id besides the pid, so that another process that got the same pid is never
+mistaken for the daemon; signals go through a pidfd for the same reason. Daemons are not restarted automatically;
+``make up`` starts those that do not run.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from deploy.lab.execute import ENVIRONMENT, in_namespace
 from deploy.lab.lab import CHECKOUT, Lab
 
 LOG_LIMIT = 32 * 1024 * 1024
-"""Bytes; a longer log is set aside when its daemon starts."""
+"""Bytes; a longer log is renamed when its daemon starts."""
 FILES = 65536
 """How many files and connections a daemon may have open, where the host allows it."""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -33,20 +33,20 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True)
 class Daemon:
-    """One row of the lab's table: which program runs where, and how to see that it is well."""
+    """One row of the lab's table: which program runs where, and how to probe its health."""
 
     node: str
     name: str
     namespace: str
     argv: tuple[str, ...]
     healthy: Callable[[], bool]
-    """Asks the daemon itself; False or OSError when it is not (yet) well."""
+    """Returns False or raises OSError when the daemon is not (yet) healthy."""
     ports: tuple[int, ...] = ()
-    """TCP ports that it listens on inside its namespace."""
+    """TCP ports on which it listens inside its namespace."""
     inputs: tuple[Path, ...] = ()
-    """Files that it reads at its start: when they change, it must be started again."""
+    """Files that it reads at its start: when they change, it must be restarted."""
     stale: tuple[Path, ...] = ()
-    """Files that an earlier process of it may have left, and that would keep it from starting."""
+    """Files that an earlier process may have left and that would keep it from starting."""
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -54,7 +54,7 @@ class Daemon:
         return f"{self.node}/{self.name}"
 
     def fingerprint(self) -> str:
-        """Changes when the daemon would start differently now than it did."""
+        """A hash of the command line, the environment and the inputs: when it changes, the daemon must be restarted."""
         digest = hashlib.sha256(json.dumps([self.argv, sorted(self.environment.items())]).encode())
         for path in self.inputs:
             digest.update(path.read_bytes() if path.exists() else b"")
@@ -63,7 +63,7 @@ class Daemon:
 
 @dataclass(frozen=True)
 class Process:
-    """A process as the kernel tells it apart: pid and start time (clock ticks since boot)."""
+    """A process, identified by pid and start time (clock ticks since boot)."""
 
     pid: int
     started: int
@@ -84,7 +84,7 @@ class Process:
             handle = os.pidfd_open(self.pid)
         except ProcessLookupError:
             return None
-        if self.alive():  # asked after the pidfd is held: from here on the pid cannot pass to another
+        if self.alive():  # checked after the pidfd is open: from here on it cannot refer to another process
             return handle
         os.close(handle)
         return None
@@ -152,13 +152,13 @@ def write_pid_file(path: Path, process: Process) -> None:
 
 
 def start(lab: Lab, daemon: Daemon) -> bool:
-    """Start a daemon unless it runs; whether it was started. Does not wait until it is ready."""
+    """Start a daemon unless it runs. Returns whether it was started; does not wait until it is ready."""
     if running(lab, daemon):
         return False
     for path in daemon.stale:
         path.unlink(missing_ok=True)
     fingerprint = daemon.fingerprint()
-    open_files.raise_limit(FILES)  # a shell's soft limit is meant for people
+    open_files.raise_limit(FILES)  # a shell's soft limit is too low for a daemon
     with _open_log(lab.log(daemon.node, daemon.name)) as output:
         child = subprocess.Popen(
             in_namespace(daemon.namespace, daemon.argv),
@@ -170,7 +170,7 @@ def start(lab: Lab, daemon: Daemon) -> bool:
             start_new_session=True,
         )
     started = start_time(child.pid)
-    child.returncode = 0  # not ours to wait for: it outlives this command, and then belongs to init
+    child.returncode = 0  # so that Popen does not wait for it: it outlives this command
     if started is None:
         raise LabError(f"{daemon.key} ended at once; {last_lines(lab, daemon)}")
     write_pid_file(_pid_file(lab, daemon), Process(child.pid, started, fingerprint))
@@ -185,7 +185,7 @@ def _open_log(path: Path) -> BinaryIO:
 
 
 def wait_healthy(lab: Lab, daemons: Iterable[Daemon], seconds: float) -> None:
-    """Wait until all of them say that they are well. Raises LabError, with a daemon's last words."""
+    """Wait until all of them are healthy. Raises LabError, with the last lines of the daemon's log."""
     deadline = time.monotonic() + seconds
     for daemon in daemons:
         while not is_healthy(daemon):
@@ -204,7 +204,7 @@ def is_healthy(daemon: Daemon) -> bool:
 
 
 def last_lines(lab: Lab, daemon: Daemon, count: int = 5) -> str:
-    """Where a daemon's log is and how it ends."""
+    """The path and the last lines of a daemon's log."""
     path = lab.log(daemon.node, daemon.name)
     try:
         with path.open("rb") as log:
@@ -216,37 +216,37 @@ def last_lines(lab: Lab, daemon: Daemon, count: int = 5) -> str:
 
 
 def stop(lab: Lab, daemons: Iterable[Daemon], seconds: float = 8) -> int:
-    """End daemons, all at the same time: SIGTERM, and SIGKILL for who is left after ``seconds``. How many ran."""
+    """Stop daemons, all at the same time: SIGTERM, and SIGKILL after ``seconds``. Returns how many ran."""
     daemons = list(daemons)
-    found = [process for daemon in daemons if (process := running(lab, daemon))]
-    end(found, seconds)
+    processes = [process for daemon in daemons if (process := running(lab, daemon))]
+    end(processes, seconds)
     for daemon in daemons:
         _pid_file(lab, daemon).unlink(missing_ok=True)
-    return len(found)
+    return len(processes)
 
 
 def kill(process: Process) -> None:
-    """SIGKILL, and wait for the end. Raises LabError when the kernel does not let the process go."""
+    """SIGKILL, and wait for the end. Raises LabError when the process does not end."""
     _end([process], ((signal.SIGKILL, 5.0),))
 
 
 def end(processes: Iterable[Process], seconds: float) -> None:
-    """SIGTERM to all, SIGKILL to those still there after ``seconds``, and wait for the end of each."""
+    """SIGTERM to all, SIGKILL to those that still run after ``seconds``, and wait for all to end."""
     _end(processes, ((signal.SIGTERM, seconds), (signal.SIGKILL, 5.0)))
 
 
 def _end(processes: Iterable[Process], rounds: tuple[tuple[signal.Signals, float], ...]) -> None:
     handles = [handle for process in processes if (handle := process.descriptor()) is not None]
     try:
-        left = handles
-        for number, patience in rounds:
-            for handle in left:
+        remaining = handles
+        for number, timeout in rounds:
+            for handle in remaining:
                 _send(handle, number)
-                _send(handle, signal.SIGCONT)  # one that a test has paused must wake to end
-            left = _wait(left, patience)
-            if not left:
+                _send(handle, signal.SIGCONT)  # a process that a test has paused must resume to end
+            remaining = _wait(remaining, timeout)
+            if not remaining:
                 return
-        raise LabError(f"{len(left)} processes did not end after SIGKILL; the kernel holds them")
+        raise LabError(f"{len(remaining)} processes did not end after SIGKILL")
     finally:
         for handle in handles:
             os.close(handle)
@@ -258,14 +258,14 @@ def _send(handle: int, number: signal.Signals) -> None:
 
 
 def _wait(handles: list[int], seconds: float) -> list[int]:
-    """Those of the pidfds whose processes still run after ``seconds``."""
+    """Wait for processes to end. Returns the pidfds of those that still run after ``seconds``."""
     poll = select.poll()
-    left = set(handles)
-    for handle in left:
+    unfinished = set(handles)
+    for handle in unfinished:
         poll.register(handle, select.POLLIN)
     deadline = time.monotonic() + seconds
-    while left and (remaining := deadline - time.monotonic()) > 0:
-        for handle, _ in poll.poll(remaining * 1000):
+    while unfinished and (time_left := deadline - time.monotonic()) > 0:
+        for handle, _ in poll.poll(time_left * 1000):
             poll.unregister(handle)
-            left.discard(handle)
-    return list(left)
+            unfinished.discard(handle)
+    return list(unfinished)

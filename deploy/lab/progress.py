@@ -1,4 +1,4 @@
-"""What a person sees while a command works: one line for each step, with the time that it took."""
+"""Progress of a command: one line for each step, with the time that it took."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class Step:
-    """A step under way; ``detail`` is what its line says in the end."""
+    """A running step; ``detail`` is printed when it ends."""
 
     def __init__(self) -> None:
         self.detail = ""
@@ -16,7 +16,7 @@ class Step:
 
 @contextmanager
 def step(name: str) -> Iterator[Step]:
-    """Show a step's name when it begins, and its outcome and seconds when it ends."""
+    """Print a step's name when it begins, and its result and duration when it ends."""
     current = Step()
     began = time.monotonic()
     _write(f"  {name:<22}")
@@ -33,7 +33,7 @@ def say(text: str = "") -> None:
 
 
 def _write(text: str) -> None:
-    """Show a text; that nobody reads any more (``make up | head``) does not end the work half-way."""
+    """Print a text; a closed pipe (``make up | head``) does not abort the command."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()

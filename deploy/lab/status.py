@@ -1,4 +1,4 @@
-"""What ``make status`` shows: processes with their health, nodes, pods."""
+"""The output of ``make status``: daemons with their health, nodes, pods."""
 
 from deploy.lab import api, daemons, network, processes
 from deploy.lab.api import Api, Object
@@ -9,7 +9,7 @@ from deploy.lab.progress import say
 
 
 def show(lab: Lab) -> bool:
-    """Print what runs; whether all of it runs and is well."""
+    """Print what runs. Returns whether everything runs and is healthy."""
     if not network.existing(lab):
         say(f"lab {lab.name}: down")
         return False
@@ -18,7 +18,7 @@ def show(lab: Lab) -> bool:
     rows: list[tuple[str, ...]] = [("DAEMON", "NAMESPACE", "PID", "AGE", "HEALTH")]
     rows += [_daemon_row(lab, daemon) for daemon in daemons.table(lab)]
     _print_table(rows)
-    well = all(row[-1] == "ok" for row in rows[1:])
+    healthy = all(row[-1] == "ok" for row in rows[1:])
     try:
         with Api(lab) as client:
             say()
@@ -29,14 +29,14 @@ def show(lab: Lab) -> bool:
     except LabError as error:
         say(str(error))
         return False
-    return well
+    return healthy
 
 
 def _daemon_row(lab: Lab, daemon: Daemon) -> tuple[str, ...]:
     process = processes.running(lab, daemon)
     if process is None:
         return daemon.key, daemon.namespace, "-", "-", "not running"
-    health = "ok" if processes.is_healthy(daemon) else "not well"
+    health = "ok" if processes.is_healthy(daemon) else "unhealthy"
     return daemon.key, daemon.namespace, str(process.pid), age(process.age), health
 
 

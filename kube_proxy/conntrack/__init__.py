@@ -1,4 +1,4 @@
-"""The kernel's memory of UDP flows: which of its entries lead nowhere now, and their removal."""
+"""The kernel's table of UDP flows: which entries are stale, and their removal."""
 
 from kube_proxy.conntrack.flows import UdpFlows
 from kube_proxy.conntrack.stale import Claim, Claims, Target

@@ -1,8 +1,8 @@
-"""Keeps the kernel's memory of UDP flows in step with what is served.
+"""Keeps the kernel's table of UDP flows consistent with the services.
 
-``expect`` after each change of rules or endpoints, ``sweep`` after the rules are in place and now and then without
-any news: an entry may have been made between a change and its rule. Where the kernel does not let us, services
-work all the same, and clients with a fixed source port wait for their entry's end; that is said once.
+``expect`` after each change of rules or endpoints, ``sweep`` after the rules are in place, and periodically
+without any change: an entry may have been made between a change and its rule. Where the kernel does not permit it, services
+work all the same, and clients with a fixed source port wait until their entry expires; that is logged once.
 """
 
 import contextlib
@@ -22,21 +22,21 @@ class UdpFlows:
     def __init__(self) -> None:
         self._claims: Claims = {}
         self._gone: dict[Target, Claim] = {}
-        """Claimed before: flows to it are as stale as any."""
-        self._told = False
+        """Destinations no longer claimed: all flows to them are stale."""
+        self._warned = False
         self.is_due = False
         """Whether something changed since the last sweep."""
 
     def expect(self, claims: Claims) -> None:
-        """From now on datagrams lead where ``claims`` says."""
+        """From now on datagrams may go where ``claims`` allows."""
         if claims == self._claims:
             return
-        self._gone |= {asked: _NOBODY for asked in self._claims if asked not in claims}
+        self._gone |= {destination: _NOBODY for destination in self._claims if destination not in claims}
         self._claims = claims
         self.is_due = True
 
     async def sweep(self) -> int:
-        """Remove the entries that lead elsewhere; how many those were."""
+        """Remove the entries of flows that go elsewhere; how many those were."""
         claims = self._gone | dict(self._claims)
         if not claims:
             return 0
@@ -44,13 +44,13 @@ class UdpFlows:
         try:
             removed = await remove(lambda entry: is_stale(entry, claims, is_local))
         except ConntrackError as exc:
-            if not self._told:
-                self._told = True
+            if not self._warned:
+                self._warned = True
                 log.warning("%s: UDP clients that keep their port may wait for minutes after a change", exc)
             return 0
         finally:
             self.is_due = False
-        self._gone = {asked: claim for asked, claim in self._gone.items() if asked not in claims}
+        self._gone = {destination: claim for destination, claim in self._gone.items() if destination not in claims}
         if removed:
             log.info("conntrack: %d stale UDP entries removed", removed)
         return removed

@@ -1,8 +1,8 @@
-"""Which remembered UDP flows lead nowhere. Pure.
+"""Which UDP flows of the kernel's table are stale. Pure.
 
-The kernel asks the nat rules for the first datagram of a flow only; each later one renews the memory of that
-answer. So a client that keeps its source port goes on sending to what the rules said first: to a proxy port that is
-closed, to an endpoint that is gone, or to nobody at all if it began before there was a rule.
+The kernel applies the nat rules to the first datagram of a flow only; every later one renews the entry. So a client that
+keeps its source port goes on sending where the first rules sent it: to a proxy port that is closed, to an endpoint that
+is gone, or nowhere at all if it began before there was a rule.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,30 +14,30 @@ Target = tuple[str | None, int]
 
 
 class Entry(NamedTuple):
-    """One remembered flow: what the client asked, and who answers it."""
+    """One flow: the destination that the client chose, and the one that answers."""
 
-    asked: tuple[str, int]
-    answers: tuple[str, int]
+    destination: tuple[str, int]
+    responder: tuple[str, int]
     handle: bytes = b""
-    """The kernel's own words for the flow, to name it in a removal."""
+    """The flow in the kernel's own encoding, to name it in a removal."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """Where datagrams to one address and port may lead now; nowhere if ``targets`` is empty."""
+    """Where datagrams to one address and port may go now; nowhere if ``targets`` is empty."""
 
     targets: frozenset[Target]
 
 
 Claims = Mapping[Target, Claim]
-"""By what clients ask for; the address None stands for every address, as for a node port."""
+"""By the clients' destination; the address None means every address of the node, as for a node port."""
 
 
 def is_stale(entry: Entry, claims: Claims, is_local: Callable[[str], bool]) -> bool:
-    """Whether the flow is to one of ours, and leads elsewhere than it should."""
-    claim = claims.get(entry.asked)
+    """Whether the flow is to a service, and goes elsewhere than it should."""
+    claim = claims.get(entry.destination)
     if claim is None:
-        claim = claims.get((None, entry.asked[1]))
-        if claim is None or not is_local(entry.asked[0]):
+        claim = claims.get((None, entry.destination[1]))
+        if claim is None or not is_local(entry.destination[0]):
             return False  # what only passes through this node may have such a port too
-    return entry.answers not in claim.targets and (None, entry.answers[1]) not in claim.targets
+    return entry.responder not in claim.targets and (None, entry.responder[1]) not in claim.targets

@@ -32,23 +32,23 @@ _READ = 1 << 18
 
 
 class ConntrackError(Exception):
-    """The kernel did not let us; without connection tracking there is nothing to mend."""
+    """The kernel did not permit it. Without connection tracking there is nothing to remove."""
 
 
-async def remove(unwanted: Callable[[Entry], bool]) -> int:
-    """Remove the IPv4 UDP entries of this network namespace for which ``unwanted`` says so; how many those were.
+async def remove(is_unwanted: Callable[[Entry], bool]) -> int:
+    """Remove the IPv4 UDP entries of this network namespace for which ``is_unwanted`` is true; how many those were.
 
     Raises:
         ConntrackError
     """
-    return await asyncio.to_thread(_remove, unwanted)
+    return await asyncio.to_thread(_remove, is_unwanted)
 
 
-def _remove(unwanted: Callable[[Entry], bool]) -> int:
+def _remove(is_unwanted: Callable[[Entry], bool]) -> int:
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER) as sock:
             sock.settimeout(5)
-            doomed = [entry for entry in _entries(sock) if unwanted(entry)]
+            doomed = [entry for entry in _entries(sock) if is_unwanted(entry)]
             return sum(_delete(sock, entry) for entry in doomed)
     except (OSError, struct.error) as exc:
         raise ConntrackError(f"conntrack: {exc}") from exc
@@ -67,7 +67,7 @@ def _delete(sock: socket.socket, entry: Entry) -> bool:
         for _ in _answers(sock):
             pass
     except OSError as exc:
-        if exc.errno != errno.ENOENT:  # gone meanwhile, which is what we wanted
+        if exc.errno != errno.ENOENT:  # gone meanwhile, as intended
             raise
         return False
     return True
@@ -75,17 +75,17 @@ def _delete(sock: socket.socket, entry: Entry) -> bool:
 
 def parse(attributes: bytes) -> Entry | None:
     """The entry in a message's attributes; None if it is not UDP."""
-    found = dict(_attributes(attributes))
-    if _TUPLE_ORIG not in found or _TUPLE_REPLY not in found:
+    by_type = dict(_attributes(attributes))
+    if _TUPLE_ORIG not in by_type or _TUPLE_REPLY not in by_type:
         return None
-    original = _tuple(found[_TUPLE_ORIG])
-    reply = _tuple(found[_TUPLE_REPLY])
+    original = _tuple(by_type[_TUPLE_ORIG])
+    reply = _tuple(by_type[_TUPLE_REPLY])
     if original is None or reply is None:
         return None
-    handle = _attribute(_TUPLE_ORIG | _NESTED, found[_TUPLE_ORIG])
-    if _ID in found:
-        handle += _attribute(_ID, found[_ID])
-    return Entry(asked=original[1], answers=reply[0], handle=handle)
+    handle = _attribute(_TUPLE_ORIG | _NESTED, by_type[_TUPLE_ORIG])
+    if _ID in by_type:
+        handle += _attribute(_ID, by_type[_ID])
+    return Entry(destination=original[1], responder=reply[0], handle=handle)
 
 
 def _tuple(data: bytes) -> tuple[tuple[str, int], tuple[str, int]] | None:
@@ -109,7 +109,7 @@ def _message(kind: int, flags: int, attributes: bytes = b"") -> bytes:
 
 
 def _answers(sock: socket.socket) -> Iterator[tuple[int, bytes]]:
-    """Type and body of each message until the kernel has said all."""
+    """Type and body of each message until the kernel's last one."""
     while True:
         data, at = sock.recv(_READ), 0
         while at + _HEADER.size <= len(data):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from kube_proxy.dataplane.messages import Backend, Choice
 
 PRUNE_AT = 1024
-"""Entries at which the expired ones are looked for; from then on whenever there are twice as many as were left."""
+"""Entries at which the expired ones are dropped; from then on whenever there are twice as many as were left."""
 
 
 class AffinityMemory:
@@ -18,7 +18,7 @@ class AffinityMemory:
         return len(self._chosen)
 
     def learn(self, choices: Iterable[Choice], seconds: int) -> None:
-        """What a worker tells; ``seconds`` is how long a choice holds."""
+        """Store a worker's choices; each is valid for ``seconds``."""
         for client, backend, last_asked in choices:
             if backend is None:
                 self._chosen.pop(client, None)
@@ -29,7 +29,7 @@ class AffinityMemory:
             self._prune_at = max(PRUNE_AT, 2 * len(self._chosen))
 
     def choices(self, seconds: int) -> tuple[Choice, ...]:
-        """Those that hold."""
+        """Those that are still valid."""
         self._forget_expired(seconds)
         return tuple((client, backend, last_asked) for client, (backend, last_asked) in self._chosen.items())
 

@@ -1,8 +1,8 @@
-"""Which backend a client gets: at random, or with ClientIP affinity the one it had. Pure but for the dice.
+"""Which backend a client gets: a random one, or with ClientIP affinity the one that it had. Pure but for the dice.
 
 An affinity entry outlives its backend's absence (a service scaled to nothing and back keeps its clients where
 they were) but is replaced by the next choice, ends ``affinity_seconds`` after its last use, and is dropped when
-its backend could not be reached. It outlives the process if what ``take_changes`` tells comes back by ``remember``.
+its backend could not be reached. It outlives the process if ``remember`` returns what ``take_changes`` returned.
 """
 
 import random
@@ -51,7 +51,7 @@ class Balancer:
             self._changed.add(client)
 
     def remember(self, choices: Iterable[Choice]) -> None:
-        """Clients come back to the backends they had."""
+        """Let clients return to the backends that they had."""
         for client, backend, last_asked in choices:
             if backend is not None:
                 self._chosen[client] = (backend, last_asked)
@@ -61,7 +61,7 @@ class Balancer:
         return bool(self._changed)
 
     def take_changes(self) -> tuple[Choice, ...]:
-        """What is new since the last call."""
+        """What has changed since the last call."""
         changed, self._changed = self._changed, set()
         return tuple((client, *self._chosen.get(client, (None, 0.0))) for client in changed)
 

@@ -1,7 +1,7 @@
-"""The way from an accepted client to a backend that takes it.
+"""From an accepted client to a backend that takes its connection.
 
-Promises: never blocks; a backend that says no is passed over at once, one that does not answer after 250 ms, then
-500 ms, 1 s, 2 s; a client whose service has no reachable endpoint is reset at once; a failed dial drops the client's
+Promises: never blocks; a backend that refuses is passed over at once, one that does not answer after 250 ms, then
+500 ms, 1 s, 2 s; a client whose service has no reachable endpoint is reset at once; a failed dial ends the client's
 affinity.
 """
 
@@ -12,16 +12,16 @@ import errno
 import logging
 import time
 from _socket import socket as Socket
+from collections.abc import Callable
+from dataclasses import dataclass
 from select import EPOLLOUT
 from socket import AF_INET, IPPROTO_TCP, MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, TCP_NODELAY
-from typing import TYPE_CHECKING
 
-from kube_proxy.dataplane.messages import Backend
-from kube_proxy.dataplane.proxy_protocol import asked_address, header
-from kube_proxy.dataplane.stream import reset_on_close
-
-if TYPE_CHECKING:
-    from kube_proxy.dataplane.tcp import Listener
+from kube_proxy.dataplane.balancer import Balancer
+from kube_proxy.dataplane.loop import Complaints, Loop
+from kube_proxy.dataplane.messages import Backend, Counters, PortStats
+from kube_proxy.dataplane.proxy_protocol import header, original_destination
+from kube_proxy.dataplane.stream import Connections, reset_on_close
 
 log = logging.getLogger(__name__)
 
@@ -32,21 +32,51 @@ def new_socket() -> Socket:
     return Socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
 
 
+@dataclass(eq=False, slots=True)
+class Port:
+    """What dialing needs to know of a service port."""
+
+    name: str
+    balancer: Balancer
+    stats: PortStats
+    proxy_protocol: int
+
+
+class Dials:
+    """Those of a worker that are under way."""
+
+    def __init__(
+        self, loop: Loop, counters: Counters, connections: Connections, on_exhausted: Callable[[OSError], None]
+    ) -> None:
+        """``on_exhausted`` is called when the process runs out of descriptors or memory."""
+        self.loop = loop
+        self.counters = counters
+        self.establish = connections.establish
+        self.on_exhausted = on_exhausted
+        self.complaints = Complaints()
+        self.waiting: set[Dial] = set()
+
+    def expire(self, now: float) -> None:
+        for dial in [dial for dial in self.waiting if dial.deadline <= now]:
+            dial.on_timeout()
+
+
 class Dial:
     """A client that waits for a backend."""
 
     __slots__ = (
-        "_answered", "_backend", "_client", "_client_address", "_client_port", "_listener", "_sock", "_started",
+        "_backend", "_client", "_client_address", "_client_port", "_dials", "_port", "_refused", "_sock", "_started",
         "_timeouts", "_tried", "deadline",
     )  # fmt: skip
 
-    def __init__(self, listener: Listener, client: Socket, client_address: tuple[str, int]) -> None:
-        self._listener = listener
+    def __init__(self, dials: Dials, port: Port, client: Socket, client_address: tuple[str, int]) -> None:
+        self._dials = dials
+        self._port = port
         self._client = client
         self._client_address, self._client_port = client_address
         self._tried: list[Backend] = []
-        self._answered: list[Backend] = []
-        """Those of the tried that said no: asking them again is in vain."""
+        self._refused: list[Backend] = []
+        """Those of the tried that refused: they are not tried again."""
         self._timeouts = 0
         self._started = 0.0
         self._sock: Socket | None = None
@@ -54,15 +84,15 @@ class Dial:
         self.deadline = 0.0
 
     def next_backend(self, sock: Socket | None = None) -> None:
-        """Dial, with ``sock`` first, until one backend connects, has to be waited for, or none is left."""
+        """Dial, with ``sock`` first, until one backend connects or has to be waited for, or none is left."""
         while backend := self._pick():
-            self._listener.stats.retries += bool(self._tried)
+            self._port.stats.retries += bool(self._tried)
             self._tried.append(backend)
             self._started = time.monotonic()
             try:
                 sock = sock or new_socket()
             except OSError as exc:
-                self._listener.forwarder.exhausted(exc)
+                self._dials.on_exhausted(exc)
                 break
             sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
             code = sock.connect_ex(backend)
@@ -82,46 +112,45 @@ class Dial:
         self._give_up()
 
     def _connected(self, sock: Socket, backend: Backend) -> None:
-        listener = self._listener
-        stats = listener.stats.of(backend)
+        port = self._port
+        stats = port.stats.of(backend)
         stats.connected(time.monotonic() - self._started)
-        if listener.proxy_protocol:
+        if port.proxy_protocol:
             client = (self._client_address, self._client_port)
             # Nothing was sent before, so the kernel takes it whole; if the backend is gone, forwarding finds out.
             with contextlib.suppress(OSError):
-                sock.send(header(listener.proxy_protocol, client, asked_address(self._client)), MSG_NOSIGNAL)
-        listener.forwarder.establish(self._client, sock, stats)
+                sock.send(header(port.proxy_protocol, client, original_destination(self._client)), MSG_NOSIGNAL)
+        self._dials.establish(self._client, sock, stats)
 
     def on_timeout(self) -> None:
-        forwarder = self._listener.forwarder
-        forwarder.counters.dial_timeouts += 1
+        self._dials.counters.dial_timeouts += 1
         sock, backend = self._stop_waiting()
         self._timeouts += 1
         sock.close()
-        self._listener.stats.of(backend).timeouts += 1
-        self._listener.balancer.failed(self._client_address, backend)
-        log.debug("%s: %s:%d: no answer", self._listener.name, *backend)
+        self._port.stats.of(backend).timeouts += 1
+        self._port.balancer.failed(self._client_address, backend)
+        log.debug("%s: %s:%d: no answer", self._port.name, *backend)
         self.next_backend()
 
     def _pick(self) -> Backend | None:
         if self._timeouts == len(DIAL_TIMEOUTS):
             return None
-        pick, now = self._listener.balancer.pick, time.monotonic()
-        return pick(self._client_address, now, self._tried) or pick(self._client_address, now, self._answered)
+        pick, now = self._port.balancer.pick, time.monotonic()
+        return pick(self._client_address, now, self._tried) or pick(self._client_address, now, self._refused)
 
     def _wait(self, sock: Socket, backend: Backend) -> None:
-        forwarder = self._listener.forwarder
+        dials = self._dials
         self._sock, self._backend = sock, backend
         self.deadline = time.monotonic() + DIAL_TIMEOUTS[self._timeouts]
-        forwarder.dials.add(self)
-        forwarder.loop.register(sock.fileno(), EPOLLOUT, self._on_ready)
+        dials.waiting.add(self)
+        dials.loop.register(sock.fileno(), EPOLLOUT, self._on_ready)
 
     def _stop_waiting(self) -> tuple[Socket, Backend]:
-        forwarder = self._listener.forwarder
+        dials = self._dials
         assert self._sock is not None
         sock, self._sock = self._sock, None
-        forwarder.dials.discard(self)
-        forwarder.loop.unregister(sock.fileno())
+        dials.waiting.discard(self)
+        dials.loop.unregister(sock.fileno())
         return sock, self._backend
 
     def _on_ready(self, events: int) -> None:
@@ -138,30 +167,30 @@ class Dial:
 
     def _failed(self, sock: Socket, backend: Backend, code: int) -> None:
         sock.close()
-        listener = self._listener
-        listener.forwarder.counters.dial_errors += 1
-        listener.stats.of(backend).errors += 1
-        listener.balancer.failed(self._client_address, backend)
-        self._answered.append(backend)
+        port = self._port
+        self._dials.counters.dial_errors += 1
+        port.stats.of(backend).errors += 1
+        port.balancer.failed(self._client_address, backend)
+        self._refused.append(backend)
         if code == errno.EADDRNOTAVAIL:
-            listener.forwarder.complain(
-                "ports", "%s: %s:%d: no local port left towards this backend", listener.name, *backend
+            self._dials.complaints.log(
+                "ports", "%s: %s:%d: no local port left towards this backend", port.name, *backend
             )
-        log.debug("%s: %s:%d: %s", listener.name, *backend, errno.errorcode.get(code, code))
+        log.debug("%s: %s:%d: %s", port.name, *backend, errno.errorcode.get(code, code))
 
     def _give_up(self) -> None:
-        counters = self._listener.forwarder.counters
+        counters = self._dials.counters
         if self._tried:
             counters.failed += 1
-            self._listener.stats.unreachable += 1
-            self._listener.forwarder.complain(
-                f"dial {self._listener.name}",
+            self._port.stats.unreachable += 1
+            self._dials.complaints.log(
+                f"dial {self._port.name}",
                 "%s: none of %d backends answered",
-                self._listener.name,
+                self._port.name,
                 len({*self._tried}),
             )
         else:
             counters.refused += 1
-            self._listener.stats.refused += 1
+            self._port.stats.refused += 1
         reset_on_close(self._client)
         self._client.close()

@@ -1,8 +1,8 @@
 """A worker's event loop: a bare epoll, a handler per descriptor, one clock tick.
 
-asyncio spends more on a request than the kernel does; here the way from a readable socket to its handler is one
-dictionary look-up. Handlers get the epoll event mask, must not block, and may see an event that belonged to an
-earlier socket of the same number: they find out by a read that would block.
+asyncio spends more on a request than the kernel does; here a readable socket's handler is one dictionary look-up away.
+Handlers get the epoll event mask, must not block, and may see an event that belonged to an earlier socket of the same
+number: a read that would block shows that.
 """
 
 import logging
@@ -14,13 +14,16 @@ log = logging.getLogger(__name__)
 
 Handler = Callable[[int], None]
 
+LOG_EVERY = 30.0
+"""Seconds between two lines about the same trouble."""
+
 
 class Loop:
     def __init__(self) -> None:
         self.epoll = select.epoll()
         self.handlers: dict[int, Handler] = {}
         self.wake_within: Callable[[], float] = lambda: -1.0
-        """Seconds until ``on_tick`` is wanted, however quiet the sockets are; negative for never."""
+        """Seconds until ``on_tick`` is due even if no socket is ready; negative for never."""
         self.on_tick: Callable[[float], None] = lambda now: None
         self._stopped = False
 
@@ -53,3 +56,16 @@ class Loop:
             if now >= next_tick:
                 self.on_tick(now)
                 next_tick = now + 0.05
+
+
+class Complaints:
+    """Warnings, the same one every ``LOG_EVERY`` seconds at most."""
+
+    def __init__(self) -> None:
+        self._last_logged: dict[str, float] = {}
+
+    def log(self, topic: str, message: str, *args: object) -> None:
+        now = time.monotonic()
+        if now - self._last_logged.get(topic, -LOG_EVERY) >= LOG_EVERY:
+            self._last_logged[topic] = now
+            log.warning(message, *args)

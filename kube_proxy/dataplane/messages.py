@@ -1,7 +1,7 @@
-"""What parent and worker tell each other over their socket pair: msgpack frames, each with its length before it.
+"""The messages of parent and worker over their socket pair: msgpack frames, each with its length before it.
 
 A frame that announces a socket carries its descriptor as ancillary data, in the order of the frames. The parent's
-messages are level, not edge: saying the same again is harmless, and a new worker is told everything from the start.
+messages are level, not edge: repeating one is harmless, and a new worker is sent everything from the start.
 """
 
 import array
@@ -43,12 +43,12 @@ class Serve(msgspec.Struct, tag=True, frozen=True):
 
 
 Choice = tuple[str, Backend | None, float]
-"""A client, the backend it was given (None: it lost it), and when it last asked, in monotonic seconds. The clock is
+"""A client, its backend (None: no longer), and when it last connected, in monotonic seconds. The clock is
 the kernel's, the same in all processes."""
 
 
 class Remember(msgspec.Struct, tag=True, frozen=True):
-    """What clients were given by an earlier worker."""
+    """The backends that an earlier worker chose for clients."""
 
     port: int
     choices: tuple[Choice, ...]
@@ -78,7 +78,7 @@ class Applied(msgspec.Struct, tag=True, frozen=True):
 
 
 class Counters(msgspec.Struct, tag=True):
-    """What happened in a worker since it last told, and how many connections are open now."""
+    """What happened in a worker since its last report, and how many connections are open now."""
 
     accepted: int = 0
     refused: int = 0
@@ -101,7 +101,7 @@ class Counters(msgspec.Struct, tag=True):
 
 
 class Choices(msgspec.Struct, tag=True, frozen=True):
-    """What clients of a port with affinity were given since the worker last told."""
+    """The backends of clients of a port with affinity that have changed since the last such message."""
 
     port: int
     choices: tuple[Choice, ...]
@@ -111,7 +111,7 @@ CONNECT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 
 
 class BackendStats(msgspec.Struct):
-    """What happened between a service port and one backend since the worker last told."""
+    """What happened between a service port and one backend since the last report."""
 
     connections: int = 0
     """Connections made, or UDP flows begun."""
@@ -132,7 +132,7 @@ class BackendStats(msgspec.Struct):
             (self.connections, self.errors, self.timeouts, self.bytes_to_backend, self.bytes_to_client)
         )
 
-    def told(self) -> None:
+    def clear(self) -> None:
         """The parent has it all: start again."""
         self.connections = self.errors = self.timeouts = self.bytes_to_backend = self.bytes_to_client = 0
         self.connect_seconds = 0.0
@@ -146,13 +146,13 @@ class BackendStats(msgspec.Struct):
 
 
 class PortStats(msgspec.Struct, tag=True):
-    """What happened at one service port since the worker last told."""
+    """What happened at one service port since the last report."""
 
     port: int
     refused: int = 0
     """Clients who came when there was no endpoint."""
     unreachable: int = 0
-    """Clients who were given up because no backend could be reached."""
+    """Clients that were reset because no backend could be reached."""
     retries: int = 0
     """Backends tried after the first one."""
     backends: dict[str, BackendStats] = msgspec.field(default_factory=dict)
@@ -164,19 +164,19 @@ class PortStats(msgspec.Struct, tag=True):
             backend.is_news for backend in self.backends.values()
         )
 
-    def told(self) -> None:
+    def clear(self) -> None:
         """The parent has it all: start again, and forget backends with which nothing is open."""
         self.refused = self.unreachable = self.retries = 0
         for backend in self.backends.values():
-            backend.told()
+            backend.clear()
         self.backends = {name: backend for name, backend in self.backends.items() if backend.open}
 
     def of(self, backend: Backend) -> BackendStats:
         name = f"{backend[0]}:{backend[1]}"
-        found = self.backends.get(name)
-        if found is None:
-            found = self.backends[name] = BackendStats()
-        return found
+        stats = self.backends.get(name)
+        if stats is None:
+            stats = self.backends[name] = BackendStats()
+        return stats
 
 
 Order = Serve | Remember | Backends | Stop | Mark

@@ -1,8 +1,8 @@
-"""The parent's side of the data plane: starts the workers, tells them what to serve, replaces those that die.
+"""The parent's side of the data plane: starts the workers, sends them what to serve, replaces those that die.
 
-Owns the worker processes and the listening sockets it is given. Promises that each worker knows, in the order of
-the calls, what ``serve``, ``backends`` and ``stop`` said, and that a new worker learns all of it before it takes a
-connection; until then connections wait in the kernel's queue.
+Owns the worker processes and the listening sockets passed to it. Promises that ``serve``, ``set_backends`` and ``stop``
+reach every worker in the order of the calls, and a new worker before it accepts a connection; until then connections
+wait in the kernel's queue.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ from kube_proxy.dataplane.messages import (
 log = logging.getLogger(__name__)
 
 RESTART_DELAYS = (0.0, 0.2, 1.0, 5.0)
-"""Seconds before a worker is started again, by how many before it died within ``STEADY`` seconds."""
+"""Seconds before a worker is started again, by how many in a row died within ``STEADY`` seconds."""
 STEADY = 10.0
 STOP_PATIENCE = 2.0
 _PACKAGES = str(Path(__file__).resolve().parents[2])
@@ -50,8 +50,8 @@ _PACKAGES = str(Path(__file__).resolve().parents[2])
 
 
 @dataclass
-class ServedPort:
-    """What a new worker is told about a port."""
+class PoolPort:
+    """What a new worker must know about a port."""
 
     number: int
     name: str
@@ -60,7 +60,7 @@ class ServedPort:
     settings: PortSettings
     backends: tuple[Backend, ...] = ()
     opened: bool = True
-    """Whether the kernel takes clients; where there is no backend it refuses them."""
+    """Whether the kernel accepts clients; without a backend it refuses them."""
     affinity: AffinityMemory = field(default_factory=AffinityMemory)
 
     @property
@@ -68,8 +68,8 @@ class ServedPort:
         """Served by one worker only, so that affinity and flows need no sharing."""
         return self.protocol == "UDP" or self.settings.affinity_seconds is not None
 
-    def introduction(self) -> Iterator[tuple[Order, socket.socket | None]]:
-        """All that a worker must be told of the port."""
+    def orders(self) -> Iterator[tuple[Order, socket.socket | None]]:
+        """All orders that make a new worker serve the port."""
         yield Serve(self.number, self.name, self.protocol, self.settings), self.sock
         seconds = self.settings.affinity_seconds
         if seconds is not None and (choices := self.affinity.choices(seconds)):
@@ -77,7 +77,7 @@ class ServedPort:
         yield Backends(self.number, self.backends), None
 
     def follow_backends(self) -> None:
-        """Have the kernel refuse clients while there is no backend, and take them again before the workers know."""
+        """Have the kernel refuse clients while there is no backend, and accept them again before the workers know."""
         if self.opened != bool(self.backends):
             self.opened = bool(self.backends)
             (admit if self.opened else refuse)(self.sock)
@@ -100,7 +100,7 @@ class WorkerPool:
         self._on_counters = on_counters
         self._on_stats = on_stats
         self._on_restart = on_restart
-        self._ports: dict[int, ServedPort] = {}
+        self._ports: dict[int, PoolPort] = {}
         self._next_number = 0
         self._version = 0
 
@@ -116,51 +116,51 @@ class WorkerPool:
     def serve(self, name: str, protocol: str, sock: socket.socket, settings: PortSettings) -> int:
         """Serve a listening socket, which is ours from now on. Returns the port's number for the other calls.
 
-        Its clients wait until ``set_backends`` says where they go.
+        Its clients wait until the first ``set_backends``.
         """
         sock.setblocking(False)
         number, self._next_number = self._next_number, self._next_number + 1
-        port = self._ports[number] = ServedPort(number, name, protocol, sock, settings)
+        port = self._ports[number] = PoolPort(number, name, protocol, sock, settings)
         for slot in self._slots_of(port):
-            slot.tell(Serve(number, name, protocol, settings), sock)
+            slot.send(Serve(number, name, protocol, settings), sock)
         return number
 
     def change(self, number: int, settings: PortSettings) -> None:
-        """Serve a port in another way from now on; open connections go on as they are."""
+        """Serve a port with other settings from now on; open connections stay as they are."""
         port = self._ports[number]
         before = list(self._slots_of(port))
         port.settings = settings
         after = list(self._slots_of(port))
         for slot in before:
             if slot not in after:
-                slot.tell(Stop(number))
+                slot.send(Stop(number))
         for slot in after:
-            for order, sock in port.introduction():
-                slot.tell(order, sock)
+            for order, sock in port.orders():
+                slot.send(order, sock)
 
     def set_backends(self, number: int, backends: tuple[Backend, ...]) -> None:
         port = self._ports[number]
         port.backends = backends
         port.follow_backends()
         for slot in self._slots_of(port):
-            slot.tell(Backends(number, backends))
+            slot.send(Backends(number, backends))
 
     def clients_remembered(self, number: int) -> int:
-        """How many clients of a port with affinity have a backend of theirs."""
+        """How many clients of a port with affinity have a backend."""
         return len(self._ports[number].affinity)
 
     def stop(self, number: int) -> None:
-        """Take no new connections on the port, and free it."""
+        """Accept no new connections on the port, and free it."""
         port = self._ports.pop(number)
         for slot in self._slots_of(port):
-            slot.tell(Stop(number))
+            slot.send(Stop(number))
         port.sock.close()
 
     async def settled(self) -> None:
-        """Wait until all workers that run now have applied everything said so far."""
+        """Wait until all workers that run now have applied everything sent so far."""
         self._version += 1
         for slot in self._slots:
-            slot.tell(Mark(self._version))
+            slot.send(Mark(self._version))
         for slot in self._slots:
             await slot.reached(self._version)
 
@@ -174,7 +174,7 @@ class WorkerPool:
             for port in self._ports.values():
                 port.sock.close()
 
-    def _slots_of(self, port: ServedPort) -> "Sequence[_Slot]":
+    def _slots_of(self, port: PoolPort) -> "Sequence[_Slot]":
         if port.exclusive:
             return (self._slots[port.number % len(self._slots)],)
         return self._slots
@@ -193,7 +193,7 @@ class WorkerPool:
     def _everything_for(self, slot: "_Slot") -> Iterator[tuple[Order, socket.socket | None]]:
         for port in self._ports.values():
             if slot in self._slots_of(port):
-                yield from port.introduction()
+                yield from port.orders()
         yield Mark(self._version), None
 
     def _on_report(self, slot: "_Slot", report: Counters | Choices | PortStats) -> None:
@@ -208,7 +208,7 @@ class WorkerPool:
 
 
 class _Slot:
-    """The place of one worker; the process in it changes."""
+    """The place of one worker; its process changes."""
 
     def __init__(self, index: int, log_flags: tuple[str, ...]) -> None:
         self.index = index
@@ -218,8 +218,8 @@ class _Slot:
         self._applied = 0
         self._changed = asyncio.Event()
 
-    def tell(self, order: Order, sock: socket.socket | None = None) -> None:
-        if self.channel:  # a worker that is yet to come is told everything
+    def send(self, order: Order, sock: socket.socket | None = None) -> None:
+        if self.channel:  # a worker that is yet to start is sent everything
             self.channel.send(order, sock)
 
     async def reached(self, version: int) -> None:
@@ -231,7 +231,7 @@ class _Slot:
         orders: Iterator[tuple[Order, socket.socket | None]],
         on_report: "Callable[[_Slot, Counters | Choices | PortStats], None]",
     ) -> int | None:
-        """Start a worker, tell it ``orders``, pass on its reports until it ends; its exit status."""
+        """Start a worker, send it ``orders``, pass on its reports until it ends; its exit status."""
         ours, theirs = socket.socketpair()
         with ours:
             with theirs:
@@ -248,9 +248,7 @@ class _Slot:
                 channel.close()
                 await asyncio.shield(_end(process))
 
-    def _on_report(
-        self, report: Report, pass_on: "Callable[[_Slot, Counters | Choices | PortStats], None]"
-    ) -> None:
+    def _on_report(self, report: Report, pass_on: "Callable[[_Slot, Counters | Choices | PortStats], None]") -> None:
         match report:
             case Applied(version):
                 self._applied = max(self._applied, version)

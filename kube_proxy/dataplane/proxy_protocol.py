@@ -1,4 +1,4 @@
-"""The PROXY protocol's header, by which a backend learns who its client is and what address it asked.
+"""The PROXY protocol's header, by which a backend learns who its client is and to which address it connected.
 
 Layouts as in HAProxy's proxy-protocol.txt, versions 1 (a line of text) and 2 (binary), for TCP over IPv4.
 """
@@ -16,8 +16,8 @@ _PROXY_V2, _TCP_OVER_IPV4 = 0x21, 0x11
 _V2 = struct.Struct("!12sBBH4s4sHH")
 
 
-def asked_address(sock: Socket) -> Address:
-    """The address that the client of an accepted connection asked, before any rule redirected it."""
+def original_destination(sock: Socket) -> Address:
+    """The address to which the client of an accepted connection connected, before any rule redirected it."""
     try:
         raw = sock.getsockopt(socket.SOL_IP, _SO_ORIGINAL_DST, _SOCKADDR.size)
     except OSError:  # nothing redirected it
@@ -27,8 +27,8 @@ def asked_address(sock: Socket) -> Address:
     return socket.inet_ntoa(host), int.from_bytes(port, "big")
 
 
-def header(version: int, client: Address, asked: Address) -> bytes:
+def header(version: int, client: Address, destination: Address) -> bytes:
     if version == 1:
-        return f"PROXY TCP4 {client[0]} {asked[0]} {client[1]} {asked[1]}\r\n".encode()
-    source, destination = socket.inet_aton(client[0]), socket.inet_aton(asked[0])
-    return _V2.pack(_SIGNATURE, _PROXY_V2, _TCP_OVER_IPV4, 12, source, destination, client[1], asked[1])
+        return f"PROXY TCP4 {client[0]} {destination[0]} {client[1]} {destination[1]}\r\n".encode()
+    addresses = socket.inet_aton(client[0]), socket.inet_aton(destination[0])
+    return _V2.pack(_SIGNATURE, _PROXY_V2, _TCP_OVER_IPV4, 12, *addresses, client[1], destination[1])

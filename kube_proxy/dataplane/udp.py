@@ -138,7 +138,7 @@ class DatagramPort:
         info = (IPPROTO_IP, IP_PKTINFO, _PKTINFO.pack(0, local, b"\0\0\0\0"))
         try:
             self._sock.sendmsg([data], [info], MSG_DONTWAIT, (address, port))
-        except OSError as exc:  # as on the wire: what cannot be sent now is lost
+        except OSError as exc:  # as on the wire, a datagram that cannot be sent now is lost
             log.debug("%s: answer to %s:%d: %s", self.name, address, port, exc)
             return
         self.forwarder.counters.datagrams_to_clients += 1
@@ -212,7 +212,7 @@ class Flow:
             self.stats.open -= 1
 
     def _refused(self, exc: OSError) -> None:
-        """The client's next datagram goes to a backend chosen anew."""
+        """Choose another backend for the client's next datagram."""
         log.debug("%s: %s:%d: %s", self.port.name, *self.backend, errno.errorcode.get(exc.errno or 0, exc))
         self._forwarder.counters.dial_errors += 1
         self.stats.errors += 1

@@ -123,7 +123,7 @@ class Worker:
             self._tell_statistics()
 
     def _has_news(self) -> bool:
-        return self._counters.any() or self._counters.open != len(self._tcp.clients)
+        return self._counters.any() or self._counters.open != len(self._tcp.connections.clients)
 
     def _tell_choices(self) -> None:
         """At once: what the parent does not know is lost with this process."""
@@ -133,7 +133,7 @@ class Worker:
 
     def _tell_statistics(self) -> None:
         counters = self._counters
-        counters.open = len(self._tcp.clients)
+        counters.open = len(self._tcp.connections.clients)
         self._send(counters)
         for name in counters.__struct_fields__:
             if name != "open":
@@ -141,7 +141,7 @@ class Worker:
         for port, stats in [*self._stats.items()]:
             if stats.is_news:
                 self._send(stats)
-                stats.told()
+                stats.clear()
             elif not stats.backends and port not in self._tcp.listeners and port not in self._udp.ports:
                 del self._stats[port]  # no longer served, and its last connection has ended
 

@@ -1,20 +1,10 @@
-"""The node's netfilter rules for services: what is wanted, what is there, and one owner who makes it so."""
+"""The node's netfilter rules for services: the rules, what is in the tables, and one owner who makes both agree.
 
-from kube_proxy.iptables.choice import BACKENDS, RuleTables, clean_up_everywhere, kernel_mode_tables, open_tables
-from kube_proxy.iptables.rules import Jump, Redirect, Reject, Rule, RuleSet
-from kube_proxy.iptables.tables import Tables, TablesError
+``backends`` opens the tables; ``rules`` and ``chains`` are the values that they contain.
+"""
 
-__all__ = [
-    "BACKENDS",
-    "Jump",
-    "Redirect",
-    "Reject",
-    "Rule",
-    "RuleSet",
-    "RuleTables",
-    "Tables",
-    "TablesError",
-    "clean_up_everywhere",
-    "kernel_mode_tables",
-    "open_tables",
-]
+from kube_proxy.iptables.backend import RuleTables, TablesError
+from kube_proxy.iptables.chains import RuleSet
+from kube_proxy.iptables.rules import Jump, Redirect, Reject, RejectWith, Rule
+
+__all__ = ["Jump", "Redirect", "Reject", "RejectWith", "Rule", "RuleSet", "RuleTables", "TablesError"]

@@ -11,7 +11,7 @@ import struct
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
-from kube_proxy.iptables.rules import Jump, Redirect, Reject, RejectWith, Rule, Target
+from kube_proxy.iptables.rules import Jump, Redirect, Reject, RejectWith, Rule, Target, UnsupportedRule, check
 
 _ENTRY = struct.Struct("=4s4s4s4s64xHBBIHHI16x")  # ipt_ip, nfcache, target and next offset, comefrom, counters
 _INTERFACES = slice(16, 80)
@@ -32,7 +32,14 @@ _NOT_SOURCE = 0x08
 
 
 def encode(rule: Rule) -> bytes:
-    """The entry to hand to libiptc; a jump carries the chain's name, which libiptc resolves."""
+    """The entry to hand to libiptc; a jump contains the chain's name, which libiptc resolves.
+
+    Raises:
+        UnsupportedRule
+    """
+    check(rule)
+    if rule.mark or rule.probability != 1 or rule.recent or rule.src_type_local:
+        raise UnsupportedRule(f"{rule}: libiptc's back end has no mark, statistic, recent or addrtype --src-type match")
     matches = b"".join(_encode_matches(rule))
     target = encode_target(rule.target)
     target_offset = _ENTRY.size + len(matches)
@@ -58,16 +65,16 @@ def encode_target(target: Target) -> bytes:
         case Redirect(port):
             ports = port.to_bytes(2, "big")
             return _module("REDIRECT", 0, _REDIRECT.pack(1, _PROTO_SPECIFIED, 0, 0, ports, ports))
-        case Reject(how):
-            return _module("REJECT", 0, _INT.pack(how.value))
+        case Reject(reject_with):
+            return _module("REJECT", 0, _INT.pack(reject_with.value))
         case Jump(chain):
             return _module(chain, 0, _INT.pack(0))
         case _:
-            raise ValueError(f"{target} is kernel mode's, which writes through the iptables command")
+            raise UnsupportedRule(f"{target}: libiptc's back end has no such target")
 
 
 def decode(entry: bytes, target_name: str) -> Rule | None:
-    """The rule in an entry as libiptc shows it, or None when it is of a form that we never write.
+    """The rule in an entry as libiptc reads it, or None when it is of a form that we never write.
 
     ``target_name`` is libiptc's answer for the entry: a jump's bytes hold an offset only.
     """
@@ -103,8 +110,8 @@ def _encode_matches(rule: Rule) -> list[bytes]:
             matches.append(_module("tcp", 0, _TCP.pack(*ports, 0, 0, 0, 0)))
         else:
             matches.append(_module("udp", 0, _UDP.pack(*ports, 0)))
-    matches.append(_module("comment", 0, rule.comment.encode()[: _COMMENT_SIZE - 1].ljust(_COMMENT_SIZE, b"\0")))
-    if rule.to_local_address:
+    matches.append(_module("comment", 0, rule.comment.encode().ljust(_COMMENT_SIZE, b"\0")))
+    if rule.dst_type_local:
         matches.append(_module("addrtype", 1, _ADDRTYPE.pack(0, _TYPE_LOCAL, 0)))
     return matches
 
@@ -141,8 +148,8 @@ def _decode_target(data: bytes, name: str) -> Target | None:
             return None
         return Redirect(int.from_bytes(lowest, "big"))
     if name == "REJECT":
-        (how,) = _INT.unpack_from(body)
-        return Reject(RejectWith(how)) if how in RejectWith._value2member_map_ else None
+        (reject_with,) = _INT.unpack_from(body)
+        return Reject(RejectWith(reject_with)) if reject_with in RejectWith._value2member_map_ else None
     return None
 
 

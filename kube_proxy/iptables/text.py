@@ -10,9 +10,9 @@ from kube_proxy.iptables.plan import (
     CreateChain,
     Delete,
     DeleteChain,
+    ExistingChains,
+    ExistingRule,
     FlushChain,
-    Found,
-    FoundChains,
     Insert,
     Step,
 )
@@ -30,10 +30,12 @@ from kube_proxy.iptables.rules import (
     RejectWith,
     Rule,
     Target,
+    UnsupportedRule,
+    check,
 )
 
 _REJECTS = {RejectWith.PORT_UNREACHABLE: "icmp-port-unreachable", RejectWith.TCP_RESET: "tcp-reset"}
-_REJECT_NAMES = {name: how for how, name in _REJECTS.items()}
+_REJECT_NAMES = {name: reject_with for reject_with, name in _REJECTS.items()}
 
 
 def restore_input(table: str, steps: list[Step]) -> str:
@@ -41,31 +43,36 @@ def restore_input(table: str, steps: list[Step]) -> str:
     return "\n".join([f"*{table}", *map(_line, steps), "COMMIT", ""])
 
 
-def parse_save(text: str) -> FoundChains:
-    """The chains in what ``iptables-save`` says of one table."""
-    chains: dict[str, list[Found]] = {}
+def parse_save(text: str) -> ExistingChains:
+    """The chains in ``iptables-save``'s output for one table."""
+    chains: dict[str, list[ExistingRule]] = {}
     for line in text.splitlines():
         if line.startswith(":"):
             chains[line[1:].split(" ", 1)[0]] = []
         elif line.startswith("-A "):
             _, chain, rule = line.split(" ", 2)
-            chains[chain].append(Found(parse(rule), rule.encode()))
+            chains[chain].append(ExistingRule(parse(rule), rule.encode()))
     return chains
 
 
 def rules_part(text: str) -> str:
-    """What of ``iptables-save``'s words for one table stays the same while its rules do: no counters, no times."""
+    """The rules in ``iptables-save``'s output for one table, without its counters and times."""
     return text[text.find("\n-A ") : text.rfind("\nCOMMIT")]
 
 
 def spell(rule: Rule) -> str:
-    """The rule's matches and its target."""
+    """The rule's matches and its target.
+
+    Raises:
+        UnsupportedRule
+    """
+    check(rule)
     return " ".join(_words(rule))
 
 
-@lru_cache(maxsize=1 << 18)  # most rules are there again at the next look
+@lru_cache(maxsize=1 << 18)  # most rules are read again the next time
 def parse(text: str) -> Rule | None:
-    """The rule that the command shows so; None if it is of a form that we never write."""
+    """The rule that the command prints as ``text``; None if it is of a form that we never write."""
     plain = '"' not in text and "\\" not in text and "'" not in text
     try:
         return _parse(iter(text.split() if plain else shlex.split(text)))
@@ -85,9 +92,9 @@ def _line(step: Step) -> str:
             return f"-A {chain} {spell(rule)}"
         case Insert(chain, rule):
             return f"-I {chain} {spell(rule)}"
-        case Delete(chain, found):
-            assert found.rule is not None
-            return f"-D {chain} {spell(found.rule)}"
+        case Delete(chain, existing):
+            assert existing.rule is not None
+            return f"-D {chain} {spell(existing.rule)}"
 
 
 def _words(rule: Rule) -> Iterator[str]:
@@ -103,33 +110,28 @@ def _words(rule: Rule) -> Iterator[str]:
         yield f"-m {rule.protocol} --dport {rule.destination_port}"
     if rule.comment:
         yield f"-m comment --comment {_quoted(rule.comment)}"
-    if rule.to_local_address:
+    if rule.dst_type_local:
         yield "-m addrtype --dst-type LOCAL"
-    if rule.from_local_address:
+    if rule.src_type_local:
         yield "-m addrtype --src-type LOCAL"
-    if rule.marked:
+    if rule.mark:
         yield f"-m mark --mark {MARK_TEXT}"
-    if rule.one_in > 1:
-        yield f"-m statistic --mode random --probability {1 / rule.one_in:.11f}"
-    if rule.recent is not None:
-        yield from _recent_words(rule.recent)
+    if rule.probability != 1:
+        if 1 / round(1 / rule.probability) != rule.probability:
+            raise UnsupportedRule(f"{rule}: the probability is not one of n")
+        yield f"-m statistic --mode random --probability {rule.probability:.11f}"
+    if recent := rule.recent:
+        action = "--set" if recent.seconds is None else f"--rcheck --seconds {recent.seconds} --reap"
+        yield f"-m recent {action} --name {recent.name} --mask 255.255.255.255 --rsource"
     yield _target(rule.target)
-
-
-def _recent_words(recent: Recent) -> Iterator[str]:
-    if recent.seconds is None:
-        yield f"-m recent --set --name {recent.name} --mask 255.255.255.255 --rsource"
-    else:
-        yield f"-m recent --rcheck --seconds {recent.seconds} --reap --name {recent.name}"
-        yield "--mask 255.255.255.255 --rsource"
 
 
 def _target(target: Target) -> str:
     match target:
         case Redirect(port):
             return f"-j REDIRECT --to-ports {port}"
-        case Reject(how):
-            return f"-j REJECT --reject-with {_REJECTS[how]}"
+        case Reject(reject_with):
+            return f"-j REJECT --reject-with {_REJECTS[reject_with]}"
         case Dnat(address, port):
             return f"-j DNAT --to-destination {address}:{port}"
         case Masquerade():
@@ -149,46 +151,46 @@ _network = lru_cache(maxsize=1 << 16)(IPv4Network)
 
 
 def _parse(words: Iterator[str]) -> Rule | None:
-    found: dict[str, object] = {}
+    fields: dict[str, object] = {}
     seconds: int | None = None
     for word in words:
         match word:
             case "!":
                 if next(words) != "-s":
                     return None
-                found["not_source"] = _network(next(words))
+                fields["not_source"] = _network(next(words))
             case "-s":
-                found["source"] = _network(next(words))
+                fields["source"] = _network(next(words))
             case "-d":
-                found["destination"] = _network(next(words))
+                fields["destination"] = _network(next(words))
             case "-p":
-                found["protocol"] = next(words)
+                fields["protocol"] = next(words)
             case "-m":
                 if next(words) not in ("tcp", "udp", "comment", "addrtype", "mark", "statistic", "recent"):
                     return None
             case "--dport":
-                found["destination_port"] = int(next(words))
+                fields["destination_port"] = int(next(words))
             case "--comment":
-                found["comment"] = next(words)
+                fields["comment"] = next(words)
             case "--dst-type" | "--src-type":
                 if next(words) != "LOCAL":
                     return None
-                found["to_local_address" if word == "--dst-type" else "from_local_address"] = True
+                fields["dst_type_local" if word == "--dst-type" else "src_type_local"] = True
             case "--mark":
                 if int(next(words).split("/")[0], 16) != MARK:
                     return None
-                found["marked"] = True
+                fields["mark"] = True
             case "--mode":
                 if next(words) != "random":
                     return None
             case "--probability":
-                found["one_in"] = round(1 / float(next(words)))
+                fields["probability"] = 1 / round(1 / float(next(words)))  # iptables rounds what it shows
             case "--set" | "--rcheck" | "--reap" | "--rsource":
                 pass
             case "--seconds":
                 seconds = int(next(words))
             case "--name":
-                found["recent"] = next(words)
+                fields["recent"] = next(words)
             case "--mask":
                 if next(words) != "255.255.255.255":
                     return None
@@ -196,12 +198,12 @@ def _parse(words: Iterator[str]) -> Rule | None:
                 target = _parse_target(next(words), words)
                 if target is None or next(words, None) is not None:
                     return None
-                found["target"] = target
+                fields["target"] = target
             case _:
                 return None
-    if "recent" in found:
-        found["recent"] = Recent(str(found["recent"]), seconds)
-    return Rule(**({"comment": ""} | found))  # type: ignore[arg-type]
+    if "recent" in fields:
+        fields["recent"] = Recent(str(fields["recent"]), seconds)
+    return Rule(**({"comment": ""} | fields))  # type: ignore[arg-type]
 
 
 def _parse_target(name: str, words: Iterator[str]) -> Target | None:

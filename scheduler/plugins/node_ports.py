@@ -1,11 +1,13 @@
-"""A port of the node can be had once per protocol and address."""
+"""A port of the node can be used once per protocol and address."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+from apimachinery.core.pods import HostPort
 from apimachinery.types.core_v1 import Node
 from scheduler.columns import Bools, Ints, NodeTable
-from scheduler.pod_info import HostPort, PodInfo
+from scheduler.framework import StatelessPlugin
+from scheduler.pod_info import PodInfo
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class _Taken:
         return int(any(self.port.conflicts(used) for pod in pods for used in pod.host_ports))
 
 
-class NodePorts:
+class NodePorts(StatelessPlugin):
     name = "NodePorts"
 
     def filter(self, pod: PodInfo, table: NodeTable) -> Bools | None:
@@ -27,5 +29,5 @@ class NodePorts:
             passed = free if passed is None else passed & free
         return passed
 
-    def reasons(self, pod: PodInfo, table: NodeTable, rejected: Ints) -> Iterator[str]:
+    def reject_reasons(self, pod: PodInfo, table: NodeTable, rejected: Ints) -> Iterator[str]:
         yield from ["node(s) didn't have free ports for the requested pod ports"] * len(rejected)

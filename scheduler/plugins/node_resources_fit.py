@@ -1,14 +1,16 @@
-"""A pod fits where all that it requests is still free, and where one more pod may run."""
+"""A pod fits where everything that it requests is free, and where one more pod may run."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
+from apimachinery.core.pod_resources import PODS
 from scheduler.columns import Bools, Ints, NodeTable
-from scheduler.pod_info import PODS, PodInfo
+from scheduler.framework import StatelessPlugin
+from scheduler.pod_info import PodInfo
 
 
-class NodeResourcesFit:
+class NodeResourcesFit(StatelessPlugin):
     name = "NodeResourcesFit"
 
     def filter(self, pod: PodInfo, table: NodeTable) -> Bools:
@@ -18,7 +20,7 @@ class NodeResourcesFit:
                 passed = passed & self._fits(table, resource, amount)
         return passed
 
-    def reasons(self, pod: PodInfo, table: NodeTable, rejected: Ints) -> Iterator[str]:
+    def reject_reasons(self, pod: PodInfo, table: NodeTable, rejected: Ints) -> Iterator[str]:
         for resource, amount in pod.requests.items():
             if amount:
                 lacking = int(np.count_nonzero(~self._fits(table, resource, amount)[rejected]))

@@ -1,17 +1,19 @@
-"""Pods of one service or controller go to different nodes: the fewer of them a node has, the better."""
+"""Pods of one service or controller are spread over nodes: the fewer of them a node has, the better."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
 
 from apimachinery import meta
 from apimachinery.types.core_v1 import Node, ReplicationController, Service
-from kube_client import Informer
+from apimachinery.types.objects import KubeObject
 from scheduler.columns import Ints, NodeTable
-from scheduler.framework import MAX_SCORE
+from scheduler.framework import MAX_SCORE, Handle
 from scheduler.pod_info import PodInfo
 
-NAMESPACE_INDEX = "namespace"
-"""The index that the informers given to ``SelectorSpread`` must have."""
+_BY_NAMESPACE: Final = "namespace"
 
 
 @dataclass(frozen=True)
@@ -35,29 +37,35 @@ class SelectorSpread:
     name = "SelectorSpread"
     weight = 1
 
-    def __init__(self, services: Informer[Service], controllers: Informer[ReplicationController]) -> None:
-        self._services, self._controllers = services, controllers
+    def __init__(self, handle: Handle) -> None:
+        self._services = handle.informer(Service, {_BY_NAMESPACE: _namespace_of})
+        self._controllers = handle.informer(ReplicationController, {_BY_NAMESPACE: _namespace_of})
 
     def score(self, pod: PodInfo, table: NodeTable, rows: Ints) -> Ints | None:
         labels = self._selector(pod)
         if not labels:
             return None
         counts = table.term(_Siblings(pod.key.namespace, labels))[rows]
-        most = int(counts.max())
+        most = int(np.max(counts))
         if most == 0:
             return None
         scores: Ints = MAX_SCORE * (most - counts) // most
         return scores
 
     def _selector(self, pod: PodInfo) -> frozenset[tuple[str, str]]:
-        """The selectors of all services and controllers that select the pod, taken together."""
+        """The selectors of all services and controllers that select the pod, combined."""
         labels = meta.labels_of(pod.pod)
         if not labels:
             return frozenset()
-        selectors = [one.spec.selector for one in self._services.by_index(NAMESPACE_INDEX, pod.key.namespace)]
-        selectors += [one.spec.selector for one in self._controllers.by_index(NAMESPACE_INDEX, pod.key.namespace)]
-        wanted: set[tuple[str, str]] = set()
+        namespace = pod.key.namespace
+        selectors = [service.spec.selector for service in self._services.by_index(_BY_NAMESPACE, namespace)]
+        selectors += [controller.spec.selector for controller in self._controllers.by_index(_BY_NAMESPACE, namespace)]
+        selected: set[tuple[str, str]] = set()
         for selector in selectors:
             if selector and selector.items() <= labels.items():
-                wanted |= selector.items()
-        return frozenset(wanted)
+                selected |= selector.items()
+        return frozenset(selected)
+
+
+def _namespace_of(obj: KubeObject) -> list[Hashable]:
+    return [meta.namespace_of(obj)]

@@ -1,4 +1,4 @@
-"""The labs that end-to-end tests run in. Each is taken down and removed, whatever the tests did."""
+"""The lab in which end-to-end tests run. It is removed afterwards in any case."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from tests.e2e.lab import Lab
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
-    """A cluster of two nodes that all tests share; each test uses names of its own."""
+    """A cluster of two nodes that all tests share; each test uses its own names."""
     lab = Lab("e2e")
     lab.make("clean")
     try:
@@ -21,7 +21,7 @@ def lab() -> Iterator[Lab]:
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """A failed test shows what the daemons logged meanwhile."""
+    """Add the daemons' logs to the report of a failed test."""
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]
     lab = getattr(item, "funcargs", {}).get("lab")

@@ -1,4 +1,4 @@
-"""The two kubectls that are meant to work, and one document of each kind that they are tried with."""
+"""The oldest and the newest supported kubectl, and one document of each kind for the tests with them."""
 
 import json
 import os
@@ -17,7 +17,7 @@ NEW, OLD = "1.32", "1.20"
 
 
 class Kubectl:
-    """One kubectl with a home, and so a discovery cache, of its own; in a namespace."""
+    """One kubectl with its own home and so its own discovery cache; in a namespace."""
 
     def __init__(self, version: str, lab: Lab, home: Path, namespace: str) -> None:
         self.version, self.namespace, self.is_old = version, namespace, version == OLD
@@ -31,7 +31,7 @@ class Kubectl:
         )  # fmt: skip
 
     def run(self, *arguments: str, stdin: str = "", code: int = 0, **environment: str) -> str:
-        """What it prints; both streams if it is to fail."""
+        """Its standard output; with ``code``, for a call that should fail, both streams."""
         process = self.start(*arguments, **environment)
         try:
             out, err = process.communicate(stdin, timeout=30)
@@ -46,12 +46,12 @@ class Kubectl:
         return Followed(self.start(*arguments))
 
     def json(self, *arguments: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.run(*arguments, "-o", "json"))
-        return found
+        document: dict[str, Any] = json.loads(self.run(*arguments, "-o", "json"))
+        return document
 
 
 class Followed:
-    """A kubectl that goes on printing, for as long as the block lasts; it ends by itself after 20 seconds."""
+    """A kubectl that keeps printing until the block ends; it is killed after 20 seconds."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
@@ -67,26 +67,26 @@ class Followed:
         self._process.communicate()
 
     def line(self) -> str:
-        """The next line; empty when there will be none."""
+        """The next line; empty at the end."""
         assert self._process.stdout is not None
         return self._process.stdout.readline()
 
-    def asked(self, part: str) -> None:
-        """Return once it has made a request with ``part`` in its URL; to be started with ``-v=6``."""
+    def wait_for_request(self, part: str) -> None:
+        """Wait until it has made a request with ``part`` in its URL; start it with ``-v=6``."""
         assert self._process.stderr is not None
         while part not in (line := self._process.stderr.readline()):
-            assert line, f"it ended without asking for {part}"
+            assert line, f"it ended without a request for {part}"
 
-    def end(self) -> int:
+    def exit_code(self) -> int:
         self._process.communicate()
         return self._process.returncode
 
 
 def documents(namespace: str) -> list[dict[str, Any]]:
-    """One object of each kind; the names of what has no namespace begin with the namespace's.
+    """One object of each kind; names of cluster-scoped ones begin with the namespace's.
 
-    Nothing in the cluster is to change them meanwhile: nobody schedules the pod, the controller wants none, and
-    the service's endpoints are made by hand.
+    Nothing in the cluster changes them: the pod names an unknown scheduler, the controller has no replicas, and the
+    service has hand-written endpoints.
     """
     web = controller("web", replicas=0)["spec"]
     subset = {"addresses": [{"ip": "10.1.2.3"}], "ports": [{"port": 80, "protocol": "TCP"}]}
@@ -109,7 +109,7 @@ def documents(namespace: str) -> list[dict[str, Any]]:
     ]
 
 
-def shown(document: dict[str, Any]) -> str:
+def resource_name(document: dict[str, Any]) -> str:
     """How kubectl names an object: ``deployment.apps/web``."""
     group, _, version = document["apiVersion"].rpartition("/")
     kind = document["kind"].lower() + (f".{group}" if group else "")
@@ -118,11 +118,12 @@ def shown(document: dict[str, Any]) -> str:
 
 
 def text(sent: list[dict[str, Any]], **labels: str) -> str:
-    """All documents as YAML, with these labels beside their own."""
-    changed = [
-        {**one, "metadata": {**one["metadata"], "labels": {**one["metadata"]["labels"], **labels}}} for one in sent
-    ]
-    return str(yaml.safe_dump_all(changed))
+    """All documents as YAML, with these labels added."""
+    labelled = []
+    for document in sent:
+        metadata = {**document["metadata"], "labels": {**document["metadata"]["labels"], **labels}}
+        labelled.append({**document, "metadata": metadata})
+    return str(yaml.safe_dump_all(labelled))
 
 
 def editor(path: Path, program: str) -> dict[str, str]:

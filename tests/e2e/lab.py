@@ -1,4 +1,4 @@
-"""A lab of the tests' own, driven as a person drives it: by ``deploy.lab``, kubectl and curl."""
+"""A lab for tests, driven as users drive it: with ``deploy.lab``, kubectl and curl."""
 
 import json
 import os
@@ -25,7 +25,7 @@ class Lab:
     # -- the lab as a whole
 
     def make(self, verb: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """``make up`` and its like, for this lab."""
+        """``make up`` and similar targets, for this lab."""
         command = [sys.executable, "-m", "deploy.lab", "--lab", self.name, verb, *arguments]
         done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=180)
         if check and done.returncode != 0:
@@ -33,13 +33,13 @@ class Lab:
         return done
 
     def up(self) -> float:
-        """Bring it up; the seconds that took."""
+        """Bring it up. Returns the seconds that it took."""
         began = time.monotonic()
         self.make("up", "--nodes", str(self._nodes))
         return time.monotonic() - began
 
     def logs(self, lines: int = 15) -> str:
-        """The ends of our daemons' logs, for a failure's report."""
+        """The last lines of the daemons' logs, for the report of a failure."""
         parts = []
         for path in sorted((self.state / "logs").glob("*/kube*.log")):
             tail = path.read_text(errors="replace").splitlines()[-lines:]
@@ -79,24 +79,24 @@ class Lab:
         return done.stdout if check else done.stdout + done.stderr
 
     def get(self, *arguments: str) -> Any:
-        """What ``kubectl get ... -o json`` says."""
+        """The output of ``kubectl get ... -o json``."""
         return json.loads(self.kubectl("get", *arguments, "-o", "json"))
 
     def items(self, *arguments: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.get(*arguments)["items"]
-        return found
+        items: list[dict[str, Any]] = self.get(*arguments)["items"]
+        return items
 
     def apply(self, *documents: dict[str, Any], namespace: str = "default") -> None:
         text = "\n".join(json.dumps(document) for document in documents)
         self.kubectl("apply", "-n", namespace, "-f", "-", stdin=text)
 
     def in_node(self, node: str, *command: str, timeout: float = 20) -> subprocess.CompletedProcess[str]:
-        """A command in a machine's network: a node's, or ``master``."""
+        """Run a command in the network of a node or of ``master``."""
         entered = ["nsenter", f"--net=/run/netns/{self.lab.namespace(node)}", *command]
         return subprocess.run(entered, capture_output=True, text=True, timeout=timeout)
 
     def docker(self, node: str, *command: str) -> str:
-        """The node's own container engine."""
+        """Run the docker client for the node's engine."""
         call = ["/usr/bin/docker", "-H", f"unix://{engine.socket_of(self.lab, node)}", *command]
         done = subprocess.run(call, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
@@ -106,23 +106,23 @@ class Lab:
         return set(self.docker(node, "ps", "--quiet", "--no-trunc").split())
 
     def pods(self, selector: str, namespace: str = "default") -> list[dict[str, Any]]:
-        """Pods that are not on their way out."""
-        found = self.items("pods", "-n", namespace, "-l", selector)
-        return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
+        """Pods that are not being deleted."""
+        pods = self.items("pods", "-n", namespace, "-l", selector)
+        return [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
 
     def ready_pods(self, selector: str, count: int, namespace: str = "default", timeout: float = 60) -> list[Any]:
-        """The pods, once there are exactly so many and all are ready."""
+        """The pods, once there are exactly ``count`` and all are ready."""
 
         def ready() -> list[Any] | None:
-            found = self.pods(selector, namespace)
-            return found if len(found) == count and all(is_ready(pod) for pod in found) else None
+            pods = self.pods(selector, namespace)
+            return pods if len(pods) == count and all(is_ready(pod) for pod in pods) else None
 
-        found = eventually(ready, timeout)
-        assert found is not None
-        return found
+        pods = eventually(ready, timeout)
+        assert pods is not None
+        return pods
 
     def fetch_in_pod(self, pod: dict[str, Any], url: str) -> str:
-        """What a pod's own wget gets."""
+        """Fetch a URL with wget in a pod."""
         name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
         return self.kubectl("exec", "-n", namespace, name, "--", "wget", "-T", "5", "-qO-", url).strip()
 
@@ -133,7 +133,7 @@ class Lab:
 
     @contextmanager
     def namespace(self, name: str) -> Iterator[str]:
-        """A namespace that goes with everything in it."""
+        """A namespace that is deleted afterwards."""
         self.kubectl("create", "namespace", name)
         try:
             yield name
@@ -142,11 +142,12 @@ class Lab:
 
 
 def is_ready(pod: dict[str, Any]) -> bool:
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"].get("conditions", ()))
+    conditions = pod["status"].get("conditions", ())
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
 def eventually(condition: Callable[[], T], timeout: float = 30, interval: float = 0.2) -> T:
-    """What ``condition`` returns once that is true; AssertionErrors in it count as not yet."""
+    """Wait until ``condition`` returns something true, and return that; an AssertionError counts as not yet."""
     deadline = time.monotonic() + timeout
     while True:
         failure: AssertionError | None = None
@@ -161,7 +162,7 @@ def eventually(condition: Callable[[], T], timeout: float = 30, interval: float 
 
 
 def controller(name: str, replicas: int, **pod: Any) -> dict[str, Any]:
-    """A replication controller of pods that say their name on port 8080, as the article's do."""
+    """A replication controller of pods that answer with their name on port 8080."""
     container = {
         "name": "server",
         "image": "peapod/image-processing:1.0",
@@ -187,7 +188,7 @@ def service(name: str, **spec: Any) -> dict[str, Any]:
 
 
 def sleeper(name: str, command: Sequence[str] = ("sleep", "3600"), **spec: Any) -> dict[str, Any]:
-    """A pod to look around in."""
+    """A pod for commands."""
     container = {"name": "main", "image": "busybox:1", "command": list(command)}
     return {
         "apiVersion": "v1",

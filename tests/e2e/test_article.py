@@ -44,14 +44,14 @@ def names(pods: list[dict[str, Any]]) -> set[str]:
 
 
 def answering(page: str, pods: list[dict[str, Any]]) -> str:
-    """Which of the pods wrote a page."""
+    """The name of the pod that wrote a page."""
     return next(name for name in sorted(names(pods)) if name in page)
 
 
 def test_the_service_answers_in_a_pod_on_each_node(app: Lab) -> None:
     pods = app.pods("app=images")
     for node in app.nodes:
-        pod = next(one for one in pods if one["spec"]["nodeName"] == node)
+        pod = next(pod for pod in pods if pod["spec"]["nodeName"] == node)
         assert answering(app.fetch_in_pod(pod, url(app)), pods)
 
 
@@ -60,7 +60,7 @@ def test_the_service_answers_on_each_node_itself_and_on_its_node_port(app: Lab) 
     port = app.get("service", "images")["spec"]["ports"][0]["nodePort"]
     for node in app.nodes:
         assert answering(app.fetch_in_node(node, url(app)), pods)
-        # from another machine of the lab, as a client outside the cluster would come
+        # from another machine of the lab, like a client outside the cluster
         assert answering(app.fetch_in_node("master", f"http://{app.node_address(node)}:{port}/"), pods)
 
 
@@ -71,7 +71,7 @@ def test_300_requests_are_spread_over_all_three_pods(app: Lab) -> None:
     assert done.returncode == 0, done.stderr
     counted = Counter(name for name in names(pods) for _ in range(done.stdout.count(name)))
     assert sum(counted.values()) >= 300
-    # at random each gets 100; below 60 would be five standard deviations away
+    # each gets 100 on average; below 60 is five standard deviations away
     assert all(counted[name] > 60 for name in names(pods)), counted
 
 
@@ -82,17 +82,17 @@ def test_a_pod_sees_services_as_variables_if_they_are_older_than_it(lab: Lab) ->
         redis = service("redis-master", clusterIP="10.0.0.11", ports=[{"port": 6379}])
         lab.apply(redis, namespace=namespace)
 
-        # a kubelet learns of a service a moment after the API has it
+        # a kubelet's service informer may lag a moment behind the API
         def variables() -> dict[str, str]:
             lab.kubectl("delete", "pod", "after", "-n", namespace, "--ignore-not-found", "--now")
             lab.apply(sleeper("after"), namespace=namespace)
             lab.kubectl("wait", "-n", namespace, "--for=condition=Ready", "pod/after", "--timeout=30s")
             return environment(lab, "after", namespace)
 
-        found = variables()
-        assert {name: found.get(name) for name in REDIS} == REDIS
+        environment_of_pod = variables()
+        assert {name: environment_of_pod.get(name) for name in REDIS} == REDIS
         assert not [name for name in environment(lab, "before", namespace) if name.startswith("REDIS_MASTER")]
-        assert found["KUBERNETES_SERVICE_HOST"] == "10.0.0.1"
+        assert environment_of_pod["KUBERNETES_SERVICE_HOST"] == "10.0.0.1"
 
 
 def environment(lab: Lab, pod: str, namespace: str) -> dict[str, str]:
@@ -152,9 +152,9 @@ def test_scaling_to_five_and_back_to_one(app: Lab) -> None:
     pods = app.ready_pods("app=images", 5)
     eventually(lambda: ready_addresses(app, "images") == {pod["status"]["podIP"] for pod in pods})
     app.kubectl("scale", "rc", "images", "--replicas=1")
-    [left] = app.ready_pods("app=images", 1)
-    eventually(lambda: ready_addresses(app, "images") == {left["status"]["podIP"]})
-    assert answering(app.fetch_in_node("node-1", url(app)), [left])
+    [survivor] = app.ready_pods("app=images", 1)
+    eventually(lambda: ready_addresses(app, "images") == {survivor["status"]["podIP"]})
+    assert answering(app.fetch_in_node("node-1", url(app)), [survivor])
     app.kubectl("scale", "rc", "images", "--replicas=3")
     app.ready_pods("app=images", 3)
 
@@ -180,10 +180,12 @@ def test_pods_reach_each_other_across_nodes_with_their_own_addresses(lab: Lab) -
     for i in range(2):
         lab.kubectl("wait", "--for=condition=Ready", f"pod/far-{i}", "--timeout=30s")
     first, second = (lab.get("pod", f"far-{i}") for i in range(2))
-    seen = lab.kubectl("exec", "far-0", "--", "sh", "-c", f"nc -w 3 {second['status']['podIP']} 7000 < /dev/null")
+    connections = lab.kubectl(
+        "exec", "far-0", "--", "sh", "-c", f"nc -w 3 {second['status']['podIP']} 7000 < /dev/null"
+    )
     octets = first["status"]["podIP"].split(".")
     hexadecimal = "".join(f"{int(octet):02X}" for octet in reversed(octets))
-    assert hexadecimal in seen, "the connection comes from the pod's own address"
+    assert hexadecimal in connections, "the connection comes from the pod's own address"
     lab.kubectl("delete", "pod", "far-0", "far-1", "--now")
 
 

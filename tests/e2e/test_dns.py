@@ -1,4 +1,4 @@
-"""Names as pods see them: through resolv.conf, the DNS service's fixed address, and the add-on behind it."""
+"""Names as pods resolve them: through resolv.conf, the DNS service's fixed address, and the name server behind it."""
 
 import re
 import time
@@ -11,20 +11,20 @@ from tests.e2e.lab import Lab, controller, eventually, service, sleeper
 
 SERVER = "10.0.0.10"
 SOON = 1.0
-"""Seconds in which a change of a service shows in answers."""
+"""Seconds after which a change of a service is visible in answers."""
 
 _WATCH = """
 echo watching
-until nslookup {name} {server} 2>/dev/null | grep -q "{found}"; do :; done
+until nslookup {name} {server} 2>/dev/null | grep -q "{address}"; do :; done
 cat /proc/uptime
 """
-"""Prints when the answer was there first, by the clock that pods and their host share. Started before the change, so
-that the start of a pod does not count."""
+"""Prints when the answer first appeared, by the clock that pods share with their host. Started before the change, so
+that the pod's start does not count."""
 
 
 @pytest.fixture(scope="module")
 def namespace(lab: Lab) -> Iterator[str]:
-    """Two pods of a service ``web``, one on each node, a pod ``shell`` to ask from, and one beyond ``far``."""
+    """Two pods of a service ``web``, one on each node, and a pod ``shell`` for lookups."""
     with lab.namespace("names") as name:
         lab.apply(controller("web", 2), service("web"), sleeper("shell"), namespace=name)
         lab.ready_pods("app=web", 2, name)
@@ -37,7 +37,7 @@ def in_shell(lab: Lab, namespace: str, *command: str, check: bool = True) -> str
 
 
 def looked_up(lab: Lab, namespace: str, name: str, type: str = "a") -> str:
-    """What ``nslookup`` says of a whole name."""
+    """The output of ``nslookup`` for a fully qualified name."""
     return in_shell(lab, namespace, "nslookup", f"-type={type}", f"{name}.", check=False)
 
 
@@ -59,24 +59,23 @@ def test_a_service_is_reached_by_every_form_of_its_name(lab: Lab, namespace: str
     url = f"http://{form.format(namespace)}:1234/"
 
     started = time.monotonic()
-    said = eventually(lambda: in_shell(lab, namespace, "wget", "-T", "5", "-qO-", url))
+    page = eventually(lambda: in_shell(lab, namespace, "wget", "-T", "5", "-qO-", url))
 
-    assert said.startswith("web-")
+    assert page.startswith("web-")
     assert time.monotonic() - started < 4, "an answer about IPv6 was waited for"
 
 
 def test_nslookup_of_a_short_name_finds_the_cluster_ip(lab: Lab, namespace: str) -> None:
-    said = in_shell(lab, namespace, "nslookup", f"web.{namespace}.svc.cluster.local", check=False)
+    output = in_shell(lab, namespace, "nslookup", f"web.{namespace}.svc.cluster.local", check=False)
 
-    assert re.search(rf"^Server:\s+{re.escape(SERVER)}", said, re.MULTILINE), said
-    assert f"Address: {cluster_ip(lab, namespace, 'web')}" in said
+    assert re.search(rf"^Server:\s+{re.escape(SERVER)}", output, re.MULTILINE), output
+    assert f"Address: {cluster_ip(lab, namespace, 'web')}" in output
 
 
 def test_records_of_every_kind_reach_a_pod(lab: Lab, namespace: str) -> None:
     lab.apply(
         {**service("db", clusterIP="None", ports=[{"name": "sql", "port": 8080}]), "metadata": {"name": "db"}},
-        sleeper("db-0", hostname="zero", subdomain="db")
-        | {"metadata": {"name": "db-0", "labels": {"app": "db"}}},
+        sleeper("db-0", hostname="zero", subdomain="db") | {"metadata": {"name": "db-0", "labels": {"app": "db"}}},
         service("alias", type="ExternalName", externalName=f"web.{namespace}.svc.cluster.local", selector=None),
         namespace=namespace,
     )
@@ -104,7 +103,7 @@ def uptime() -> float:
 
 def test_a_change_of_a_service_shows_within_a_second(lab: Lab, namespace: str) -> None:
     ip = "10.0.77.7"
-    script = _WATCH.format(name=f"late.{namespace}.svc.cluster.local", server=SERVER, found=ip)
+    script = _WATCH.format(name=f"late.{namespace}.svc.cluster.local", server=SERVER, address=ip)
     pod = sleeper("watcher", command=["sh", "-c", script], restartPolicy="Never")
     lab.apply(pod, namespace=namespace)
     eventually(lambda: "watching" in lab.kubectl("logs", "-n", namespace, "watcher", check=False))
@@ -112,5 +111,5 @@ def test_a_change_of_a_service_shows_within_a_second(lab: Lab, namespace: str) -
     lab.apply(service("late", clusterIP=ip), namespace=namespace)
     created = uptime()
 
-    seen = eventually(lambda: lab.kubectl("logs", "-n", namespace, "watcher").split()[1:], timeout=10)
-    assert float(seen[0]) - created < SOON
+    clock = eventually(lambda: lab.kubectl("logs", "-n", namespace, "watcher").split()[1:], timeout=10)
+    assert float(clock[0]) - created < SOON

@@ -1,4 +1,4 @@
-"""The name server as pods from our own image: the same names at the same address, and back to a daemon again."""
+"""The name server as pods from our own image, with the same names and address, and as a daemon again."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ SERVER = "10.0.0.10"
 
 @pytest.fixture
 def pods() -> Iterator[Lab]:
-    """A lab of its own, whose name server runs as pods."""
+    """A separate lab whose name server runs as pods."""
     lab = Lab("e2e-dns", nodes=1)
     lab.make("clean")
     try:
@@ -24,28 +24,28 @@ def pods() -> Iterator[Lab]:
 
 
 def looked_up(lab: Lab, name: str) -> str:
-    said = lab.kubectl("exec", "shell", "--", "nslookup", f"{name}.", check=False)
-    assert SERVER in said, "asked another server"
-    return said
+    output = lab.kubectl("exec", "shell", "--", "nslookup", f"{name}.", check=False)
+    assert SERVER in output, "another server answered"
+    return output
 
 
 def server_pods(lab: Lab) -> set[str]:
-    found = lab.ready_pods("k8s-app=kube-dns", 2, namespace="kube-system")
-    return {pod["metadata"]["name"] for pod in found}
+    pods = lab.ready_pods("k8s-app=kube-dns", 2, namespace="kube-system")
+    return {pod["metadata"]["name"] for pod in pods}
 
 
 def backends(lab: Lab) -> set[str]:
     slices = lab.items("endpointslices", "-n", "kube-system", "-l", "kubernetes.io/service-name=kube-dns")
-    ready = (end for one in slices for end in one.get("endpoints") or () if end["conditions"]["ready"])
-    return {address for end in ready for address in end["addresses"]}
+    endpoints = [endpoint for endpoint_slice in slices for endpoint in endpoint_slice.get("endpoints") or ()]
+    return {address for endpoint in endpoints if endpoint["conditions"]["ready"] for address in endpoint["addresses"]}
 
 
 @pytest.mark.timeout(300)
 def test_names_are_answered_by_pods_and_by_a_daemon_in_turn(pods: Lab) -> None:
     lab = pods
-    assert "kube-dns" not in lab.make("status").stdout.partition("NODE ")[0], "a daemon runs as well"
-    said = lab.kubectl("exec", "shell", "--", "wget", "-T", "5", "-qO-", "http://image-processing:1234/")
-    assert said.startswith("image-processing-")
+    assert "kube-dns" not in lab.make("status").stdout.partition("NODE ")[0], "the daemon runs too"
+    page = lab.kubectl("exec", "shell", "--", "wget", "-T", "5", "-qO-", "http://image-processing:1234/")
+    assert page.startswith("image-processing-")
     assert "REFUSED" in looked_up(lab, "www.example.com"), "nothing leaves a lab without egress"
 
     before = server_pods(lab)

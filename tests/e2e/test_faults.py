@@ -1,4 +1,4 @@
-"""Daemons killed, a node lost, an engine started in an unfriendly way: what the cluster promises meanwhile."""
+"""Killed daemons, a lost node, an engine started without forwarding: what the cluster guarantees meanwhile."""
 
 import time
 from collections.abc import Iterator
@@ -43,12 +43,12 @@ def test_no_request_fails_for_the_kill_of(lab: Lab, url: str, daemon: str) -> No
     before = {node: lab.containers(node) for node in lab.nodes}
     with flowing(lab, "node-1", url) as traffic:
         lab.daemon(daemon, "kill")
-        time.sleep(2)  # the fault itself: what does not run for a while
+        time.sleep(2)  # the fault itself: the daemon is down for a while
         lab.daemon(daemon, "start")
         eventually(lambda: len(lab.ready_pods("app=steady", 3)) == 3)
     assert traffic.failures == []
-    assert {node: lab.containers(node) for node in lab.nodes} == before, "no container was started anew"
-    # and the daemon does its work again
+    assert {node: lab.containers(node) for node in lab.nodes} == before, "no container was restarted"
+    # and the daemon works again
     lab.apply(sleeper("probe"))
     lab.kubectl("wait", "--for=condition=Ready", "pod/probe", "--timeout=60s")
     lab.kubectl("delete", "pod", "probe", "--now")
@@ -82,12 +82,12 @@ def test_pods_of_a_lost_node_are_replaced_and_the_service_answers_all_along(lab:
             eventually(replaced, timeout=120, interval=1)
             eventually(lambda: len(addresses(lab)) == 3)
         assert traffic.failures == []
-        ready = {one["type"]: one["status"] for one in lab.get("node", "node-2")["status"]["conditions"]}
-        assert ready["Ready"] == "Unknown"
+        conditions = lab.get("node", "node-2")["status"]["conditions"]
+        assert {condition["type"]: condition["status"] for condition in conditions}["Ready"] == "Unknown"
     finally:
         lab.up()
-    # the node comes back, and what it should no longer run goes
-    eventually(lambda: not {one["metadata"]["name"] for one in lab.items("pods")} & lost, timeout=60)
+    # the node comes back and stops the pods that have been replaced
+    eventually(lambda: not {pod["metadata"]["name"] for pod in lab.items("pods")} & lost, timeout=60)
     eventually(lambda: running_names(lab, "node-2").isdisjoint(lost), timeout=60)
     lab.kubectl("wait", "--for=condition=Ready", "node/node-2", "--timeout=60s")
 

@@ -1,4 +1,4 @@
-"""Every verb of kubectl by the oldest and the newest client that are meant to work, against the whole cluster."""
+"""Every verb of kubectl with the oldest and the newest supported client, against a whole cluster."""
 
 import itertools
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.kubectl_clients import NEW, OLD, Kubectl, documents, editor, shown, text
+from tests.e2e.kubectl_clients import NEW, OLD, Kubectl, documents, editor, resource_name, text
 from tests.e2e.lab import Lab, eventually
 
 KINDS = (
@@ -23,7 +23,7 @@ OTHERS = f"--field-selector=metadata.name!={ROOT_CA}"
 
 @pytest.fixture(scope="module", params=[NEW, OLD])
 def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """A version and a home that keeps what it discovered."""
+    """A version, and a home that keeps its discovery cache."""
     return request.param, tmp_path_factory.mktemp(f"kubectl-{request.param}")
 
 
@@ -32,7 +32,7 @@ _numbers = itertools.count(1)
 
 @pytest.fixture
 def kubectl(lab: Lab, home: tuple[str, Path]) -> Iterator[Kubectl]:
-    """In a namespace of its own; what else bears its name goes with it."""
+    """In its own namespace, which is deleted with the cluster-scoped objects named after it."""
     with lab.namespace(f"matrix-{next(_numbers)}") as name:
         client = Kubectl(home[0], lab, home[1], name)
         eventually(lambda: client.run("get", "configmaps", "-o", "name") == f"configmap/{ROOT_CA}\n")
@@ -42,7 +42,7 @@ def kubectl(lab: Lab, home: tuple[str, Path]) -> Iterator[Kubectl]:
 
 @pytest.fixture
 def everything(kubectl: Kubectl, tmp_path: Path) -> Path:
-    """A file with one document of each kind, which the server has."""
+    """A file with one document of each kind, all of which have been created."""
     file = tmp_path / "all.yaml"
     file.write_text(text(documents(kubectl.namespace)))
     kubectl.run("create", "-f", str(file))
@@ -51,14 +51,14 @@ def everything(kubectl: Kubectl, tmp_path: Path) -> Path:
 
 
 def settled(kubectl: Kubectl) -> None:
-    """Return once the node that no kubelet speaks for is known to be lost: then nothing more happens to it."""
+    """Wait until the node without a kubelet is marked unreachable: after that nothing changes it any more."""
     taints = ("get", "node", f"{kubectl.namespace}-node", "-o", "jsonpath={.spec.taints[*].key}")
     eventually(lambda: "unreachable" in kubectl.run(*taints))
 
 
 def lines(kubectl: Kubectl, end: str) -> list[str]:
-    """What kubectl says of every document that it did something to."""
-    return [f"{shown(one)} {end}" for one in documents(kubectl.namespace)]
+    """kubectl's output for an operation on all documents."""
+    return [f"{resource_name(document)} {end}" for document in documents(kubectl.namespace)]
 
 
 # -- create, replace, delete
@@ -73,10 +73,10 @@ def test_create_and_delete(kubectl: Kubectl, tmp_path: Path) -> None:
     again = kubectl.run("create", "-f", str(file), code=1)
     assert again.count("(AlreadyExists)") == len(KINDS)
     assert 'configmaps "web" already exists' in again
-    names = [shown(one) for one in documents(kubectl.namespace)]
+    names = [resource_name(document) for document in documents(kubectl.namespace)]
     assert kubectl.run("get", "-f", str(file), "-o", "name").splitlines() == names
-    gone = kubectl.run("delete", "-f", str(file), "--wait=false").splitlines()
-    assert gone == [f'{one.replace("/", chr(32) + chr(34))}" deleted' for one in names]
+    deletions = kubectl.run("delete", "-f", str(file), "--wait=false").splitlines()
+    assert deletions == [f'{name.replace("/", chr(32) + chr(34))}" deleted' for name in names]
     missing = kubectl.run("get", "configmap", "web", code=1)
     assert missing == 'Error from server (NotFound): configmaps "web" not found\n'
     assert "(NotFound)" in kubectl.run("delete", "secret", "web", code=1)
@@ -92,8 +92,8 @@ def test_delete_in_its_forms(kubectl: Kubectl) -> None:
     assert kubectl.run(*by_field) == 'configmap "c" deleted\n'
     assert kubectl.run("delete", "configmap/d", "--dry-run=server") == 'configmap "d" deleted (server dry run)\n'
     assert kubectl.run("delete", "configmap", "d", "-o", "name") == "configmap/d\n"
-    left = f'configmap "e" deleted\nconfigmap "{ROOT_CA}" deleted\n'
-    assert kubectl.run("delete", "configmap", "--all") == left
+    deleted = f'configmap "e" deleted\nconfigmap "{ROOT_CA}" deleted\n'
+    assert kubectl.run("delete", "configmap", "--all") == deleted
     kubectl.run("run", "one", "--image=busybox", "--restart=Never")
     forced = kubectl.start("delete", "pod", "one", "--grace-period=0", "--force")
     out, err = forced.communicate(timeout=30)
@@ -104,26 +104,26 @@ def test_delete_in_its_forms(kubectl: Kubectl) -> None:
     kubectl.run("create", "deployment", "web", "--image=nginx")
     orphaning = ("delete", "deployment", "web", "--cascade=orphan", "--wait=false")
     assert kubectl.run(*orphaning) == 'deployment.apps "web" deleted\n'
-    # the collector lets its children go first
+    # the garbage collector orphans its dependents first
     eventually(lambda: kubectl.run("get", "deployments", "-o", "name") == "")
     assert kubectl.run("get", "configmaps,pods", "-o", "name") == f"configmap/{ROOT_CA}\n"
 
 
 def test_replace(kubectl: Kubectl, everything: Path) -> None:
-    found = kubectl.run("get", "-f", str(everything), "-o", "yaml").replace("tier: back", "tier: front")
-    assert kubectl.run("replace", "-f", "-", stdin=found).splitlines() == lines(kubectl, "replaced")
+    manifests = kubectl.run("get", "-f", str(everything), "-o", "yaml").replace("tier: back", "tier: front")
+    assert kubectl.run("replace", "-f", "-", stdin=manifests).splitlines() == lines(kubectl, "replaced")
     assert kubectl.run("get", "pods,secrets", "-l", "tier=front", "-o", "name") == "pod/web\nsecret/web\n"
-    stale = kubectl.run("replace", "-f", "-", stdin=found, code=1)
+    stale = kubectl.run("replace", "-f", "-", stdin=manifests, code=1)
     assert stale.count("(Conflict)") == len(KINDS)
     assert "the object has been modified; please apply your changes to the latest version" in stale
-    original = [one for one in documents(kubectl.namespace) if one["kind"] in ("Service", "Deployment")]
+    original = [document for document in documents(kubectl.namespace) if document["kind"] in ("Service", "Deployment")]
     replaced = kubectl.run("replace", "-f", "-", stdin=text(original))
     assert replaced == "service/web replaced\ndeployment.apps/web replaced\n"
-    pod = [one for one in documents(kubectl.namespace) if one["kind"] == "Pod"]
+    pod = [document for document in documents(kubectl.namespace) if document["kind"] == "Pod"]
     refused = kubectl.run("replace", "-f", "-", stdin=text(pod), code=1)
     assert "pod updates may not change fields" in refused, "its manifest lacks the volume with its account's token"
     uid = kubectl.json("get", "configmap", "web")["metadata"]["uid"]
-    map_only = text([one for one in documents(kubectl.namespace) if one["kind"] == "ConfigMap"])
+    map_only = text([document for document in documents(kubectl.namespace) if document["kind"] == "ConfigMap"])
     forced = kubectl.run("replace", "--force", "-f", "-", stdin=map_only)
     assert forced == 'configmap "web" deleted\nconfigmap/web replaced\n'
     assert kubectl.json("get", "configmap", "web")["metadata"]["uid"] != uid
@@ -133,7 +133,7 @@ def test_create_of_kinds_by_flags(kubectl: Kubectl, tmp_path: Path) -> None:
     file = tmp_path / "settings.ini"
     file.write_text("[a]\nb=c\n")
     more = f"{kubectl.namespace}-kinds"
-    for arguments, made in (
+    for arguments, created in (
         (("namespace", more), f"namespace/{more}"),
         (("configmap", "maps", f"--from-file={file}", "--from-literal=k=v"), "configmap/maps"),
         (("secret", "generic", "plain", "--from-literal=k=v"), "secret/plain"),
@@ -156,7 +156,7 @@ def test_create_of_kinds_by_flags(kubectl: Kubectl, tmp_path: Path) -> None:
         (("priorityclass", more, "--value=10"), f"priorityclass.scheduling.k8s.io/{more}"),
         (("ingress", "front", "--rule=example.com/*=inner:80"), "ingress.networking.k8s.io/front"),
     ):  # fmt: skip
-        assert kubectl.run("create", *arguments) == f"{made} created\n"
+        assert kubectl.run("create", *arguments) == f"{created} created\n"
     if not kubectl.is_old:  # 1.20 writes versions of these that are no longer served
         cron = ("create", "cronjob", "nightly", "--image=busybox", "--schedule=0 0 * * *")
         assert kubectl.run(*cron) == "cronjob.batch/nightly created\n"
@@ -197,7 +197,7 @@ def test_apply_by_the_client(kubectl: Kubectl, tmp_path: Path) -> None:
     assert labels.split() == ["hand"] * len(sent)
     assert "tier: front" in kubectl.run("apply", "view-last-applied", "configmap", "web")
     allowed = "--prune-whitelist" if kubectl.is_old else "--prune-allowlist"
-    only = text([one for one in sent if one["kind"] == "ConfigMap"], tier="front")
+    only = text([document for document in sent if document["kind"] == "ConfigMap"], tier="front")
     pruned = kubectl.run("apply", "-f", "-", "--prune", "-l", "tier=front", f"{allowed}=core/v1/Secret", stdin=only)
     assert pruned == "configmap/web unchanged\nsecret/web pruned\n"
     assert kubectl.run("apply", "set-last-applied", "-f", "-", stdin=text(sent[2:3])).startswith("configmap/web")
@@ -214,16 +214,16 @@ def test_apply_by_the_server(kubectl: Kubectl, tmp_path: Path) -> None:
     again = kubectl.run("get", "-f", str(file), "-o", "jsonpath={.items[*].metadata.resourceVersion}")
     assert again == versions
     file.write_text(text(sent, tier="front"))
-    other = (*apply, "--field-manager=other")
-    clash = kubectl.run(*other, code=1)
+    as_other_manager = (*apply, "--field-manager=other")
+    clash = kubectl.run(*as_other_manager, code=1)
     assert 'conflict with "kubectl": .metadata.labels.tier' in clash
     assert "Please review the fields above--they currently have other managers" in clash
-    assert kubectl.run(*other, "--force-conflicts").splitlines() == lines(kubectl, "serverside-applied")
-    # what a manager no longer names, and nobody else owns, goes
+    assert kubectl.run(*as_other_manager, "--force-conflicts").splitlines() == lines(kubectl, "serverside-applied")
+    # a field that a manager no longer names, and nobody else owns, is removed
     file.write_text(text(sent, tier="front", mine="x"))
-    kubectl.run(*other)
+    kubectl.run(*as_other_manager)
     file.write_text(text(sent, tier="front"))
-    kubectl.run(*other)
+    kubectl.run(*as_other_manager)
     assert kubectl.json("get", "service", "web")["metadata"]["labels"] == {"tier": "front"}
 
 
@@ -276,8 +276,10 @@ def test_get_in_every_form(kubectl: Kubectl, everything: Path) -> None:
     assert kubectl.run("get", "configmap", "web", "--no-headers").split()[:2] == ["web", "1"]
     assert "tier=back" in kubectl.run("get", "rc", "--show-labels")
     assert kubectl.run("get", "svc", "-L", "tier").splitlines()[1].split()[-1] == "back"
-    found = yaml.safe_load(kubectl.run("get", "-f", str(everything), "-o", "yaml"))
-    assert [one["kind"] for one in found["items"]] == [one["kind"] for one in documents(kubectl.namespace)]
+    listed = yaml.safe_load(kubectl.run("get", "-f", str(everything), "-o", "yaml"))
+    assert [document["kind"] for document in listed["items"]] == [
+        document["kind"] for document in documents(kubectl.namespace)
+    ]
     assert kubectl.json("get", "deploy", "web")["apiVersion"] == "apps/v1"
     assert kubectl.run("get", "svc", "web", "-o", "jsonpath={.spec.ports[0].port}/{.spec.type}") == "80/ClusterIP"
     columns = kubectl.run("get", "rc,job", "-o", "custom-columns=WHAT:.kind,NAME:.metadata.name")
@@ -324,7 +326,7 @@ def test_get_watches(kubectl: Kubectl) -> None:
         kubectl.run("label", "configmap", "b", "x=y")
         assert rows.line() == "configmap/b\n"
     with kubectl.follow("get", "configmaps", "--watch-only", "-o", "jsonpath={.metadata.name}{'\\n'}", "-v=6") as rows:
-        rows.asked("watch=true")
+        rows.wait_for_request("watch=true")
         kubectl.run("create", "configmap", "c")
         assert rows.line() == "c\n"
 
@@ -355,8 +357,8 @@ def test_explain(kubectl: Kubectl) -> None:
         deep = kubectl.run("explain", kind.partition(".")[0], "--recursive")
         for part in ("KIND:", "DESCRIPTION:", "apiVersion", "creationTimestamp", "ownerReferences"):
             assert part in deep, f"{kind}: {part}"
-    said = kubectl.run("explain", "pod.spec.containers.livenessProbe")
-    assert "initialDelaySeconds" in said
+    explanation = kubectl.run("explain", "pod.spec.containers.livenessProbe")
+    assert "initialDelaySeconds" in explanation
     assert "strategy" in kubectl.run("explain", "deployment.spec", "--api-version=apps/v1")
     assert 'field "nothing" does not exist' in kubectl.run("explain", "pod.nothing", code=1)
 
@@ -389,19 +391,19 @@ def test_patch_in_every_type(kubectl: Kubectl, everything: Path) -> None:
         assert kubectl.run("patch", "-f", file, f"--type={kind}", "-p", patch).splitlines() == lines(kubectl, "patched")
         again = kubectl.run("patch", "job", "web", f"--type={kind}", "-p", patch)
         assert again == "job.batch/web patched (no change)\n"
-    for one in json.loads(kubectl.run("get", "-f", file, "-o", "json"))["items"]:
-        assert one["metadata"]["labels"].items() >= {"s": "1", "m": "1", "j": "1", "tier": "back"}.items()
+    for item in json.loads(kubectl.run("get", "-f", file, "-o", "json"))["items"]:
+        assert item["metadata"]["labels"].items() >= {"s": "1", "m": "1", "j": "1", "tier": "back"}.items()
     merged = kubectl.run("patch", "svc", "web", "-p", '{"spec":{"ports":[{"port":81,"name":"b"}]}}', code=1)
     assert "spec.ports[1].name: Required value" in merged or "spec.ports[0].name: Required value" in merged
     tested = '[{"op":"test","path":"/kind","value":"x"}]'
     broken = kubectl.run("patch", "svc", "web", "--type=json", "-p", tested, code=1)
-    assert broken.startswith("The request is invalid")  # which is all that 1.20 tells
+    assert broken.startswith("The request is invalid")  # 1.20 prints no more
     assert kubectl.is_old or "/kind" in broken
     if not kubectl.is_old:
         patch = '{"status":{"conditions":[{"type":"Odd","status":"True"}]}}'
         assert kubectl.run("patch", "pod", "web", "--subresource=status", "-p", patch) == "pod/web patched\n"
         status = kubectl.json("get", "pod", "web", "--subresource=status")["status"]
-        assert "Odd" in [one["type"] for one in status["conditions"]]
+        assert "Odd" in [condition["type"] for condition in status["conditions"]]
 
 
 def test_set(kubectl: Kubectl, everything: Path) -> None:
@@ -427,8 +429,8 @@ def test_scale_and_rollout(kubectl: Kubectl, everything: Path) -> None:
     assert "Expected replicas to be 9, was 3" in wrong.replace("error: ", "")
     kubectl.run("scale", "rc", "web", "--current-replicas=3", "--replicas=2")
     assert kubectl.json("get", "rc", "web")["spec"]["replicas"] == 2
-    for verb, said in (("pause", "paused"), ("resume", "resumed"), ("restart", "restarted")):
-        assert kubectl.run("rollout", verb, "deployment/web") == f"deployment.apps/web {said}\n"
+    for verb, done in (("pause", "paused"), ("resume", "resumed"), ("restart", "restarted")):
+        assert kubectl.run("rollout", verb, "deployment/web") == f"deployment.apps/web {done}\n"
     template = kubectl.json("get", "deployment", "web")["spec"]["template"]
     assert "kubectl.kubernetes.io/restartedAt" in template["metadata"]["annotations"]
     assert "deployment.apps/web" in kubectl.run("rollout", "history", "deployment/web")
@@ -456,10 +458,10 @@ def test_wait(kubectl: Kubectl) -> None:
         by_path = ("wait", "--for=jsonpath={.status.phase}=Running", "pod/one", "--timeout=20s")
         assert kubectl.run(*by_path) == "pod/one condition met\n"
         assert kubectl.run("wait", "--for=create", "pod/one", "--timeout=20s") == "pod/one condition met\n"
-    with kubectl.follow("wait", "--for=delete", "pod/one", "--timeout=20s", "-v=6") as gone:
-        gone.asked("watch=true")
+    with kubectl.follow("wait", "--for=delete", "pod/one", "--timeout=20s", "-v=6") as waiting:
+        waiting.wait_for_request("watch=true")
         kubectl.run("delete", "pod", "one")
-        assert gone.end() == 0
+        assert waiting.exit_code() == 0
 
 
 def test_auth(kubectl: Kubectl) -> None:
@@ -471,9 +473,9 @@ def test_auth(kubectl: Kubectl) -> None:
     assert "Resources" in listed
     assert "[*]" in listed
     if not kubectl.is_old:
-        said = kubectl.run("auth", "whoami")
-        assert "admin" in said
-        assert "system:masters" in said
+        identity = kubectl.run("auth", "whoami")
+        assert "admin" in identity
+        assert "system:masters" in identity
 
 
 def test_discovery(kubectl: Kubectl) -> None:

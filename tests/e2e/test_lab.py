@@ -1,4 +1,4 @@
-"""``make up``, ``down``, ``stop`` and ``clean`` as promises, on labs of their own."""
+"""``make up``, ``down``, ``stop`` and ``clean``, on separate labs."""
 
 import subprocess
 import sys
@@ -22,19 +22,19 @@ def second() -> Iterator[Lab]:
 
 
 def identities(lab: Lab) -> dict[str, Any]:
-    """What must be the same cluster again: each object's uid."""
+    """Each object's uid: equal if it is still the same cluster."""
     kinds = "namespaces,nodes,services,replicationcontrollers,endpoints"
     return {
-        f"{one['kind']}/{one['metadata'].get('namespace', '')}/{one['metadata']['name']}": one["metadata"]["uid"]
-        for one in lab.items(kinds, "--all-namespaces")
+        f"{item['kind']}/{item['metadata'].get('namespace', '')}/{item['metadata']['name']}": item["metadata"]["uid"]
+        for item in lab.items(kinds, "--all-namespaces")
     }
 
 
 def leftovers(lab: Lab) -> list[str]:
     """Processes, namespaces, interfaces and mounts that carry the lab's name."""
     prefix = "peapod-e2e-b"
-    found = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout.split()
-    namespaces = [name for name in found if name.startswith(prefix)]
+    netns = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout.split()
+    namespaces = [name for name in netns if name.startswith(prefix)]
     with open("/proc/mounts") as file:
         mounts = [line.split()[1] for line in file if "e2e-b" in line.split()[1]]
     processes = subprocess.run(["pgrep", "-af", r"\.peapod-e2e-b|/run/peapod/e2e-b"], capture_output=True, text=True)
@@ -70,11 +70,11 @@ def test_a_second_lab_runs_beside_stops_comes_back_and_leaves_nothing(lab: Lab, 
     second.make("clean")
     assert leftovers(second) == []
     assert not second.state.exists()
-    assert identities(lab) == shared, "the other lab noticed nothing"
+    assert identities(lab) == shared, "the other lab is unchanged"
 
 
 def nat_rules(lab: Lab) -> list[str]:
-    """The proxy's redirections: which address leads to which service."""
+    """The proxy's redirections, without their ports."""
     saved = lab.in_node("node-1", "iptables-legacy-save", "-t", "nat").stdout
     return sorted(line.partition(" --to-ports")[0] for line in saved.splitlines() if "REDIRECT" in line)
 
@@ -89,7 +89,7 @@ def test_up_again_changes_nothing_and_ends_in_seconds(lab: Lab) -> None:
 
 def pids(lab: Lab) -> list[tuple[str, str]]:
     lines = lab.make("status").stdout.splitlines()
-    return [(parts[0], parts[2]) for parts in map(str.split, lines) if len(parts) >= 5 and "/" in parts[0]]
+    return [(columns[0], columns[2]) for columns in map(str.split, lines) if len(columns) >= 5 and "/" in columns[0]]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a person sees of nodes from outside: their daemons through the proxy, ``kubectl top``, and a drained node."""
+"""Nodes as clients see them: their daemons through the proxy, ``kubectl top``, and a drained node."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from tests.e2e.lab import Lab, controller, eventually, service
 
 
 def with_kubectl(lab: Lab, which: str, *arguments: str) -> str:
-    """What today's kubectl says, or the oldest that is meant to work."""
+    """The output of the current kubectl, or of the oldest supported one."""
     if which == "today":
         return lab.kubectl(*arguments)
     program, config = str(kubectls.program(kubectls.OLD)), str(lab.state / "kubeconfig")
@@ -34,7 +34,7 @@ def backends(lab: Lab, node: str, name: str) -> set[str]:
     """Where a node's kube-proxy would send a service port's next connections."""
     table = json.loads(lab.kubectl("get", "--raw", f"/api/v1/nodes/{node}:10249/proxy/table"))
     rows = [row for row in table["services"] if row["name"] == name]
-    return {one["address"] for row in rows for one in row["endpoints"]}
+    return {endpoint["address"] for row in rows for endpoint in row["endpoints"]}
 
 
 def test_the_proxy_s_table_shows_a_service_s_current_backends(lab: Lab) -> None:
@@ -43,9 +43,9 @@ def test_the_proxy_s_table_shows_a_service_s_current_backends(lab: Lab) -> None:
         for count in (3, 1, 2):
             lab.kubectl("scale", "-n", namespace, "rc", "shown", f"--replicas={count}")
             pods = lab.ready_pods("app=shown", count, namespace)
-            wanted = {f"{pod['status']['podIP']}:8080" for pod in pods}
+            addresses = {f"{pod['status']['podIP']}:8080" for pod in pods}
             for node in lab.nodes:
-                eventually(lambda node=node, wanted=wanted: backends(lab, node, f"{namespace}/shown") == wanted)
+                eventually(lambda node=node, pods=addresses: backends(lab, node, f"{namespace}/shown") == pods)
 
 
 def test_pods_and_services_of_any_node_answer_through_the_proxy(lab: Lab) -> None:
@@ -59,8 +59,8 @@ def test_pods_and_services_of_any_node_answer_through_the_proxy(lab: Lab) -> Non
             assert name in lab.kubectl("get", "--raw", f"{root}/pods/{name}:8080/proxy/")
 
         def through_the_service() -> bool:
-            said = {lab.kubectl("get", "--raw", f"{root}/services/web:1234/proxy/") for _ in range(8)}
-            return len(said) == 2
+            answers = {lab.kubectl("get", "--raw", f"{root}/services/web:1234/proxy/") for _ in range(8)}
+            return len(answers) == 2
 
         eventually(through_the_service)
 

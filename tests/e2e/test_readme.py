@@ -14,7 +14,7 @@ def section(title: str) -> list[str]:
 
 
 def run(lab: Lab, commands: list[str]) -> str:
-    """The commands in one shell, in the order of the page; only the state folder is this lab's."""
+    """Run the commands in one shell, in the order of the page; only the state folder is replaced by this lab's."""
     script = "\n".join(["set -eu", *(f"echo; echo '--- {n}'\n{line}" for n, line in enumerate(commands))])
     script = script.replace(".peapod/", f".peapod-{lab.name}/")
     done = subprocess.run(["bash", "-c", script], cwd=CHECKOUT, capture_output=True, text=True, timeout=120)
@@ -28,7 +28,7 @@ def test_the_tour_with_kubectl(lab: Lab) -> None:
     assert "IMAGE_PROCESSING_SERVICE_HOST=10.0." in output
     assert output.count("image-processing-") > 10
     assert "replicationcontroller/image-processing scaled" in output
-    # the page leaves relabelled pods behind, as a person would
+    # the page leaves relabelled pods behind
     lab.kubectl("delete", "pods", "-l", "tier=debug", "--now")
     lab.kubectl("scale", "rc", "image-processing", "--replicas=3")
     lab.ready_pods("app=image-processing,tier=backend", 3)
@@ -36,8 +36,8 @@ def test_the_tour_with_kubectl(lab: Lab) -> None:
 
 def test_the_same_with_curl(lab: Lab) -> None:
     output = run(lab, section("The same with curl"))
-    parts = re.split(r"^--- \d+$", output, flags=re.MULTILINE)[1:]
-    created, listed, running, watched, patched, scaled, deleted, refused = parts[1:]
+    outputs = re.split(r"^--- \d+$", output, flags=re.MULTILINE)[1:]
+    created, listed, running, watched, patched, scaled, deleted, refused = outputs[1:]
     assert '"name":"shell"' in created
     assert '"name":"shell"' in listed
     assert '"name":"shell"' not in running

@@ -1,4 +1,4 @@
-"""What no service answers is refused at once, and never leaves the node."""
+"""Connections to service addresses without endpoints are refused at once and never leave the node."""
 
 import subprocess
 import time
@@ -35,7 +35,7 @@ def test_refused_at_once_on_a_node(lab: Lab, client: str, place: str) -> None:
 
 
 def test_nothing_of_the_service_range_leaves_a_node(lab: Lab, client: str) -> None:
-    """The bridge that joins the machines sees no packet for an address without a service."""
+    """The bridge between the machines sees no packet for an address without a service."""
     watch = ["timeout", "5", "tcpdump", "-i", "eth0", "-nn", "-c", "1", "net", "10.0.0.0/16"]
     entered = ["nsenter", f"--net=/run/netns/{lab.lab.namespace('node-1')}", *watch]
     with subprocess.Popen(entered, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as sniffer:

@@ -1,4 +1,4 @@
-"""Programs in pods speak to the API as their service account, by each way that they know; and storage outlives pods."""
+"""Programs in pods use the API as their service account, with each client library; and storage outlives pods."""
 
 import shutil
 import sys
@@ -13,7 +13,7 @@ from tests.e2e.lab import Lab, eventually, is_ready, sleeper
 
 ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
-OURS = """
+OUR_CLIENT = """
 import asyncio
 from apimachinery.types import core_v1
 from kube_client import Client, load_config
@@ -26,7 +26,7 @@ async def main():
 asyncio.run(main())
 """
 
-OFFICIAL = """
+OFFICIAL_CLIENT = """
 from kubernetes import client, config
 config.load_incluster_config()
 pods = client.CoreV1Api().list_namespaced_pod(open("/var/run/secrets/kubernetes.io/serviceaccount/namespace").read())
@@ -35,25 +35,25 @@ print(*sorted(pod.metadata.name for pod in pods.items))
 
 
 def workbench(name: str, **spec: Any) -> dict[str, Any]:
-    """A pod with this machine's programs in it: Python with our packages, curl and their libraries, read-only."""
+    """A pod with this machine's programs, read-only: Python with our packages, curl and their libraries."""
     places = {str(CHECKOUT), sys.base_prefix, "/usr", "/lib", "/lib64"}
-    kept = sorted(one for one in places if not any(one.startswith(f"{other}/") for other in places))
-    volumes = [{"name": f"v{i}", "hostPath": {"path": place}} for i, place in enumerate(kept)]
+    folders = sorted(place for place in places if not any(place.startswith(f"{parent}/") for parent in places))
+    volumes = [{"name": f"v{i}", "hostPath": {"path": place}} for i, place in enumerate(folders)]
     pod = sleeper(name, **spec)
     pod["spec"]["volumes"] = volumes
     pod["spec"]["containers"][0]["volumeMounts"] = [
-        {"name": one["name"], "mountPath": one["hostPath"]["path"], "readOnly": True} for one in volumes
+        {"name": volume["name"], "mountPath": volume["hostPath"]["path"], "readOnly": True} for volume in volumes
     ]
     return pod
 
 
 def ready(lab: Lab, name: str, namespace: str) -> dict[str, Any]:
-    found = eventually(lambda: [pod for pod in lab.items("pods", "-n", namespace) if is_ready(pod)], 60)
-    return next(pod for pod in found if pod["metadata"]["name"] == name)
+    pods = eventually(lambda: [pod for pod in lab.items("pods", "-n", namespace) if is_ready(pod)], 60)
+    return next(pod for pod in pods if pod["metadata"]["name"] == name)
 
 
 def test_programs_in_a_pod_find_the_api(lab: Lab) -> None:
-    """A pod made right after its namespace has an account; its token works from curl and two client libraries."""
+    """A pod created right after its namespace has an account; its token works from curl and two client libraries."""
     with lab.namespace("in-cluster") as namespace:
         lab.apply(workbench("bench"), namespace=namespace)
         ready(lab, "bench", namespace)
@@ -63,15 +63,15 @@ def test_programs_in_a_pod_find_the_api(lab: Lab) -> None:
 
         assert run("cat", f"{ACCOUNT}/namespace") == namespace
         script = (
-            f"curl -sS --fail --cacert {ACCOUNT}/ca.crt -H \"Authorization: Bearer $(cat {ACCOUNT}/token)\" "
+            f'curl -sS --fail --cacert {ACCOUNT}/ca.crt -H "Authorization: Bearer $(cat {ACCOUNT}/token)" '
             "https://kubernetes.default.svc/apis/authentication.k8s.io/v1/selfsubjectreviews "
             "-H 'Content-Type: application/json' "
             '-d \'{"kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1"}\''
         )
         assert f"system:serviceaccount:{namespace}:default" in run("sh", "-c", script)
         python = str(CHECKOUT / ".venv/bin/python")
-        assert run("env", f"PYTHONPATH={CHECKOUT}", python, "-c", OURS).split() == ["bench"]
-        assert run(python, "-c", OFFICIAL).split() == ["bench"]
+        assert run("env", f"PYTHONPATH={CHECKOUT}", python, "-c", OUR_CLIENT).split() == ["bench"]
+        assert run(python, "-c", OFFICIAL_CLIENT).split() == ["bench"]
 
 
 def test_the_token_of_a_pod_ends_with_the_pod(lab: Lab) -> None:
@@ -142,12 +142,12 @@ def test_what_a_pod_wrote_is_there_for_the_next_one(lab: Lab, disk: Path) -> Non
     try:
         with lab.namespace("stateful") as namespace:
             lab.apply(storage, volume, claim, namespace=namespace)
-            lab.apply(user("writer", "echo kept > /data/f"), namespace=namespace)
+            lab.apply(user("writer", "echo hello > /data/f"), namespace=namespace)
             assert ready(lab, "writer", namespace)["spec"]["nodeName"] == node
             lab.kubectl("delete", "pod", "-n", namespace, "writer", "--now")
             lab.apply(user("reader", "true"), namespace=namespace)
             assert ready(lab, "reader", namespace)["spec"]["nodeName"] == node
-            assert lab.kubectl("exec", "-n", namespace, "reader", "--", "cat", "/data/f") == "kept\n"
+            assert lab.kubectl("exec", "-n", namespace, "reader", "--", "cat", "/data/f") == "hello\n"
         eventually(lambda: lab.get("pv", "e2e-disk")["status"]["phase"] == "Released", 60)
     finally:
         lab.kubectl("delete", "pv/e2e-disk", "storageclass/e2e-local", "--wait=false", check=False)

@@ -1,7 +1,7 @@
-"""Requests that flow through a service while something is done to the cluster.
+"""Continuous requests to a service while a test changes the cluster.
 
-Runs as a script in a machine's network (``python traffic.py URL``): one new connection after the other, a line
-of JSON for each, until its standard input closes.
+Runs as a script in a machine's network (``python traffic.py URL``): one connection after the other, with a line of JSON
+for each, until its standard input closes.
 """
 
 import json
@@ -24,7 +24,7 @@ _TIMEOUT = 5.0
 
 @dataclass
 class Traffic:
-    """What came of the requests: (moment, error or None), in order. Filled when the block ends."""
+    """The results of the requests: (time, error or None), in order. Complete when the block ends."""
 
     results: list[tuple[float, str | None]] = field(default_factory=list)
 
@@ -39,7 +39,7 @@ class Traffic:
 
 @contextmanager
 def flowing(lab: Lab, machine: str, url: str) -> Iterator[Traffic]:
-    """Requests from ``machine`` for as long as the block runs."""
+    """Send requests from ``machine`` until the block ends."""
     traffic = Traffic()
     entered = ["nsenter", f"--net=/run/netns/{lab.lab.namespace(machine)}", sys.executable, "-m", __name__, url]
     process = subprocess.Popen(entered, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

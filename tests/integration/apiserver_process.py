@@ -1,4 +1,4 @@
-"""A real apiserver as a process on loopback, in front of the test's own etcd."""
+"""A real apiserver as a process on loopback, with the test's own etcd."""
 
 import os
 import ssl
@@ -16,7 +16,7 @@ from tests.support import eventually
 TOKEN = "sesame"
 
 _WITHOUT_CONTROLLERS = ("--disable-admission-plugins=ServiceAccount,StorageObjectInUseProtection",)
-"""These need a controller manager beside the apiserver; a test that has one says otherwise (the last flag counts)."""
+"""These need a controller manager; tests that run one override this flag (the last flag counts)."""
 
 
 class ApiserverProcess(Process):
@@ -53,7 +53,7 @@ class ApiserverProcess(Process):
     async def ready(self) -> None:
         async with self.http() as client:
             await eventually(lambda: _exists(client, "/readyz"), timeout=PATIENCE)
-            # the namespaces that every cluster has come right after
+            # the namespaces that every cluster has are created right after that
             await eventually(lambda: _exists(client, "/api/v1/namespaces/kube-node-lease"), timeout=PATIENCE)
 
     def client(self) -> Client:
@@ -61,7 +61,7 @@ class ApiserverProcess(Process):
         return Client(load_config(self.kubeconfig), user_agent="test")
 
     def http(self, **options: object) -> httpx.AsyncClient:
-        """A bare HTTP client that shows the administrator's token."""
+        """A plain HTTP client with the administrator's token."""
         headers = {"Authorization": f"Bearer {TOKEN}"}
         return httpx.AsyncClient(base_url=self.url, headers=headers, verify=self.ssl_context(), timeout=30.0, **options)  # type: ignore[arg-type]
 
@@ -69,7 +69,7 @@ class ApiserverProcess(Process):
         return ssl.create_default_context(cafile=str(self.authority.cert))
 
     def environment(self) -> dict[str, str]:
-        """For kubectl: the kubeconfig, and a home of its own for caches."""
+        """For kubectl: the kubeconfig, and a separate home for caches."""
         return {**os.environ, "KUBECONFIG": str(self.kubeconfig), "HOME": str(self._directory)}
 
     def _write_kubeconfig(self) -> Path:

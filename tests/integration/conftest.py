@@ -1,4 +1,4 @@
-"""A real etcd on loopback for whoever asks for ``etcd``: a process of its own with a data directory of its own."""
+"""Fixtures: a real etcd, and an apiserver on it, as processes on loopback with their own data."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,7 +16,7 @@ class EtcdServer(Process):
 
     def __init__(self, directory: Path, *arguments: str) -> None:
         client_port, peer_port = free_ports(2)
-        self.config = EtcdConfig(endpoints=(f"http://127.0.0.1:{client_port}",))  # to be changed before the start
+        self.config = EtcdConfig(endpoints=(f"http://127.0.0.1:{client_port}",))  # tests may change it before the start
         self.data, self._peer, self._arguments = directory / "data", f"http://127.0.0.1:{peer_port}", arguments
         super().__init__(directory / "etcd.log")
 

@@ -1,4 +1,4 @@
-"""A daemon as a process on loopback, beside a real apiserver."""
+"""A daemon as a process on loopback, with a real apiserver."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What etcd itself says that happened: the truth that watchers are held against."""
+"""etcd's own history, with which tests compare what watchers received."""
 
 import asyncio
 
@@ -7,15 +7,15 @@ from apiserver.storage.etcd import Revision
 
 
 async def history(etcd: Etcd, start: int, end: int) -> list[Revision]:
-    """Everything from one revision to another, both included."""
-    found: list[Revision] = []
+    """All revisions from ``start`` to ``end``, both included."""
+    revisions: list[Revision] = []
     if start > end:
-        return found
+        return revisions
     stream = etcd.watch(start)
     async with asyncio.timeout(10):
         async for revision in stream:
-            found.append(revision)
+            revisions.append(revision)
             if revision.number >= end:
                 break
     await stream.aclose()
-    return found
+    return revisions

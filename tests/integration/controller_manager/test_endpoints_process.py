@@ -21,13 +21,13 @@ async def run_pod(client: Client, name: str, ip: str, ready: bool = True) -> Pod
 async def addresses(client: Client) -> tuple[list[str], list[str]]:
     """Ready and not ready ones."""
     try:
-        found = await client.resource(Endpoints).get("web", namespace="default")
+        endpoints = await client.resource(Endpoints).get("web", namespace="default")
     except errors.NotFound:
         return [], []
-    subsets = found.subsets or []
+    subsets = endpoints.subsets or []
     return (
-        [one.ip for subset in subsets for one in subset.addresses or ()],
-        [one.ip for subset in subsets for one in subset.not_ready_addresses or ()],
+        [address.ip for subset in subsets for address in subset.addresses or ()],
+        [address.ip for subset in subsets for address in subset.not_ready_addresses or ()],
     )
 
 
@@ -74,16 +74,14 @@ async def test_endpoints_go_with_their_service_and_carry_its_labels(
     await client.resource(Service).create(service)
     await run_pod(client, "a", "10.128.0.2")
     await become(client, ["10.128.0.2"], [])
-    found = await client.resource(Endpoints).get("web", namespace="default")
-    assert meta.labels_of(found) == {"tier": "front"}
-    assert "endpoints.kubernetes.io/last-change-trigger-time" in meta.annotations_of(found)
+    endpoints = await client.resource(Endpoints).get("web", namespace="default")
+    assert meta.labels_of(endpoints) == {"tier": "front"}
+    assert "endpoints.kubernetes.io/last-change-trigger-time" in meta.annotations_of(endpoints)
     await client.resource(Service).delete("web", namespace="default")
     await become(client, [], [])
 
 
-async def test_endpoints_without_a_selector_are_left_alone(
-    client: Client, controller_manager: DaemonProcess
-) -> None:
+async def test_endpoints_without_a_selector_are_left_alone(client: Client, controller_manager: DaemonProcess) -> None:
     own = Endpoints(
         metadata=ObjectMeta(name="web", namespace="default"),
         subsets=[EndpointSubset(addresses=[EndpointAddress(ip="192.0.2.1")])],
@@ -93,16 +91,16 @@ async def test_endpoints_without_a_selector_are_left_alone(
     await client.resource(Service).create(make_service("probe", selector={"app": "web"}))
 
     async def probed() -> bool:
-        names = [meta.name_of(one) for one in (await client.resource(Endpoints).list(namespace="default")).items]
-        return "probe" in names
+        page = await client.resource(Endpoints).list(namespace="default")
+        return "probe" in map(meta.name_of, page.items)
 
-    await eventually(probed)  # the controller has worked on a service made later
+    await eventually(probed)  # the controller has processed a service that was created later
     await controller_manager.restart()
     await run_pod(client, "a", "10.128.0.2")
     assert await addresses(client) == (["192.0.2.1"], [])
 
 
-async def test_endpoints_that_somebody_changed_are_mended(
+async def test_endpoints_that_another_writer_changed_are_repaired(
     client: Client, controller_manager: DaemonProcess
 ) -> None:
     await client.resource(Service).create(make_service("web", selector={"app": "web"}))

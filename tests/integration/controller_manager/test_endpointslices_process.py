@@ -1,6 +1,7 @@
-"""EndpointSlices against a real apiserver; the test plays the kubelet, and the hand that writes Endpoints."""
+"""EndpointSlices against a real apiserver; the test acts as the kubelet, and as the writer of Endpoints."""
 
 from apimachinery import meta
+from apimachinery.core.well_known import SLICE_MANAGED_BY_LABEL
 from apimachinery.types.core_v1 import EndpointAddress, EndpointPort, Endpoints, EndpointSubset, Pod, Service
 from apimachinery.types.discovery_v1 import EndpointSlice
 from apimachinery.types.meta_v1 import ObjectMeta
@@ -8,8 +9,6 @@ from kube_client import Client
 from tests.integration.daemon_process import DaemonProcess
 from tests.objects import make_pod, make_service
 from tests.support import eventually
-
-MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 
 
 async def slices(client: Client) -> list[EndpointSlice]:
@@ -20,16 +19,16 @@ async def slices(client: Client) -> list[EndpointSlice]:
 
 
 async def become(client: Client, *expected: tuple[str, bool, bool]) -> None:
-    """Addresses, whether ready, whether on their way out."""
+    """Addresses, whether ready, whether terminating."""
 
     async def same() -> bool:
-        seen = {
-            (end.addresses[0], bool(end.conditions.ready), bool(end.conditions.terminating))
-            for one in await slices(client)
-            for end in one.endpoints or ()
-            if end.conditions
+        states = {
+            (endpoint.addresses[0], bool(endpoint.conditions.ready), bool(endpoint.conditions.terminating))
+            for endpoint_slice in await slices(client)
+            for endpoint in endpoint_slice.endpoints or ()
+            if endpoint.conditions
         }
-        assert seen == {*expected}
+        assert states == {*expected}
         return True
 
     await eventually(same)
@@ -42,16 +41,14 @@ async def run_pod(client: Client, name: str, ip: str) -> None:
     await pods.patch(name, {"status": status}, namespace="default", subresource="status")
 
 
-async def test_slices_follow_pods_and_go_with_their_service(
-    client: Client, controller_manager: DaemonProcess
-) -> None:
+async def test_slices_follow_pods_and_go_with_their_service(client: Client, controller_manager: DaemonProcess) -> None:
     services = client.resource(Service)
     await services.create(make_service("web", selector={"app": "web"}))
 
-    async def looked_at() -> bool:
+    async def processed() -> bool:
         return len(await slices(client)) == 1
 
-    await eventually(looked_at)
+    await eventually(processed)
     await run_pod(client, "a", "10.128.0.2")
     await run_pod(client, "b", "10.128.0.3")
     await become(client, ("10.128.0.2", True, False), ("10.128.0.3", True, False))
@@ -69,13 +66,13 @@ async def test_slices_are_mended(client: Client, controller_manager: DaemonProce
     await client.resource(Service).create(make_service("web", selector={"app": "web"}))
     await run_pod(client, "a", "10.128.0.2")
     await become(client, ("10.128.0.2", True, False))
-    (one,) = await slices(client)
+    (endpoint_slice,) = await slices(client)
     api = client.resource(EndpointSlice)
-    await api.delete(meta.name_of(one), namespace="default")
+    await api.delete(meta.name_of(endpoint_slice), namespace="default")
     await become(client, ("10.128.0.2", True, False))
-    (one,) = await slices(client)
-    one.endpoints = []
-    await api.update(one)
+    (endpoint_slice,) = await slices(client)
+    endpoint_slice.endpoints = []
+    await api.update(endpoint_slice)
     await become(client, ("10.128.0.2", True, False))
 
 
@@ -89,8 +86,8 @@ async def test_hand_made_endpoints_are_mirrored_where_no_selector_makes_slices(
     )
     made = await api.create(Endpoints(metadata=ObjectMeta(name="web", namespace="default"), subsets=[subset]))
     await become(client, ("192.0.2.1", True, False))
-    (one,) = await slices(client)
-    assert meta.labels_of(one)[MANAGED_BY] == "endpointslicemirroring-controller.k8s.io"
+    (endpoint_slice,) = await slices(client)
+    assert meta.labels_of(endpoint_slice)[SLICE_MANAGED_BY_LABEL] == "endpointslicemirroring-controller.k8s.io"
     made.subsets = [EndpointSubset(addresses=[EndpointAddress(ip="192.0.2.2")], ports=subset.ports)]
     made = await api.update(made)
     await become(client, ("192.0.2.2", True, False))

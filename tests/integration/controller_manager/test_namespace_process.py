@@ -3,6 +3,7 @@
 from typing import Any
 
 from apimachinery import errors, meta
+from apimachinery.core import conditions
 from apimachinery.types.core_v1 import ConfigMap, Namespace, Pod, ReplicationController, Secret
 from apimachinery.types.meta_v1 import ObjectMeta
 from controller_manager.api_resources import discover
@@ -22,7 +23,7 @@ async def is_gone(client: Client, name: str) -> bool:
     return False
 
 
-async def test_a_deleted_namespace_is_emptied_and_goes(client: Client, controller_manager: DaemonProcess) -> None:
+async def test_a_deleted_namespace_is_emptied_and_removed(client: Client, controller_manager: DaemonProcess) -> None:
     await client.resource(Namespace).create(Namespace(metadata=ObjectMeta(name="shop")))
     await client.resource(ConfigMap).create(ConfigMap(metadata=ObjectMeta(name="c", namespace="shop")))
     await client.resource(Secret).create(Secret(metadata=ObjectMeta(name="s", namespace="shop")))
@@ -35,26 +36,28 @@ async def test_a_deleted_namespace_is_emptied_and_goes(client: Client, controlle
     await client.resource(ConfigMap).get("c", namespace="default")
 
 
-async def test_objects_of_every_kind_that_a_namespace_can_hold_go_with_it(
+async def test_objects_of_every_kind_that_a_namespace_can_hold_are_deleted_with_it(
     apiserver: ApiserverProcess, client: Client, controller_manager: DaemonProcess
 ) -> None:
-    """One of each kind that discovery shows, so that a kind that comes later must be among the samples."""
-    found = (await discover(client)).resources
-    listed = [one for one in found if one.scheme.namespaced and {"list", "create"} <= one.verbs]
-    samples = {(one.group, one.version, one.plural): one.manifest() for one in KINDS if one.namespaced}
+    """An object of each kind in discovery, so that a kind that is added later must be among the samples."""
+    schemes = [
+        resource.scheme
+        for resource in (await discover(client)).resources
+        if resource.scheme.namespaced and {"list", "create"} <= resource.verbs
+    ]
+    samples = {(kind.group, kind.version, kind.plural): kind.manifest() for kind in KINDS if kind.namespaced}
     samples |= {("", "v1", plural): CORE[plural] for plural in CORE} | {("coordination.k8s.io", "v1", "leases"): {}}
     async with apiserver.http() as http:
         await http.post("/api/v1/namespaces", json={"metadata": {"name": "full"}})
-        for one in listed:
-            place = one.scheme.path("full")
-            sample = samples[one.scheme.group, one.scheme.version, one.scheme.plural]
-            sample = {**sample, "regarding": {"namespace": "full"}} if one.scheme.group == "events.k8s.io" else sample
-            reply = await http.post(place, json={"metadata": {"name": "a"}, **sample})
+        for scheme in schemes:
+            sample = samples[scheme.group, scheme.version, scheme.plural]
+            sample = {**sample, "regarding": {"namespace": "full"}} if scheme.group == "events.k8s.io" else sample
+            reply = await http.post(scheme.path("full"), json={"metadata": {"name": "a"}, **sample})
             assert reply.status_code in (201, 409), reply.text  # events of two groups are the same objects
         await client.resource(Namespace).delete("full")
         await eventually(lambda: is_gone(client, "full"), timeout=30)
-        for one in listed:
-            assert not (await http.get(one.scheme.path("full"))).json()["items"], one
+        for scheme in schemes:
+            assert not (await http.get(scheme.path("full"))).json()["items"], scheme
 
 
 CONTAINERS = [{"name": "c", "image": "i"}]
@@ -79,8 +82,8 @@ async def test_a_namespace_waits_for_pods_that_are_still_ending_and_says_so(
     await client.resource(Namespace).delete("shop")
 
     async def waits() -> bool:
-        found = await client.resource(Namespace).get("shop")
-        remaining = {one.type: one for one in found.status.conditions or ()}.get("NamespaceContentRemaining")
+        namespace = await client.resource(Namespace).get("shop")
+        remaining = conditions.find(namespace.status.conditions, "NamespaceContentRemaining")
         assert remaining is not None
         return remaining.status == "True" and "pods. has 1 resource instances" in (remaining.message or "")
 
@@ -89,7 +92,7 @@ async def test_a_namespace_waits_for_pods_that_are_still_ending_and_says_so(
     await eventually(lambda: is_gone(client, "shop"))
 
 
-async def test_what_belongs_to_several_goes_with_the_last_of_them(
+async def test_an_object_with_several_owners_is_deleted_with_the_last_of_them(
     client: Client, controller_manager: DaemonProcess
 ) -> None:
     maps = client.resource(ConfigMap)
@@ -101,19 +104,19 @@ async def test_what_belongs_to_several_goes_with_the_last_of_them(
     await maps.delete("a", namespace="default")
 
     async def one_owner() -> bool:
-        found = await secrets.get("child", namespace="default")
-        return [one.name for one in found.metadata.owner_references or ()] == ["b"]
+        child = await secrets.get("child", namespace="default")
+        return [owner.name for owner in child.metadata.owner_references or ()] == ["b"]
 
     await eventually(one_owner)
     await maps.delete("b", namespace="default")
 
     async def gone() -> bool:
-        return not [one for one in (await secrets.list(namespace="default")).items if meta.name_of(one) == "child"]
+        return "child" not in map(meta.name_of, (await secrets.list(namespace="default")).items)
 
     await eventually(gone)
 
 
-async def test_an_object_that_names_an_owner_that_never_was_goes(
+async def test_an_object_whose_owner_never_existed_is_deleted(
     client: Client, controller_manager: DaemonProcess
 ) -> None:
     maps = client.resource(ConfigMap)
@@ -124,7 +127,7 @@ async def test_an_object_that_names_an_owner_that_never_was_goes(
     await maps.create(child)
 
     async def gone() -> bool:
-        return "child" not in [meta.name_of(one) for one in (await maps.list(namespace="default")).items]
+        return "child" not in map(meta.name_of, (await maps.list(namespace="default")).items)
 
     await eventually(gone)
     await maps.get("a", namespace="default")

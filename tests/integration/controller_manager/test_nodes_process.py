@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from apimachinery import errors, meta
+from apimachinery.core.nodes import readiness
+from apimachinery.core.pods import is_ready
 from apimachinery.types.coordination_v1 import Lease, LeaseSpec
 from apimachinery.types.core_v1 import Node, Pod, Toleration
 from apimachinery.types.meta_v1 import ObjectMeta
@@ -53,9 +55,10 @@ async def register(client: Client, *names: str) -> None:
 async def node_is(client: Client, name: str, ready: str, *taints: str) -> None:
     async def so() -> bool:
         node = await client.resource(Node).get(name)
-        status = next(one.status for one in node.status.conditions or () if one.type == "Ready")
-        found = {f"{one.key.removeprefix('node.kubernetes.io/')}:{one.effect}" for one in node.spec.taints or ()}
-        assert (status, found) == (ready, set(taints))
+        carried = {
+            f"{taint.key.removeprefix('node.kubernetes.io/')}:{taint.effect}" for taint in node.spec.taints or ()
+        }
+        assert (readiness(node), carried) == (ready, set(taints))
         return True
 
     await eventually(so, timeout=15)
@@ -90,7 +93,7 @@ async def test_a_silent_node_is_tainted_its_pods_unready_and_evicted_and_it_can_
 
         async def unready() -> bool:
             pod = await pods.get("stays", namespace="default")
-            return any(one.type == "Ready" and one.status == "False" for one in pod.status.conditions or ())
+            return not is_ready(pod)
 
         await eventually(unready)
 
@@ -149,10 +152,10 @@ async def test_a_node_under_pressure_is_tainted_as_long_as_it_lasts(
     await register(client, "n1")
     nodes = client.resource(Node)
     async with beating(client, "n1"):
-        for status, found in (("True", ["memory-pressure:NoSchedule"]), ("False", [])):
+        for status, taints in (("True", ["memory-pressure:NoSchedule"]), ("False", [])):
             condition = {"type": "MemoryPressure", "status": status}
             await nodes.patch("n1", {"status": {"conditions": [condition]}}, subresource="status")
-            await node_is(client, "n1", "True", *found)
+            await node_is(client, "n1", "True", *taints)
 
 
 async def test_each_node_gets_a_part_of_the_pod_network_once_across_restarts(
@@ -162,8 +165,8 @@ async def test_each_node_gets_a_part_of_the_pod_network_once_across_restarts(
 
     async def cidrs(count: int) -> dict[str, str]:
         async def all_have() -> dict[str, str] | None:
-            found = {meta.name_of(one): one.spec.pod_cidr or "" for one in (await nodes.list()).items}
-            return found if len(found) == count and all(found.values()) else None
+            cidrs = {meta.name_of(node): node.spec.pod_cidr or "" for node in (await nodes.list()).items}
+            return cidrs if len(cidrs) == count and all(cidrs.values()) else None
 
         return await eventually(all_have) or {}
 

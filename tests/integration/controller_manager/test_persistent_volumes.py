@@ -74,14 +74,14 @@ async def until_gone(api: httpx.AsyncClient, path: str) -> None:
     await eventually(gone, timeout=15)
 
 
-async def told(api: httpx.AsyncClient, name: str, namespace: str = "default") -> list[tuple[str, str]]:
-    found = (await api.get(f"/api/v1/namespaces/{namespace}/events")).json()["items"]
-    return [(one["reason"], one["message"]) for one in found if one["involvedObject"]["name"] == name]
+async def events(api: httpx.AsyncClient, name: str, namespace: str = "default") -> list[tuple[str, str]]:
+    items = (await api.get(f"/api/v1/namespaces/{namespace}/events")).json()["items"]
+    return [(event["reason"], event["message"]) for event in items if event["involvedObject"]["name"] == name]
 
 
-async def until_told(api: httpx.AsyncClient, name: str, reason: str, text: str = "") -> None:
+async def until_event(api: httpx.AsyncClient, name: str, reason: str, text: str = "") -> None:
     async def there() -> bool:
-        return any(one == reason and text in message for one, message in await told(api, name))
+        return any(event == reason and text in message for event, message in await events(api, name))
 
     await eventually(there)
 
@@ -103,7 +103,7 @@ async def test_a_claim_gets_the_smallest_volume_that_fits(api: httpx.AsyncClient
 
 async def test_a_claim_waits_for_a_volume(api: httpx.AsyncClient) -> None:
     await post(api, CLAIMS, claim("c"))
-    await until_told(api, "c", "FailedBinding", "no persistent volumes available for this claim")
+    await until_event(api, "c", "FailedBinding", "no persistent volumes available for this claim")
     await until(api, f"{CLAIMS}/c", "Pending")
     await post(api, VOLUMES, volume("late"))
     assert (await until(api, f"{CLAIMS}/c", "Bound"))["spec"]["volumeName"] == "late"
@@ -117,7 +117,7 @@ async def test_two_claims_never_share_a_volume(api: httpx.AsyncClient) -> None:
 
     async def bound() -> list[str] | None:
         items = (await api.get(CLAIMS)).json()["items"]
-        names = [one["spec"]["volumeName"] for one in items if one["status"]["phase"] == "Bound"]
+        names = [item["spec"]["volumeName"] for item in items if item["status"]["phase"] == "Bound"]
         return names if len(names) == 3 else None
 
     assert sorted(await eventually(bound, timeout=15) or ()) == ["v0", "v1", "v2"]
@@ -130,11 +130,11 @@ async def test_volumes_and_claims_that_name_each_other(api: httpx.AsyncClient) -
     await post(api, CLAIMS, claim("mine"))
     assert (await until(api, f"{CLAIMS}/mine", "Bound"))["spec"]["volumeName"] == "kept"
     await post(api, CLAIMS, claim("greedy", "5Gi", volumeName="small"))
-    await until_told(api, "greedy", "VolumeMismatch", "requested PV is too small")
+    await until_event(api, "greedy", "VolumeMismatch", "requested PV is too small")
     await post(api, CLAIMS, claim("by-name", volumeName="small"))
     await until(api, f"{CLAIMS}/by-name", "Bound")
     await post(api, CLAIMS, claim("second", volumeName="small"))
-    await until_told(api, "second", "FailedBinding", 'volume "small" already bound to a different claim.')
+    await until_event(api, "second", "FailedBinding", 'volume "small" already bound to a different claim.')
 
 
 async def test_a_retained_volume_is_released_and_kept(api: httpx.AsyncClient) -> None:
@@ -145,7 +145,7 @@ async def test_a_retained_volume_is_released_and_kept(api: httpx.AsyncClient) ->
     await until_gone(api, f"{CLAIMS}/c")
     await until(api, f"{VOLUMES}/v", "Released")
     await post(api, CLAIMS, claim("c"))
-    await until_told(api, "c", "FailedBinding")
+    await until_event(api, "c", "FailedBinding")
     assert (await api.patch(f"{VOLUMES}/v", json={"spec": {"claimRef": None}}, headers=MERGE)).status_code == 200
     await until(api, f"{CLAIMS}/c", "Bound")
 
@@ -173,7 +173,7 @@ async def test_what_cannot_be_reclaimed_fails_and_says_so(api: httpx.AsyncClient
         await eventually(lambda: os.path.exists(outside))
         reason = {"Delete": "VolumeFailedDelete", "Recycle": "VolumeFailedRecycle"}[policy]
         assert failed["status"]["message"]
-        await until_told(api, "v", reason)
+        await until_event(api, "v", reason)
     finally:
         os.rmdir(outside)
 
@@ -187,7 +187,7 @@ async def test_a_claim_whose_volume_is_taken_away_is_lost(api: httpx.AsyncClient
     assert held["metadata"]["finalizers"] == ["kubernetes.io/pv-protection"]
     await api.patch(f"{VOLUMES}/v", json={"metadata": {"finalizers": []}}, headers=MERGE)
     await until(api, f"{CLAIMS}/c", "Lost")
-    await until_told(api, "c", "ClaimLost", "lost its PersistentVolume")
+    await until_event(api, "c", "ClaimLost", "lost its PersistentVolume")
 
 
 async def test_a_claim_in_use_stays_until_its_pod_is_gone(api: httpx.AsyncClient) -> None:
@@ -201,43 +201,43 @@ async def test_a_claim_in_use_stays_until_its_pod_is_gone(api: httpx.AsyncClient
     await api.delete(f"{VOLUMES}/v")
     await post(api, CLAIMS, claim("unused"))
     await api.delete(f"{CLAIMS}/unused")
-    await until_gone(api, f"{CLAIMS}/unused")  # so the controller has looked at the other one too
+    await until_gone(api, f"{CLAIMS}/unused")  # so the controller has processed the other claim too
     for path in (f"{CLAIMS}/c", f"{VOLUMES}/v"):
-        found = (await api.get(path)).json()
-        assert found["metadata"]["deletionTimestamp"]
-        assert found["status"]["phase"] == "Bound"
+        protected = (await api.get(path)).json()
+        assert protected["metadata"]["deletionTimestamp"]
+        assert protected["status"]["phase"] == "Bound"
     await api.delete(f"{NS}/pods/user?gracePeriodSeconds=0")
     await until_gone(api, f"{CLAIMS}/c")
     await until_gone(api, f"{VOLUMES}/v")
 
 
-async def test_a_class_that_waits_for_a_consumer_binds_nothing_by_itself(api: httpx.AsyncClient) -> None:
+async def test_a_class_that_waits_for_a_consumer_binds_nothing_on_its_own(api: httpx.AsyncClient) -> None:
     storage = {"metadata": {"name": "local"}, "provisioner": "kubernetes.io/no-provisioner"}
     storage["volumeBindingMode"] = "WaitForFirstConsumer"
     await post(api, "/apis/storage.k8s.io/v1/storageclasses", storage)
     await post(api, VOLUMES, volume("v", storageClassName="local"))
-    made = await post(api, CLAIMS, claim("c", storageClassName="local"))
-    await until_told(api, "c", "WaitForFirstConsumer", "waiting for first consumer to be created before binding")
+    created = await post(api, CLAIMS, claim("c", storageClassName="local"))
+    await until_event(api, "c", "WaitForFirstConsumer", "waiting for first consumer to be created before binding")
     assert (await api.get(f"{CLAIMS}/c")).json()["status"]["phase"] == "Pending"
     ref = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": "default", "name": "c"}
-    patch = {"spec": {"claimRef": {**ref, "uid": made["metadata"]["uid"]}}}
+    patch = {"spec": {"claimRef": {**ref, "uid": created["metadata"]["uid"]}}}
     await api.patch(f"{VOLUMES}/v", json=patch, headers=MERGE)
     await until(api, f"{CLAIMS}/c", "Bound")
 
 
-async def test_the_default_class_is_given_and_a_provisioner_asked(api: httpx.AsyncClient) -> None:
+async def test_the_default_class_is_set_and_a_provisioner_is_asked(api: httpx.AsyncClient) -> None:
     marks = {"storageclass.kubernetes.io/is-default-class": "true"}
     storage = {"metadata": {"name": "standard", "annotations": marks}, "provisioner": "example.com/disks"}
     await post(api, "/apis/storage.k8s.io/v1/storageclasses", storage)
 
     async def defaulted() -> dict[str, Any] | None:
         answer = await api.post(f"{CLAIMS}?dryRun=All", json=claim("c"))
-        found: dict[str, Any] = answer.json()
-        return found if found["spec"].get("storageClassName") == "standard" else None
+        defaulted: dict[str, Any] = answer.json()
+        return defaulted if defaulted["spec"].get("storageClassName") == "standard" else None
 
     await eventually(defaulted)
     await post(api, CLAIMS, claim("c"))
-    await until_told(api, "c", "ExternalProvisioning", "external provisioner 'example.com/disks'")
+    await until_event(api, "c", "ExternalProvisioning", "external provisioner 'example.com/disks'")
 
     async def asked() -> bool:
         annotations = (await api.get(f"{CLAIMS}/c")).json()["metadata"].get("annotations", {})
@@ -247,19 +247,19 @@ async def test_the_default_class_is_given_and_a_provisioner_asked(api: httpx.Asy
     assert (await post(api, CLAIMS, claim("none", storageClassName="")))["spec"]["storageClassName"] == ""
 
 
-async def test_an_ephemeral_volumes_claim_is_made_for_the_pod(api: httpx.AsyncClient) -> None:
+async def test_an_ephemeral_volumes_claim_is_created_for_the_pod(api: httpx.AsyncClient) -> None:
     template = {"spec": claim("x")["spec"], "metadata": {"labels": {"a": "b"}}}
     scratch = {"name": "scratch", "ephemeral": {"volumeClaimTemplate": template}}
     spec = {"containers": [{"name": "c", "image": "i"}], "volumes": [scratch]}
     pod = await post(api, f"{NS}/pods", {"metadata": {"name": "p"}, "spec": spec})
 
-    async def made() -> dict[str, Any] | None:
+    async def created() -> dict[str, Any] | None:
         answer = await api.get(f"{CLAIMS}/p-scratch")
         return answer.json() if answer.status_code == 200 else None
 
-    found = await eventually(made)
-    assert found is not None
-    assert found["metadata"]["ownerReferences"][0]["uid"] == pod["metadata"]["uid"]
-    assert found["metadata"]["labels"] == {"a": "b"}
+    ephemeral = await eventually(created)
+    assert ephemeral is not None
+    assert ephemeral["metadata"]["ownerReferences"][0]["uid"] == pod["metadata"]["uid"]
+    assert ephemeral["metadata"]["labels"] == {"a": "b"}
     await api.delete(f"{NS}/pods/p")
     await until_gone(api, f"{CLAIMS}/p-scratch")

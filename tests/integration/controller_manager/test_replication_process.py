@@ -22,8 +22,8 @@ async def owned(client: Client, count: int, name: str = "rc") -> list[Pod]:
         alive = [pod for pod in pods if not meta.is_being_deleted(pod)]
         return (alive or True) if len(alive) == count else False
 
-    found = await eventually(have)
-    return found if isinstance(found, list) else []
+    pods = await eventually(have)
+    return pods if isinstance(pods, list) else []
 
 
 async def test_a_controller_makes_its_pods_and_follows_its_replicas(
@@ -45,7 +45,7 @@ async def test_a_controller_makes_its_pods_and_follows_its_replicas(
 
     await eventually(settled)
     events = await client.resource(Event).list(namespace="default")
-    assert {"SuccessfulCreate", "SuccessfulDelete"} <= {one.reason for one in events.items}
+    assert {"SuccessfulCreate", "SuccessfulDelete"} <= {event.reason for event in events.items}
 
 
 async def test_a_deleted_pod_is_replaced_and_its_sibling_left_alone(
@@ -156,11 +156,11 @@ async def test_two_managers_make_each_pod_once_and_the_second_takes_over(
         await controllers.patch("rc", {"spec": {"replicas": 10}}, namespace="default")
         await owned(client, 10)
 
-        async def told() -> bool:  # events are written a moment after what they tell of
+        async def recorded() -> bool:  # events are written a moment after what they report
             events = (await client.resource(Event).list()).items
-            return len([one for one in events if one.reason == "SuccessfulCreate"]) == 10
+            return len([event for event in events if event.reason == "SuccessfulCreate"]) == 10
 
-        await eventually(told)
+        await eventually(recorded)
         assert len(await owned(client, 10)) == 10
     finally:
         second.stop()

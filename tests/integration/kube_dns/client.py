@@ -21,9 +21,7 @@ class DnsClient:
         self.address = (host, port)
         self._timeout = timeout
 
-    async def ask(
-        self, name: str, type: str = "A", *, tcp: bool = False, edns: int | None = None
-    ) -> dnslib.DNSRecord:
+    async def ask(self, name: str, type: str = "A", *, tcp: bool = False, edns: int | None = None) -> dnslib.DNSRecord:
         """The answer. Raises TimeoutError."""
         data = bytes(request(name, type, edns).pack())
         answer = await asyncio.to_thread(self._tcp if tcp else self._udp, data)
@@ -33,7 +31,7 @@ class DnsClient:
     async def addresses(self, name: str, type: str = "A", *, tcp: bool = False) -> list[str]:
         """The data of the answer's records of that type, in order of text."""
         answer = await self.ask(name, type, tcp=tcp)
-        return sorted(str(one.rdata) for one in answer.rr if one.rtype == getattr(dnslib.QTYPE, type))
+        return sorted(str(record.rdata) for record in answer.rr if record.rtype == getattr(dnslib.QTYPE, type))
 
     async def rcode(self, name: str, type: str = "A") -> str:
         return str(dnslib.RCODE[(await self.ask(name, type)).header.rcode])

@@ -68,8 +68,8 @@ class DnsProcess:
 
 def free_ports(count: int) -> list[int]:
     """Ports that are free for TCP and UDP."""
-    found: list[int] = []
-    while len(found) < count:
+    ports: list[int] = []
+    while len(ports) < count:
         with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
             tcp.bind(("127.0.0.1", 0))
             port = int(tcp.getsockname()[1])
@@ -77,6 +77,6 @@ def free_ports(count: int) -> list[int]:
                 udp.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            if port not in found:
-                found.append(port)
-    return found
+            if port not in ports:
+                ports.append(port)
+    return ports

@@ -30,16 +30,16 @@ MOST_WAITING = "kube_dns.udp._MOST_WAITING"
 
 @pytest.fixture
 async def upstream() -> AsyncIterator[Upstream]:
-    async with Upstream() as one:
-        one.records[WWW, "A"] = "www.example.com. 60 A 192.0.2.1"
-        yield one
+    async with Upstream() as upstream:
+        upstream.records[WWW, "A"] = "www.example.com. 60 A 192.0.2.1"
+        yield upstream
 
 
 @pytest.fixture
 async def spare() -> AsyncIterator[Upstream]:
-    async with Upstream() as one:
-        one.records[WWW, "A"] = "www.example.com. 60 A 192.0.2.2"
-        yield one
+    async with Upstream() as upstream:
+        upstream.records[WWW, "A"] = "www.example.com. 60 A 192.0.2.2"
+        yield upstream
 
 
 @asynccontextmanager
@@ -67,9 +67,9 @@ async def test_a_name_of_others_is_answered_by_those_who_know(client: DnsClient,
 
     header = answer.header
     assert (header.rcode, header.aa, header.ra, header.rd) == (0, 0, 1, 1)
-    assert [(str(one.rname), str(one.rdata)) for one in answer.rr] == [("www.example.com.", "192.0.2.1")]
+    assert [(str(record.rname), str(record.rdata)) for record in answer.rr] == [("www.example.com.", "192.0.2.1")]
     assert str(answer.q.qname) == "WWW.example.com."
-    assert [one.edns_len for one in answer.ar] == [1232]
+    assert [record.edns_len for record in answer.ar] == [1232]
 
 
 async def test_an_answer_is_asked_for_once_and_its_ttl_never_grows(client: DnsClient, upstream: Upstream) -> None:
@@ -113,8 +113,8 @@ async def test_a_long_answer_is_fetched_over_tcp_and_cut_for_who_asks_over_udp(
 async def test_an_external_name_is_followed_to_its_addresses(client: DnsClient) -> None:
     for name in ("out.prod.svc.cluster.local", "out.prod"):
         answer = await client.ask(name)
-        found = [(str(one.rname), one.rtype, str(one.rdata)) for one in answer.rr]
-        assert found == [
+        chain = [(str(record.rname), record.rtype, str(record.rdata)) for record in answer.rr]
+        assert chain == [
             (f"{name}.", dnslib.QTYPE.CNAME, WWW),
             (WWW, dnslib.QTYPE.A, "192.0.2.1"),
         ]
@@ -125,8 +125,8 @@ async def test_an_external_name_without_such_data_says_so(client: DnsClient, ups
     answer = await client.ask("out.prod")
 
     assert answer.header.rcode == 3
-    assert [one.rtype for one in answer.rr] == [dnslib.QTYPE.CNAME]
-    assert [one.rtype for one in answer.auth] == [dnslib.QTYPE.SOA]
+    assert [record.rtype for record in answer.rr] == [dnslib.QTYPE.CNAME]
+    assert [record.rtype for record in answer.auth] == [dnslib.QTYPE.SOA]
 
 
 async def test_stub_domains_have_servers_of_their_own(upstream: Upstream, spare: Upstream) -> None:
@@ -195,7 +195,7 @@ async def test_without_servers_names_of_others_are_refused_at_once() -> None:
         started = time.monotonic()
         assert await client.rcode("www.example.com") == "REFUSED"
         answer = await client.ask("out.prod")
-        assert (answer.header.rcode, [one.rtype for one in answer.rr]) == (0, [dnslib.QTYPE.CNAME])
+        assert (answer.header.rcode, [record.rtype for record in answer.rr]) == (0, [dnslib.QTYPE.CNAME])
         assert time.monotonic() - started < 1
 
 
@@ -236,7 +236,7 @@ async def test_a_tcp_connection_takes_several_questions_and_ends_when_idle(upstr
         def talk() -> list[str]:
             with socket.create_connection(client.address, timeout=5) as sock:
                 asked = [bytes(request(name).pack()) for name in ("web.prod", "www.example.com", "web.prod")]
-                sock.sendall(b"".join(struct.pack("!H", len(one)) + one for one in asked))
+                sock.sendall(b"".join(struct.pack("!H", len(message)) + message for message in asked))
                 answers = [str(dnslib.DNSRecord.parse(read_message(sock)).a.rdata) for _ in asked]
                 with suppress(ConnectionResetError):
                     assert sock.recv(1) == b""
@@ -252,11 +252,11 @@ async def test_a_question_that_waits_keeps_none_behind_it_on_its_connection(upst
         def talk() -> list[str]:
             with socket.create_connection(client.address, timeout=DEADLINE + 2) as sock:
                 asked = [bytes(request(name).pack()) for name in ("www.example.com", "web.prod")]
-                sock.sendall(b"".join(struct.pack("!H", len(one)) + one for one in asked))
+                sock.sendall(b"".join(struct.pack("!H", len(message)) + message for message in asked))
                 sock.shutdown(socket.SHUT_WR)
                 answers = [dnslib.DNSRecord.parse(read_message(sock)) for _ in asked]
                 assert sock.recv(1) == b""
-                return [f"{one.q.qname} {dnslib.RCODE[one.header.rcode]}" for one in answers]
+                return [f"{message.q.qname} {dnslib.RCODE[message.header.rcode]}" for message in answers]
 
         assert await asyncio.to_thread(talk) == ["web.prod. NOERROR", "www.example.com. SERVFAIL"]
 
@@ -295,10 +295,10 @@ async def test_a_flood_of_questions_for_others_is_bounded_and_hurts_nobody(
     upstream.silent = True
     async with serve(Upstreams([upstream.server])) as client:
         hasty = DnsClient(client.address[1], timeout=1)
-        found = await asyncio.gather(*(hasty.ask(f"n{n}.example.com") for n in range(20)), return_exceptions=True)
+        results = await asyncio.gather(*(hasty.ask(f"n{n}.example.com") for n in range(20)), return_exceptions=True)
 
-        at_once = [one for one in found if isinstance(one, dnslib.DNSRecord)]
-        assert [dnslib.RCODE[one.header.rcode] for one in at_once] == (["SERVFAIL"] * 15 if refused else [])
+        at_once = [message for message in results if isinstance(message, dnslib.DNSRecord)]
+        assert [dnslib.RCODE[message.header.rcode] for message in at_once] == (["SERVFAIL"] * 15 if refused else [])
         assert len({name for name, *_ in upstream.asked}) == 5
         assert await client.addresses("web.prod") == ["10.0.0.7"]
         upstream.silent = False

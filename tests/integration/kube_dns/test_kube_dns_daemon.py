@@ -76,9 +76,9 @@ async def test_a_service_has_its_names_as_long_as_it_is_there(client: Client, ku
 
 
 async def test_the_apiserver_itself_is_found(kube_dns: DnsProcess) -> None:
-    found = await eventually(lambda: kube_dns.dns.addresses("kubernetes.default.svc.cluster.local"))
+    addresses = await eventually(lambda: kube_dns.dns.addresses("kubernetes.default.svc.cluster.local"))
 
-    assert found == ["10.0.0.1"]
+    assert addresses == ["10.0.0.1"]
 
 
 async def test_a_headless_service_follows_its_slices(client: Client, kube_dns: DnsProcess) -> None:
@@ -154,14 +154,14 @@ async def test_an_external_name_is_an_alias(client: Client, kube_dns: DnsProcess
 
 async def test_the_dns_service_is_registered_and_finds_itself(client: Client, kube_dns: DnsProcess) -> None:
     service = await eventually(lambda: _get(client, core_v1.Service))
-    found = await eventually(lambda: _get(client, core_v1.Endpoints))
+    endpoints = await eventually(lambda: _get(client, core_v1.Endpoints))
 
     ports = [("dns", "UDP", 53), ("dns-tcp", "TCP", 53)]
     assert service.spec.cluster_ip == SERVICE_IP
     assert [(port.name, port.protocol, port.port) for port in service.spec.ports or ()] == ports
     assert LABELS.items() <= (service.metadata.labels or {}).items()
-    (subset,) = found.subsets or ()
-    assert [one.ip for one in subset.addresses or ()] == [ADVERTISED]
+    (subset,) = endpoints.subsets or ()
+    assert [address.ip for address in subset.addresses or ()] == [ADVERTISED]
     assert {(port.name, port.protocol, port.port) for port in subset.ports or ()} == {
         (name, protocol, kube_dns.port) for name, protocol, _ in ports
     }
@@ -181,8 +181,8 @@ async def test_the_registration_is_mended_whatever_happens_to_it(client: Client,
     await resource.update(changed)
 
     async def mended() -> bool:
-        found = await _get(client, core_v1.Endpoints)
-        return bool(found and found.subsets)
+        endpoints = await _get(client, core_v1.Endpoints)
+        return bool(endpoints and endpoints.subsets)
 
     await eventually(mended)
 
@@ -222,8 +222,8 @@ async def test_a_registration_with_another_address_is_made_anew(client: Client, 
     await kube_dns.start()
 
     async def is_back() -> bool:
-        found = await _get(client, core_v1.Service)
-        return found is not None and found.spec.cluster_ip == SERVICE_IP
+        service = await _get(client, core_v1.Service)
+        return service is not None and service.spec.cluster_ip == SERVICE_IP
 
     await eventually(is_back)
 
@@ -288,8 +288,8 @@ async def test_metrics_tell_what_was_asked_and_answered(client: Client, kube_dns
     _, text = await kube_dns.get("/metrics")
 
     def value(name: str) -> float:
-        found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
-        return float(found[1]) if found else 0.0
+        match = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
+        return float(match[1]) if match else 0.0
 
     assert value('coredns_dns_requests_total{proto="udp",type="A"}') >= 6
     assert value('coredns_dns_requests_total{proto="tcp",type="A"}') == 1
@@ -298,12 +298,12 @@ async def test_metrics_tell_what_was_asked_and_answered(client: Client, kube_dns
     assert value("kube_dns_zone_names") > 5
 
 
-async def _has(kube_dns: DnsProcess, name: str, wanted: list[str]) -> bool:
-    return await kube_dns.dns.addresses(name) == wanted
+async def _has(kube_dns: DnsProcess, name: str, expected: list[str]) -> bool:
+    return await kube_dns.dns.addresses(name) == expected
 
 
-async def _has_rcode(kube_dns: DnsProcess, name: str, wanted: str) -> bool:
-    return await kube_dns.dns.rcode(name) == wanted
+async def _has_rcode(kube_dns: DnsProcess, name: str, expected: str) -> bool:
+    return await kube_dns.dns.rcode(name) == expected
 
 
 T = TypeVar("T", core_v1.Service, core_v1.Endpoints)

@@ -57,13 +57,13 @@ class NodeProxy:
 
     def serve(self, services: Sequence[core_v1.Service], endpoints: Sequence[core_v1.Endpoints]) -> None:
         """Have the proxy serve these; returns once they are in effect."""
-        wanted = {
-            "services": [codec.to_builtins(one) for one in services],
-            "endpoints": [codec.to_builtins(one) for one in endpoints],
+        objects = {
+            "services": [codec.to_builtins(service) for service in services],
+            "endpoints": [codec.to_builtins(obj) for obj in endpoints],
         }
         assert self.process.stdin
         assert self.process.stdout
-        self.process.stdin.write(json.dumps(wanted) + "\n")
+        self.process.stdin.write(json.dumps(objects) + "\n")
         self.process.stdin.flush()
         assert self.process.stdout.readline() == "ok\n"
 
@@ -157,7 +157,7 @@ def _server(place: Place, name: str) -> Iterator[None]:
                     return
                 datagrams.sendto(f"{name} {client[0]}".encode(), client)
 
-        threads = [threading.Thread(target=one) for one in (answer_connections, answer_datagrams)]
+        threads = [threading.Thread(target=answer) for answer in (answer_connections, answer_datagrams)]
         for thread in threads:
             thread.start()
         try:

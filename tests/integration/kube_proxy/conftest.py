@@ -69,6 +69,6 @@ async def backends(lab: Lab) -> AsyncIterator[list[Backend]]:
 @pytest.fixture
 async def proxy(lab: Lab, backends: list[Backend]) -> AsyncIterator[Proxy]:
     """A proxy that serves ``default/web`` at CLUSTER_IP:1234 with all backends."""
-    async with running_proxy([service()], [endpoints(*(one.endpoint for one in backends))]) as proxy:
+    async with running_proxy([service()], [endpoints(*(backend.endpoint for backend in backends))]) as proxy:
         yield proxy
     remove_service_route()

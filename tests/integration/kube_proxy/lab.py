@@ -22,14 +22,16 @@ from apimachinery.types.objects import KubeObject
 from component_base.values import PortRange
 from kube_proxy.dataplane.messages import Counters
 from kube_proxy.dataplane.pool import WorkerPool
-from kube_proxy.iptables import RuleTables, kernel_mode_tables, open_tables
-from kube_proxy.kernel import KernelMode
+from kube_proxy.iptables import RuleTables
+from kube_proxy.iptables.backends import open_tables
+from kube_proxy.iptables.chains import IPTABLES_CHAINS, USERSPACE_CHAINS
+from kube_proxy.iptables_mode import IptablesMode
+from kube_proxy.mode import Mode, Settings
 from kube_proxy.ports import Ports
 from kube_proxy.proxier import Proxier
-from kube_proxy.serving import Mode, Settings
 from kube_proxy.sources import FromEndpoints
 from kube_proxy.statistics import Statistics
-from kube_proxy.userspace import UserspaceMode
+from kube_proxy.userspace_mode import UserspaceMode
 from tests.support import eventually
 
 T = TypeVar("T", bound=KubeObject)
@@ -163,10 +165,10 @@ class Objects(Generic[T]):
 
 @dataclass
 class Events:
-    seen: list[tuple[str, str]] = field(default_factory=list)
+    reasons: list[tuple[str, str]] = field(default_factory=list)
 
     def event(self, obj: KubeObject, type: str, reason: str, message: str) -> None:
-        self.seen.append((meta.name_of(obj), reason))
+        self.reasons.append((meta.name_of(obj), reason))
 
 
 def service(name: str = "web", cluster_ip: str = CLUSTER_IP, **spec: object) -> core_v1.Service:
@@ -202,7 +204,7 @@ class Backend:
 
     def __init__(self, name: str, address: str) -> None:
         self.name, self.address = name, address
-        self.seen: list[bytes] = []
+        self.requests: list[bytes] = []
 
     async def __aenter__(self) -> "Backend":
         self._server = await asyncio.start_server(self._serve, self.address, 0)
@@ -218,7 +220,7 @@ class Backend:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
-            self.seen.append(await reader.read())
+            self.requests.append(await reader.read())
             writer.write(self.name.encode())
             await writer.drain()
         writer.close()
@@ -265,31 +267,29 @@ async def running_proxy(
             setattr(counters, name, getattr(counters, name) + getattr(some, name))
 
     statistics = Statistics()
-    pool = WorkerPool(
-        workers, on_counters=count, on_stats=statistics.report, on_restart=statistics.worker_gone
-    )
+    pool = WorkerPool(workers, on_counters=count, on_stats=statistics.report, on_restart=statistics.worker_gone)
     if mode == "iptables":
         workers = 0
-    async with open_tables(backend) as tables:
-        wanted, ready, events = Objects[core_v1.Service](), Objects[core_v1.Endpoints](), Events()
-        for one in services:
-            wanted.put(one)
-        for each in endpoints:
-            ready.put(each)
+    async with open_tables(IPTABLES_CHAINS if mode == "iptables" else USERSPACE_CHAINS, backend) as tables:
+        service_objects, endpoints_objects, events = Objects[core_v1.Service](), Objects[core_v1.Endpoints](), Events()
+        for obj in services:
+            service_objects.put(obj)
+        for subsets in endpoints:
+            endpoints_objects.put(subsets)
         ports = Ports("0.0.0.0", PortRange(20000, 29999))
         settings = Settings(SERVICE_RANGE, node_port_addresses, sync_period, CLUSTER_CIDR)
-        source = FromEndpoints(ready, node)
+        source = FromEndpoints(endpoints_objects, node)
         how: Mode = UserspaceMode(tables, pool, ports, statistics)
         if mode == "iptables":
-            how = KernelMode(kernel_mode_tables(backend))
-        proxier = Proxier(wanted, source, how, ports, events, settings)
-        statistics.on_failing = proxier.tell_failing
+            how = IptablesMode(tables)
+        proxier = Proxier(service_objects, source, how, ports, events, settings)
+        statistics.on_failing = proxier.report_failing
         tasks = [asyncio.create_task(pool.run()), asyncio.create_task(proxier.run())]
-        proxy = Proxy(wanted, ready, events, tables, pool, proxier, counters, statistics)
+        proxy = Proxy(service_objects, endpoints_objects, events, tables, pool, proxier, counters, statistics)
         try:
             if synced:
-                wanted.synced.set()
-                ready.synced.set()
+                service_objects.synced.set()
+                endpoints_objects.synced.set()
                 await eventually(lambda: proxier.syncs, timeout=60)
                 await pool.settled()
             yield proxy
@@ -297,5 +297,5 @@ async def running_proxy(
             for task in tasks:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
-        failures = [one for one in results if isinstance(one, Exception)]
+        failures = [result for result in results if isinstance(result, Exception)]
         assert not failures, failures

@@ -22,20 +22,20 @@ async def main(namespace: str, node: str, mode: str) -> None:
     with entered(Path(namespace)):
         async with running_proxy(mode=mode, backend="auto", node=node) as proxy:
             while line := await loop.run_in_executor(None, sys.stdin.readline):
-                wanted = json.loads(line)
-                replace(proxy.services, wanted["services"], core_v1.Service)
-                replace(proxy.endpoints, wanted["endpoints"], core_v1.Endpoints)
+                objects = json.loads(line)
+                replace(proxy.services, objects["services"], core_v1.Service)
+                replace(proxy.endpoints, objects["endpoints"], core_v1.Endpoints)
                 await proxy.settled()
                 print("ok", flush=True)
 
 
-def replace(objects: Objects[T], wanted: Sequence[Any], kind: type[T]) -> None:
-    found = [codec.from_builtins(one, kind) for one in wanted]
-    names = {meta.name_of(one) for one in found}
-    for gone in [meta.name_of(one) for one in objects.list() if meta.name_of(one) not in names]:
+def replace(objects: Objects[T], documents: Sequence[Any], kind: type[T]) -> None:
+    current = [codec.from_builtins(document, kind) for document in documents]
+    names = {meta.name_of(obj) for obj in current}
+    for gone in [meta.name_of(obj) for obj in objects.list() if meta.name_of(obj) not in names]:
         objects.delete(gone)
-    for one in found:
-        objects.put(one)
+    for obj in current:
+        objects.put(obj)
 
 
 if __name__ == "__main__":

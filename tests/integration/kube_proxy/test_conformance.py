@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from apimachinery.types import core_v1
-from kube_proxy.iptables import clean_up_everywhere
+from kube_proxy.iptables.backends import clean_up_everywhere
 from tests.integration.kube_proxy.lab import (
     CLUSTER_IP,
     NODE_ADDRESS,
@@ -81,11 +81,11 @@ def web(**changes: object) -> core_v1.Service:
 
 
 def ready(*addresses: tuple[str, int], udp: tuple[str, int] | None = None, node: str = NODE_NAME) -> core_v1.Endpoints:
-    found = endpoints(*addresses, port="tcp", node=node)
+    tcp_and_udp = endpoints(*addresses, port="tcp", node=node)
     if udp:
-        assert found.subsets is not None
-        found.subsets += endpoints(udp, port="udp", protocol="UDP", node=node).subsets or []
-    return found
+        assert tcp_and_udp.subsets is not None
+        tcp_and_udp.subsets += endpoints(udp, port="udp", protocol="UDP", node=node).subsets or []
+    return tcp_and_udp
 
 
 async def ask_udp(client: Namespace, address: str, port: int) -> bytes:
@@ -100,11 +100,11 @@ async def ask_udp(client: Namespace, address: str, port: int) -> bytes:
 async def test_every_client_reaches_every_address(
     lab: Lab, outside: Namespace, backends: list[Backend], mode: str, backend: str
 ) -> None:
-    names = {one.name.encode() for one in backends}
+    names = {backend.name.encode() for backend in backends}
     async with (
         udp_server() as udp,
         running_proxy(
-            [web()], [ready(*(one.endpoint for one in backends), udp=udp)], mode=mode, backend=backend
+            [web()], [ready(*(backend.endpoint for backend in backends), udp=udp)], mode=mode, backend=backend
         ),
     ):
         for client, node in ((lab.pod, POD_GATEWAY), (lab.node, NODE_ADDRESS), (outside, OUTSIDE_GATEWAY)):
@@ -147,11 +147,11 @@ async def test_without_endpoints_every_address_refuses_at_once_until_there_are_s
 async def test_affinity_and_its_time(lab: Lab, backends: list[Backend], mode: str, backend: str) -> None:
     sticky = {"session_affinity": "ClientIP"}
     config = core_v1.SessionAffinityConfig(client_ip=core_v1.ClientIPConfig(timeout_seconds=1))
-    every = [one.endpoint for one in backends]
+    every = [backend.endpoint for backend in backends]
     async with running_proxy([web(**sticky)], [ready(*every)], mode=mode, backend=backend) as proxy:
         chosen = {await lab.pod.ask(CLUSTER_IP, 1234) for _ in range(20)}
         assert len(chosen) == 1
-        left = [one.endpoint for one in backends if one.name.encode() not in chosen]
+        left = [backend.endpoint for backend in backends if backend.name.encode() not in chosen]
         proxy.endpoints.put(ready(*left))
         await proxy.settled()
         second = {await lab.pod.ask(CLUSTER_IP, 1234) for _ in range(20)}
@@ -171,7 +171,7 @@ async def test_affinity_and_its_time(lab: Lab, backends: list[Backend], mode: st
 @pytest.mark.parametrize("mode", ["userspace", "iptables"])
 async def test_affinity_does_not_depend_on_the_order_of_things(lab: Lab, backends: list[Backend], mode: str) -> None:
     """The service was there before its endpoints; then it is scaled to nothing and back."""
-    every = [one.endpoint for one in backends]
+    every = [backend.endpoint for backend in backends]
     async with running_proxy([web(session_affinity="ClientIP")], [], mode=mode) as proxy:
         with pytest.raises(ConnectionRefusedError):
             await lab.pod.connect(CLUSTER_IP, 1234)
@@ -215,9 +215,7 @@ async def test_policies_and_source_ranges(
 
 
 @pytest.mark.parametrize("backend", ["legacy", "nft"])
-async def test_kernel_mode_hides_the_clients_that_must_be_hidden(
-    lab: Lab, outside: Namespace, backend: str
-) -> None:
+async def test_iptables_mode_hides_the_clients_that_must_be_hidden(lab: Lab, outside: Namespace, backend: str) -> None:
     """A pod that is its own client and clients from outside are seen as the node; other pods as themselves."""
 
     async def seen(client: Namespace, address: str, port: int) -> str:
@@ -238,11 +236,11 @@ async def test_kernel_mode_hides_the_clients_that_must_be_hidden(
 
 
 @pytest.mark.parametrize("backend", ["legacy", "nft"])
-async def test_kernel_mode_repairs_restarts_and_cleans_up(lab: Lab, backends: list[Backend], backend: str) -> None:
+async def test_iptables_mode_repairs_restarts_and_cleans_up(lab: Lab, backends: list[Backend], backend: str) -> None:
     def standing() -> list[str]:
         return [line for line in iptables_save(backend).splitlines() if line.startswith("-A")]
 
-    arguments = ([web()], [ready(*(one.endpoint for one in backends))])
+    arguments = ([web()], [ready(*(backend.endpoint for backend in backends))])
     async with running_proxy(*arguments, backend=backend, mode="iptables", sync_period=0.3) as proxy:
         before = standing()
         subprocess.run(  # noqa: ASYNC221
@@ -260,7 +258,7 @@ async def test_kernel_mode_repairs_restarts_and_cleans_up(lab: Lab, backends: li
 
 
 @pytest.mark.parametrize("backend", ["legacy", "nft"])
-async def test_kernel_mode_moves_udp_clients_with_a_fixed_port(lab: Lab, backend: str) -> None:
+async def test_iptables_mode_moves_udp_clients_with_a_fixed_port(lab: Lab, backend: str) -> None:
     async with udp_server() as udp, running_proxy([web()], [ready()], backend=backend, mode="iptables") as proxy:
         with lab.pod.datagram_socket() as sock:
             sock.connect((POD_GATEWAY, NODE_PORT))
@@ -284,13 +282,13 @@ async def test_kernel_mode_moves_udp_clients_with_a_fixed_port(lab: Lab, backend
 
 
 @pytest.mark.parametrize(("first", "second"), [("userspace", "iptables"), ("iptables", "userspace")])
-async def test_what_the_other_mode_left_is_told_and_left(
+async def test_what_the_other_mode_left_is_reported_and_left(
     lab: Lab, backends: list[Backend], caplog: pytest.LogCaptureFixture, first: str, second: str
 ) -> None:
     arguments = ([web()], [ready(backends[0].endpoint)])
     async with running_proxy(*arguments, mode=first):
-        assert "stand here too" not in caplog.text
+        assert "there are rules of" not in caplog.text
     left = {line for line in iptables_save().splitlines() if line.startswith("-A")}
     async with running_proxy(*arguments, mode=second):
-        assert "stand here too" in caplog.text
+        assert f"there are rules of {first} mode too" in caplog.text
         assert left <= {line for line in iptables_save().splitlines() if line.startswith("-A")}

@@ -1,4 +1,4 @@
-"""What a load balancer is told on a service's healthCheckNodePort."""
+"""The answers to load balancers on a service's healthCheckNodePort."""
 
 import socket
 
@@ -24,14 +24,14 @@ def balanced(port: int = PORT, policy: str = "Local") -> core_v1.Service:
     return service(type="LoadBalancer", external_traffic_policy=policy, health_check_node_port=port)
 
 
-async def told(port: int = PORT) -> httpx.Response:
+async def health(port: int = PORT) -> httpx.Response:
     async with httpx.AsyncClient(trust_env=False) as http:
         return await http.get(f"http://{NODE_ADDRESS}:{port}/healthz")
 
 
 async def listening() -> bool:
     try:
-        await told()
+        await health()
     except httpx.ConnectError:
         return False
     return True
@@ -43,7 +43,7 @@ async def test_it_says_whether_the_node_has_ready_endpoints(lab: Lab, proxy: Pro
     proxy.endpoints.put(here)
     await proxy.settled()
     await eventually(listening)
-    answer = await told()
+    answer = await health()
     assert answer.status_code == 200
     assert answer.json() == {
         "service": {"namespace": "default", "name": "web"},
@@ -53,7 +53,7 @@ async def test_it_says_whether_the_node_has_ready_endpoints(lab: Lab, proxy: Pro
     assert answer.headers["X-Load-Balancing-Endpoint-Weight"] == "2"
     proxy.endpoints.put(endpoints(backends[0].endpoint, node="node-2"))
     await proxy.settled()
-    answer = await told()
+    answer = await health()
     assert (answer.status_code, answer.json()["localEndpoints"]) == (503, 0)
 
 
@@ -73,12 +73,12 @@ async def test_the_port_is_freed_when_it_is_not_wanted_any_more(lab: Lab, proxy:
 
     await eventually(closed)
     if change == "another port":
-        assert (await told(PORT + 1)).status_code == 503
+        assert (await health(PORT + 1)).status_code == 503
 
 
-async def test_a_taken_port_is_told_as_an_event_and_tried_again(lab: Lab, proxy: Proxy) -> None:
+async def test_a_taken_port_is_reported_in_an_event_and_tried_again(lab: Lab, proxy: Proxy) -> None:
     with socket.create_server(("0.0.0.0", PORT)):
         proxy.services.put(balanced())
         await proxy.settled()
-        await eventually(lambda: proxy.events.seen == [("web", "FailedToStartServiceHealthcheck")])
+        await eventually(lambda: proxy.events.reasons == [("web", "FailedToStartServiceHealthcheck")])
     await eventually(listening)

@@ -6,11 +6,12 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from kube_proxy.iptables import choice
-from kube_proxy.iptables.choice import clean_up_everywhere, open_tables
+from kube_proxy.iptables import RuleSet, TablesError, libiptc
+from kube_proxy.iptables.backends import clean_up_everywhere, open_tables
+from kube_proxy.iptables.chains import IPTABLES_CHAINS, USERSPACE_CHAINS
 from kube_proxy.iptables.command import CommandTables
-from kube_proxy.iptables.rules import CHAINS, Portal, RuleSet, RuleSetBuilder
-from kube_proxy.iptables.tables import Tables, TablesError
+from kube_proxy.iptables.libiptc import LibiptcTables
+from kube_proxy.userspace_rules import Portal, RuleSetBuilder
 from tests.integration.kube_proxy.lab import (
     CLUSTER_IP,
     NODE_ADDRESS,
@@ -38,89 +39,99 @@ def rules(count: int = 3) -> RuleSet:
     return builder.rules
 
 
-def standing(backend: str) -> list[str]:
+def rules_of(backend: str) -> list[str]:
     return [line for line in iptables_save(backend).splitlines() if line.startswith("-A")]
 
 
 @pytest.mark.parametrize(("backend", "syncs"), [("legacy", 1000), ("nft", 20), ("nft", 1)])
 async def test_many_syncs_leave_no_duplicate(lab: Lab, backend: str, syncs: int) -> None:
-    async with open_tables(backend) as tables:
+    async with open_tables(USERSPACE_CHAINS, backend) as tables:
         assert await tables.apply(rules())
-        before = standing(backend)
+        before = rules_of(backend)
         assert len(before) == len(set(before)) > 20
         for n in range(syncs):
             assert await tables.apply(rules()) == 0
             if n % 50 == 0:  # and with a change between
                 await tables.apply(rules(4))
                 await tables.apply(rules())
-        assert standing(backend) == before
+        assert rules_of(backend) == before
 
 
 async def test_both_write_the_same(lab: Lab) -> None:
     for backend in BACKENDS:
-        async with open_tables(backend) as tables:
+        async with open_tables(USERSPACE_CHAINS, backend) as tables:
             await tables.apply(rules())
-    assert sorted(standing("legacy")) == sorted(standing("nft"))
+    assert sorted(rules_of("legacy")) == sorted(rules_of("nft"))
     await clean_up_everywhere()
-    assert standing("legacy") == standing("nft") == []
+    assert rules_of("legacy") == rules_of("nft") == []
     assert "KUBE" not in iptables_save("legacy") + iptables_save("nft")
 
 
 async def test_the_back_end_is_chosen_by_looking_at_the_host(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with open_tables() as tables:
-        assert isinstance(tables, Tables)
+    async with open_tables(USERSPACE_CHAINS) as tables:
+        assert isinstance(tables, LibiptcTables)
 
-    async def no_legacy_tables(tables: Tables) -> None:
+    def no_legacy_tables() -> None:
         raise TablesError("can't initialize iptables table `nat': Table does not exist")
 
-    monkeypatch.setattr(choice.Tables, "found", no_legacy_tables)
-    async with open_tables() as tables:
+    monkeypatch.setattr(libiptc, "_rules", no_legacy_tables)
+    for backend in ("auto", "nft"):
+        async with open_tables(USERSPACE_CHAINS, backend) as tables:
+            assert isinstance(tables, CommandTables)
+            await tables.apply(rules())
+    assert len(rules_of("nft")) > 20
+
+
+async def test_iptables_mode_needs_more_than_libiptc_can_express(lab: Lab) -> None:
+    async with open_tables(IPTABLES_CHAINS, "legacy") as tables:
         assert isinstance(tables, CommandTables)
-        await tables.apply(rules())
-    assert len(standing("nft")) > 20
-    with pytest.raises(TablesError):
-        async with open_tables("legacy"):
+
+
+async def test_a_host_without_tables_gets_every_reason(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(TablesError, match=r"^iptables-nft: iptables-nft-save: No such file or directory$"):
+        async with open_tables(USERSPACE_CHAINS, "nft"):
             pass
 
 
 async def test_what_others_write_stays_and_what_they_flush_comes_back(lab: Lab) -> None:
-    async with open_tables("nft") as tables:
+    async with open_tables(USERSPACE_CHAINS, "nft") as tables:
         await tables.apply(rules())
-        before = standing("nft")
+        before = rules_of("nft")
         iptables("-t", "nat", "-I", "OUTPUT", "-p", "icmp", "-j", "ACCEPT", backend="nft")
-        iptables("-t", "nat", "-F", CHAINS[0].name, backend="nft")
-        iptables("-t", "nat", "-A", CHAINS[1].name, "-p", "icmp", "-j", "ACCEPT", backend="nft")
+        iptables("-t", "nat", "-F", USERSPACE_CHAINS[0].name, backend="nft")
+        iptables("-t", "nat", "-A", USERSPACE_CHAINS[1].name, "-p", "icmp", "-j", "ACCEPT", backend="nft")
         iptables("-D", "FORWARD", "1", backend="nft")
         assert await tables.apply(rules())
         theirs = "-A OUTPUT -p icmp -j ACCEPT"
-        assert sorted(standing("nft")) == sorted([*before, theirs])
+        assert sorted(rules_of("nft")) == sorted([*before, theirs])
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-async def test_a_change_is_written_without_a_look_unless_it_meets_a_surprise(lab: Lab, backend: str) -> None:
-    tables = CommandTables(f"iptables-{backend}")
+async def test_a_change_is_written_without_verifying_unless_it_fails(lab: Lab, backend: str) -> None:
+    tables = CommandTables(f"iptables-{backend}", USERSPACE_CHAINS)
     await tables.apply(rules(3))
-    iptables("-t", "nat", "-A", CHAINS[1].name, "-p", "icmp", "-j", "ACCEPT", backend=backend)
-    assert await tables.apply(rules(4), look=False)
-    assert any("-p icmp" in line for line in standing(backend)), "nobody looked"
-    assert any("ns/s3" in line for line in standing(backend))
+    iptables("-t", "nat", "-A", USERSPACE_CHAINS[1].name, "-p", "icmp", "-j", "ACCEPT", backend=backend)
+    assert await tables.apply(rules(4), verify=False)
+    assert any("-p icmp" in line for line in rules_of(backend)), "nothing was verified"
+    assert any("ns/s3" in line for line in rules_of(backend))
     assert await tables.apply(rules(4))
-    assert not any("-p icmp" in line for line in standing(backend)), "a look mends"
+    assert not any("-p icmp" in line for line in rules_of(backend)), "verifying repairs"
     assert await tables.apply(rules(4)) == 0
-    before = standing(backend)
+    before = rules_of(backend)
     for table in ("nat", "filter"):
         iptables("-t", table, "-F", backend=backend)
         iptables("-t", table, "-X", backend=backend)
-    assert await tables.apply(rules(5), look=False), "the chains to change are gone: it looks and mends all"
-    assert set(before) < set(standing(backend))
+    assert await tables.apply(rules(5), verify=False), "the chains to change are gone, so all are written again"
+    assert set(before) < set(rules_of(backend))
 
 
 async def test_a_service_is_served_through_nft_alone(lab: Lab, backends: list[Backend]) -> None:
     """With its node port, after foreign flushes, and by a restarted proxy on the same ports."""
-    wanted = service(type="NodePort")
-    assert wanted.spec.ports
-    wanted.spec.ports[0].node_port = 30080
-    arguments = ([wanted], [endpoints(backends[0].endpoint)])
+    node_port = service(type="NodePort")
+    assert node_port.spec.ports
+    node_port.spec.ports[0].node_port = 30080
+    arguments = ([node_port], [endpoints(backends[0].endpoint)])
     async with running_proxy(*arguments, backend="nft", sync_period=0.3):
         for client in (lab.pod, lab.node):
             assert await client.ask(CLUSTER_IP, 1234) == b"a"
@@ -137,7 +148,7 @@ async def test_a_service_is_served_through_nft_alone(lab: Lab, backends: list[Ba
             return False
 
         await eventually(answers, timeout=5)
-        redirects = [line for line in standing("nft") if "REDIRECT" in line]
+        redirects = [line for line in rules_of("nft") if "REDIRECT" in line]
     async with running_proxy(*arguments, backend="nft"):
-        assert [line for line in standing("nft") if "REDIRECT" in line] == redirects
+        assert [line for line in rules_of("nft") if "REDIRECT" in line] == redirects
         assert await lab.pod.ask(CLUSTER_IP, 1234) == b"a"

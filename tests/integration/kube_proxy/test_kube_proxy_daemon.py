@@ -42,7 +42,7 @@ class ProxyProcess:
         assert self._process
         pid = self._process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        pages = [int(Path(f"/proc/{each}/statm").read_text().split()[1]) for each in (pid, *children)]
+        pages = [int(Path(f"/proc/{child}/statm").read_text().split()[1]) for child in (pid, *children)]
         return sum(pages) * resource.getpagesize()
 
     def end(self, number: int = signal.SIGKILL) -> int:
@@ -173,11 +173,11 @@ async def test_it_shows_its_current_table_and_what_each_backend_did(
     address, port = backends[0].endpoint
     async with httpx.AsyncClient() as http:
 
-        async def told() -> bool:
+        async def table_and_metrics_agree() -> bool:
             await answer(lab)
-            seen = (await http.get("http://127.0.0.1:10249/table", params={"service": "default/web"})).json()
-            assert seen["mode"] == "userspace"
-            (row,) = seen["services"]
+            table = (await http.get("http://127.0.0.1:10249/table", params={"service": "default/web"})).json()
+            assert table["mode"] == "userspace"
+            (row,) = table["services"]
             assert (row["name"], row["addresses"], row["port"]) == ("default/web", [CLUSTER_IP], 1234)
             assert str(row["proxyPort"]) == redirects()["default/web"]
             (endpoint,) = row["endpoints"]
@@ -190,12 +190,12 @@ async def test_it_shows_its_current_table_and_what_each_backend_did(
             assert f"kubeproxy_backend_connect_duration_seconds_count{{{labels}}}" in metrics
             return True
 
-        await eventually(told)
+        await eventually(table_and_metrics_agree)
         everything = (await http.get("http://127.0.0.1:10249/table")).json()
         assert {row["name"] for row in everything["services"]} == {"default/web", "default/kubernetes:https"}
 
 
-async def test_kernel_mode_is_a_flag(
+async def test_iptables_mode_is_a_flag(
     lab: Lab, apiserver: ApiserverProcess, client: Client, backends: list[Backend], tmp_path: Path
 ) -> None:
     await client.resource(core_v1.Service).create(service())
@@ -251,9 +251,7 @@ async def test_slices_come_before_endpoints_and_tell_of_endpoints_on_their_way_o
             ),
             address_type="IPv4",
             endpoints=[
-                discovery_v1.Endpoint(
-                    addresses=[address], conditions=discovery_v1.EndpointConditions(**conditions)
-                )
+                discovery_v1.Endpoint(addresses=[address], conditions=discovery_v1.EndpointConditions(**conditions))
             ],
             ports=[discovery_v1.EndpointPort(name="", port=number, protocol="TCP")],
         )

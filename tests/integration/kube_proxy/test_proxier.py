@@ -63,7 +63,7 @@ async def test_a_pod_reaches_itself_through_its_own_service(lab: Lab, proxy: Pro
 async def test_requests_are_spread_evenly(lab: Lab, proxy: Proxy, backends: list[Backend]) -> None:
     for _ in range(300):
         await lab.pod.ask(CLUSTER_IP, 1234)
-    assert all(60 < len(backend.seen) < 140 for backend in backends)
+    assert all(60 < len(backend.requests) < 140 for backend in backends)
 
 
 async def test_a_port_or_address_without_a_service_is_refused_at_once(lab: Lab, proxy: Proxy) -> None:
@@ -110,17 +110,17 @@ async def test_changed_endpoints_are_live_within_a_second(lab: Lab, proxy: Proxy
 async def test_ports_are_matched_by_name(lab: Lab, proxy: Proxy, backends: list[Backend]) -> None:
     ports = [core_v1.ServicePort(name="one", port=81), core_v1.ServicePort(name="two", port=82)]
     proxy.services.put(service("pair", "10.0.0.12", ports=ports))
-    one = endpoints(backends[0].endpoint, name="pair", port="one")
-    assert one.subsets is not None
-    one.subsets += endpoints(backends[1].endpoint, name="pair", port="two").subsets or []
-    proxy.endpoints.put(one)
+    pair = endpoints(backends[0].endpoint, name="pair", port="one")
+    assert pair.subsets is not None
+    pair.subsets += endpoints(backends[1].endpoint, name="pair", port="two").subsets or []
+    proxy.endpoints.put(pair)
     await proxy.settled()
     assert await lab.pod.ask("10.0.0.12", 81) == b"a"
     assert await lab.pod.ask("10.0.0.12", 82) == b"b"
 
 
 async def test_external_and_public_addresses_answer(lab: Lab, proxy: Proxy) -> None:
-    """The article's publicIPs, under both of their names, externalIPs, and what a load balancer was given."""
+    """The article's publicIPs, under both of their names, externalIPs, and a load balancer's addresses."""
     ingress = [core_v1.LoadBalancerIngress(ip="192.0.2.4")]
     changed = service(
         external_ips=["192.0.2.1"], public_ips=["192.0.2.2"], deprecated_public_ips=["192.0.2.3"], type="LoadBalancer"
@@ -146,19 +146,19 @@ async def test_a_node_port_answers_on_every_address_of_the_node(lab: Lab, proxy:
 
 
 async def test_node_ports_can_be_limited_to_addresses(lab: Lab, backends: list[Backend]) -> None:
-    wanted = service(type="NodePort", ports=[core_v1.ServicePort(port=1234, node_port=30080)])
+    node_port_service = service(type="NodePort", ports=[core_v1.ServicePort(port=1234, node_port=30080)])
     only = (IPv4Network(f"{NODE_ADDRESS}/32"),)
-    async with running_proxy([wanted], [endpoints(backends[0].endpoint)], node_port_addresses=only):
+    async with running_proxy([node_port_service], [endpoints(backends[0].endpoint)], node_port_addresses=only):
         assert await lab.pod.ask(NODE_ADDRESS, 30080) == b"a"
         await refusal(lab.pod, POD_GATEWAY, 30080)
 
 
-async def test_a_taken_node_port_is_told_once_and_tried_again(lab: Lab, backends: list[Backend]) -> None:
-    wanted = service(type="NodePort", ports=[core_v1.ServicePort(port=1234, node_port=30080)])
+async def test_a_taken_node_port_is_reported_once_and_tried_again(lab: Lab, backends: list[Backend]) -> None:
+    node_port_service = service(type="NodePort", ports=[core_v1.ServicePort(port=1234, node_port=30080)])
     taken = socket.create_server(("0.0.0.0", 30080))
-    async with running_proxy([wanted], [endpoints(backends[0].endpoint)], sync_period=0.1) as proxy:
+    async with running_proxy([node_port_service], [endpoints(backends[0].endpoint)], sync_period=0.1) as proxy:
         await eventually(lambda: proxy.proxier.syncs > 2)
-        assert proxy.events.seen == [("web", "NodePortTaken")]
+        assert proxy.events.reasons == [("web", "NodePortTaken")]
         assert "--dport 30080" not in iptables_save()
         assert await lab.pod.ask(CLUSTER_IP, 1234) == b"a"
         taken.close()
@@ -175,7 +175,7 @@ async def test_a_freed_node_port_goes_to_the_next_service(lab: Lab, proxy: Proxy
     proxy.endpoints.put(endpoints(backends[2].endpoint, name="next"))
     await proxy.settled()
     assert await lab.pod.ask(NODE_ADDRESS, 30080) == b"c"
-    assert proxy.events.seen == []
+    assert proxy.events.reasons == []
 
 
 async def test_a_deleted_service_leaves_nothing(lab: Lab, proxy: Proxy) -> None:
@@ -184,7 +184,7 @@ async def test_a_deleted_service_leaves_nothing(lab: Lab, proxy: Proxy) -> None:
     await proxy.settled()
     assert redirect_ports() == {}
     await refusal(lab.pod, CLUSTER_IP, 1234)
-    # The workers are told at the end of the sync, so they close their copies of the socket a moment later.
+    # The workers hear of it at the end of the sync, so they close their copies of the socket a moment later.
     await eventually(lambda: is_free(proxy_port))
 
 
@@ -263,7 +263,7 @@ async def test_a_thousand_services_are_served_within_ten_seconds_and_a_change_in
     lab: Lab, backends: list[Backend]
 ) -> None:
     def addresses(number: int) -> list[tuple[str, int]]:
-        return [(f"127.1.{number // 250}.{number % 250}", 8000 + each) for each in range(5)]
+        return [(f"127.1.{number // 250}.{number % 250}", 8000 + n) for n in range(5)]
 
     services = [service(f"s{n}", f"10.0.{4 + n // 250}.{n % 250}") for n in range(1000)]
     ready = [endpoints(*addresses(n), name=f"s{n}") for n in range(1000)]

@@ -156,7 +156,7 @@ async def test_a_client_of_a_silent_backend_delays_nobody(lab: Lab, proxy: Proxy
         await lab.pod.ask(CLUSTER_IP, 1234)
     assert time.monotonic() - started < 1
     results = await asyncio.gather(*waiting, return_exceptions=True)
-    assert all(isinstance(one, ConnectionResetError) for one in results)
+    assert all(isinstance(result, ConnectionResetError) for result in results)
     # 250 ms, 500 ms, 1 s, 2 s: all four attempts were made, and no more.
     assert 3.7 < time.monotonic() - started < 5
 
@@ -178,7 +178,7 @@ async def test_client_ip_affinity_keeps_a_client_at_its_backend(
     await proxy.settled()
     chosen = {await lab.pod.ask(CLUSTER_IP, 1234) for _ in range(20)}
     assert len(chosen) == 1
-    left = [one.endpoint for one in backends if one.name.encode() not in chosen]
+    left = [backend.endpoint for backend in backends if backend.name.encode() not in chosen]
     proxy.endpoints.put(endpoints(*left))
     await proxy.settled()
     second = {await lab.pod.ask(CLUSTER_IP, 1234) for _ in range(20)}
@@ -321,4 +321,4 @@ def memory(proxy: Proxy) -> int:
 
 def cpu_seconds(proxy: Proxy) -> float:
     fields = [Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split() for pid in proxy.pool.pids]
-    return sum(int(each[11]) + int(each[12]) for each in fields) / os.sysconf("SC_CLK_TCK")
+    return sum(int(stat[11]) + int(stat[12]) for stat in fields) / os.sysconf("SC_CLK_TCK")

@@ -210,8 +210,7 @@ def many(count: int) -> tuple[list[core_v1.Service], list[core_v1.Endpoints]]:
     """Services with five endpoints each."""
     services = [service(f"s{n}", f"10.0.{4 + n // 250}.{n % 250}") for n in range(count)]
     ready = [
-        endpoints(*((f"127.1.{n // 250}.{n % 250}", 8000 + each) for each in range(5)), name=f"s{n}")
-        for n in range(count)
+        endpoints(*((f"127.1.{n // 250}.{n % 250}", 8000 + i) for i in range(5)), name=f"s{n}") for n in range(count)
     ]
     return services, ready
 

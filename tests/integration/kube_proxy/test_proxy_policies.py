@@ -59,9 +59,7 @@ async def test_affinity_ends_with_its_time(lab: Lab, proxy: Proxy) -> None:
     await eventually(another, timeout=30)
 
 
-async def test_a_backend_that_fails_loses_its_client_for_good(
-    lab: Lab, proxy: Proxy, backends: list[Backend]
-) -> None:
+async def test_a_backend_that_fails_loses_its_client_for_good(lab: Lab, proxy: Proxy, backends: list[Backend]) -> None:
     proxy.services.put(service(session_affinity="ClientIP"))
     proxy.endpoints.put(endpoints(REFUSING))
     await proxy.settled()
@@ -75,9 +73,7 @@ async def test_a_backend_that_fails_loses_its_client_for_good(
     assert proxy.counters.dial_errors <= tried + 1, "the client is not sent to the failed one again"
 
 
-async def test_local_policies_keep_to_the_nodes_own_endpoints(
-    lab: Lab, proxy: Proxy, backends: list[Backend]
-) -> None:
+async def test_local_policies_keep_to_the_nodes_own_endpoints(lab: Lab, proxy: Proxy, backends: list[Backend]) -> None:
     ports = [core_v1.ServicePort(port=1234, node_port=30080)]
     proxy.services.put(service(type="NodePort", ports=ports, external_traffic_policy="Local"))
     here = endpoints(backends[0].endpoint, node=NODE_NAME)
@@ -103,9 +99,9 @@ async def test_local_policies_keep_to_the_nodes_own_endpoints(
 
 async def test_source_ranges_let_in_some_and_refuse_the_others(lab: Lab, proxy: Proxy) -> None:
     def balanced(*ranges: str) -> core_v1.Service:
-        wanted = service(type="LoadBalancer", load_balancer_source_ranges=[*ranges])
-        wanted.status.load_balancer.ingress = [core_v1.LoadBalancerIngress(ip="192.0.2.4")]
-        return wanted
+        changed = service(type="LoadBalancer", load_balancer_source_ranges=[*ranges])
+        changed.status.load_balancer.ingress = [core_v1.LoadBalancerIngress(ip="192.0.2.4")]
+        return changed
 
     ip("route", "add", "192.0.2.0/24", "dev", "lo")
     proxy.services.put(balanced("198.51.100.0/24", f"{POD_ADDRESS}/32"))
@@ -137,24 +133,24 @@ async def test_an_open_connection_outlives_its_endpoint(lab: Lab, proxy: Proxy, 
 async def test_a_backend_learns_the_clients_address_where_the_service_asks_for_it(
     lab: Lab, proxy: Proxy, backends: list[Backend], version: str
 ) -> None:
-    wanted = service()
-    wanted.metadata.annotations = {"peapod.io/proxy-protocol": version}
-    proxy.services.put(wanted)
+    changed = service()
+    changed.metadata.annotations = {"peapod.io/proxy-protocol": version}
+    proxy.services.put(changed)
     proxy.endpoints.put(endpoints(backends[0].endpoint))
     await proxy.settled()
     assert await lab.pod.ask(CLUSTER_IP, 1234, b"question") == b"a"
-    (seen,) = backends[0].seen
+    (request,) = backends[0].requests
     if version == "v1":
-        head, _, rest = seen.partition(b"\r\n")
+        head, _, rest = request.partition(b"\r\n")
         words = head.decode().split()
         assert words[:4] == ["PROXY", "TCP4", POD_ADDRESS, CLUSTER_IP]
         assert words[5] == "1234"
     else:
-        assert seen[:16] == b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"
-        source, asked, _, port = struct.unpack("!4s4sHH", seen[16:28])
+        assert request[:16] == b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"
+        source, asked, _, port = struct.unpack("!4s4sHH", request[16:28])
         assert [".".join(map(str, address)) for address in (source, asked)] == [POD_ADDRESS, CLUSTER_IP]
         assert port == 1234
-        rest = seen[28:]
+        rest = request[28:]
     assert rest == b"question"
 
 
@@ -165,12 +161,12 @@ async def test_a_service_that_cannot_be_reached_gets_an_event(
     proxy.endpoints.put(endpoints(REFUSING))
     await proxy.settled()
 
-    async def told() -> bool:
+    async def failure_reported() -> bool:
         with pytest.raises(ConnectionResetError):
             await lab.pod.ask(CLUSTER_IP, 1234)
-        return proxy.events.seen == [("web", "EndpointsUnreachable")]
+        return proxy.events.reasons == [("web", "EndpointsUnreachable")]
 
-    await eventually(told, interval=0.2)
+    await eventually(failure_reported, interval=0.2)
     totals = proxy.statistics.of(0)
     assert totals.unreachable
     assert totals.backends["127.0.1.9:9"].errors

@@ -55,7 +55,7 @@ CARRIED = {
 }  # fmt: skip
 SEEN = {
     "userspace": CARRIED,
-    # Kernel mode lets endpoints see pods that come by the cluster IP; but one that is its own client must be hidden.
+    # Iptables mode lets endpoints see pods that come by the cluster IP; but one that is its own client must be hidden.
     "iptables": CARRIED | {
         "pod on the same node":  (NEAR,       GATEWAY,     GATEWAY,       NODE_2),
         "pod on another node":   (FAR,        NODE_2,      GATEWAY,       NODE_2),
@@ -74,18 +74,16 @@ def web(**changes: object) -> core_v1.Service:
 
 def ready(**pods: str) -> core_v1.Endpoints:
     """Pods that are endpoints, by address, each with its node's name."""
-    found = endpoints()
-    found.subsets = [
+    by_port = endpoints()
+    by_port.subsets = [
         core_v1.EndpointSubset(
             addresses=[
                 core_v1.EndpointAddress(ip=address, node_name=node.replace("_", "-")) for node, address in pods.items()
             ],
-            ports=[
-                core_v1.EndpointPort(name=name.lower(), port=SERVER_PORT, protocol=name) for name in PROTOCOLS
-            ],
+            ports=[core_v1.EndpointPort(name=name.lower(), port=SERVER_PORT, protocol=name) for name in PROTOCOLS],
         )
     ]
-    return found
+    return by_port
 
 
 @pytest.fixture(scope="module", params=MODES)
@@ -148,9 +146,7 @@ def local(cluster: Cluster) -> Cluster:
     return cluster
 
 
-@pytest.mark.parametrize(
-    ("vantage", "address", "protocol"), [cell for cell in CELLS if cell[0] in ANSWERING]
-)
+@pytest.mark.parametrize(("vantage", "address", "protocol"), [cell for cell in CELLS if cell[0] in ANSWERING])
 def test_a_local_policy_is_for_clients_outside(local: Cluster, vantage: str, address: str, protocol: str) -> None:
     expected = ANSWERING[vantage][[*ADDRESSES].index(address)]
     assert answering(local, vantage, address, protocol) == expected
@@ -174,6 +170,6 @@ def test_a_node_without_endpoints_refuses_whom_the_policy_is_for(one_sided: Clus
             assert places[name].ask(*ADDRESSES[address], protocol) == f"own {NODE_2}"
 
 
-def test_kernel_mode_shows_clients_from_outside_where_the_policy_is_local(local: Cluster) -> None:
-    seen = local.places["outside"].ask(NODE_1, NODE_PORT, "TCP")
-    assert seen == f"own {OUTSIDE if local.mode == 'iptables' else GATEWAY}"
+def test_iptables_mode_shows_clients_from_outside_where_the_policy_is_local(local: Cluster) -> None:
+    answer = local.places["outside"].ask(NODE_1, NODE_PORT, "TCP")
+    assert answer == f"own {OUTSIDE if local.mode == 'iptables' else GATEWAY}"

@@ -88,8 +88,8 @@ async def test_a_claim_that_waits_for_its_pod_gets_a_volume_of_the_pods_node(clu
     pod.spec.node_selector = {"kubernetes.io/hostname": "n2"}
     await cluster.resource(v1.Pod).create(pod)
     assert await bound(cluster, 1) == {"a": "n2"}
-    found = await cluster.resource(v1.PersistentVolumeClaim).get("c", namespace="default")
-    assert (found.spec.volume_name, found.status.phase) == ("v2", "Bound")
+    lazy = await cluster.resource(v1.PersistentVolumeClaim).get("c", namespace="default")
+    assert (lazy.spec.volume_name, lazy.status.phase) == ("v2", "Bound")
     free = await cluster.resource(v1.PersistentVolume).get("v1")
     assert free.spec.claim_ref is None
 
@@ -98,9 +98,7 @@ async def test_no_node_has_a_volume_to_bind(cluster: Client) -> None:
     await lazy_class(cluster)
     await cluster.resource(v1.PersistentVolumeClaim).create(claim("c", storage_class_name="lazy"))
     await cluster.resource(v1.Pod).create(user("a", "c"))
-    await refused(
-        cluster, "a", "0/2 nodes are available: 2 node(s) didn't find available persistent volumes to bind."
-    )
+    await refused(cluster, "a", "0/2 nodes are available: 2 node(s) didn't find available persistent volumes to bind.")
     await cluster.resource(v1.PersistentVolume).create(local("v", "n1", storage_class_name="lazy"))
     assert await bound(cluster, 1) == {"a": "n1"}
 
@@ -113,7 +111,7 @@ async def test_a_bound_volume_that_no_node_reaches(cluster: Client) -> None:
     await refused(cluster, "a", why)
 
 
-async def test_who_makes_volumes_on_demand_is_told_the_node(cluster: Client) -> None:
+async def test_a_provisioner_is_told_the_node(cluster: Client) -> None:
     await lazy_class(cluster, "example.com/disks")
     claims = cluster.resource(v1.PersistentVolumeClaim)
     await claims.create(claim("c", storage_class_name="lazy"))
@@ -121,10 +119,10 @@ async def test_who_makes_volumes_on_demand_is_told_the_node(cluster: Client) -> 
     pod.spec.node_selector = {"kubernetes.io/hostname": "n1"}
     await cluster.resource(v1.Pod).create(pod)
 
-    async def told() -> bool:
+    async def annotated() -> bool:
         annotations = meta.annotations_of(await claims.get("c", namespace="default"))
         return annotations.get("volume.kubernetes.io/selected-node") == "n1"
 
-    await eventually(told)
+    await eventually(annotated)
     await cluster.resource(v1.PersistentVolume).create(local("made", "n1", storage_class_name="lazy"))
     assert await bound(cluster, 1) == {"a": "n1"}

@@ -1,4 +1,4 @@
-"""The scheduler against a real apiserver: pods get nodes, once, and people are told why not."""
+"""The scheduler against a real apiserver: pods get nodes, once, or a message that says why not."""
 
 import asyncio
 from collections import Counter
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from apimachinery import errors, meta
+from apimachinery.core.pods import condition as pod_condition
 from apimachinery.types.core_v1 import Binding, Event, Node, ObjectReference, Pod
 from apimachinery.types.meta_v1 import ObjectMeta
 from kube_client import Client
@@ -23,7 +24,7 @@ async def add_node(client: Client, node: Node) -> None:
 
 
 async def bound(client: Client, count: int) -> dict[str, str]:
-    """Node by pod, once so many pods have one."""
+    """Node by pod, once ``count`` pods have one."""
 
     async def have() -> dict[str, str]:
         pods = (await client.resource(Pod).list(namespace="default")).items
@@ -35,18 +36,17 @@ async def bound(client: Client, count: int) -> dict[str, str]:
 
 
 async def refused(client: Client, name: str, why: str) -> None:
-    async def told() -> bool:
+    async def has_condition() -> bool:
         pod = await client.resource(Pod).get(name, namespace="default")
-        conditions = {one.type: one for one in pod.status.conditions or ()}
-        scheduled = conditions.get("PodScheduled")
+        scheduled = pod_condition(pod, "PodScheduled")
         assert scheduled is not None
         assert (scheduled.status, scheduled.reason, scheduled.message) == ("False", "Unschedulable", why)
         return True
 
-    await eventually(told)
+    await eventually(has_condition)
 
 
-async def test_pods_are_spread_and_told_of(client: Client, scheduler: DaemonProcess) -> None:
+async def test_pods_are_spread_and_their_binding_is_an_event(client: Client, scheduler: DaemonProcess) -> None:
     await add_node(client, make_node("n1"))
     await add_node(client, make_node("n2"))
     for i in range(10):
@@ -54,12 +54,12 @@ async def test_pods_are_spread_and_told_of(client: Client, scheduler: DaemonProc
     nodes = await bound(client, 10)
     assert Counter(nodes.values()) == {"n1": 5, "n2": 5}
 
-    async def told() -> bool:
+    async def recorded() -> bool:
         events = (await client.resource(Event).list(namespace="default")).items
-        messages = {one.message for one in events if one.reason == "Scheduled"}
+        messages = {event.message for event in events if event.reason == "Scheduled"}
         return f"Successfully assigned default/p0 to {nodes['p0']}" in messages
 
-    await eventually(told)
+    await eventually(recorded)
 
 
 async def test_a_pod_that_fits_nowhere_says_why_and_is_bound_when_a_node_comes(
@@ -69,7 +69,7 @@ async def test_a_pod_that_fits_nowhere_says_why_and_is_bound_when_a_node_comes(
     await client.resource(Pod).create(make_pod("big", requests={"cpu": "3"}))
     await refused(client, "big", "0/1 nodes are available: 1 Insufficient cpu.")
     events = (await client.resource(Event).list(namespace="default")).items
-    assert [one.type for one in events if one.reason == "FailedScheduling"] == ["Warning"]
+    assert [event.type for event in events if event.reason == "FailedScheduling"] == ["Warning"]
     await add_node(client, make_node("n2", cpu="4"))
     assert await bound(client, 1) == {"big": "n2"}
 
@@ -100,12 +100,11 @@ async def test_no_node_is_filled_beyond_its_room(client: Client, scheduler: Daem
     await asyncio.gather(*(pods.create(make_pod(f"p{i}", requests={"cpu": "250m"})) for i in range(20)))
     nodes = await bound(client, 16)
 
-    async def rest_told() -> bool:
-        found = (await pods.list(namespace="default")).items
-        waiting = [pod for pod in found if not pod.spec.node_name]
+    async def rest_refused() -> bool:
+        waiting = [pod for pod in (await pods.list(namespace="default")).items if not pod.spec.node_name]
         return len(waiting) == 4 and all(pod.status.conditions for pod in waiting)
 
-    await eventually(rest_told)
+    await eventually(rest_refused)
     assert set(Counter(nodes.values()).values()) == {4}
 
 
@@ -145,8 +144,9 @@ async def test_two_schedulers_bind_each_pod_once_and_the_second_takes_over(
         await asyncio.to_thread(scheduler.stop)
         await pods.create(make_pod("late"))
         await bound(client, 31)
-        said = Counter(one.message for one in (await client.resource(Event).list()).items if one.reason == "Scheduled")
-        assert max(said.values()) == 1
+        events = (await client.resource(Event).list()).items
+        bindings = Counter(event.message for event in events if event.reason == "Scheduled")
+        assert max(bindings.values()) == 1
     finally:
         second.stop()
 

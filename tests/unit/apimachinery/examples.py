@@ -75,8 +75,7 @@ _TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
 _QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 _SCALARS: dict[str, st.SearchStrategy[Any]] = {
     _QUANTITY: st.sampled_from(["1", "100m", "1Gi", "0", "2k"]),
-    "io.k8s.apimachinery.pkg.util.intstr.IntOrString": st.integers(0, 65535)
-    | st.text("abc", min_size=1, max_size=5),
+    "io.k8s.apimachinery.pkg.util.intstr.IntOrString": st.integers(0, 65535) | st.text("abc", min_size=1, max_size=5),
     "io.k8s.apimachinery.pkg.apis.meta.v1.Time": st.integers(1, 4_000_000_000).map(
         lambda n: f"20{n % 90 + 10}-0{n % 9 + 1}-1{n % 10}T0{n % 10}:1{n % 10}:2{n % 10}Z"
     ),
@@ -90,12 +89,12 @@ _SCALARS: dict[str, st.SearchStrategy[Any]] = {
 
 def kinds() -> list[tuple[str, str, str]]:
     """Every kind of the data: definition, apiVersion, kind."""
-    found = []
+    rows = []
     for name, definition in definitions().items():
         for gvk in definition.get(GVK, ())[:1]:
             api_version = f"{gvk['group']}/{gvk['version']}" if gvk["group"] else gvk["version"]
-            found.append((name, api_version, gvk["kind"]))
-    return found
+            rows.append((name, api_version, gvk["kind"]))
+    return rows
 
 
 @st.composite
@@ -104,9 +103,7 @@ def documents(draw: st.DrawFn, name: str, depth: int = 4) -> dict[str, Any]:
     properties = definitions()[name].get("properties", {})
     known = [key for key in properties if not (key in ("kind", "apiVersion") and GVK in definitions()[name])]
     chosen = draw(st.lists(st.sampled_from(known), max_size=4, unique=True)) if known else []
-    return {
-        key: draw(_values(properties[key], depth - 1)) for key in chosen if depth or not _is_deep(properties[key])
-    }
+    return {key: draw(_values(properties[key], depth - 1)) for key in chosen if depth or not _is_deep(properties[key])}
 
 
 def _is_deep(field: dict[str, Any]) -> bool:

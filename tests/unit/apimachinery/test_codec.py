@@ -18,8 +18,8 @@ from tests.unit.apimachinery.examples import documents, kinds, pod, service
 
 def struct_of(definition: str) -> type[Any]:
     module = importlib.import_module(f"apimachinery.types.{module_of(definition)}")
-    found: type[Any] = getattr(module, definition.rpartition(".")[2])
-    return found
+    struct: type[Any] = getattr(module, definition.rpartition(".")[2])
+    return struct
 
 
 def lost(before: Any, after: Any, path: str = "") -> list[str]:
@@ -27,11 +27,11 @@ def lost(before: Any, after: Any, path: str = "") -> list[str]:
     if isinstance(before, dict) and isinstance(after, dict):
         return [
             place
-            for key, one in before.items()
-            for place in (lost(one, after[key], f"{path}.{key}") if key in after else [f"{path}.{key}"])
+            for key, value in before.items()
+            for place in (lost(value, after[key], f"{path}.{key}") if key in after else [f"{path}.{key}"])
         ]
     if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        return [place for i, one in enumerate(before) for place in lost(one, after[i], f"{path}[{i}]")]
+        return [place for i, element in enumerate(before) for place in lost(element, after[i], f"{path}[{i}]")]
     return [] if before == after else [path]
 
 

@@ -61,14 +61,16 @@ def texts() -> Iterator[tuple[str, str]]:
 
 def referred(name: str) -> set[str]:
     """The definition and all that it refers to, by short name."""
-    found: set[str] = set()
+    names: set[str] = set()
     waiting = [name]
     while waiting:
-        one = waiting.pop()
-        if one not in found and one not in LEFT_OUT:
-            found.add(one)
-            waiting += [descriptions.short_name(ref) for ref in openapi._references(DEFINITIONS[one], "#/definitions/")]
-    return found
+        current = waiting.pop()
+        if current not in names and current not in LEFT_OUT:
+            names.add(current)
+            waiting += [
+                descriptions.short_name(ref) for ref in openapi._references(DEFINITIONS[current], "#/definitions/")
+            ]
+    return names
 
 
 def missing(short: str) -> Iterator[str]:
@@ -76,7 +78,9 @@ def missing(short: str) -> Iterator[str]:
     described = WORDS.described(BY_SHORT[short], DEFINITIONS[short])
     if GVK in described and "description" not in described:
         yield short
-    yield from (f"{short} {key}" for key, one in described.get("properties", {}).items() if "description" not in one)
+    yield from (
+        f"{short} {key}" for key, field in described.get("properties", {}).items() if "description" not in field
+    )
 
 
 def test_short_names_tell_every_definition_apart() -> None:
@@ -89,8 +93,8 @@ def test_every_name_exists() -> None:
     assert set(WORDS.like.values()) <= set(WORDS.definitions)
     for name, words in WORDS.definitions.items():
         fields = set(DEFINITIONS[name].get("properties", ()))
-        sharing = [other for other, one in WORDS.like.items() if one == name]
-        fields.update(*(DEFINITIONS[other]["properties"] for other in sharing))
+        sharing = [sharer for sharer, source in WORDS.like.items() if source == name]
+        fields.update(*(DEFINITIONS[sharer]["properties"] for sharer in sharing))
         assert set(words) - {""} <= fields, name
 
 
@@ -104,7 +108,7 @@ def test_every_text_is_a_short_sentence() -> None:
 
 @pytest.mark.parametrize("kind", MAIN_KINDS)
 def test_main_kinds_are_covered_whole(kind: str) -> None:
-    assert [one for short in sorted(referred(kind)) for one in missing(short)] == []
+    assert [field for short in sorted(referred(kind)) for field in missing(short)] == []
 
 
 @pytest.mark.parametrize("name", COVERED)
@@ -115,10 +119,10 @@ def test_other_kinds_are_covered(name: str) -> None:
 def test_no_field_says_what_its_type_says() -> None:
     """``kubectl explain`` prints one below the other."""
     for name, definition in definitions().items():
-        for field, one in WORDS.described(name, definition).get("properties", {}).items():
-            if other := target(one) or target(one.get("items", {})):
-                own = WORDS.described(other, definitions()[other]).get("description")
-                assert own is None or one.get("description") != own, f"{name} {field}"
+        for field, field_definition in WORDS.described(name, definition).get("properties", {}).items():
+            if referred_name := target(field_definition) or target(field_definition.get("items", {})):
+                own = WORDS.described(referred_name, definitions()[referred_name]).get("description")
+                assert own is None or field_definition.get("description") != own, f"{name} {field}"
 
 
 def test_the_definitions_themselves_stay_without_words() -> None:
@@ -149,7 +153,7 @@ def test_documents_carry_them(schemas: tuple[dict[str, Any], dict[str, Any]], ve
 
 
 def test_a_reference_keeps_its_words_beside_it(schemas: tuple[dict[str, Any], dict[str, Any]]) -> None:
-    newer, older = (one["io.k8s.api.core.v1.Pod"]["properties"]["spec"] for one in schemas)
+    newer, older = (version["io.k8s.api.core.v1.Pod"]["properties"]["spec"] for version in schemas)
     assert newer["allOf"] == [{"$ref": "#/components/schemas/io.k8s.api.core.v1.PodSpec"}]
     assert "$ref" not in newer
     assert older["$ref"] == "#/definitions/io.k8s.api.core.v1.PodSpec"

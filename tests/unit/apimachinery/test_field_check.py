@@ -13,7 +13,7 @@ from tests.unit.apimachinery.examples import POD, documents, kinds, pod
 
 
 @pytest.mark.parametrize(
-    ("document", "found"),
+    ("document", "problems"),
     [
         ('{"spec": {"foo": 1}}', ['unknown field "spec.foo"']),
         ('{"spec": {"replicas": {"deep": 1}}}', ['unknown field "spec.replicas"']),
@@ -40,8 +40,8 @@ from tests.unit.apimachinery.examples import POD, documents, kinds, pod
         ('"text"', []),
     ],
 )
-def test_messages(document: str, found: list[str]) -> None:
-    assert field_check.unknown_and_duplicate(document.encode(), POD) == found
+def test_messages(document: str, problems: list[str]) -> None:
+    assert field_check.unknown_and_duplicate(document.encode(), POD) == problems
 
 
 def test_a_usual_pod_has_nothing_to_report() -> None:

@@ -18,32 +18,26 @@ from tests.unit.apimachinery.examples import POD, SERVICE, documents, pod, servi
 Entries = list[ManagedFieldsEntry]
 
 
-def track(
-    live: Any, new: Any, manager: str = "m", *, time: str = "t1", definition: str = POD, **more: Any
-) -> Entries:
-    return managed_fields.track_update(
-        live, new, manager, definition=definition, api_version="v1", time=time, **more
-    )
+def track(live: Any, new: Any, manager: str = "m", *, time: str = "t1", definition: str = POD, **more: Any) -> Entries:
+    return managed_fields.track_update(live, new, manager, definition=definition, api_version="v1", time=time, **more)
 
 
-def apply(
-    live: Any, config: Any, manager: str = "a", *, time: str = "t1", definition: str = POD, **more: Any
-) -> Any:
+def apply(live: Any, config: Any, manager: str = "a", *, time: str = "t1", definition: str = POD, **more: Any) -> Any:
     return managed_fields.apply(live, config, manager, definition=definition, api_version="v1", time=time, **more)
 
 
 def owned(entries: Entries) -> dict[str, set[str]]:
     """The paths that each manager owns."""
-    found: dict[str, set[str]] = {}
+    owners: dict[str, set[str]] = {}
     for entry in entries:
-        found.setdefault(entry.manager or "", set()).update(paths(msgspec.json.decode(entry.fields_v1)))
-    return found
+        owners.setdefault(entry.manager or "", set()).update(paths(msgspec.json.decode(entry.fields_v1)))
+    return owners
 
 
 def stored(document: dict[str, Any], entries: Entries) -> dict[str, Any]:
-    kept = copy.deepcopy(document)
-    kept["metadata"]["managedFields"] = codec.to_builtins(entries)
-    return kept
+    result = copy.deepcopy(document)
+    result["metadata"]["managedFields"] = codec.to_builtins(entries)
+    return result
 
 
 def created(manager: str = "creator") -> dict[str, Any]:
@@ -94,8 +88,8 @@ def test_a_removed_field_has_no_owner() -> None:
     del new["metadata"]["labels"]["tier"], new["spec"]["containers"][1]
     entries = track(live, new, "editor")
     assert set(owned(entries)) == {"creator"}
-    gone = {path for path in owned(entries)["creator"] if "tier" in path or "sidecar" in path}
-    assert gone == set()
+    lost = {path for path in owned(entries)["creator"] if "tier" in path or "sidecar" in path}
+    assert lost == set()
 
 
 def test_writing_what_is_there_changes_nothing() -> None:
@@ -245,7 +239,7 @@ def test_two_live_elements_of_one_key_are_left_alone() -> None:
     live = stored(*apply(None, simple(hostname="h")))
     live["spec"]["containers"] = [{"name": "a", "env": [{"name": "E", "value": "1"}, {"name": "E", "value": "2"}]}]
     merged, _ = apply(live, simple(containers=[{"name": "a", "env": [{"name": "F"}]}]), "b")
-    assert sorted(one["name"] for one in merged["spec"]["containers"][0]["env"]) == ["E", "E", "F"]
+    assert sorted(variable["name"] for variable in merged["spec"]["containers"][0]["env"]) == ["E", "E", "F"]
 
 
 def test_applying_the_same_again_changes_nothing() -> None:
@@ -294,7 +288,7 @@ def test_an_update_takes_a_field_from_its_applier() -> None:
 def test_apply_orders_lists_as_its_document() -> None:
     live = stored(*apply(None, simple(containers=[{"name": n} for n in "abc"])))
     merged, _ = apply(live, simple(containers=[{"name": n} for n in "dca"]), "b")
-    assert [one["name"] for one in merged["spec"]["containers"]] == ["d", "b", "c", "a"]
+    assert [container["name"] for container in merged["spec"]["containers"]] == ["d", "b", "c", "a"]
 
 
 @pytest.mark.parametrize(
@@ -331,7 +325,7 @@ _UNTRACKED = (".apiVersion", ".kind", *(f".metadata.{name}" for name in (
 
 
 def leaves(shape: Shape, value: Any, path: str = "") -> dict[str, Any]:
-    """Every field that can be owned by itself and has nothing below it, with its value: an oracle for ``compare``."""
+    """Every field that can have an owner and has no parts with owners, with its value: an oracle for ``compare``."""
     if path and is_leaf(shape, value):
         return {path: value}
     result: dict[str, Any] = {}

@@ -25,9 +25,9 @@ JOBS = openapi.OpenAPIResource("jobs", "Job", True, _VERBS)
 
 def references(value: Any) -> set[str]:
     if isinstance(value, dict):
-        found = {value["$ref"]} if isinstance(value.get("$ref"), str) else set()
-        return found.union(*(references(one) for one in value.values()))
-    return set().union(*(references(one) for one in value)) if isinstance(value, list) else set()
+        refs = {value["$ref"]} if isinstance(value.get("$ref"), str) else set()
+        return refs.union(*(references(member) for member in value.values()))
+    return set().union(*(references(element) for element in value)) if isinstance(value, list) else set()
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_kubectl_finds_that_patch_validates_fields(core: dict[str, Any]) -> None
     operation = core["paths"]["/api/v1/namespaces/{namespace}/pods/{name}"]["patch"]
     assert operation["x-kubernetes-group-version-kind"] == {"group": "", "version": "v1", "kind": "Pod"}
     assert operation["x-kubernetes-action"] == "patch"
-    parameters = {one["name"] for one in operation["parameters"] if one["in"] == "query"}
+    parameters = {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "query"}
     assert parameters == {"dryRun", "fieldManager", "fieldValidation", "force"}
     assert set(operation["requestBody"]["content"]) == {
         "application/json-patch+json",
@@ -84,14 +84,17 @@ def test_schemas_carry_what_patches_need(core: dict[str, Any]) -> None:
 def test_operation_ids_are_unique() -> None:
     whole = openapi.overview([("", "v1", [PODS, NODES]), ("batch", "v1", [JOBS])])
     ids = [
-        one["operationId"] for item in whole["paths"].values() for one in item.values() if isinstance(one, dict)
+        operation["operationId"]
+        for item in whole["paths"].values()
+        for operation in item.values()
+        if isinstance(operation, dict)
     ]
     assert len(ids) == len(set(ids)) == 27
 
 
 def test_every_path_parameter_is_declared() -> None:
     for path, item in openapi.overview([("", "v1", [PODS, NODES])])["paths"].items():
-        declared = {one["name"] for one in item["parameters"] if one["in"] == "path"}
+        declared = {parameter["name"] for parameter in item["parameters"] if parameter["in"] == "path"}
         assert declared == {part[1:-1] for part in path.split("/") if part.startswith("{")}
 
 
@@ -99,9 +102,7 @@ def test_the_index_names_each_document_with_its_hash() -> None:
     body = openapi.encoded("batch", "v1", [JOBS])
     assert openapi.index([("batch", "v1", body), ("", "v1", b"{}")]) == {
         "paths": {
-            "apis/batch/v1": {
-                "serverRelativeURL": f"/openapi/v3/apis/batch/v1?hash={openapi.document_hash(body)}"
-            },
+            "apis/batch/v1": {"serverRelativeURL": f"/openapi/v3/apis/batch/v1?hash={openapi.document_hash(body)}"},
             "api/v1": {"serverRelativeURL": f"/openapi/v3/api/v1?hash={openapi.document_hash(b'{}')}"},
         }
     }

@@ -20,21 +20,23 @@ def test_patch_says_what_it_takes() -> None:
     assert patch["x-kubernetes-group-version-kind"] == {"group": "", "kind": "Pod", "version": "v1"}
 
 
-def test_protobuf_tells_the_same_as_json() -> None:
-    wanted = document()
-    message: Any = gnostic._classes()["Document"].FromString(gnostic.encode(wanted))
+def test_protobuf_and_json_agree() -> None:
+    expected = document()
+    message: Any = gnostic._classes()["Document"].FromString(gnostic.encode(expected))
     assert message.swagger == "2.0"
-    definitions = {one.name: one.value for one in message.definitions.properties}
-    assert set(definitions) == set(wanted["definitions"])
-    spec = {one.name: one.value for one in definitions["io.k8s.api.core.v1.PodSpec"].properties.properties}
+    definitions = {property.name: property.value for property in message.definitions.properties}
+    assert set(definitions) == set(expected["definitions"])
+    spec = {
+        property.name: property.value for property in definitions["io.k8s.api.core.v1.PodSpec"].properties.properties
+    }
     containers = spec["containers"]
     assert list(containers.type.value) == ["array"]
     assert containers.items.schema[0].ref == "#/definitions/io.k8s.api.core.v1.Container"
-    assert {one.name: one.value.yaml.strip() for one in containers.extensions}[
+    assert {extension.name: extension.value.yaml.strip() for extension in containers.extensions}[
         "x-kubernetes-patch-merge-key"
     ] == '"name"'
     assert spec["nodeSelector"].additionalProperties.schema.type.value[0] == "string"
-    assert len(message.paths.path) == len(wanted["paths"])
+    assert len(message.paths.path) == len(expected["paths"])
     for path in message.paths.path:
         for method in ("get", "put", "post", "patch", "delete"):
-            assert path.value.HasField(method) == (method in wanted["paths"][path.name])
+            assert path.value.HasField(method) == (method in expected["paths"][path.name])

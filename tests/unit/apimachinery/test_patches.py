@@ -107,16 +107,14 @@ def test_a_json_patch_that_cannot_be_applied_is_refused(change: Any, error: type
         ({"metadata": {"$deleteFromPrimitiveList/finalizers": "x"}}, BadRequest, "primitive list"),
     ],
 )
-def test_a_strategic_patch_that_cannot_be_applied_is_refused(
-    change: Any, error: type[ApiError], message: str
-) -> None:
+def test_a_strategic_patch_that_cannot_be_applied_is_refused(change: Any, error: type[ApiError], message: str) -> None:
     with pytest.raises(error, match=message):
         apply("strategic", pod(), change)
 
 
 def test_strategic_merge_keeps_the_other_elements_of_a_list() -> None:
     patched = apply("strategic", pod(), {"spec": {"containers": [{"name": "sidecar", "image": "new"}]}})
-    assert [(one["name"], one["image"]) for one in patched["spec"]["containers"]] == [
+    assert [(container["name"], container["image"]) for container in patched["spec"]["containers"]] == [
         ("web", "docker.io/library/nginx:1.27"),
         ("sidecar", "new"),
     ]
@@ -125,9 +123,7 @@ def test_strategic_merge_keeps_the_other_elements_of_a_list() -> None:
 def test_long_lists_merge_in_time() -> None:
     current = pod()
     current["metadata"]["finalizers"] = [f"example.com/{n}" for n in range(20_000)]
-    patched = apply(
-        "strategic", current, {"metadata": {"finalizers": [f"example.org/{n}" for n in range(20_000)]}}
-    )
+    patched = apply("strategic", current, {"metadata": {"finalizers": [f"example.org/{n}" for n in range(20_000)]}})
     assert len(patched["metadata"]["finalizers"]) == 40_000
 
 

@@ -28,24 +28,26 @@ def _wire_fields(definition: str) -> list[str]:
 
 def _fields_of(message: str, definition: str) -> list[str]:
     data = overlay()
-    found: list[str] = []
+    fields: list[str] = []
     for field, kind, *_ in messages()[message].values():
         if field in data["inline"].get(definition, ()):
-            found += _fields_of(kind, kind.replace("k8s.io.", "io.k8s.", 1))
+            fields += _fields_of(kind, kind.replace("k8s.io.", "io.k8s.", 1))
         elif field not in data["drop"].get(definition, ()):
-            found.append(data["rename"].get(definition, {}).get(field, field))
-    return found
+            fields.append(data["rename"].get(definition, {}).get(field, field))
+    return fields
 
 
-_STRUCTS = sorted(name for name, one in definitions().items() if "properties" in one and _is_supported(name))
+_STRUCTS = sorted(
+    name for name, definition in definitions().items() if "properties" in definition and _is_supported(name)
+)
 
 
 @pytest.mark.parametrize("definition", _STRUCTS)
 def test_every_schema_field_has_exactly_one_protobuf_field(definition: str) -> None:
-    one = definitions()[definition]
-    wanted = set(one["properties"]) - (_TYPE_META if GVK in one else set())
-    wanted -= set(overlay()["absent"].get(definition, ()))
-    assert sorted(_wire_fields(definition)) == sorted(wanted)
+    schema = definitions()[definition]
+    properties = set(schema["properties"]) - (_TYPE_META if GVK in schema else set())
+    properties -= set(overlay()["absent"].get(definition, ()))
+    assert sorted(_wire_fields(definition)) == sorted(properties)
 
 
 def test_every_kind_has_a_message_but_the_listed_ones() -> None:
@@ -71,17 +73,17 @@ _KINDS = [row for row in kinds() if protobuf.has_message(row[0])]
 def _leafless(value: Any) -> Any:
     """Without what protobuf cannot tell from absence: empty lists and maps of scalars, empty strings."""
     if isinstance(value, dict):
-        cleaned = {key: _leafless(one) for key, one in value.items()}
-        return {key: one for key, one in cleaned.items() if one not in (None, [], {}, "")}
-    return [_leafless(one) for one in value] if isinstance(value, list) else value
+        cleaned = {key: _leafless(member) for key, member in value.items()}
+        return {key: member for key, member in cleaned.items() if member not in (None, [], {}, "")}
+    return [_leafless(element) for element in value] if isinstance(value, list) else value
 
 
 def _tellable(value: Any, shape: Shape) -> Any:
     """Without the properties that no message has."""
     if isinstance(value, dict):
         absent = overlay()["absent"].get(shape.name, ())
-        return {key: _tellable(one, shape.child(key)) for key, one in value.items() if key not in absent}
-    return [_tellable(one, shape.element) for one in value] if isinstance(value, list) else value
+        return {key: _tellable(member, shape.child(key)) for key, member in value.items() if key not in absent}
+    return [_tellable(element, shape.element) for element in value] if isinstance(value, list) else value
 
 
 @settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))

@@ -80,7 +80,7 @@ def test_a_selector_means_the_same_after_it_was_written_out(
     selector = selectors.LabelSelector(tuple(requirements))
     again = selectors.parse_labels(str(selector))
     assert again == selector
-    assert again.matches(labels) is all(one.matches(labels) for one in requirements)
+    assert again.matches(labels) is all(requirement.matches(labels) for requirement in requirements)
 
 
 _KEYS, _VALUES = st.sampled_from(["a", "b", "example.com/c"]), st.sampled_from(["", "x", "y", "10", "9", "z.z"])
@@ -124,7 +124,7 @@ def test_a_selector_selects_what_a_plain_reading_of_it_does(
     requirements: list[tuple[str, str, tuple[str, ...]]], labels: dict[str, str]
 ) -> None:
     selector = selectors.parse_labels(", ".join(map(_text, requirements)))
-    assert selector.matches(labels) is all(_holds(one, labels) for one in requirements)
+    assert selector.matches(labels) is all(_holds(requirement, labels) for requirement in requirements)
 
 
 @given(st.text(alphabet="ab=!,()<> in/.-", max_size=20))

@@ -53,12 +53,12 @@ def test_a_signal_cancels_the_root_task_and_ends_with_0(number: int) -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("return", "the root task ended unasked"),
+        ("return", "the root task ended unexpectedly"),
         ("raise ValueError('no etcd')", "ValueError: no etcd"),
-        ("raise asyncio.CancelledError", "cancelled by itself"),
+        ("raise asyncio.CancelledError", "the root task cancelled itself"),
     ],
 )
-def test_a_root_task_that_ends_unasked_ends_with_1(body: str, message: str) -> None:
+def test_a_root_task_that_ends_without_a_signal_ends_with_1(body: str, message: str) -> None:
     code, errors = end(start(body))
     assert code == 1
     assert message in errors

@@ -39,7 +39,7 @@ async def test_a_failed_check_fails_the_endpoints_it_belongs_to() -> None:
     assert await get(health, "/readyz?exclude=etcd") == (200, "ok")
 
 
-async def test_one_check_can_be_asked_alone() -> None:
+async def test_a_single_check_has_its_own_endpoint() -> None:
     health = Health()
     health.add("etcd", broken, live=False)
     assert await get(health, "/healthz/ping") == (200, "ok")

@@ -1,4 +1,4 @@
-"""What a log line looks like, and that it never hurts."""
+"""The format of log lines, and that logging never raises."""
 
 import io
 import json
@@ -46,12 +46,12 @@ def test_json_is_one_object_a_line_with_the_traceback(monkeypatch: pytest.Monkey
     assert "ValueError: two" in record["exception"]
 
 
-@pytest.mark.parametrize(("verbosity", "seen"), [(0, "w"), (2, "iw"), (4, "diw")])
-def test_verbosity_decides_what_is_seen(monkeypatch: pytest.MonkeyPatch, verbosity: int, seen: str) -> None:
+@pytest.mark.parametrize(("verbosity", "shown_levels"), [(0, "w"), (2, "iw"), (4, "diw")])
+def test_verbosity_decides_what_is_logged(monkeypatch: pytest.MonkeyPatch, verbosity: int, shown_levels: str) -> None:
     stream = lines(monkeypatch, "text", verbosity)
     log = logging.getLogger("a")
     log.debug("d"), log.info("i"), log.warning("w")
-    assert "".join(line[-1] for line in stream.getvalue().splitlines()) == seen
+    assert "".join(line[-1] for line in stream.getvalue().splitlines()) == shown_levels
 
 
 def test_a_closed_standard_error_costs_the_line_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +61,7 @@ def test_a_closed_standard_error_costs_the_line_only(monkeypatch: pytest.MonkeyP
     logs.flush()
 
 
-def test_a_line_that_comes_too_often_is_told_some_times_and_then_counted() -> None:
+def test_lines_beyond_the_limit_are_counted_instead_of_logged() -> None:
     now = 0.0
     limit = logs.RateLimit(burst=3, window=10, clock=lambda: now)
 
@@ -70,9 +70,9 @@ def test_a_line_that_comes_too_often_is_told_some_times_and_then_counted() -> No
         return record.getMessage() if limit.filter(record) else None
 
     assert [write(1) for _ in range(5)] == ["lost a"] * 3 + [None] * 2
-    assert write(2) == "lost a"  # another line of code has an allowance of its own
+    assert write(2) == "lost a"  # another line of code has its own limit
     now = 10.0
-    assert write(1) == "lost a (2 lines like this one were left out before it)"
+    assert write(1) == "lost a (2 similar lines dropped before this one)"
     assert write(1) == "lost a"
     now = 20.0
     assert write(1) == "lost a"

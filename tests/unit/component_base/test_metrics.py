@@ -1,4 +1,4 @@
-"""Cheap metrics print as prometheus_client's own do."""
+"""Our fast metrics print like prometheus_client's."""
 
 import prometheus_client
 from prometheus_client import CollectorRegistry
@@ -11,27 +11,29 @@ def text(registry: CollectorRegistry) -> str:
 
 
 def plain(registry: CollectorRegistry) -> list[str]:
-    """Lines but for the time of creation, which ours leave out."""
+    """All lines but the creation times, which ours do not have."""
     return [line for line in text(registry).splitlines() if "_created" not in line]
 
 
-def test_ours_and_the_librarys_expose_the_same() -> None:
-    ours, theirs = CollectorRegistry(), CollectorRegistry()
-    counter = metrics.Counter("requests", "Requests.", ["verb"], registry=ours)
-    gauge = metrics.Gauge("depth", "Depth.", ["name"], registry=ours)
-    histogram = metrics.Histogram("seconds", "Seconds.", ["verb"], buckets=(0.1, 1.0), registry=ours)
-    their_counter = prometheus_client.Counter("requests", "Requests.", ["verb"], registry=theirs)
-    their_gauge = prometheus_client.Gauge("depth", "Depth.", ["name"], registry=theirs)
-    their_histogram = prometheus_client.Histogram("seconds", "Seconds.", ["verb"], buckets=(0.1, 1.0), registry=theirs)
+def test_our_metrics_and_the_librarys_print_the_same() -> None:
+    registry, reference_registry = CollectorRegistry(), CollectorRegistry()
+    counter = metrics.Counter("requests", "Requests.", ["verb"], registry=registry)
+    gauge = metrics.Gauge("depth", "Depth.", ["name"], registry=registry)
+    histogram = metrics.Histogram("seconds", "Seconds.", ["verb"], buckets=(0.1, 1.0), registry=registry)
+    reference_counter = prometheus_client.Counter("requests", "Requests.", ["verb"], registry=reference_registry)
+    reference_gauge = prometheus_client.Gauge("depth", "Depth.", ["name"], registry=reference_registry)
+    reference_histogram = prometheus_client.Histogram(
+        "seconds", "Seconds.", ["verb"], buckets=(0.1, 1.0), registry=reference_registry
+    )
     for verb, value in [("GET", 0.05), ("GET", 0.1), ("PUT", 0.5), ("GET", 7.0)]:
         counter.inc(verb)
-        their_counter.labels(verb).inc()
+        reference_counter.labels(verb).inc()
         histogram.observe(value, verb)
-        their_histogram.labels(verb).observe(value)
+        reference_histogram.labels(verb).observe(value)
     gauge.set(3, "q")
     gauge.add(-1, "q")
-    their_gauge.labels("q").set(2)
-    assert plain(ours) == plain(theirs)
+    reference_gauge.labels("q").set(2)
+    assert plain(registry) == plain(reference_registry)
     assert counter.get("GET") == 3
 
 

@@ -243,12 +243,12 @@ class TestUpgrade:
             sending.cancel()
 
     async def test_the_end_of_the_client_is_the_end_of_the_stream(self, context, server_tls) -> None:
-        seen = []
+        received = []
         ended = asyncio.Event()
 
         async def collect(stream: Stream, scope) -> None:
             while data := await stream.read():
-                seen.append(data)
+                received.append(data)
             await stream.wait_closed()
             stream.write(b"nobody reads this")
             with pytest.raises(ConnectionResetError):
@@ -264,7 +264,7 @@ class TestUpgrade:
             await writer.drain()
             writer.close()
             await asyncio.wait_for(ended.wait(), 5)
-        assert b"".join(seen) == b"last words"
+        assert b"".join(received) == b"last words"
 
     async def test_a_stream_ends_with_the_request_that_accepted_it(self, context, server_tls) -> None:
         async def leave(stream: Stream, scope) -> None:

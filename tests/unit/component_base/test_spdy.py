@@ -16,7 +16,7 @@ from component_base.streams import Stream
 
 
 def test_the_dictionary_is_the_protocol_s() -> None:
-    # RFC 1950's DICTID, which stands in the header blocks of every SPDY/3 implementation.
+    # RFC 1950's DICTID, the same in the header blocks of every SPDY/3 implementation.
     assert zlib.adler32(spdy_frames.DICTIONARY) == 0xE3C6A7C2
 
 
@@ -44,12 +44,12 @@ def test_frames_come_out_as_they_went_in_however_they_are_cut(cuts: list[int], h
             writer.ping(7),
         )
     )
-    found, at, i = [], 0, 0
+    frames, at, i = [], 0, 0
     while at < len(wire):
         step = cuts[i % len(cuts)]
-        found += reader.feed(wire[at : at + step])
+        frames += reader.feed(wire[at : at + step])
         at, i = at + step, i + 1
-    assert found == [
+    assert frames == [
         Control(spdy_frames.SYN_STREAM, 1, headers=HEADERS),
         Control(spdy_frames.SYN_STREAM, 3, headers=headers),
         Data(1, b"hello", True),
@@ -104,11 +104,11 @@ class Client:
 
 @pytest.fixture
 async def both() -> AsyncIterator[tuple[Client, SpdyConnection]]:
-    ours, theirs = socket.socketpair()
-    transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=ours)
+    server_end, client_end = socket.socketpair()
+    transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=server_end)
     stream = Stream(transport)
     transport.set_protocol(stream)
-    reader, writer = await asyncio.open_connection(sock=theirs)
+    reader, writer = await asyncio.open_connection(sock=client_end)
     async with SpdyConnection(stream) as connection:
         yield Client(reader, writer), connection
         writer.close()
@@ -181,4 +181,4 @@ async def test_a_client_that_leaves_ends_everything(both: tuple[Client, SpdyConn
     with pytest.raises(ConnectionResetError):
         await stream.receive()
     await connection.wait_gone()
-    assert [one async for one in connection.streams()] == []
+    assert [stream async for stream in connection.streams()] == []

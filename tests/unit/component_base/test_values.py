@@ -1,4 +1,4 @@
-"""Texts of option values, as Go reads and prints them."""
+"""Option values are parsed and formatted as in Go."""
 
 from ipaddress import ip_address, ip_network
 
@@ -29,7 +29,7 @@ def test_durations_are_read_and_printed_as_in_go(text: str, seconds: float, prin
 
 
 @pytest.mark.parametrize("text", ["", "10", "s", "10 s", "1m 30s", "abc", "1d", "10sx"])
-def test_what_is_no_duration_is_refused(text: str) -> None:
+def test_invalid_durations_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a duration"):
         values.parse_duration(text)
 

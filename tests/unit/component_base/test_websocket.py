@@ -96,7 +96,7 @@ async def test_a_peer_that_does_not_answer_our_close_is_not_waited_for(monkeypat
 
 async def test_a_broken_frame_closes_with_1002() -> None:
     async with raw() as (reader, writer):
-        writer.write(frame(3))  # an opcode that nobody has defined
+        writer.write(frame(3))  # an undefined opcode
         data = await asyncio.wait_for(reader.read(), 1)
         assert data[:1] == b"\x88"
         assert int.from_bytes(data[2:4]) == 1002

@@ -1,4 +1,4 @@
-"""Workers as real processes: replaced, stopped, given up, and never left behind."""
+"""Workers as real processes: replaced, stopped, given up, and never leaked."""
 
 import os
 import signal
@@ -55,7 +55,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def gone(*workers: int) -> bool:
+def all_ended(*workers: int) -> bool:
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
         if not any(map(is_alive, workers)):
@@ -77,16 +77,16 @@ def test_a_signal_to_the_parent_ends_all_in_order(parent: "subprocess.Popen[str]
     workers = pids(parent, 2)
     parent.terminate()
     assert parent.wait(5) == 0
-    assert gone(*workers)
+    assert all_ended(*workers)
 
 
 def test_workers_do_not_outlive_a_parent_that_was_killed(parent: "subprocess.Popen[str]") -> None:
     workers = pids(parent, 2)
     parent.kill()
-    assert gone(*workers)
+    assert all_ended(*workers)
 
 
-def test_workers_that_cannot_even_start_are_not_tried_for_ever() -> None:
+def test_workers_that_fail_at_their_start_are_not_restarted_for_ever() -> None:
     process = start("fail", trial=5.0)
     with process:
         assert process.wait(10) == 1

@@ -1,4 +1,4 @@
-"""How many pods are made, which ones go first, and what the status says."""
+"""How many pods are created, which ones are deleted first, and what the status says."""
 
 from datetime import UTC, datetime
 
@@ -6,7 +6,8 @@ import pytest
 
 from apimachinery import meta
 from apimachinery.types.core_v1 import ContainerStatus
-from controller_manager.replication_plan import BURST, Plan, least_loss_first, plan, pod_from_template, status
+from controller_manager.pod_control import pod_from_template
+from controller_manager.replication_plan import BURST, Plan, least_loss_first, plan, status
 from tests.objects import ago, make_controller, make_pod
 
 OLD = make_pod("old", node="n1", ready=True, age=600)
@@ -37,17 +38,18 @@ def test_the_whole_order_of_loss() -> None:
 
 
 def test_a_cheap_pod_then_a_crowded_node_then_a_restarted_one_go_first() -> None:
-    one, two, alone = (make_pod(n, node=node, ready=True) for n, node in (("a", "n1"), ("b", "n1"), ("c", "n2")))
-    assert least_loss_first([alone, one, two])[-1] is alone
-    two.status.container_statuses = [ContainerStatus(name="c", restart_count=3)]
-    assert least_loss_first([alone, one, two]) == [two, one, alone]
+    a, b, alone = (make_pod(n, node=node, ready=True) for n, node in (("a", "n1"), ("b", "n1"), ("c", "n2")))
+    assert least_loss_first([alone, a, b])[-1] is alone
+    b.status.container_statuses = [ContainerStatus(name="c", restart_count=3)]
+    assert least_loss_first([alone, a, b]) == [b, a, alone]
     alone.metadata.annotations = {"controller.kubernetes.io/pod-deletion-cost": "-1"}
-    assert least_loss_first([alone, one, two])[0] is alone
+    assert least_loss_first([alone, a, b])[0] is alone
 
 
 def test_a_pod_of_the_template_is_owned_and_named_after_its_controller() -> None:
     controller = make_controller("web", labels={"app": "web"}, namespace="shop")
-    pod = pod_from_template(controller)
+    assert controller.spec.template is not None
+    pod = pod_from_template(controller, controller.spec.template)
     assert (pod.metadata.generate_name, pod.metadata.namespace) == ("web-", "shop")
     owner = meta.controller_of(pod)
     assert owner is not None
@@ -57,7 +59,6 @@ def test_a_pod_of_the_template_is_owned_and_named_after_its_controller() -> None
         "uid-web",
         True,
     )
-    assert controller.spec.template is not None
     assert pod.spec == controller.spec.template.spec
     assert pod.spec is not controller.spec.template.spec
 
@@ -67,16 +68,16 @@ def test_status_counts_what_is_ready_for_long_enough() -> None:
     controller.spec.min_ready_seconds = 60
     controller.metadata.generation = 7
     pods = [make_pod("a", ready=True, age=100, labels={"app": "rc"}), make_pod("b", ready=True, age=5), UNREADY]
-    found = status(controller, pods, None, "", datetime.now(UTC))
-    assert (found.replicas, found.ready_replicas, found.available_replicas) == (3, 2, 1)
-    assert (found.fully_labeled_replicas, found.observed_generation, found.conditions) == (1, 7, None)
+    new = status(controller, pods, None, "", datetime.now(UTC))
+    assert (new.replicas, new.ready_replicas, new.available_replicas) == (3, 2, 1)
+    assert (new.fully_labeled_replicas, new.observed_generation, new.conditions) == (1, 7, None)
 
 
-def test_a_failure_is_a_condition_until_it_passes_and_keeps_its_first_words() -> None:
+def test_a_failure_is_a_condition_until_it_passes_and_keeps_its_first_message() -> None:
     controller, now = make_controller(), datetime.now(UTC)
     first = status(controller, [], "quota is used up", "FailedCreate", now)
     assert first.conditions is not None
-    assert [(one.type, one.reason, one.message) for one in first.conditions] == [
+    assert [(condition.type, condition.reason, condition.message) for condition in first.conditions] == [
         ("ReplicaFailure", "FailedCreate", "quota is used up")
     ]
     controller.status = first

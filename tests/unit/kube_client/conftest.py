@@ -50,7 +50,7 @@ def virtual() -> Callable[[Coroutine[Any, Any, T]], T]:
 
 
 class ScriptedApi:
-    """Objects of any resource by path, one sequence of versions, watches; and the faults a test asks for."""
+    """Objects of any resource by path, a single sequence of versions, watches; and the faults that a test asks for."""
 
     def __init__(self) -> None:
         self.version = 100
@@ -64,7 +64,7 @@ class ScriptedApi:
         self._epoch = 0
 
     def count(self, method: str, *, watch: bool = False) -> int:
-        return sum(1 for one in self.requests if one[0] == method and ("watch" in one[2]) == watch)
+        return sum(1 for request in self.requests if request[0] == method and ("watch" in request[2]) == watch)
 
     def put(self, path: str, obj: dict[str, Any], type: str = "") -> dict[str, Any]:
         """Store an object as the server would."""
@@ -153,25 +153,25 @@ class ScriptedApi:
         return 200, known
 
     async def _watch(self, path: str, query: dict[str, str], scope: Any, receive: Any, send: Any) -> None:
-        seen, epoch = int(query.get("resourceVersion") or self.version), self._epoch
+        sent, epoch = int(query.get("resourceVersion") or self.version), self._epoch
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        gone = asyncio.ensure_future(receive())
+        disconnected = asyncio.ensure_future(receive())
         stopping = asyncio.ensure_future(scope["state"]["stopping"].wait())
-        if seen < self.oldest:
+        if sent < self.oldest:
             await _line(send, {"type": "ERROR", "object": _status(410, "Expired")})
         else:
             await send({"type": "http.response.body", "body": b"", "more_body": True})
-            while epoch == self._epoch and not gone.done() and not stopping.done():
+            while epoch == self._epoch and not disconnected.done() and not stopping.done():
                 now = self.version
                 for version, type, key, obj in [*self.events]:
-                    if seen < version <= now and (type == "BOOKMARK" or _belongs(key, path)):
+                    if sent < version <= now and (type == "BOOKMARK" or _belongs(key, path)):
                         await _line(send, {"type": type, "object": obj})
-                seen = now
-                if self.version == seen and epoch == self._epoch:
+                sent = now
+                if self.version == sent and epoch == self._epoch:
                     changed = asyncio.ensure_future(self._changed.wait())
-                    await asyncio.wait([changed, gone, stopping], return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.wait([changed, disconnected, stopping], return_when=asyncio.FIRST_COMPLETED)
                     changed.cancel()
-        gone.cancel()
+        disconnected.cancel()
         stopping.cancel()
         await send({"type": "http.response.body", "body": b""})
 

@@ -32,24 +32,24 @@ def kubeconfig(tmp_path: Path) -> Path:
 
 
 def test_the_current_context_counts(kubeconfig: Path) -> None:
-    found = load_config(kubeconfig)
-    assert found.server == "https://10.0.0.1:6443"
-    assert found.namespace == "team"
-    assert found.ca is not None
-    assert found.ca.path == kubeconfig.parent / "pki/ca.crt"  # beside the file, wherever we are
-    assert found.client_certificate is not None
-    assert found.client_certificate.read() == b"PEM"
-    assert found.client_key is not None
-    assert found.client_key.path == Path("/etc/admin.key")
-    assert found.token is None
+    config = load_config(kubeconfig)
+    assert config.server == "https://10.0.0.1:6443"
+    assert config.namespace == "team"
+    assert config.ca is not None
+    assert config.ca.path == kubeconfig.parent / "pki/ca.crt"  # beside the file, wherever we are
+    assert config.client_certificate is not None
+    assert config.client_certificate.read() == b"PEM"
+    assert config.client_key is not None
+    assert config.client_key.path == Path("/etc/admin.key")
+    assert config.token is None
 
 
 def test_another_context_can_be_asked_for(kubeconfig: Path) -> None:
-    found = load_config(kubeconfig, context="other")
-    assert found.token is not None
-    assert found.token.read() == b"secret"
-    assert found.namespace == "default"
-    assert found.insecure_skip_tls_verify
+    config = load_config(kubeconfig, context="other")
+    assert config.token is not None
+    assert config.token.read() == b"secret"
+    assert config.namespace == "default"
+    assert config.insecure_skip_tls_verify
 
 
 @pytest.mark.parametrize(
@@ -94,8 +94,8 @@ def test_a_pod_uses_its_service_account(tmp_path: Path, monkeypatch: pytest.Monk
         load_config()
     (tmp_path / "token").write_text("abc")
     (tmp_path / "namespace").write_text("team\n")
-    found = load_config()
-    assert (found.server, found.namespace) == ("https://10.0.0.1:443", "team")
+    loaded = load_config()
+    assert (loaded.server, loaded.namespace) == ("https://10.0.0.1:443", "team")
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST")
     with pytest.raises(ConfigError, match="not in a cluster"):
         load_config()

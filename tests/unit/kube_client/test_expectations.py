@@ -16,7 +16,7 @@ def pod(uid: str, deleting: bool = False) -> core_v1.Pod:
     return core_v1.Pod(metadata=meta_v1.ObjectMeta(name=uid, namespace="default", uid=uid, deletion_timestamp=stamp))
 
 
-async def test_a_creation_is_awaited_until_seen() -> None:
+async def test_a_creation_is_expected_until_its_event() -> None:
     expected = Expectations()
     assert expected.met(KEY)
     for _ in range(2):
@@ -38,14 +38,14 @@ async def test_a_creation_seen_before_its_call_returns_is_not_awaited() -> None:
     assert expected.met(KEY)
 
 
-@pytest.mark.parametrize("gone", [(pod("a"), None), (pod("a"), pod("a", deleting=True))])
-async def test_a_deletion_is_awaited_by_uid(gone: tuple[core_v1.Pod, core_v1.Pod | None]) -> None:
+@pytest.mark.parametrize("deletion", [(pod("a"), None), (pod("a"), pod("a", deleting=True))])
+async def test_a_deletion_is_expected_by_uid(deletion: tuple[core_v1.Pod, core_v1.Pod | None]) -> None:
     expected = Expectations()
     with expected.deletion(KEY, pod("a")):
         pass
     expected.observe(KEY, pod("b"), None)
     assert not expected.met(KEY)
-    expected.observe(KEY, *gone)
+    expected.observe(KEY, *deletion)
     assert expected.met(KEY)
 
 
@@ -76,7 +76,7 @@ def test_what_is_never_seen_is_given_up_after_five_minutes(virtual) -> None:
         assert not expected.met(KEY)
         await asyncio.sleep(2)
         assert expected.met(KEY)
-        with expected.creation(KEY):  # the old note is not held against the new one
+        with expected.creation(KEY):  # the old record does not blur the new one
             pass
         expected.observe(KEY, None, pod("a"))
         assert expected.met(KEY)

@@ -23,14 +23,14 @@ def informer(client) -> Informer[core_v1.Pod]:
 
 @pytest.fixture
 def changes(informer) -> list[tuple[str, str]]:
-    seen: list[tuple[str, str]] = []
+    changes: list[tuple[str, str]] = []
 
     def note(old: core_v1.Pod | None, new: core_v1.Pod | None) -> None:
         what = "added" if old is None else "deleted" if new is None else "changed"
-        seen.append((what, str(key_of(new or old).name)))
+        changes.append((what, str(key_of(new or old).name)))
 
     informer.on_change(note)
-    return seen
+    return changes
 
 
 @asynccontextmanager
@@ -69,10 +69,10 @@ async def test_indexes_follow_changes(api, informer) -> None:
         api.put(f"{PODS}/a", {"metadata": {"labels": {"app": "db"}}})
         await eventually(lambda: informer.by_index("app", "db"))
         assert informer.by_index("app", "web") == []
-        assert informer.index_values("app") == ["db"]
+        assert [*informer._store.indexes["app"]] == ["db"]
         api.drop(f"{PODS}/a")
         await eventually(lambda: not informer.list())
-        assert informer.index_values("app") == []
+        assert not informer._store.indexes["app"]
 
 
 async def test_a_stream_that_ends_is_taken_up_where_it_was(api, informer, changes) -> None:
@@ -154,12 +154,12 @@ async def test_an_index_that_fails_leaves_the_object_in_the_copy(api, client, ca
     assert "default/a: index broken failed" in caplog.text
 
 
-async def test_a_late_handler_is_told_what_is_there(api, informer) -> None:
+async def test_a_late_handler_is_called_for_existing_objects(api, informer) -> None:
     api.put(f"{PODS}/a", {})
     async with running(informer):
-        seen: list[tuple[object, object]] = []
-        informer.on_change(lambda old, new: seen.append((old, new)))
-        assert seen == [(None, informer.get(Key("default", "a")))]
+        calls: list[tuple[object, object]] = []
+        informer.on_change(lambda old, new: calls.append((old, new)))
+        assert calls == [(None, informer.get(Key("default", "a")))]
 
 
 def test_a_server_that_is_away_is_asked_ever_more_rarely(virtual, scripted, connected) -> None:

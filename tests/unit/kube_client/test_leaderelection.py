@@ -1,10 +1,11 @@
 """Who leads, and when: candidates over one scripted API, in virtual time."""
 
 import asyncio
+from dataclasses import dataclass
 
 import pytest
 
-from kube_client import LeaderElector, LeadershipLost
+from kube_client import LeaderElector, LeadershipLost, run_elected
 
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/scheduler"
 
@@ -158,6 +159,30 @@ def test_the_end_of_the_work_is_the_end_of_leading(election) -> None:
         with pytest.raises(ValueError, match="a bug"):
             await elector.run(fail)
         assert spec(api)["holderIdentity"] == ""
+
+    election(test)
+
+
+@dataclass(frozen=True)
+class Settings:
+    leader_elect: bool
+    leader_elect_lease_duration: float = 15.0
+    leader_elect_renew_deadline: float = 10.0
+    leader_elect_retry_period: float = 2.0
+    leader_elect_resource_name: str = "scheduler"
+    leader_elect_resource_namespace: str = "kube-system"
+
+
+@pytest.mark.parametrize("elect", [True, False])
+def test_the_flags_say_whether_there_is_an_election(election, elect: bool) -> None:
+    async def test(api, client) -> None:
+        leases: list[bool] = []
+
+        async def lead() -> None:
+            leases.append(LEASE in api.objects)
+
+        await run_elected(client, Settings(elect), "me", lead)
+        assert leases == [elect]
 
     election(test)
 

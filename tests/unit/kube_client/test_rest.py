@@ -36,7 +36,7 @@ async def test_an_object_is_created_read_changed_listed_and_deleted(api, client:
     )
     assert patched.status.phase == "Running"
     page = await pods.list(label_selector="x=y", limit=5)
-    assert [one.metadata.name for one in page.items] == ["a"]
+    assert [pod.metadata.name for pod in page.items] == ["a"]
     assert page.resource_version == str(api.version)
     await pods.delete("a", namespace="default", uid="u", grace_period_seconds=0)
     assert (await pods.list(namespace="default")).items == []
@@ -134,10 +134,10 @@ class TestRetries:
     async def test_a_connection_lost_in_the_middle_is_tried_again_for_reading_alone(
         self, method: str, times: int
     ) -> None:
-        seen = []
+        requests = []
 
         async def hang_up(reader, writer) -> None:
-            seen.append(await reader.readuntil(b"\r\n\r\n"))
+            requests.append(await reader.readuntil(b"\r\n\r\n"))
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{")
             await writer.drain()
             writer.close()
@@ -150,7 +150,7 @@ class TestRetries:
             with pytest.raises(errors.ServiceUnavailable):
                 await (pods.get("a") if method == "get" else pods.create(pod("a")))
         server.close()
-        assert len(seen) == times
+        assert len(requests) == times
 
 
 async def test_a_silent_server_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:

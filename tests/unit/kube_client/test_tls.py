@@ -43,11 +43,11 @@ class Whoami:
     """Answers every request with an empty list, and notes who asked."""
 
     def __init__(self) -> None:
-        self.seen: list[str | None] = []
+        self.users: list[str | None] = []
 
     async def __call__(self, scope, receive, send) -> None:
         certificate = scope["extensions"]["tls"]["client_certificate"]
-        self.seen.append(certificate and certificate.common_name)
+        self.users.append(certificate and certificate.common_name)
         headers = [(b"connection", b"close"), (b"content-length", str(len(PAGE)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": PAGE})
@@ -83,7 +83,7 @@ async def test_the_client_shows_its_certificate(server: Server, app: Whoami, tmp
         await client.resource(core_v1.Pod).list()
     async with Client(config(server, tmp_path)) as client:
         await client.resource(core_v1.Pod).list()
-    assert app.seen == ["alice", None]
+    assert app.users == ["alice", None]
 
 
 async def test_a_certificate_that_is_replaced_is_shown_on_new_connections(
@@ -99,7 +99,7 @@ async def test_a_certificate_that_is_replaced_is_shown_on_new_connections(
             (tmp_path / f"bob{file.suffix}").rename(file)
         monkeypatch.setattr(rest, "_CREDENTIALS_AGE", 0)
         await client.resource(core_v1.Pod).list()
-    assert app.seen == ["alice", "bob"]
+    assert app.users == ["alice", "bob"]
 
 
 async def test_a_server_that_nobody_vouches_for_is_not_spoken_to(server: Server, app: Whoami, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ async def test_a_server_that_nobody_vouches_for_is_not_spoken_to(server: Server,
     async with Client(stranger) as client:
         with pytest.raises(errors.ServiceUnavailable, match="TLS"):
             await client.resource(core_v1.Pod).list()
-    assert app.seen == []
+    assert app.users == []
 
 
 @pytest.mark.parametrize(("name", "trusted"), [("server.example", True), ("other.example", False)])

@@ -103,7 +103,7 @@ def test_what_fails_is_tried_again_later_and_hurts_no_other(virtual, caplog, err
 
         async def sync(key: str) -> None:
             tries.append((key, now()))
-            if key == "bad" and len([one for one in tries if one[0] == "bad"]) < 4:
+            if key == "bad" and len([attempt for attempt in tries if attempt[0] == "bad"]) < 4:
                 raise error
 
         work = asyncio.create_task(process(queue, sync, workers=2))

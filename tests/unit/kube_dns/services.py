@@ -24,6 +24,6 @@ def group(*endpoints: Endpoint, ports: tuple[tuple[str, int], ...] = ()) -> Grou
 
 def zone_of(*services: tuple[core_v1.Service, list[Group]], server_ip: str | None = None) -> Zone:
     zone = Zone(DOMAIN, server_ip)
-    for one, groups in services:
-        zone.replace(meta.key_of(one), records.of_service(one, groups, DOMAIN))
+    for service, groups in services:
+        zone.replace(meta.key_of(service), records.of_service(service, groups, DOMAIN))
     return zone

@@ -1,4 +1,4 @@
-"""How long other servers' answers are kept, and in how much memory."""
+"""How long other servers' answers are cached, and in how much memory."""
 
 import dnslib
 import pytest
@@ -35,7 +35,7 @@ ALIAS = "www.example.com 60 CNAME other.example.com."
 
 
 @pytest.mark.parametrize(
-    ("found", "seconds"),
+    ("answer", "seconds"),
     [
         pytest.param(message(ADDRESSES), 30, id="shortest ttl"),
         pytest.param(message("www.example.com 999999 A 192.0.2.1"), MAX_TTL, id="very long ttl"),
@@ -50,9 +50,9 @@ ALIAS = "www.example.com 60 CNAME other.example.com."
         pytest.param(message(ADDRESSES, tc=1), 0, id="cut off"),
     ],
 )
-def test_an_answer_is_kept_as_long_as_it_holds(clock: Clock, found: bytes, seconds: int) -> None:
+def test_an_answer_is_cached_as_long_as_its_ttl_allows(clock: Clock, answer: bytes, seconds: int) -> None:
     cache = AnswerCache(10, 1 << 20, clock)
-    cache.put(b"key", found)
+    cache.put(b"key", answer)
 
     if seconds:
         clock.now += seconds - 0.01
@@ -66,10 +66,10 @@ def test_ttls_run_down_while_an_answer_is_kept(clock: Clock) -> None:
     cache.put(b"key", message(ADDRESSES))
     clock.now += 10.5
 
-    kept = cache.get(b"key")
+    aged = cache.get(b"key")
 
-    assert kept is not None
-    assert [one.ttl for one in dnslib.DNSRecord.parse(kept).rr] == [50, 20]
+    assert aged is not None
+    assert [record.ttl for record in dnslib.DNSRecord.parse(aged).rr] == [50, 20]
 
 
 def test_the_longest_unused_answer_goes_first(clock: Clock) -> None:
@@ -83,17 +83,17 @@ def test_the_longest_unused_answer_goes_first(clock: Clock) -> None:
 
 
 def test_memory_is_bounded_and_accounted_for(clock: Clock) -> None:
-    one = message(ADDRESSES)
-    cache = AnswerCache(1000, 5 * len(one), clock)
+    answer = message(ADDRESSES)
+    cache = AnswerCache(1000, 5 * len(answer), clock)
     for n in range(100):
-        cache.put(str(n).encode(), one)
-        cache.put(str(n).encode(), one)
+        cache.put(str(n).encode(), answer)
+        cache.put(str(n).encode(), answer)
 
     assert len(cache) == 5
-    assert cache.used == 5 * len(one)
+    assert cache.used == 5 * len(answer)
     clock.now += 100
     assert cache.get(b"99") is None
-    assert cache.used == 4 * len(one)
+    assert cache.used == 4 * len(answer)
 
 
 def test_a_huge_answer_is_not_kept(clock: Clock) -> None:

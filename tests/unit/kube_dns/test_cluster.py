@@ -48,7 +48,7 @@ class Copy:
         return [*self._objects.values()]
 
     def by_index(self, name: str, value: Hashable) -> Iterable[object]:
-        return [one for one in self._objects.values() if value in index(one)]  # type: ignore[arg-type]
+        return [obj for obj in self._objects.values() if value in index(obj)]  # type: ignore[arg-type]
 
 
 class World:

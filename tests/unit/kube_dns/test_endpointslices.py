@@ -63,9 +63,9 @@ def test_a_slice_belongs_to_the_service_of_its_label_in_its_own_namespace() -> N
     ids=str,
 )
 def test_an_endpoint_is_published_unless_it_says_that_it_is_not_ready(conditions: dict[str, bool], ready: bool) -> None:
-    found = addresses(slice_of(endpoint("10.1.0.1", **conditions)))
+    records = addresses(slice_of(endpoint("10.1.0.1", **conditions)))
 
-    assert found == ((Record(A, "10.1.0.1"),) if ready else ())
+    assert records == ((Record(A, "10.1.0.1"),) if ready else ())
 
 
 def test_a_service_that_publishes_unready_addresses_publishes_those_on_their_way_out_too() -> None:
@@ -75,9 +75,9 @@ def test_a_service_that_publishes_unready_addresses_publishes_those_on_their_way
 
 
 def test_all_addresses_of_an_endpoint_share_its_hostname() -> None:
-    one = slice_of(endpoint("10.1.0.1", "10.1.0.2", hostname="db-0"))
+    endpoint_slice = slice_of(endpoint("10.1.0.1", "10.1.0.2", hostname="db-0"))
 
-    assert addresses(one, name=f"db-0.{WEB}") == (Record(A, "10.1.0.1"), Record(A, "10.1.0.2"))
+    assert addresses(endpoint_slice, name=f"db-0.{WEB}") == (Record(A, "10.1.0.1"), Record(A, "10.1.0.2"))
 
 
 def test_slices_of_both_families_make_one_name() -> None:

@@ -1,11 +1,15 @@
 """Flags that depend on each other, and the objects that registration wants."""
 
-import pytest
+from pathlib import Path
 
-from component_base.flags import parse
+import pytest
+import yaml
+
+from component_base.flags import flags_of, parse
 from kube_dns import registration
 from kube_dns.options import KubeDnsOptions
 from kube_dns.registration import Place
+from kube_dns.upstreams import Server
 
 REGISTER = "--register-service=10.0.0.10"
 
@@ -27,34 +31,85 @@ def test_where_to_register(flags: tuple[str, ...], place: Place | None) -> None:
     assert options(*flags).place() == place
 
 
-@pytest.mark.parametrize(
-    ("flag", "named"),
-    [
-        (REGISTER, "--advertise-address"),
-        ("--upstream=nonsense", "--upstream"),
-        ("--stub-domains=corp=nonsense", "--stub-domains"),
-        ("--domain=.", "--domain"),
-        ("--ttl=2h", "--ttl"),
-        ("--dns-port=70000", "--dns-port"),
-        ("--dns-bind-address=", "--dns-bind-address"),
-    ],
-)
-def test_a_bad_flag_ends_the_start_with_its_name(
-    flag: str, named: str, capsys: pytest.CaptureFixture[str]
+BAD = [
+    ("kubeconfig", "/nonexistent"),
+    ("kubeconfig", "{junk}"),
+    ("domain", "."),
+    ("domain", "a..b"),
+    ("dns-bind-address", ""),
+    ("dns-bind-address", "everywhere"),
+    ("dns-port", "70000"),
+    ("ttl", "2h"),
+    ("ttl", "-1s"),
+    ("reverse-ranges", "10.0.0.0/16,fd00::/108"),
+    ("reverse-ranges", "10.0.0.1/16"),
+    ("upstream", "nonsense"),
+    ("upstream", "192.0.2.1:0"),
+    ("resolv-conf", "/nonexistent"),
+    ("stub-domains", "corp=nonsense"),
+    ("stub-domains", "corp"),
+    ("stub-domains", ".=192.0.2.1"),
+    ("cache-size", "-1"),
+    ("register-service", "fd00::a"),
+    ("register-service", "10.0.0.10"),
+    ("advertise-address", "fd00::1"),
+    ("advertise-address", "0.0.0.0"),
+    ("advertise-port", "65536"),
+    ("healthz-bind-address", "localhost"),
+    ("healthz-port", "-1"),
+    ("config", "{junk}"),
+    ("v", "-1"),
+    ("logging-format", "xml"),
+]
+
+
+@pytest.mark.parametrize(("flag", "value"), BAD)
+def test_a_bad_value_ends_the_start_with_one_line_that_names_the_flag(
+    flag: str, value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    junk = tmp_path / "junk"
+    junk.write_text("junk\n")
+    value = value.format(junk=junk)
     with pytest.raises(SystemExit) as exit:
-        options(flag)
-
+        options(f"--{flag}={value}")
     assert exit.value.code == 2
-    assert named in capsys.readouterr().err
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"--{flag}" in line
 
 
-def test_the_wanted_objects_satisfy_themselves_and_not_others() -> None:
+@pytest.mark.parametrize(("flag", "value"), [(flag, value) for flag, value in BAD if flag != "config"])
+def test_a_bad_value_in_the_config_file_is_named_as_well(
+    flag: str, value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    junk, config = tmp_path / "junk", tmp_path / "config.yaml"
+    junk.write_text("junk\n")
+    config.write_text(yaml.safe_dump({flag: value.format(junk=junk)}))
+    with pytest.raises(SystemExit) as exit:
+        options(f"--config={config}")
+    assert exit.value.code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"--{flag}" in line
+
+
+def test_every_flag_is_in_the_table() -> None:
+    assert {flag.name for flag in flags_of(KubeDnsOptions)} == {flag for flag, _ in BAD}
+
+
+def test_an_empty_resolv_conf_is_none_and_servers_are_read() -> None:
+    forward = options(
+        "--resolv-conf=", "--upstream=192.0.2.1,[2001:db8::1]:5353", "--stub-domains=Corp.=192.0.2.2"
+    ).forward
+    assert forward.resolv_conf is None
+    assert forward.upstream == (Server("192.0.2.1", 53), Server("2001:db8::1", 5353))
+    assert forward.stub_domains == {"corp": (Server("192.0.2.2", 53),)}
+
+
+def test_the_desired_objects_satisfy_themselves_and_not_others() -> None:
     here, there = Place("10.0.0.10", "192.0.2.1", 53), Place("10.0.0.10", "192.0.2.2", 54)
-    service, endpoints = registration.wanted_service(here), registration.wanted_endpoints(here)
+    service, endpoints = registration.desired_service(here), registration.desired_endpoints(here)
 
-    assert registration.service_is_as_wanted(service, registration.wanted_service(here))
-    assert registration.endpoints_are_as_wanted(endpoints, registration.wanted_endpoints(here))
-    assert not registration.service_is_as_wanted(service, registration.wanted_service(there))
-    assert not registration.endpoints_are_as_wanted(endpoints, registration.wanted_endpoints(there))
+    assert registration.service_matches(service, registration.desired_service(here))
+    assert registration.endpoints_match(endpoints, registration.desired_endpoints(here))
+    assert not registration.service_matches(service, registration.desired_service(there))
+    assert not registration.endpoints_match(endpoints, registration.desired_endpoints(there))
     assert service.spec.selector is None

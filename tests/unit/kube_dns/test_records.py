@@ -11,9 +11,9 @@ WEB = "web.prod.svc.cluster.local"
 
 
 def test_a_cluster_ip_has_an_address_a_reverse_name_and_an_srv_record_for_each_named_port() -> None:
-    found = records.of_service(service(ports=(("http", 80), ("", 81))), [], DOMAIN)
+    by_name = records.of_service(service(ports=(("http", 80), ("", 81))), [], DOMAIN)
 
-    assert found == {
+    assert by_name == {
         WEB: (Record(A, "10.0.0.7"),),
         "7.0.0.10.in-addr.arpa": (Record(PTR, WEB),),
         f"_http._tcp.{WEB}": (Record(SRV, WEB, 80),),
@@ -36,36 +36,36 @@ def test_a_headless_service_has_its_ready_endpoints_by_address_and_by_hostname()
         ports=(("http", 8080),),
     )
 
-    found = records.of_service(headless, [endpoints], DOMAIN)
+    by_name = records.of_service(headless, [endpoints], DOMAIN)
 
-    assert found[WEB] == (Record(A, "10.1.0.1"), Record(A, "10.1.0.2"))
-    assert found[f"db-0.{WEB}"] == (Record(A, "10.1.0.1"),)
-    assert found[f"10-1-0-2.{WEB}"] == (Record(A, "10.1.0.2"),)
-    assert found[f"_http._tcp.{WEB}"] == (
+    assert by_name[WEB] == (Record(A, "10.1.0.1"), Record(A, "10.1.0.2"))
+    assert by_name[f"db-0.{WEB}"] == (Record(A, "10.1.0.1"),)
+    assert by_name[f"10-1-0-2.{WEB}"] == (Record(A, "10.1.0.2"),)
+    assert by_name[f"_http._tcp.{WEB}"] == (
         Record(SRV, f"db-0.{WEB}", 8080),
         Record(SRV, f"10-1-0-2.{WEB}", 8080),
     )
-    assert found["1.0.1.10.in-addr.arpa"] == (Record(PTR, f"db-0.{WEB}"),)
-    assert "3.0.1.10.in-addr.arpa" not in found
+    assert by_name["1.0.1.10.in-addr.arpa"] == (Record(PTR, f"db-0.{WEB}"),)
+    assert "3.0.1.10.in-addr.arpa" not in by_name
 
 
 def test_endpoints_that_share_a_hostname_share_the_name_and_one_srv_record() -> None:
     endpoints = group(Endpoint("10.1.0.1", "db"), Endpoint("10.1.0.2", "db"), ports=(("http", 8080),))
 
-    found = records.of_service(service(cluster_ip="None"), [endpoints], DOMAIN)
+    by_name = records.of_service(service(cluster_ip="None"), [endpoints], DOMAIN)
 
-    assert found[f"db.{WEB}"] == (Record(A, "10.1.0.1"), Record(A, "10.1.0.2"))
-    assert found[f"_http._tcp.{WEB}"] == (Record(SRV, f"db.{WEB}", 8080),)
+    assert by_name[f"db.{WEB}"] == (Record(A, "10.1.0.1"), Record(A, "10.1.0.2"))
+    assert by_name[f"_http._tcp.{WEB}"] == (Record(SRV, f"db.{WEB}", 8080),)
 
 
 def test_an_endpoint_in_two_groups_has_one_address_and_the_ports_of_both() -> None:
     groups = [group(Endpoint("10.1.0.1"), ports=((name, port),)) for name, port in (("http", 80), ("admin", 81))]
 
-    found = records.of_service(service(cluster_ip="None"), groups, DOMAIN)
+    by_name = records.of_service(service(cluster_ip="None"), groups, DOMAIN)
 
-    assert found[WEB] == (Record(A, "10.1.0.1"),)
-    assert f"_http._tcp.{WEB}" in found
-    assert f"_admin._tcp.{WEB}" in found
+    assert by_name[WEB] == (Record(A, "10.1.0.1"),)
+    assert f"_http._tcp.{WEB}" in by_name
+    assert f"_admin._tcp.{WEB}" in by_name
 
 
 @pytest.mark.parametrize("by", ["field", "annotation"])
@@ -74,9 +74,9 @@ def test_unready_endpoints_are_published_where_the_service_asks_for_it(by: str) 
     if by == "annotation":
         headless.metadata.annotations = {records.TOLERATE_UNREADY: "true"}
 
-    found = records.of_service(headless, [group(Endpoint("10.1.0.1", ready=False))], DOMAIN)
+    by_name = records.of_service(headless, [group(Endpoint("10.1.0.1", ready=False))], DOMAIN)
 
-    assert found[WEB] == (Record(A, "10.1.0.1"),)
+    assert by_name[WEB] == (Record(A, "10.1.0.1"),)
 
 
 def test_a_headless_service_without_ready_endpoints_has_no_records() -> None:
@@ -84,31 +84,29 @@ def test_a_headless_service_without_ready_endpoints_has_no_records() -> None:
 
 
 def test_endpoints_of_a_cluster_ip_have_names_but_do_not_change_its_own() -> None:
-    found = records.of_service(service(), [group(Endpoint("10.1.0.1", "one"))], DOMAIN)
+    by_name = records.of_service(service(), [group(Endpoint("10.1.0.1", "one"))], DOMAIN)
 
-    assert found[WEB] == (Record(A, "10.0.0.7"),)
-    assert found[f"one.{WEB}"] == (Record(A, "10.1.0.1"),)
+    assert by_name[WEB] == (Record(A, "10.0.0.7"),)
+    assert by_name[f"one.{WEB}"] == (Record(A, "10.1.0.1"),)
 
 
 def test_an_external_name_is_an_alias_and_nothing_else() -> None:
-    external = service(
-        type="ExternalName", external_name="WWW.example.com.", cluster_ip=None, ports=(("http", 80),)
-    )
+    external = service(type="ExternalName", external_name="WWW.example.com.", cluster_ip=None, ports=(("http", 80),))
 
     assert records.of_service(external, [], DOMAIN) == {WEB: (Record(CNAME, "www.example.com"),)}
 
 
 def test_ipv6_addresses_have_aaaa_records_and_names_in_ip6_arpa() -> None:
-    found = records.of_service(service(cluster_ip="None"), [group(Endpoint("fd00::1"))], DOMAIN)
+    by_name = records.of_service(service(cluster_ip="None"), [group(Endpoint("fd00::1"))], DOMAIN)
 
-    assert found[WEB] == (Record(AAAA, "fd00::1"),)
-    assert [name for name in found if name.endswith(".ip6.arpa")]
+    assert by_name[WEB] == (Record(AAAA, "fd00::1"),)
+    assert [name for name in by_name if name.endswith(".ip6.arpa")]
 
 
 def test_names_are_lower_case() -> None:
-    found = records.of_service(service(cluster_ip="None"), [group(Endpoint("10.1.0.1", "DB-0"))], DOMAIN)
+    by_name = records.of_service(service(cluster_ip="None"), [group(Endpoint("10.1.0.1", "DB-0"))], DOMAIN)
 
-    assert f"db-0.{WEB}" in found
+    assert f"db-0.{WEB}" in by_name
 
 
 @pytest.mark.parametrize(

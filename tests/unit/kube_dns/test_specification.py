@@ -37,9 +37,7 @@ def services() -> list[tuple[Service, list[EndpointSlice]]]:
         endpoint("10.1.0.3", hostname="db-2", ready=False),
         ports=PORTS,
     )
-    second = slice_of(
-        endpoint("fd00::1", hostname="db-0", ready=True), name="web-2", address_type="IPv6", ports=PORTS
-    )
+    second = slice_of(endpoint("fd00::1", hostname="db-0", ready=True), name="web-2", address_type="IPv6", ports=PORTS)
     external = service("out", type="ExternalName", external_name="www.example.com", cluster_ip=None)
     return [
         (service("dual", cluster_ips=["10.0.0.7", "fd00::7"], ports=(("https", 443), ("", 80))), []),
@@ -53,16 +51,16 @@ def services() -> list[tuple[Service, list[EndpointSlice]]]:
 @pytest.fixture
 async def resolver() -> AsyncIterator[Resolver]:
     zone = Zone("cluster.local")
-    for one, slices in services():
-        zone.replace(meta.key_of(one), records.of_service(one, groups_of(slices), zone.domain))
+    for obj, slices in services():
+        zone.replace(meta.key_of(obj), records.of_service(obj, groups_of(slices), zone.domain))
     async with asyncio.TaskGroup() as tasks:
         forwarder = Forwarder(Upstreams(), tasks, cache_size=10)
         yield Resolver(zone, Encoder(zone.domain, TTL, serial=1), forwarder, synced=lambda: True)
 
 
 async def ask(resolver: Resolver, name: str, type: str) -> dnslib.DNSRecord:
-    found = resolver.respond(bytes(dnslib.DNSRecord.question(name, type).pack()), stream=True)
-    answer = await resolver.resolve(found) if isinstance(found, Waiting) else found
+    response = resolver.respond(bytes(dnslib.DNSRecord.question(name, type).pack()), stream=True)
+    answer = await resolver.resolve(response) if isinstance(response, Waiting) else response
     assert answer is not None
     return dnslib.DNSRecord.parse(answer)
 
@@ -109,8 +107,8 @@ async def test_a_record_exists(resolver: Resolver, name: str, type: str, data: l
     answer = await ask(resolver, name, type)
 
     assert answer.header.rcode == 0
-    assert sorted(str(one.rdata) for one in answer.rr) == data
-    assert {(str(one.rname), one.rclass, one.ttl) for one in answer.rr} == {(f"{name}.", 1, TTL)}
+    assert sorted(str(record.rdata) for record in answer.rr) == data
+    assert {(str(record.rname), record.rclass, record.ttl) for record in answer.rr} == {(f"{name}.", 1, TTL)}
 
 
 @pytest.mark.parametrize(
@@ -129,7 +127,7 @@ async def test_a_record_does_not_exist(resolver: Resolver, name: str, type: str,
     answer = await ask(resolver, name, type)
 
     assert (dnslib.RCODE[answer.header.rcode], answer.rr) == (rcode, [])
-    assert [(one.rtype, one.ttl) for one in answer.auth] == [(dnslib.QTYPE.SOA, TTL)]
+    assert [(record.rtype, record.ttl) for record in answer.auth] == [(dnslib.QTYPE.SOA, TTL)]
 
 
 async def test_unready_endpoints_have_no_reverse_name(resolver: Resolver) -> None:
@@ -145,4 +143,4 @@ async def test_srv_answers_bring_the_addresses_of_both_families(resolver: Resolv
         (f"_https._tcp.dual.{NS}", {"10.0.0.7", "fd00::7"}),
         (f"_sql._tcp.db.{NS}", {"10.1.0.1", "10.1.0.2", "fd00::1"}),
     ):
-        assert {str(one.rdata) for one in (await ask(resolver, name, "SRV")).ar} == expected
+        assert {str(record.rdata) for record in (await ask(resolver, name, "SRV")).ar} == expected

@@ -39,7 +39,7 @@ def test_resolv_conf_is_read_as_the_c_library_reads_it() -> None:
 
 def test_the_longest_stub_domain_wins() -> None:
     upstreams = Upstreams(
-        [ONE], stub_domains=parse_stub_domains({"Corp.": "192.0.2.2:5353", "a.corp": "192.0.2.3+192.0.2.4"})
+        [ONE], stub_domains=parse_stub_domains("Corp.=192.0.2.2:5353,a.corp=192.0.2.3+192.0.2.4")
     )
 
     assert upstreams.of("x.corp") == (TWO,)

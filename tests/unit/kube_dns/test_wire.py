@@ -54,7 +54,7 @@ def ask(resolver: Resolver, data: bytes, stream: bool = False) -> dnslib.DNSReco
 
 
 def addresses(answer: dnslib.DNSRecord) -> list[str]:
-    return [str(one.rdata) for one in answer.rr]
+    return [str(record.rdata) for record in answer.rr]
 
 
 def test_an_answer_carries_the_question_the_flags_and_the_ttl(resolver: Resolver) -> None:
@@ -63,7 +63,7 @@ def test_an_answer_carries_the_question_the_flags_and_the_ttl(resolver: Resolver
     header = answer.header
     assert (header.qr, header.aa, header.rd, header.ra, header.tc, header.rcode) == (1, 1, 1, 1, 0, 0)
     assert str(answer.q.qname) == f"{WEB}."
-    assert [(str(one.rname), one.ttl, str(one.rdata)) for one in answer.rr] == [(f"{WEB}.", 5, "10.0.0.7")]
+    assert [(str(record.rname), record.ttl, str(record.rdata)) for record in answer.rr] == [(f"{WEB}.", 5, "10.0.0.7")]
 
 
 def test_the_answer_keeps_the_spelling_of_the_question(resolver: Resolver) -> None:
@@ -75,9 +75,7 @@ def test_the_answer_keeps_the_spelling_of_the_question(resolver: Resolver) -> No
 
 
 @pytest.mark.parametrize(("name", "rcode"), [(WEB, 0), (f"none.{WEB}", 3)])
-def test_negative_answers_carry_the_soa_with_the_time_to_keep_them(
-    resolver: Resolver, name: str, rcode: int
-) -> None:
+def test_negative_answers_carry_the_soa_with_the_time_to_keep_them(resolver: Resolver, name: str, rcode: int) -> None:
     answer = ask(resolver, request(name, "AAAA"))
 
     assert (answer.header.rcode, answer.header.aa, answer.rr) == (rcode, 1, [])
@@ -89,8 +87,8 @@ def test_negative_answers_carry_the_soa_with_the_time_to_keep_them(
 def test_srv_records_name_port_and_target_and_add_the_address(resolver: Resolver) -> None:
     answer = ask(resolver, request(f"_http._tcp.{WEB}", "SRV"))
 
-    assert [(one.rdata.port, str(one.rdata.target)) for one in answer.rr] == [(80, f"{WEB}.")]
-    assert [(str(one.rname), str(one.rdata)) for one in answer.ar] == [(f"{WEB}.", "10.0.0.7")]
+    assert [(record.rdata.port, str(record.rdata.target)) for record in answer.rr] == [(80, f"{WEB}.")]
+    assert [(str(record.rname), str(record.rdata)) for record in answer.ar] == [(f"{WEB}.", "10.0.0.7")]
 
 
 @pytest.mark.parametrize(
@@ -103,13 +101,11 @@ def test_srv_records_name_port_and_target_and_add_the_address(resolver: Resolver
     ],
 )
 def test_records_of_other_types_are_encoded(resolver: Resolver, name: str, type: str, data: str) -> None:
-    assert [str(one.rdata) for one in ask(resolver, request(name, type)).rr] == [data]
+    assert [str(record.rdata) for record in ask(resolver, request(name, type)).rr] == [data]
 
 
 @pytest.mark.parametrize(("edns", "limit"), [(None, 512), (100, 512), (1000, 1000), (65000, 1232)])
-def test_an_answer_too_long_for_the_client_is_cut_and_says_so(
-    resolver: Resolver, edns: int | None, limit: int
-) -> None:
+def test_an_answer_too_long_for_the_client_is_cut_and_says_so(resolver: Resolver, edns: int | None, limit: int) -> None:
     data = request("db.prod.svc.cluster.local", edns=edns)
     raw = resolver.respond(data, stream=False)
     assert isinstance(raw, bytes)
@@ -117,7 +113,7 @@ def test_an_answer_too_long_for_the_client_is_cut_and_says_so(
 
     assert answer.header.tc == 1
     assert limit - 16 < len(raw) <= limit
-    assert set(addresses(answer)) < {one.ip for one in MANY}
+    assert set(addresses(answer)) < {endpoint.ip for endpoint in MANY}
     assert len(answer.ar) == (edns is not None)
 
 
@@ -125,14 +121,14 @@ def test_over_tcp_nothing_is_cut(resolver: Resolver) -> None:
     answer = ask(resolver, request("db.prod.svc.cluster.local"), stream=True)
 
     assert answer.header.tc == 0
-    assert sorted(addresses(answer)) == sorted(one.ip for one in MANY)
+    assert sorted(addresses(answer)) == sorted(endpoint.ip for endpoint in MANY)
 
 
 def test_hundreds_of_srv_records_are_whole_over_tcp(resolver: Resolver) -> None:
     for name in ("_sql._tcp.db.prod.svc.cluster.local", "_sql._tcp.db.prod"):
         answer = ask(resolver, request(name, "SRV"), stream=True)
-        targets = {str(one.rdata.target) for one in answer.rr}
-        assert targets == {f"{one.hostname}.db.prod.svc.cluster.local." for one in MANY}
+        targets = {str(record.rdata.target) for record in answer.rr}
+        assert targets == {f"{endpoint.hostname}.db.prod.svc.cluster.local." for endpoint in MANY}
 
 
 def test_additional_records_are_left_out_before_anything_is_called_cut(zone: Zone) -> None:
@@ -172,9 +168,7 @@ def with_class(klass: int) -> bytes:
         pytest.param(HEADER.pack(7, 0x0100, 1, 0, 0, 0) + b"\xc0\x0c\0\1\0\1", 1, id="pointer to itself"),
         pytest.param(HEADER.pack(7, 0x0100, 1, 0, 0, 0) + b"\x3fshort", 1, id="label cut off"),
         pytest.param(HEADER.pack(7, 0x0100, 1, 0, 0, 0) + b"\x01a" * 128 + b"\0\0\1\0\1", 1, id="name too long"),
-        pytest.param(
-            HEADER.pack(7, 0x0100, 1, 0, 0, 0) + b"\x40" + b"a" * 64 + b"\0\0\1\0\1", 1, id="label too long"
-        ),
+        pytest.param(HEADER.pack(7, 0x0100, 1, 0, 0, 0) + b"\x40" + b"a" * 64 + b"\0\0\1\0\1", 1, id="label too long"),
         pytest.param(request(WEB)[:-1], 1, id="question cut off"),
         pytest.param(HEADER.pack(7, 0x0100, 1, 0, 0, 1) + request(WEB)[12:], 1, id="additional record missing"),
         pytest.param(HEADER.pack(7, 0x2000, 1, 0, 0, 0) + request(WEB)[12:], 4, id="notify"),
@@ -233,14 +227,12 @@ def test_ready_answers_put_another_address_first_each_time(resolver: Resolver) -
 
     answers = [addresses(dnslib.DNSRecord.parse(data[:2] + ready.body())) for _ in range(4)]
 
-    assert {one[0] for one in answers} == {one.ip for one in MANY[:4]}
-    assert all(sorted(one) == sorted(answers[0]) for one in answers)
+    assert {order[0] for order in answers} == {order.ip for order in MANY[:4]}
+    assert all(sorted(order) == sorted(answers[0]) for order in answers)
 
 
 @pytest.mark.parametrize(("bound", "value"), [("_PREPARED", 10), ("_MEMORY", 2000)])
-def test_ready_answers_are_bounded(
-    resolver: Resolver, monkeypatch: pytest.MonkeyPatch, bound: str, value: int
-) -> None:
+def test_ready_answers_are_bounded(resolver: Resolver, monkeypatch: pytest.MonkeyPatch, bound: str, value: int) -> None:
     monkeypatch.setattr(f"kube_dns.resolver.{bound}", value)
     for n in range(100):
         resolver.respond(request(f"n{n}.{WEB}"), stream=False)

@@ -59,7 +59,7 @@ def test_the_revision_grows_with_changes_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "found"),
+    ("name", "expected"),
     [
         ("10-1-2-3.prod.pod.cluster.local", (Record(A, "10.1.2.3"),)),
         ("10-1-2-3.any.pod.cluster.local", (Record(A, "10.1.2.3"),)),
@@ -70,8 +70,8 @@ def test_the_revision_grows_with_changes_only() -> None:
         ("x.10-1-2-3.prod.pod.cluster.local", None),
     ],
 )
-def test_pods_have_names_made_of_their_addresses(name: str, found: object) -> None:
-    assert Zone("cluster.local").lookup(name) == found
+def test_pods_have_names_made_of_their_addresses(name: str, expected: object) -> None:
+    assert Zone("cluster.local").lookup(name) == expected
 
 
 @pytest.mark.parametrize(
@@ -84,15 +84,15 @@ def test_the_domain_ends_at_a_label(name: str, inside: bool) -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.sets(st.sampled_from(["x", "y.x", "z.y.x", "y", "z"])))))
 def test_whatever_the_changes_the_zone_is_that_of_its_last_state(changes: list[tuple[str, set[str]]]) -> None:
-    def wanted(names: set[str]) -> dict[str, tuple[Record, ...]]:
+    def records_of(names: set[str]) -> dict[str, tuple[Record, ...]]:
         return {f"{name}.svc.cluster.local": (ONE,) for name in names}
 
     changed = Zone("cluster.local")
     for owner, names in changes:
-        changed.replace(owner, wanted(names))
+        changed.replace(owner, records_of(names))
     fresh = Zone("cluster.local")
     for owner, names in dict(changes).items():
-        fresh.replace(owner, wanted(names))
+        fresh.replace(owner, records_of(names))
 
     for name in ("x", "y.x", "z.y.x", "y", "z", "z.y"):
         assert changed.lookup(f"{name}.svc.cluster.local") == fresh.lookup(f"{name}.svc.cluster.local")

@@ -1,4 +1,4 @@
-"""How a worker's TCP connections come to their end, over real socket pairs; time is a parameter."""
+"""How a worker's TCP connections come to their end, over real socket pairs; a sweep stands for a time."""
 
 import socket
 from _socket import socket as Socket
@@ -9,22 +9,21 @@ import pytest
 
 from kube_proxy.dataplane.loop import Loop
 from kube_proxy.dataplane.messages import BackendStats, Counters
-from kube_proxy.dataplane.tcp import HALF_CLOSED_PATIENCE, SWEEP, Forwarder
+from kube_proxy.dataplane.stream import HALF_CLOSED_PATIENCE, SWEEP, Connections
 
 
 @dataclass
 class Bench:
-    """A client and a backend, joined by a forwarder that is driven by hand."""
+    """A client and a backend, joined, and driven by hand."""
 
     loop: Loop = field(default_factory=Loop)
     stats: BackendStats = field(default_factory=BackendStats)
 
     def __post_init__(self) -> None:
-        self.forwarder = Forwarder(self.loop, Counters())
+        self.connections = Connections(self.loop, Counters())
         self.client, near = _pair()
         self.backend, far = _pair()
-        self.forwarder.establish(near, far, self.stats)
-        self.now = 0.0
+        self.connections.establish(near, far, self.stats)
 
     def turn(self) -> None:
         for fd, events in self.loop.epoll.poll(0.2):
@@ -33,12 +32,11 @@ class Bench:
 
     def quiet_for(self, seconds: float) -> None:
         for _ in range(int(seconds / SWEEP)):
-            self.now += SWEEP
-            self.forwarder.tick(self.now)
+            self.connections.sweep()
 
 
 def _pair() -> tuple[socket.socket, Socket]:
-    """A TCP connection over loopback; its second end is for the forwarder to own."""
+    """A TCP connection over loopback; its second end is for ``Connections`` to own."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         ours = socket.create_connection(server.getsockname())
         accepted, _ = server.accept()
@@ -52,15 +50,15 @@ def _pair() -> tuple[socket.socket, Socket]:
 def bench() -> Iterator[Bench]:
     bench = Bench()
     yield bench
-    for end in [*bench.forwarder.clients]:
-        bench.forwarder.close(end)
+    for side in [*bench.connections.clients]:
+        bench.connections.close(side)
     bench.client.close()
     bench.backend.close()
 
 
 def test_an_idle_connection_stays(bench: Bench) -> None:
     bench.quiet_for(10 * HALF_CLOSED_PATIENCE)
-    assert len(bench.forwarder.clients) == bench.stats.open == 1
+    assert len(bench.connections.clients) == bench.stats.open == 1
 
 
 def test_a_connection_with_one_end_closed_ends_when_nothing_moves_for_long(bench: Bench) -> None:
@@ -74,7 +72,7 @@ def test_a_connection_with_one_end_closed_ends_when_nothing_moves_for_long(bench
     assert bench.stats.open == 1, "a byte begins the time anew"
     bench.quiet_for(3 * SWEEP)
     assert bench.stats.open == 0
-    assert not bench.forwarder.clients
+    assert not bench.connections.clients
     assert not bench.loop.handlers
 
 
@@ -85,5 +83,5 @@ def test_both_ends_closed_leave_nothing(bench: Bench) -> None:
     bench.backend.shutdown(socket.SHUT_WR)
     bench.turn()
     assert bench.client.recv(10) == b""
-    assert not bench.forwarder.clients
+    assert not bench.connections.clients
     assert bench.stats.open == 0

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kube_proxy.iptables.chains import USERSPACE_CHAINS
 from kube_proxy.iptables.entry import decode, encode
-from kube_proxy.iptables.rules import CHAINS, Jump, Redirect, Reject, RejectWith, Rule
+from kube_proxy.iptables.rules import Jump, Redirect, Reject, RejectWith, Rule
 
 REDIRECT = Rule(Redirect(20001), "a/b:c", "tcp", IPv4Network("10.0.0.5/32"), 80)
 
@@ -79,4 +80,4 @@ def test_what_we_never_write_is_not_taken_for_ours(offset: int, value: int) -> N
 
 
 def test_every_chain_of_ours_fits_the_kernels_limit_of_28_letters() -> None:
-    assert all(len(chain.name) <= 28 for chain in CHAINS)
+    assert all(len(chain.name) <= 28 for chain in USERSPACE_CHAINS)

@@ -4,14 +4,25 @@ from ipaddress import IPv4Network
 
 import pytest
 
+from kube_proxy.iptables.chains import (
+    NAT,
+    NODEPORT_CONTAINER,
+    NODEPORT_HOST,
+    PORTALS_CONTAINER,
+    PORTALS_HOST,
+    SERVICES,
+    USERSPACE_CHAINS,
+    Chain,
+    redirects,
+)
 from kube_proxy.iptables.plan import (
     Append,
     CreateChain,
     Delete,
     DeleteChain,
+    ExistingChains,
+    ExistingRule,
     FlushChain,
-    Found,
-    FoundChains,
     Insert,
     Step,
     batches,
@@ -19,35 +30,23 @@ from kube_proxy.iptables.plan import (
     plan_change,
     plan_cleanup,
 )
-from kube_proxy.iptables.rules import (
-    CHAINS,
-    NAT,
-    NODEPORT_CONTAINER,
-    NODEPORT_HOST,
-    PORTALS_CONTAINER,
-    PORTALS_HOST,
-    SERVICES,
-    Chain,
-    Jump,
-    Portal,
-    Redirect,
-    Rule,
-    RuleSetBuilder,
-    redirects,
-)
+from kube_proxy.iptables.rules import Jump, Redirect, Rule
+from kube_proxy.userspace_rules import Portal, RuleSetBuilder
 
 A = Rule(Redirect(20001), "ns/a", "tcp", IPv4Network("10.0.0.1/32"), 80)
 B = Rule(Redirect(20002), "ns/b", "tcp", IPv4Network("10.0.0.2/32"), 80)
 A_MOVED = Rule(Redirect(20009), "ns/a", "tcp", IPv4Network("10.0.0.1/32"), 80)
-THEIRS = Found(None, b"theirs")
-DOCKER = Found(Rule(Jump("DOCKER"), "", to_local_address=True))
-JUMPS = (Found(PORTALS_CONTAINER.jump), Found(NODEPORT_CONTAINER.jump))
-HOST_JUMPS = (Found(PORTALS_HOST.jump), Found(NODEPORT_HOST.jump))
+THEIRS = ExistingRule(None, b"theirs")
+DOCKER = ExistingRule(Rule(Jump("DOCKER"), "", dst_type_local=True))
+JUMPS = (ExistingRule(PORTALS_CONTAINER.jump), ExistingRule(NODEPORT_CONTAINER.jump))
+HOST_JUMPS = (ExistingRule(PORTALS_HOST.jump), ExistingRule(NODEPORT_HOST.jump))
 
 
 def nat(
-    container: tuple[Found, ...] = (), prerouting: tuple[Found, ...] = JUMPS, output: tuple[Found, ...] = HOST_JUMPS
-) -> FoundChains:
+    container: tuple[ExistingRule, ...] = (),
+    prerouting: tuple[ExistingRule, ...] = JUMPS,
+    output: tuple[ExistingRule, ...] = HOST_JUMPS,
+) -> ExistingChains:
     return {
         "PREROUTING": prerouting,
         "OUTPUT": output,
@@ -62,31 +61,37 @@ NAME = PORTALS_CONTAINER.name
 
 
 @pytest.mark.parametrize(
-    ("found", "wanted", "expected"),
+    ("existing", "desired", "expected"),
     [
-        pytest.param((Found(B), Found(A)), (A, B), [], id="steady, whatever the order"),
-        pytest.param((Found(A),), (A, B), [Append(NAME, B)], id="one more"),
-        pytest.param((Found(A), Found(B)), (A,), [Delete(NAME, Found(B))], id="one less"),
-        pytest.param((Found(A), Found(A)), (A,), [Delete(NAME, Found(A))], id="there twice"),
+        pytest.param((ExistingRule(B), ExistingRule(A)), (A, B), [], id="steady, whatever the order"),
+        pytest.param((ExistingRule(A),), (A, B), [Append(NAME, B)], id="one more"),
+        pytest.param((ExistingRule(A), ExistingRule(B)), (A,), [Delete(NAME, ExistingRule(B))], id="one less"),
+        pytest.param((ExistingRule(A), ExistingRule(A)), (A,), [Delete(NAME, ExistingRule(A))], id="there twice"),
         pytest.param(
-            (Found(A), Found(B)), (A_MOVED, B), [Delete(NAME, Found(A)), Append(NAME, A_MOVED)], id="another proxy port"
+            (ExistingRule(A), ExistingRule(B)),
+            (A_MOVED, B),
+            [Delete(NAME, ExistingRule(A)), Append(NAME, A_MOVED)],
+            id="another proxy port",
         ),
         pytest.param(
-            (Found(A), THEIRS), (A, B), [FlushChain(NAME), Append(NAME, A), Append(NAME, B)], id="someone else's rule"
+            (ExistingRule(A), THEIRS),
+            (A, B),
+            [FlushChain(NAME), Append(NAME, A), Append(NAME, B)],
+            id="someone else's rule",
         ),
     ],
 )
-def test_a_chain_of_ours_gets_exactly_what_is_wanted(
-    found: tuple[Found, ...], wanted: tuple[Rule, ...], expected: list[Step]
+def test_a_chain_of_ours_gets_exactly_the_desired_rules(
+    existing: tuple[ExistingRule, ...], desired: tuple[Rule, ...], expected: list[Step]
 ) -> None:
-    assert plan("nat", {PORTALS_CONTAINER: wanted}, nat(found)) == expected
+    assert plan("nat", {PORTALS_CONTAINER: desired}, nat(existing)) == expected
 
 
 PRE = "PREROUTING"
 
 
 @pytest.mark.parametrize(
-    ("found", "expected"),
+    ("existing", "expected"),
     [
         pytest.param((THEIRS, JUMPS[0], DOCKER, JUMPS[1], THEIRS), [], id="theirs may stand anywhere"),
         pytest.param(
@@ -115,18 +120,18 @@ PRE = "PREROUTING"
         ),
     ],
 )
-def test_built_in_chains_lead_to_ours(found: tuple[Found, ...], expected: list[Step]) -> None:
-    assert plan("nat", {}, nat(prerouting=found)) == expected
+def test_built_in_chains_lead_to_ours(existing: tuple[ExistingRule, ...], expected: list[Step]) -> None:
+    assert plan("nat", {}, nat(prerouting=existing)) == expected
 
 
 def test_an_empty_table_gets_all_chains() -> None:
     steps = plan("nat", {}, {"PREROUTING": (), "OUTPUT": ()})
     created = [step.chain for step in steps if isinstance(step, CreateChain)]
-    assert created == [chain.name for chain in CHAINS if chain.table == "nat"]
+    assert created == [chain.name for chain in USERSPACE_CHAINS if chain.table == "nat"]
 
 
 def test_cleanup_takes_the_jumps_then_the_chains_and_nothing_else() -> None:
-    steps = plan_cleanup("nat", nat((Found(A), THEIRS), prerouting=(THEIRS, *JUMPS, DOCKER)))
+    steps = plan_cleanup("nat", nat((ExistingRule(A), THEIRS), prerouting=(THEIRS, *JUMPS, DOCKER)))
     assert Delete(PRE, DOCKER) not in steps
     assert [step for step in steps if isinstance(step, Delete)] == [
         *(Delete(PRE, jump) for jump in JUMPS),
@@ -157,7 +162,7 @@ SERVICE_A, SERVICE_B = (Chain(NAT, f"KUBE-SVC-{name}", (), "", ordered=True) for
 
 
 @pytest.mark.parametrize(
-    ("before", "wanted", "expected"),
+    ("before", "desired", "expected"),
     [
         pytest.param({SERVICES: [A], SERVICE_A: [A]}, {SERVICES: [A], SERVICE_A: [A]}, [], id="nothing new"),
         pytest.param(
@@ -182,15 +187,15 @@ SERVICE_A, SERVICE_B = (Chain(NAT, f"KUBE-SVC-{name}", (), "", ordered=True) for
         pytest.param(
             {PORTALS_HOST: [A, B]},
             {PORTALS_HOST: [B, A_MOVED]},
-            [Delete(PORTALS_HOST.name, Found(A)), Append(PORTALS_HOST.name, A_MOVED)],
+            [Delete(PORTALS_HOST.name, ExistingRule(A)), Append(PORTALS_HOST.name, A_MOVED)],
             id="where order does not count, rule by rule",
         ),
     ],
 )
 def test_a_change_is_planned_from_what_was_written_last(
-    before: dict[Chain, list[Rule]], wanted: dict[Chain, list[Rule]], expected: list[Step]
+    before: dict[Chain, list[Rule]], desired: dict[Chain, list[Rule]], expected: list[Step]
 ) -> None:
-    assert plan_change(before, wanted) == expected
+    assert plan_change(before, desired) == expected
 
 
 def test_a_batch_never_ends_within_a_chain() -> None:

@@ -84,8 +84,8 @@ GOING = {"ready": False, "serving": True, "terminating": True}
     ],
 )
 def test_of_slices(slices: list[discovery_v1.EndpointSlice], expected: Reachable | None) -> None:
-    found = of_slices(slices, Key("ns", "a"), "here")
-    assert found == ({("ns/a", "TCP"): expected} if expected is not None else {})
+    by_port = of_slices(slices, Key("ns", "a"), "here")
+    assert by_port == ({("ns/a", "TCP"): expected} if expected is not None else {})
 
 
 def test_ports_of_slices_are_told_apart_by_name_and_protocol() -> None:
@@ -93,8 +93,8 @@ def test_ports_of_slices_are_told_apart_by_name_and_protocol() -> None:
         one_slice(endpoint(A[0]), name="dns", port=53, protocol="UDP"),
         one_slice(endpoint(A[0]), name="dns", port=54, protocol="TCP"),
     ]
-    found = of_slices(slices, Key("ns", "a"), "there")
-    assert found == {
+    by_port = of_slices(slices, Key("ns", "a"), "there")
+    assert by_port == {
         ("ns/a:dns", "UDP"): Reachable(((A[0], 53),)),
         ("ns/a:dns", "TCP"): Reachable(((A[0], 54),)),
     }
@@ -106,7 +106,7 @@ def test_only_ready_endpoints_of_this_node_count_for_its_health() -> None:
             addresses=[address], node_name=node, conditions=discovery_v1.EndpointConditions(**conditions)
         )
 
-    one = discovery_v1.EndpointSlice(
+    endpoint_slice = discovery_v1.EndpointSlice(
         address_type="IPv4",
         ports=[discovery_v1.EndpointPort(name="", port=80)],
         endpoints=[
@@ -115,5 +115,5 @@ def test_only_ready_endpoints_of_this_node_count_for_its_health() -> None:
             endpoint("10.1.0.3", "there", ready=True),
         ],
     )
-    (found,) = of_slices([one], Key("ns", "a"), "here").values()
-    assert found.ready_here == {"10.1.0.1"}
+    (reachable,) = of_slices([endpoint_slice], Key("ns", "a"), "here").values()
+    assert reachable.ready_here == {"10.1.0.1"}

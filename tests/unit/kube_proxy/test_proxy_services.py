@@ -26,7 +26,7 @@ def port(**changes: object) -> ServicePort:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "expected"),
+    ("obj", "expected"),
     [
         pytest.param(service(), [port()], id="plain"),
         pytest.param(service(cluster_ip="None"), [], id="headless"),
@@ -62,16 +62,16 @@ def port(**changes: object) -> ServicePort:
         ),
     ],
 )
-def test_service_ports(wanted: core_v1.Service, expected: list[ServicePort]) -> None:
-    assert service_ports(wanted) == expected
+def test_service_ports(obj: core_v1.Service, expected: list[ServicePort]) -> None:
+    assert service_ports(obj) == expected
 
 
 OUTSIDE = {"external_ips": ["192.0.2.1"], "ports": [core_v1.ServicePort(port=80, node_port=30080)]}
 
 
 def test_where_the_policies_differ_a_port_is_served_twice() -> None:
-    wanted = service(external_traffic_policy="Local", **OUTSIDE)
-    inside, outside = service_ports(wanted)
+    obj = service(external_traffic_policy="Local", **OUTSIDE)
+    inside, outside = service_ports(obj)
     assert inside == port(insider_addresses=("192.0.2.1",), insider_node_port=30080)
     assert outside == port(
         name="ns/a/external", addresses=("192.0.2.1",), node_port=30080, local_only=True, outsiders_only=True
@@ -80,8 +80,8 @@ def test_where_the_policies_differ_a_port_is_served_twice() -> None:
 
 
 def test_pods_go_everywhere_by_an_outside_address_even_where_the_cluster_ip_is_local() -> None:
-    wanted = service(internal_traffic_policy="Local", external_traffic_policy="Local", **OUTSIDE)
-    inside, everywhere, outside = service_ports(wanted)
+    obj = service(internal_traffic_policy="Local", external_traffic_policy="Local", **OUTSIDE)
+    inside, everywhere, outside = service_ports(obj)
     assert inside == port(local_only=True)
     assert everywhere == port(
         name="ns/a/everywhere", addresses=(), insider_addresses=("192.0.2.1",), insider_node_port=30080
@@ -93,13 +93,15 @@ def test_pods_go_everywhere_by_an_outside_address_even_where_the_cluster_ip_is_l
 @pytest.mark.parametrize(
     ("policies", "expected"),
     [
-        pytest.param({"internal_traffic_policy": "Local", "external_traffic_policy": "Local"}, [True, False, True], id="both"),
+        pytest.param(
+            {"internal_traffic_policy": "Local", "external_traffic_policy": "Local"}, [True, False, True], id="both"
+        ),
         pytest.param({"internal_traffic_policy": "Cluster", "external_traffic_policy": "Cluster"}, [False], id="none"),
         pytest.param({"internal_traffic_policy": "Local"}, [True, False], id="inside"),
     ],
 )
 def test_traffic_policies(policies: dict[str, str], expected: list[bool]) -> None:
-    assert [one.local_only for one in service_ports(service(**policies, **OUTSIDE))] == expected
+    assert [port.local_only for port in service_ports(service(**policies, **OUTSIDE))] == expected
 
 
 def test_a_policy_for_traffic_that_cannot_come_makes_no_difference() -> None:
@@ -107,9 +109,9 @@ def test_a_policy_for_traffic_that_cannot_come_makes_no_difference() -> None:
 
 
 def test_source_ranges_guard_what_a_load_balancer_was_given_and_nothing_else() -> None:
-    wanted = service(load_balancer_source_ranges=["198.51.100.0/24", "fd00::/8"], external_ips=["192.0.2.1"])
-    wanted.status.load_balancer.ingress = [core_v1.LoadBalancerIngress(ip="192.0.2.9")]
-    assert service_ports(wanted) == [
+    obj = service(load_balancer_source_ranges=["198.51.100.0/24", "fd00::/8"], external_ips=["192.0.2.1"])
+    obj.status.load_balancer.ingress = [core_v1.LoadBalancerIngress(ip="192.0.2.9")]
+    assert service_ports(obj) == [
         port(
             addresses=("10.0.0.1", "192.0.2.1"),
             guarded=("192.0.2.9",),
@@ -121,6 +123,6 @@ def test_source_ranges_guard_what_a_load_balancer_was_given_and_nothing_else() -
 @pytest.mark.parametrize(("value", "expected"), [("v1", 1), ("v2", 2), ("v3", 0)])
 def test_the_annotation_for_the_proxy_protocol(value: str, expected: int) -> None:
     ports = [core_v1.ServicePort(port=80), core_v1.ServicePort(name="u", port=80, protocol="UDP")]
-    wanted = service(ports=ports)
-    wanted.metadata.annotations = {"peapod.io/proxy-protocol": value}
-    assert [one.settings.proxy_protocol for one in service_ports(wanted)] == [expected, 0]
+    obj = service(ports=ports)
+    obj.metadata.annotations = {"peapod.io/proxy-protocol": value}
+    assert [port.settings.proxy_protocol for port in service_ports(obj)] == [expected, 0]

@@ -13,20 +13,20 @@ def stats(unreachable: int = 0, connections: int = 0, errors: int = 0, open: int
     return PortStats(7, unreachable=unreachable, backends={"10.1.0.1:80": backend})
 
 
-def statistics() -> tuple[Statistics, list[str]]:
+def make_statistics() -> tuple[Statistics, list[str]]:
     said: list[str] = []
-    one = Statistics(lambda number, message: said.append(f"{number} {message}"))
-    one.add_port(7, "ns/a:http", "TCP")
-    return one, said
+    statistics = Statistics(lambda number, message: said.append(f"{number} {message}"))
+    statistics.add_port(7, "ns/a:http", "TCP")
+    return statistics, said
 
 
 def test_workers_are_summed_up_and_open_connections_are_a_level() -> None:
-    one, _ = statistics()
-    one.report(0, stats(connections=3, open=2))
-    one.report(1, stats(connections=1, open=1))
-    one.report(0, stats(connections=1, errors=2, open=1))
+    statistics, _ = make_statistics()
+    statistics.report(0, stats(connections=3, open=2))
+    statistics.report(1, stats(connections=1, open=1))
+    statistics.report(0, stats(connections=1, errors=2, open=1))
     registry = CollectorRegistry()
-    registry.register(one)
+    registry.register(statistics)
     text = generate_latest(registry).decode()
     labels = 'backend="10.1.0.1:80",protocol="TCP",service="ns/a:http"'
     for line in (
@@ -35,43 +35,43 @@ def test_workers_are_summed_up_and_open_connections_are_a_level() -> None:
         f'kubeproxy_backend_connect_duration_seconds_bucket{{backend="10.1.0.1:80",le="0.0025",{labels[22:]}}} 5.0',
     ):
         assert line in text, text
-    one.worker_gone(0)
-    assert one.of(7).backends["10.1.0.1:80"].open == 1
+    statistics.worker_gone(0)
+    assert statistics.of(7).backends["10.1.0.1:80"].open == 1
 
 
 def test_backends_that_are_gone_are_forgotten_once_nothing_is_open() -> None:
-    one, _ = statistics()
-    one.report(0, stats(connections=1, open=1))
-    one.keep_backends(7, set())
-    assert one.of(7).backends
-    one.report(0, stats())
-    one.keep_backends(7, set())
-    assert not one.of(7).backends
-    one.remove_port(7)
-    one.report(0, stats(connections=1))  # late news of a port that is gone
+    statistics, _ = make_statistics()
+    statistics.report(0, stats(connections=1, open=1))
+    statistics.keep_backends(7, set())
+    assert statistics.of(7).backends
+    statistics.report(0, stats())
+    statistics.keep_backends(7, set())
+    assert not statistics.of(7).backends
+    statistics.remove_port(7)
+    statistics.report(0, stats(connections=1))  # late news of a port that is gone
 
 
 def test_a_service_that_fails_for_a_while_is_told_once() -> None:
-    one, said = statistics()
-    one.report(0, stats(unreachable=1, errors=1), now=100)
-    one.report(0, stats(unreachable=1, errors=1), now=100 + FAILING_FOR - 0.1)
+    statistics, said = make_statistics()
+    statistics.report(0, stats(unreachable=1, errors=1), now=100)
+    statistics.report(0, stats(unreachable=1, errors=1), now=100 + FAILING_FOR - 0.1)
     assert said == []
-    one.report(0, stats(unreachable=1, errors=1), now=100 + FAILING_FOR)
-    one.report(0, stats(unreachable=1, errors=1), now=101 + FAILING_FOR)
+    statistics.report(0, stats(unreachable=1, errors=1), now=100 + FAILING_FOR)
+    statistics.report(0, stats(unreachable=1, errors=1), now=101 + FAILING_FOR)
     assert said == ["7 ns/a:http: no endpoint could be reached; last tried: 10.1.0.1:80"]
 
 
 def test_it_is_told_again_if_it_goes_on() -> None:
-    one, said = statistics()
+    statistics, said = make_statistics()
     for second in range(0, int(REPEAT) + 20, 10):
-        one.report(0, stats(unreachable=1, errors=1), now=float(second))
+        statistics.report(0, stats(unreachable=1, errors=1), now=float(second))
     assert len(said) == 2
 
 
 def test_a_success_or_a_long_pause_makes_an_end_of_it() -> None:
-    one, said = statistics()
-    one.report(0, stats(unreachable=1), now=100)
-    one.report(0, stats(connections=1), now=102)
-    one.report(0, stats(unreachable=1), now=104)
-    one.report(0, stats(unreachable=1), now=1000)
+    statistics, said = make_statistics()
+    statistics.report(0, stats(unreachable=1), now=100)
+    statistics.report(0, stats(connections=1), now=102)
+    statistics.report(0, stats(unreachable=1), now=104)
+    statistics.report(0, stats(unreachable=1), now=1000)
     assert said == []

@@ -14,7 +14,7 @@ CLAIMS = {
 
 
 @pytest.mark.parametrize(
-    ("asked", "answers", "expected"),
+    ("destination", "responder", "expected"),
     [
         pytest.param((VIP, 53), (NODE, 20001), False, id="as it should be"),
         pytest.param((VIP, 53), (NODE, 20002), True, id="an earlier proxy port"),
@@ -27,5 +27,5 @@ CLAIMS = {
         pytest.param(("10.0.0.12", 53), ("10.1.0.3", 5353), True, id="an endpoint that is gone"),
     ],
 )
-def test_is_stale(asked: tuple[str, int], answers: tuple[str, int], expected: bool) -> None:
-    assert is_stale(Entry(asked, answers), CLAIMS, is_local=lambda address: address == NODE) == expected
+def test_is_stale(destination: tuple[str, int], responder: tuple[str, int], expected: bool) -> None:
+    assert is_stale(Entry(destination, responder), CLAIMS, is_local=lambda address: address == NODE) == expected

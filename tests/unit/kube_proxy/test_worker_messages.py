@@ -12,11 +12,11 @@ from kube_proxy.dataplane.messages import Backends, Frames, Mark, OrderReader, P
 def test_frames_do_not_depend_on_how_they_are_read(cuts: list[int]) -> None:
     orders = [Serve(1, "ns/a", "TCP", PortSettings()), Backends(1, (("10.1.0.1", 80),)), Stop(1), Mark(7)]
     data = b"".join(map(frame, orders))
-    frames, seen = Frames(), []
+    frames, frames_read = Frames(), []
     for cut in [*cuts, len(data)]:
-        seen += list(frames.feed(data[:cut]))
+        frames_read += list(frames.feed(data[:cut]))
         data = data[cut:]
-    assert seen == [frame(order)[4:] for order in orders]
+    assert frames_read == [frame(order)[4:] for order in orders]
 
 
 def test_each_port_gets_its_own_descriptor_and_the_end_is_seen() -> None:

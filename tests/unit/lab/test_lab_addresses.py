@@ -1,4 +1,4 @@
-"""Which addresses a lab gets: pure decisions on the host's routes."""
+"""Which addresses a lab gets, depending on the host's routes."""
 
 from ipaddress import IPv4Network
 

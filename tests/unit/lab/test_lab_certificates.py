@@ -1,4 +1,4 @@
-"""Who is named in which certificate, and when one is made again."""
+"""The identities in certificates, and when certificates are issued again."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,11 +29,11 @@ def lab(tmp_path: Path) -> Lab:
 
 
 @pytest.mark.parametrize(
-    ("asked", "later", "reason"),
+    ("requested", "later", "reason"),
     [
-        pytest.param(SERVER, timedelta(), None, id="as asked"),
+        pytest.param(SERVER, timedelta(), None, id="as requested"),
         pytest.param(SERVER, LIFE - RENEW_BEFORE - timedelta(days=1), None, id="long before its end"),
-        pytest.param(SERVER, LIFE - RENEW_BEFORE + timedelta(days=1), "ends on", id="near its end"),
+        pytest.param(SERVER, LIFE - RENEW_BEFORE + timedelta(days=1), "expires on", id="near its end"),
         pytest.param(
             Request("kubelet-a", "system:node:a", "system:nodes", hosts=("a", "127.0.0.1", "10.0.0.1")),
             timedelta(),
@@ -43,17 +43,17 @@ def lab(tmp_path: Path) -> Lab:
         pytest.param(
             Request("kubelet-a", "system:node:b", "system:nodes", hosts=SERVER.hosts),
             timedelta(),
-            "somebody else",
+            "another subject",
             id="another identity",
         ),
     ],
 )
-def test_when_a_certificate_is_made_again(asked: Request, later: timedelta, reason: str | None) -> None:
-    found = certificates.reason_to_renew(certificate(SERVER), asked, AUTHORITY.certificate, NOW + later)
-    assert found is None if reason is None else reason in (found or "")
+def test_when_a_certificate_is_issued_again(requested: Request, later: timedelta, reason: str | None) -> None:
+    answer = certificates.reason_to_renew(certificate(SERVER), requested, AUTHORITY.certificate, NOW + later)
+    assert answer is None if reason is None else reason in (answer or "")
 
 
-def test_a_certificate_of_another_authority_is_made_again_even_under_its_name() -> None:
+def test_a_certificate_of_another_authority_with_the_same_name_is_issued_again() -> None:
     other = certificates.new_authority("peapod test", NOW)
     reason = certificates.reason_to_renew(certificate(SERVER), SERVER, other.certificate, NOW)
     assert reason == "another authority signed it"
@@ -84,10 +84,10 @@ def test_the_apiservers_certificate_names_all_its_addresses(lab: Lab) -> None:
 
 
 def test_identities_are_kubernetes_own(lab: Lab) -> None:
-    found = {request.file: (request.name, request.organization) for request in certificates.requests(lab)}
-    assert found["kubelet-client-node-2"] == ("system:node:node-2", "system:nodes")
-    assert found["kube-scheduler"] == ("system:kube-scheduler", "")
-    assert found["admin"] == ("kubernetes-admin", "system:masters")
+    identities = {request.file: (request.name, request.organization) for request in certificates.requests(lab)}
+    assert identities["kubelet-client-node-2"] == ("system:node:node-2", "system:nodes")
+    assert identities["kube-scheduler"] == ("system:kube-scheduler", "")
+    assert identities["admin"] == ("kubernetes-admin", "system:masters")
 
 
 def test_a_second_run_changes_nothing_and_a_new_node_only_adds(lab: Lab) -> None:

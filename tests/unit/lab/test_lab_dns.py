@@ -1,4 +1,4 @@
-"""The name server of a lab: a daemon, or the manifest's pods with what differs between labs."""
+"""The name server of a lab: a daemon, or the manifest's pods with the lab's arguments."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ from deploy.lab.addresses import CLUSTER_DNS
 from deploy.lab.lab import AS_PROCESS, IN_PODS, Lab, Settings
 
 
-def made(**settings: Any) -> dict[str, Any]:
+def objects_by_kind(**settings: Any) -> dict[str, Any]:
     objects = dns.objects(Lab("x", Settings(index=3, nodes=1, **settings)))
-    return {one["kind"]: one for one in objects}
+    return {document["kind"]: document for document in objects}
 
 
 def container(objects: dict[str, Any]) -> dict[str, Any]:
-    (found,) = objects["ReplicationController"]["spec"]["template"]["spec"]["containers"]
-    return dict(found)
+    (container,) = objects["ReplicationController"]["spec"]["template"]["spec"]["containers"]
+    return dict(container)
 
 
 @pytest.mark.parametrize(("how", "is_daemon"), [(AS_PROCESS, True), (IN_PODS, False)])
@@ -27,8 +27,8 @@ def test_it_runs_in_one_way_at_a_time(how: str, is_daemon: bool) -> None:
     assert ("master/kube-dns" in {row.key for row in table}) == is_daemon
 
 
-def test_the_service_has_the_address_that_kubelets_tell_pods() -> None:
-    objects = made()
+def test_the_service_has_the_address_in_the_pods_resolv_conf() -> None:
+    objects = objects_by_kind()
 
     assert objects["Service"]["spec"]["clusterIP"] == str(CLUSTER_DNS)
     labels = objects["ReplicationController"]["spec"]["template"]["metadata"]["labels"]
@@ -37,8 +37,8 @@ def test_the_service_has_the_address_that_kubelets_tell_pods() -> None:
 
 
 @pytest.mark.parametrize("egress", [False, True])
-def test_without_egress_nobody_outside_is_asked(egress: bool) -> None:
-    arguments = container(made(egress=egress))["args"]
+def test_without_egress_nothing_is_forwarded(egress: bool) -> None:
+    arguments = container(objects_by_kind(egress=egress))["args"]
 
     assert ("--resolv-conf=" in arguments) == (not egress)
     assert "--reverse-ranges=10.0.0.0/16,10.131.0.0/16" in arguments

@@ -35,11 +35,11 @@ def test_time_and_user_do_not_show_in_a_layer() -> None:
 
 
 def test_an_images_id_is_its_configurations_hash_and_changes_with_its_content() -> None:
-    one = Image(("a:1",), (layer([Entry("f", b"1")]),), {"Cmd": ["sh"]})
+    first = Image(("a:1",), (layer([Entry("f", b"1")]),), {"Cmd": ["sh"]})
     two = Image(("a:1",), (layer([Entry("f", b"2")]),), {"Cmd": ["sh"]})
-    assert one.id != two.id
-    config = read(archive([one]), f"{one.id.removeprefix('sha256:')}.json")
-    assert one.id == f"sha256:{hashlib.sha256(config).hexdigest()}"
+    assert first.id != two.id
+    config = read(archive([first]), f"{first.id.removeprefix('sha256:')}.json")
+    assert first.id == f"sha256:{hashlib.sha256(config).hexdigest()}"
 
 
 def test_an_archive_holds_shared_layers_once() -> None:
@@ -51,7 +51,7 @@ def test_an_archive_holds_shared_layers_once() -> None:
     assert sum(name.endswith("layer.tar") for name in names(tar)) == 2
 
 
-def test_ldd_is_understood_and_a_static_program_has_no_libraries() -> None:
+def test_the_output_of_ldd_is_parsed_and_a_static_program_has_no_libraries() -> None:
     text = """\tlinux-vdso.so.1 (0x00007ffd)
 \tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f40)
 \t/lib64/ld-linux-x86-64.so.2 (0x00007f41)
@@ -60,8 +60,11 @@ def test_ldd_is_understood_and_a_static_program_has_no_libraries() -> None:
     assert parse_ldd("\tnot a dynamic executable\n") == []
 
 
-def test_an_image_of_ours_has_what_we_require_and_not_what_happens_to_be_installed() -> None:
-    names = {one.metadata["Name"].lower() for one in python._needed(["aiohttp", "dnslib", "httpx", "pygments", "pytest"])}
+def test_our_image_contains_our_requirements_and_no_other_installed_packages() -> None:
+    names = {
+        distribution.metadata["Name"].lower()
+        for distribution in python._needed(["aiohttp", "dnslib", "httpx", "pygments", "pytest"])
+    }
 
     assert {"aiohttp", "dnslib", "httpx", "httpcore", "yarl"} <= names
     assert not {"pygments", "pytest", "rich", "numpy", "grpcio"} & names
@@ -69,7 +72,12 @@ def test_an_image_of_ours_has_what_we_require_and_not_what_happens_to_be_install
 
 def test_tests_tools_and_sources_of_libraries_stay_out_of_an_image() -> None:
     left_out = ["test/a.py", "asyncio/__pycache__/a.pyc", "idlelib/x.py", "site-packages/x.py", "uvloop/loop.c"]
-    kept = ["asyncio/events.py", "unittest/mock.py", "lib-dynload/_ssl.cpython-311-x86_64-linux-gnu.so", "x/testing.py"]
+    contents = [
+        "asyncio/events.py",
+        "unittest/mock.py",
+        "lib-dynload/_ssl.cpython-311-x86_64-linux-gnu.so",
+        "x/testing.py",
+    ]
 
     assert all(python._is_left_out(Path(name).parts) for name in left_out)
-    assert not any(python._is_left_out(Path(name).parts) for name in kept)
+    assert not any(python._is_left_out(Path(name).parts) for name in contents)

@@ -1,4 +1,4 @@
-"""What is recognised as the lab's own in the kernel's tables; the tables come in as text."""
+"""What is recognised as the lab's own in the kernel's tables, which are given as text."""
 
 from pathlib import Path
 

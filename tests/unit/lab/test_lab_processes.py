@@ -14,7 +14,7 @@ import pytest
 from deploy.lab import processes
 from deploy.lab.processes import Process
 
-# Prints a line once its handlers stand, so that no signal comes before them.
+# Prints a line once its handlers are installed, so that no signal comes before.
 WILLING = "import sys, time; print(); sys.stdout.flush(); time.sleep(60)"
 ORDERLY = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(3)); " + WILLING
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + WILLING
@@ -35,9 +35,9 @@ class Children:
         self._stack.callback(child.stdout.close)
         child.stdout.readline()
         self._handles[child.pid] = child
-        found = processes.process_of(child.pid)
-        assert found is not None
-        return found
+        process = processes.process_of(child.pid)
+        assert process is not None
+        return process
 
     def exit_code(self, process: Process) -> int:
         return self._handles[process.pid].wait(timeout=5)

@@ -1,4 +1,4 @@
-"""A lab's names, and what its state folder remembers."""
+"""A lab's names, and the settings in its state folder."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Every program that anything of ours starts is one that the set-up installs, and the lock covers pyproject.toml."""
+"""The set-up installs every program that our code starts, and the lock covers pyproject.toml."""
 
 import ast
 import re
@@ -29,20 +29,20 @@ IN_EVERY_DEBIAN = frozenset(
      "mount", "chmod", "ls", "dd", "false", "timeout", "echo", "touch", "id", "hostname", "kill", "ln", "test", "sync",
      "tail", "diff", "prlimit", "mkdir", "yes", "python3", "make", "dpkg")
 )  # fmt: skip
-"""Programs of essential packages, or looked for before they are called (``systemctl``)."""
+"""Programs of essential packages, or ones that the code looks for first (``systemctl``)."""
 
 IN_CONTAINERS = frozenset(("wget", "nc", "httpd", "nslookup", "ps", "top", "vi", "stty", "busybox", "pause", "serve"))
 """Applets of the images that are built here."""
 
 WORDS = frozenset(("patch", "watch", "service", "init", "who", "link", "nodejs"))
-"""First elements of lists that are no programs where they stand, but have a program's name."""
+"""First elements of lists that have a program's name but are not programs."""
 
 PROGRAM = re.compile(r"(?:/usr/s?bin/)?([a-z][a-z0-9_.+-]*)\Z")
 
 
 @cache
 def commands() -> dict[str, str]:
-    """Each program that the code names, as first element of a list or handed to what starts it, and a place where."""
+    """Each program that the code names, as first element of a list or argument of a function that starts it, and where."""
     places: dict[str, str] = {}
     for tree in TREES:
         for path in (CHECKOUT / tree).rglob("*.py"):
@@ -77,7 +77,7 @@ def test_every_program_that_is_started_is_one_that_the_set_up_installs() -> None
 
 
 def test_what_starts_programs_is_recognized() -> None:
-    """The test above would see a new one: those that are known to be started are found."""
+    """A check of the test above: it finds programs that are known to be started."""
     assert {"tcpdump", "curl", "conntrack", "etcd", "ip", "nsenter", "docker-registry", "npm", "git"} <= set(commands())
 
 
@@ -111,7 +111,7 @@ def test_this_machine_has_what_the_checks_ask_for() -> None:
 
 
 def locked(name: str) -> dict[str, str]:
-    """Package to version; where several Pythons have versions of their own, the last one."""
+    """Package to version; the last one where the version depends on the Python."""
     text = (CHECKOUT / "requirements" / name).read_text()
     return {match[1].lower().replace("_", "-"): match[2] for match in re.finditer(r"^([\w.-]+)==([^ \\]+)", text, re.M)}
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from apimachinery.core.pod_resources import CPU, MEMORY, PODS
 from apimachinery.types.core_v1 import Node
 from scheduler.cache import Cache
-from scheduler.pod_info import CPU, MEMORY, PODS, PodInfo, pod_info
+from scheduler.pod_info import PodInfo, pod_info
 from tests.objects import make_node, make_pod
 
 

@@ -1,13 +1,13 @@
-"""Which nodes the built-in plugins let through and prefer, and what people are told when none is left."""
+"""Which nodes the built-in plugins accept and prefer, and what the message says when none is left."""
 
 from pathlib import Path
 
 import pytest
 
+from apimachinery.core.pod_resources import CPU, MEMORY
 from apimachinery.types.core_v1 import (
     Affinity,
     Container,
-    Node,
     NodeAffinity,
     NodeSelector,
     NodeSelectorRequirement,
@@ -16,43 +16,29 @@ from apimachinery.types.core_v1 import (
     PersistentVolumeClaim,
     Pod,
     PreferredSchedulingTerm,
-    ReplicationController,
     ResourceRequirements,
     Service,
     Taint,
     Toleration,
 )
 from apimachinery.types.storage_v1 import StorageClass
-from kube_client import Client, Config, Informer
-from scheduler import framework
+from kube_client import Client, Config, InformerFactory
+from scheduler import plugins as scheduler_plugins
 from scheduler.cache import Cache
 from scheduler.framework import Framework, Handle, Unschedulable
-from scheduler.plugins import BUILTIN
-from scheduler.plugins.selector_spread import NAMESPACE_INDEX
-from scheduler.pod_info import CPU, MEMORY, pod_info
+from scheduler.pod_info import Tolerations, pod_info
 from tests.objects import make_container, make_node, make_pod, make_service
 
 
 @pytest.fixture
 def handle() -> Handle:
     client = Client(Config(server="http://127.0.0.1:1"))
-    indexes = {NAMESPACE_INDEX: lambda obj: [obj.metadata.namespace]}
-    return Handle(
-        client,
-        Informer(client.resource(Service), indexes=indexes),
-        Informer(client.resource(ReplicationController), indexes=indexes),
-        framework.Storage(
-            Informer(client.resource(PersistentVolumeClaim)),
-            Informer(client.resource(PersistentVolume)),
-            Informer(client.resource(StorageClass)),
-            Informer(client.resource(Node)),
-        ),
-    )
+    return Handle(client, InformerFactory(client))
 
 
 @pytest.fixture
 def plugins(handle: Handle) -> Framework:
-    return Framework(framework.load(BUILTIN, handle))
+    return Framework(scheduler_plugins.load(handle))
 
 
 def cluster(*nodes, pods=()) -> Cache:
@@ -135,7 +121,32 @@ def test_filters(plugins: Framework, nodes, pod: Pod, expected: set[str]) -> Non
     assert feasible(plugins, cluster(*nodes), pod) == expected
 
 
-def test_a_host_port_is_had_once_per_node(plugins: Framework) -> None:
+def test_the_ports_of_a_sidecar_count_as_the_containers_own_do(plugins: Framework) -> None:
+    def with_sidecar(name: str, node: str | None = None) -> Pod:
+        sidecar = make_container(host_port=80, name="proxy")
+        sidecar.restart_policy = "Always"
+        return make_pod(name, node=node, init_containers=[sidecar])
+
+    cache = cluster(SSD, HDD, pods=[with_sidecar("web", node="ssd")])
+    assert feasible(plugins, cache, make_pod(host_port=80)) == {"hdd"}
+    assert feasible(plugins, cache, with_sidecar("b")) == {"hdd"}
+    cache.set_pod(make_pod("c", node="hdd", host_port=80))
+    assert feasible(plugins, cache, with_sidecar("b")) == set()
+
+
+def test_tolerations_are_equal_whatever_their_order_and_defaults() -> None:
+    spelled, short = Toleration(key="a", operator="Equal", value="", effect=""), Toleration(key="a")
+    other = Toleration(key="b", operator="Exists")
+    assert Tolerations.of([spelled, other]) == Tolerations.of([other, short])
+    assert hash(Tolerations.of([spelled, other])) == hash(Tolerations.of([other, short]))
+    assert Tolerations.of([spelled]) != Tolerations.of([other])
+
+
+def test_a_plugin_names_the_kinds_whose_changes_may_help(plugins: Framework) -> None:
+    assert plugins.retry_on == {PersistentVolumeClaim, PersistentVolume, StorageClass}
+
+
+def test_a_host_port_is_used_once_per_node(plugins: Framework) -> None:
     cache = cluster(SSD, HDD, pods=[make_pod("web", node="ssd", host_port=80)])
     assert feasible(plugins, cache, make_pod(host_port=80)) == {"hdd"}
     assert feasible(plugins, cache, make_pod(host_port=81)) == {"ssd", "hdd"}
@@ -150,9 +161,8 @@ def test_room_is_taken_by_bound_and_by_assumed_pods(plugins: Framework) -> None:
 
 def test_requests_are_the_sum_of_containers_or_the_peak_at_start() -> None:
     def init(cpu: str, restart: str | None = None) -> Container:
-        made = Container(name=f"i{cpu}", resources=ResourceRequirements(requests={"cpu": cpu}))
-        made.restart_policy = restart
-        return made
+        resources = ResourceRequirements(requests={"cpu": cpu})
+        return Container(name=f"i{cpu}", resources=resources, restart_policy=restart)
 
     pod = make_pod(init_containers=[init("1"), init("200m", "Always"), init("2")], overhead={"cpu": "10m"})
     pod.spec.containers = [make_container({"cpu": "300m", "memory": "1Ki"}), make_container({"cpu": "400m"}, name="d")]
@@ -178,7 +188,7 @@ def test_a_preferred_label_and_a_disliked_taint_count(plugins: Framework) -> Non
 
 
 def test_pods_of_one_service_spread(plugins: Framework, handle: Handle) -> None:
-    handle.services._set(make_service(selector={"app": "web"}))  # as the watch would
+    handle.informer(Service)._set(make_service(selector={"app": "web"}))  # as the watch would
     there = [make_pod(name, node="ssd", labels={"app": "web"}) for name in ("a", "b")]
     other = [make_pod(name, node="hdd", labels={"app": "other"}) for name in ("c", "d")]
     cache = cluster(SSD, HDD, pods=[*there, *other])
@@ -207,7 +217,7 @@ def test_pods_of_one_service_spread(plugins: Framework, handle: Handle) -> None:
         ),
     ],
 )
-def test_why_no_node_will_do(plugins: Framework, nodes, pod: Pod, message: str) -> None:
+def test_why_no_node_is_feasible(plugins: Framework, nodes, pod: Pod, message: str) -> None:
     with pytest.raises(Unschedulable) as caught:
         plugins.choose(pod_info(pod), cluster(*nodes).table)
     assert str(caught.value) == message
@@ -221,7 +231,7 @@ class OnlyFirst:
         passed = numpy.zeros(len(table.names), numpy.bool_)
         passed[table.row_of("ssd")] = True
         return passed
-    def reasons(self, pod, table, rejected):
+    def reject_reasons(self, pod, table, rejected):
         return ["node(s) were not the first"] * len(rejected)
 """
 
@@ -238,12 +248,12 @@ def test_an_installed_packages_plugin_takes_part(
     with (tmp_path / "only_first.py").open("a") as module:
         module.write("def make(handle):\n    return OnlyFirst()\n")
     monkeypatch.syspath_prepend(tmp_path)
-    extended = Framework(framework.load(BUILTIN, handle))
+    extended = Framework(scheduler_plugins.load(handle))
     assert feasible(extended, cluster(SSD, HDD), make_pod()) == {"ssd"}
 
 
 def test_a_disabled_plugin_does_not_filter_and_an_unknown_one_is_refused(handle: Handle) -> None:
-    without = Framework(framework.load(BUILTIN, handle, disabled=["TaintToleration"]))
+    without = Framework(scheduler_plugins.load(handle, disabled=["TaintToleration"]))
     assert feasible(without, cluster(TAINTED), make_pod()) == {"tainted"}
-    with pytest.raises(ValueError, match="no plugin is called 'Nope'"):
-        framework.load(BUILTIN, handle, disabled=["Nope"])
+    with pytest.raises(ValueError, match="there is no plugin 'Nope'"):
+        scheduler_plugins.load(handle, disabled=["Nope"])

@@ -90,7 +90,7 @@ def test_host_ports_are_those_of_containers_and_sidecars() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "conflict"),
+    ("left", "right", "conflict"),
     [
         (("", "TCP", 80), ("10.0.0.1", "TCP", 80), True),
         (("10.0.0.1", "TCP", 80), ("10.0.0.1", "TCP", 80), True),
@@ -99,9 +99,9 @@ def test_host_ports_are_those_of_containers_and_sidecars() -> None:
         (("", "TCP", 80), ("", "TCP", 81), False),
     ],
 )
-def test_host_ports_conflict(one: tuple[str, str, int], other: tuple[str, str, int], conflict: bool) -> None:
-    assert pods.HostPort(*one).conflicts(pods.HostPort(*other)) is conflict
-    assert pods.HostPort(*other).conflicts(pods.HostPort(*one)) is conflict
+def test_host_ports_conflict(left: tuple[str, str, int], right: tuple[str, str, int], conflict: bool) -> None:
+    assert pods.HostPort(*left).conflicts(pods.HostPort(*right)) is conflict
+    assert pods.HostPort(*right).conflicts(pods.HostPort(*left)) is conflict
 
 
 TAINT = Taint(key="team", value="red", effect="NoSchedule")
