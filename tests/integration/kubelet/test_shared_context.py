@@ -115,7 +115,7 @@ async def test_host_ports_on_addresses_of_their_own(pods: Pods) -> None:
     for name in ("one", "two"):
         await pods.delete(name)
         await pods.until_gone(name)
-    assert "rejected" in await asyncio.to_thread(fetch, ADDRESS, 18888)
+    assert "refused" in await asyncio.to_thread(fetch, ADDRESS, 18888)
 
 
 def sysctl(name: str, value: str) -> core_v1.PodSecurityContext:

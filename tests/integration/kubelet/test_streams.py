@@ -116,7 +116,8 @@ async def test_port_forward_finds_nobody(pods: Pods, kubectl: Kubectl) -> None:
 
 
 async def test_port_forward_over_channels(pods: Pods, cluster: Cluster, namespace: str) -> None:
-    await pods.running("channels", container(command=ECHO))
+    listens = core_v1.Probe(tcp_socket=core_v1.TCPSocketAction(port=7000), period_seconds=1)
+    await pods.running("channels", container(command=ECHO, readiness_probe=listens))
     connector = aiohttp.TCPConnector(ssl=context(cluster, "admin"))
     url = f"{SERVER}/api/v1/namespaces/{namespace}/pods/channels/portforward?ports=7000"
     async with (
