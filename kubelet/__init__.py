@@ -1,9 +1,15 @@
-"""Runs the pods that are bound to this node, and tells the apiserver how they and the node fare.
+"""Runs the pods that are bound to this node, and reports their state and the node's to the apiserver.
 
-Pods come from the apiserver and from a folder (``static_pods``); ``admission`` says which may run here. ``pod_workers``
-gives each a task (``pod_worker``) that compares what is wanted with what the container runtime has (``plan``) and acts
-on the difference. ``vitals`` knows from ``probes`` and ``hooks`` how running containers fare, ``status`` says what all
-that looks like to a Kubernetes user. ``node`` and ``lease`` speak for the machine, ``network`` and ``routes`` connect
-its pods, ``image_gc`` and ``eviction`` keep it from filling up, ``stats`` tells what is used, ``server`` lets people
-look into it. ``runtime`` alone knows Docker.
+Where to look, from the top down; imports lead downwards only:
+
+- ``server``: what the apiserver requests of the node: logs, exec, port-forward, metrics
+- ``resources``: what pods use of the node; eviction and garbage collection before it runs out
+- ``pods``: which pods run here, a worker for each, and their status
+- ``containers``: how one container gets its image, configuration and files, and starts
+- ``probes``: how containers are checked
+- ``volumes``: the types of volumes that pods mount
+- ``references``: what a pod's spec refers to: config maps, secrets, tokens, its own fields
+- ``node``: this machine as a Node object
+- ``network``: the pod network of this node
+- ``runtime``: the container engine; nothing else knows Docker
 """

@@ -2,13 +2,12 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import NoReturn
 
 from apimachinery.types import core_v1
-from apimachinery.types.base import Quantity
 from component_base import daemon, flags
 from component_base.health import Health, Unhealthy
 from component_base.serving import TLS, Server, daemon_app
@@ -16,29 +15,37 @@ from host_network import devices
 from host_network.node_routes import NodeRoutes
 from host_network.routes import routes
 from kube_client import Client, EventRecorder, Informer, load_config
-from kubelet import etc_files, eviction, limits, metrics, network, qos, thresholds
-from kubelet.api_objects import ApiObjects
-from kubelet.container_starter import ContainerStarter
-from kubelet.eviction import Evictor
-from kubelet.image_gc import ImageCollector, Policy
-from kubelet.lease import NodeLease
-from kubelet.machine import read_machine
-from kubelet.node import NodeKeeper
-from kubelet.node_address import NodeAddress
-from kubelet.node_context import NodeContext
-from kubelet.node_status import Identity, allocatable
+from kubelet.containers import etc_files, oom_score
+from kubelet.containers.events import PodEvents
+from kubelet.containers.image_manager import ImageManager
+from kubelet.containers.node_context import NodeContext
+from kubelet.containers.run_options import RunOptions
+from kubelet.containers.starter import ContainerStarter
+from kubelet.network import pod_network
+from kubelet.network.pod_network import PodNetwork
+from kubelet.node import limits
+from kubelet.node.address import NodeAddress
+from kubelet.node.keeper import NodeKeeper
+from kubelet.node.lease import NodeLease
+from kubelet.node.machine import read_machine
+from kubelet.node.pressures import NodePressures
+from kubelet.node.status import Identity, allocatable
 from kubelet.options import KubeletOptions
-from kubelet.pod_dirs import PodDirs
-from kubelet.pod_worker import Parts
-from kubelet.pod_workers import PodWorkers
+from kubelet.pods import metrics
+from kubelet.pods.pod_dirs import PodDirs
+from kubelet.pods.static_pods import StaticPods
+from kubelet.pods.status_manager import StatusManager
+from kubelet.pods.worker import Dependencies
+from kubelet.pods.workers import PodWorkers
 from kubelet.probes import Checks
+from kubelet.references.api_objects import ApiObjects
+from kubelet.resources.eviction import Evictor
+from kubelet.resources.image_gc import ImageCollector, Policy
+from kubelet.resources.stats import Stats
+from kubelet.resources.thresholds import MEMORY_SIGNAL
+from kubelet.resources.volume_limits import VolumeLimits
 from kubelet.runtime import Defaults, Engine, Runtime, security
 from kubelet.server import Backend, kubelet_app
-from kubelet.static_pods import StaticPods
-from kubelet.stats import Stats
-from kubelet.status_manager import StatusManager
-from kubelet.thresholds import Threshold
-from kubelet.volume_limits import VolumeLimits
 from kubelet.volumes import Volumes
 
 
@@ -48,39 +55,55 @@ def main() -> NoReturn:
 
 
 async def kubelet(options: KubeletOptions) -> None:
-    """Run the node's pods until cancelled. Containers go on running then."""
-    ground = prepare(options)
-    name = ground.identity.name
+    """Run the node's pods until cancelled, which leaves their containers running."""
+    setup = set_up_node(options)
+    name, node = setup.identity.name, setup.node_context
     async with (
         Client(load_config(options.node.kubeconfig), user_agent="kubelet") as client,
-        Checks(ground.engine) as checks,
+        Checks(setup.engine) as checks,
     ):
         recorder = EventRecorder(client, component="kubelet", host=name)
         nodes, services = Informer(client.resource(core_v1.Node)), Informer(client.resource(core_v1.Service))
         pods = Informer(client.resource(core_v1.Pod), field_selector=f"spec.nodeName={name}")
-        runtime = Runtime(ground.engine, defaults(options))
-        pod_network = network.PodNetwork(ground.engine, [cidr for _, cidr in ground.ranges], ground.mtu)
-        keeper = node_keeper(options, ground, client, nodes, recorder, runtime, pod_network)
-        static = static_pods(options, client, pods, name, lambda: keeper.node)
-        statuses = StatusManager(client, lambda pod: static.in_api(pod) if static else pod)
-        parts = shared_parts(options, ground, client, checks, services, recorder, runtime, statuses, pod_network)
-        workers = PodWorkers(pods, services, parts, lambda: keeper.node, static)
-        stats = Stats(name, ground.identity.machine.memory, options.runtime.root_dir, runtime.containers)
-        collector = image_collector(options, runtime, workers, recorder, keeper)
-        evictor = Evictor(
-            ground.evict_at, workers, stats, collector, runtime, parts.dirs, recorder, lambda: keeper.node
+        runtime = Runtime(setup.engine, container_defaults(options))
+        network = PodNetwork(setup.engine, [cidr for _, cidr in setup.ranges], setup.mtu)
+        pressures = NodePressures()
+        keeper = node_keeper(options, setup, client, nodes, recorder, runtime, network, pressures)
+        folder, check_frequency = options.node.pod_manifest_path, options.node.file_check_frequency
+        static = StaticPods(folder, check_frequency, client, pods, name, lambda: keeper.node) if folder else None
+        statuses = StatusManager(client, static.in_api if static else None)
+        events, objects = PodEvents(recorder), ApiObjects(client)
+        shared = Dependencies(
+            runtime=runtime,
+            starter=container_starter(runtime, services, objects, events, node),
+            volumes=Volumes(objects, node.address, node.allocatable),
+            network=network,
+            statuses=statuses,
+            checks=checks,
+            events=events,
+            pods_api=client.resource(core_v1.Pod),
+            dirs=PodDirs(options.runtime.root_dir),
+            node=node,
+            sync_frequency=options.node.sync_frequency,
         )
-        volume_limits = VolumeLimits(workers, parts.dirs, recorder)
-        introduce(runtime, pod_network, keeper, workers, evictor)
+        workers = PodWorkers(pods, services, shared, lambda: keeper.node, pressures, static)
+        stats = Stats(name, setup.identity.machine.memory, options.runtime.root_dir, runtime.containers)
+        collector = ImageCollector(runtime, image_policy(options), workers.images, recorder, lambda: keeper.node)
+        evict_at = options.resources.eviction_hard
+        evictor = Evictor(
+            evict_at, workers, stats, collector, runtime, shared.dirs, recorder, lambda: keeper.node, pressures
+        )
+        volume_limits = VolumeLimits(workers, shared.dirs, recorder)
+        connect_listeners(runtime, network, keeper, workers, pressures)
         metrics.register(name, runtime.containers)
         health = Health()
         health.add("docker", lambda: check(runtime.fault), live=False)
         listening = servers(options, Backend(runtime, workers.pods, stats, workers.find), health)
         lease, routes = NodeLease(client, name, lambda: keeper.node), NodeRoutes(nodes, name)
         loops = (
-            recorder.run, nodes.run, services.run, pods.run, runtime.run, pod_network.run, statuses.run, keeper.run,
+            recorder.run, nodes.run, services.run, pods.run, runtime.run, network.run, statuses.run, keeper.run,
             lease.run, workers.run, collector.run, stats.run, evictor.run, volume_limits.run, routes.run,
-            *(one.run for one in listening),
+            *(server.run for server in listening),
         )  # fmt: skip
         async with asyncio.TaskGroup() as tasks:
             for loop in loops:
@@ -90,135 +113,60 @@ async def kubelet(options: KubeletOptions) -> None:
 
 
 @dataclass(frozen=True)
-class Ground:
-    """What the kubelet finds before it talks to anybody."""
+class NodeSetup:
+    """What is known of the machine before the kubelet connects to anything."""
 
     identity: Identity
-    address: NodeAddress
-    node: NodeContext
+    node_context: NodeContext
     engine: Engine
     ranges: Sequence[tuple[str, IPv4Network]]
     """The cluster's, with the flags that name them."""
     mtu: int
-    evict_at: Sequence[Threshold]
     warnings: Sequence[tuple[str, str]]
-    """What people should know of the machine: reasons and messages of events."""
+    """Reasons and messages of events about the machine."""
 
 
-def prepare(options: KubeletOptions) -> Ground:
-    """Look at the machine, and make it fit for pods as far as that is ours. Raises what keeps a node from being one."""
+def set_up_node(options: KubeletOptions) -> NodeSetup:
+    """Examine the machine, and prepare it for pods. Raises if it cannot be a node."""
+    options.runtime.root_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
     identity, address = identify(options), NodeAddress(options.node.node_ip)
     ranges = cluster_ranges(options)
-    network.check_overlaps(ranges, devices.addresses(), routes())
-    network.enable_forwarding()
-    return Ground(
+    pod_network.check_overlaps(ranges, devices.addresses(), routes())
+    pod_network.enable_forwarding()
+    return NodeSetup(
         identity,
-        address,
-        context(options, identity, address),
+        node_context(options, identity, address),
         Engine(options.runtime.docker_endpoint),
         ranges,
         options.network.network_plugin_mtu or devices.mtu_of(address.device),
-        thresholds.parse(options.resources.eviction_hard),
         limits.shortages(limits.read_limits(), identity.max_pods),
     )
 
 
-def node_keeper(
-    options: KubeletOptions,
-    ground: Ground,
-    client: Client,
-    nodes: Informer[core_v1.Node],
-    recorder: EventRecorder,
-    runtime: Runtime,
-    pod_network: network.PodNetwork,
-) -> NodeKeeper:
-    return NodeKeeper(
-        client,
-        ground.identity,
-        nodes,
-        recorder,
-        runtime,
-        ground.address,
-        lambda: pod_network.fault,
-        pod_network.assign,
-        frequency=options.node.node_status_update_frequency,
-        register=options.node.register_node,
-        warnings=ground.warnings,
-        before_first_report=(runtime.containers.synced, pod_network.looked),
-    )
-
-
-def shared_parts(
-    options: KubeletOptions,
-    ground: Ground,
-    client: Client,
-    checks: Checks,
-    services: Informer[core_v1.Service],
-    recorder: EventRecorder,
-    runtime: Runtime,
-    statuses: StatusManager,
-    pod_network: network.PodNetwork,
-) -> Parts:
-    objects, node = ApiObjects(client), ground.node
-    return Parts(
-        runtime=runtime,
-        starter=ContainerStarter(runtime, recorder, services, objects, node),
-        volumes=Volumes(objects, node.host_ips, node.allocatable),
-        statuses=statuses,
-        checks=checks,
-        recorder=recorder,
-        pods=client.resource(core_v1.Pod),
-        dirs=PodDirs(options.runtime.root_dir),
-        node=node,
-        sync_frequency=options.node.sync_frequency,
-        network_fault=lambda: pod_network.fault,
-    )
-
-
-def introduce(
-    runtime: Runtime, pod_network: network.PodNetwork, keeper: NodeKeeper, workers: PodWorkers, evictor: Evictor
-) -> None:
-    """Who hears of whose changes."""
-    for listener in (keeper.wake, pod_network.check):
-        runtime.on_health(listener)
-    for listener in (keeper.wake, workers.wake_all):
-        pod_network.on_change(listener)
-    keeper.watch_pressures(lambda: evictor.pressures)
-    keeper.on_address(workers.wake_all)
-    evictor.on_change(keeper.wake)
-    workers.refuse_under_pressure(
-        lambda pod: eviction.refusal(pod, evictor.pressures, qos.qos_class(pod) == "BestEffort")
-    )
-
-
 def identify(options: KubeletOptions) -> Identity:
-    hostname = socket.gethostname()
-    options.runtime.root_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+    hostname, resources = options.node.hostname_override or socket.gethostname(), options.resources
+    # Pods never get the memory below the eviction threshold: they would be evicted first.
+    below_threshold = sum(
+        threshold.amount for threshold in resources.eviction_hard if threshold.signal == MEMORY_SIGNAL
+    )
     return Identity(
-        name=(options.node.hostname_override or hostname).lower(),
-        hostname=options.node.hostname_override or hostname,
+        name=hostname.lower(),
+        hostname=hostname,
         port=options.serving.port,
         max_pods=options.node.max_pods,
         machine=read_machine(options.runtime.root_dir),
         labels=options.node.node_labels,
-        reserved=(options.resources.system_reserved, options.resources.kube_reserved, eviction_reserve(options)),
+        reserved=(resources.system_reserved, resources.kube_reserved, {"memory": below_threshold}),
     )
 
 
-def eviction_reserve(options: KubeletOptions) -> dict[str, Quantity]:
-    """Memory that pods never get, because they would be evicted before they had it."""
-    evict_at = thresholds.parse(options.resources.eviction_hard)
-    return {"memory": sum(one.amount for one in evict_at if one.signal == "memory.available")}
-
-
-def context(options: KubeletOptions, identity: Identity, address: NodeAddress) -> NodeContext:
-    has = allocatable(identity)
+def node_context(options: KubeletOptions, identity: Identity, address: NodeAddress) -> NodeContext:
     return NodeContext(
         name=identity.name,
         hostname=identity.hostname,
         address=address,
         memory=identity.machine.memory,
-        lowest_oom_score=qos.lowest_score(),
+        lowest_oom_score=oom_score.lowest_score(),
         resolver=etc_files.parse_resolver(etc_files.read(options.network.resolv_conf)),
         hosts=etc_files.read(etc_files.HOSTS),
         unsafe_sysctls=options.resources.allowed_unsafe_sysctls,
@@ -226,47 +174,79 @@ def context(options: KubeletOptions, identity: Identity, address: NodeAddress) -
         seccomp_root=options.runtime.root_dir / "seccomp",
         cluster_dns=tuple(map(str, options.network.cluster_dns)),
         cluster_domain=options.network.cluster_domain,
-        allocatable=lambda: has,
+        allocatable=allocatable(identity),
     )
-
-
-def defaults(options: KubeletOptions) -> Defaults:
-    runtime = options.runtime
-    return Defaults(
-        network.NAME, runtime.pod_infra_container_image, runtime.container_log_max_size, runtime.container_log_max_files
-    )
-
-
-def static_pods(
-    options: KubeletOptions,
-    client: Client,
-    pods: Informer[core_v1.Pod],
-    name: str,
-    node: Callable[[], core_v1.Node | None],
-) -> StaticPods | None:
-    folder = options.node.pod_manifest_path
-    return StaticPods(folder, options.node.file_check_frequency, client, pods, name, node) if folder else None
-
-
-def image_collector(
-    options: KubeletOptions, runtime: Runtime, workers: PodWorkers, recorder: EventRecorder, keeper: NodeKeeper
-) -> ImageCollector:
-    gc = options.runtime
-    policy = Policy(gc.image_gc_high_threshold, gc.image_gc_low_threshold, gc.minimum_image_ttl_duration)
-
-    def notice(reason: str, message: str) -> None:
-        if keeper.node is not None:
-            recorder.event(keeper.node, "Warning", reason, message)
-
-    return ImageCollector(runtime, policy, workers.images, notice)
 
 
 def cluster_ranges(options: KubeletOptions) -> list[tuple[str, IPv4Network]]:
-    named = (
+    ranges = (
         ("--cluster-cidr", options.network.cluster_cidr),
         ("--service-cluster-ip-range", options.network.service_cluster_ip_range),
     )
-    return [(name, cidr) for name, cidr in named if isinstance(cidr, IPv4Network)]
+    return [(flag, cidr) for flag, cidr in ranges if cidr is not None]
+
+
+def node_keeper(
+    options: KubeletOptions,
+    setup: NodeSetup,
+    client: Client,
+    nodes: Informer[core_v1.Node],
+    recorder: EventRecorder,
+    runtime: Runtime,
+    network: PodNetwork,
+    pressures: NodePressures,
+) -> NodeKeeper:
+    return NodeKeeper(
+        client,
+        setup.identity,
+        nodes,
+        recorder,
+        runtime,
+        setup.node_context.address,
+        network,
+        pressures,
+        frequency=options.node.node_status_update_frequency,
+        register=options.node.register_node,
+        warnings=setup.warnings,
+    )
+
+
+def container_starter(
+    runtime: Runtime,
+    services: Informer[core_v1.Service],
+    objects: ApiObjects,
+    events: PodEvents,
+    node: NodeContext,
+) -> ContainerStarter:
+    images = ImageManager(runtime.images, objects, events)
+    return ContainerStarter(runtime, images, RunOptions(runtime, services, objects, events, node), events)
+
+
+def container_defaults(options: KubeletOptions) -> Defaults:
+    runtime = options.runtime
+    return Defaults(
+        pod_network.NAME,
+        runtime.pod_infra_container_image,
+        runtime.container_log_max_size,
+        runtime.container_log_max_files,
+    )
+
+
+def image_policy(options: KubeletOptions) -> Policy:
+    runtime = options.runtime
+    return Policy(runtime.image_gc_high_threshold, runtime.image_gc_low_threshold, runtime.minimum_image_ttl_duration)
+
+
+def connect_listeners(
+    runtime: Runtime, network: PodNetwork, keeper: NodeKeeper, workers: PodWorkers, pressures: NodePressures
+) -> None:
+    """Have each part wake those that depend on it."""
+    for listener in (keeper.wake, network.check):
+        runtime.on_health(listener)
+    for listener in (keeper.wake, workers.wake_all):
+        network.on_change(listener)
+    keeper.on_address(workers.wake_all)
+    pressures.on_change(keeper.wake)
 
 
 def servers(options: KubeletOptions, backend: Backend, health: Health) -> list[Server]:

@@ -1,6 +1,6 @@
-"""Probes of containers: what is asked (``checks``), how answers count (``counter``), and when (``pod_probes``)."""
+"""Probes of containers: the checks (``checks``), how their results count (``counter``), and when they run (``pod_probes``)."""
 
 from kubelet.probes.checks import Checks, Outcome
-from kubelet.probes.pod_probes import PodProbes
+from kubelet.probes.pod_probes import Failure, PodProbes
 
-__all__ = ["Checks", "Outcome", "PodProbes"]
+__all__ = ["Checks", "Failure", "Outcome", "PodProbes"]

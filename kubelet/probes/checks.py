@@ -1,7 +1,7 @@
-"""One question to a container: a command in it, an HTTP request, a TCP connection, a gRPC health check.
+"""One check of a container: a command in it, an HTTP request, a TCP connection, a gRPC health check.
 
-Probes and lifecycle hooks ask the same way. Every question ends within its timeout, and every way in which it can fail
-is an answer: an ``Outcome`` with Kubernetes' words for people.
+Probes and lifecycle hooks share it. Every check ends within its timeout, and every way in which it can fail is a result:
+an ``Outcome`` with Kubernetes' message.
 """
 
 import asyncio
@@ -20,8 +20,8 @@ from kubelet.runtime import ContainerRecord, Engine
 from kubelet.runtime.errors import EngineError
 from kubelet.runtime.exec import run_command
 
-_SHOWN = 10 * 1024
-"""Bytes of an answer that are kept for people."""
+_MAX_BODY = 10 * 1024
+"""Bytes of a response that are kept for the message."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Target:
-    """Whom to ask."""
+    """The container that a probe or hook addresses."""
 
     record: ContainerRecord
     spec: core_v1.Container
@@ -40,8 +40,8 @@ class Target:
     """The pod's."""
 
 
-class CannotAsk(ValueError):
-    """A question that makes no sense, such as a port of no known name."""
+class InvalidAction(ValueError):
+    """The probe or hook cannot be carried out as specified, for example because no port has that name."""
 
 
 class Checks:
@@ -52,7 +52,7 @@ class Checks:
         self._http: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        # A probe asks whoever is there now: no connection is kept, and no certificate is verified.
+        # A probe checks whatever listens now: connections are not reused, and certificates are not verified.
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         connector = aiohttp.TCPConnector(ssl=context, force_close=True, limit=0, use_dns_cache=False)
@@ -78,13 +78,13 @@ class Checks:
                 return await _dial(host, port_of(probe.tcp_socket.port, target.spec), timeout)
             if probe.grpc is not None:
                 return await self._grpc(probe.grpc, target, timeout)
-        except CannotAsk as exc:
+        except InvalidAction as exc:
             return Outcome(False, str(exc))
         return Outcome(False, "missing probe handler")
 
     async def command(self, command: list[str], target: Target, timeout: float | None) -> Outcome:
         try:
-            done = await run_command(self._engine, target.record.id, command, _SHOWN, timeout)
+            done = await run_command(self._engine, target.record.id, command, _MAX_BODY, timeout)
         except TimeoutError:
             return Outcome(False, f'command "{" ".join(command)}" timed out after {timeout:g}s')
         except EngineError as exc:
@@ -92,18 +92,18 @@ class Checks:
         return Outcome(done.code == 0, done.output.decode(errors="replace"))
 
     async def http_get(self, action: core_v1.HTTPGetAction, target: Target, timeout: float) -> Outcome:
-        """Raises ``CannotAsk``."""
+        """Raises ``InvalidAction``."""
         scheme, host = (action.scheme or "HTTP").lower(), action.host or target.address
         path = (action.path or "").removeprefix("/")
         where = f"{scheme}://{_bracketed(host)}:{port_of(action.port, target.spec)}/{path}"
-        headers = {one.name: one.value for one in action.http_headers or ()}
+        headers = {header.name: header.value for header in action.http_headers or ()}
         assert self._http is not None, "used within its context"
         try:
             async with (
                 asyncio.timeout(timeout),
                 self._http.get(where, headers=headers, allow_redirects=False) as answer,
             ):
-                text = (await answer.content.read(_SHOWN)).decode(errors="replace")
+                text = (await answer.content.read(_MAX_BODY)).decode(errors="replace")
         except TimeoutError:
             return Outcome(False, f'Get "{where}": context deadline exceeded')
         except (aiohttp.ClientError, OSError, ValueError) as exc:
@@ -119,19 +119,19 @@ class Checks:
                 serving = await grpc_health.check(target.address, action.port, action.service or "")
         except TimeoutError:
             return Outcome(False, f"timeout: failed to connect service {where} within {timeout:g}s")
-        except (OSError, grpc_health.NoAnswer) as exc:
+        except (OSError, grpc_health.NoResponse) as exc:
             return Outcome(False, f"error: failed to connect service at {where}: {_reason(exc)}")
         return Outcome(serving, "" if serving else "service unhealthy")
 
 
 def port_of(port: int | str | None, spec: core_v1.Container) -> int:
-    """A number, or the container's port of that name. Raises ``CannotAsk``."""
+    """A number, or the container's port of that name. Raises ``InvalidAction``."""
     number = port
     if isinstance(port, str):
-        named = next((one.container_port for one in spec.ports or () if one.name == port), None)
+        named = next((candidate.container_port for candidate in spec.ports or () if candidate.name == port), None)
         number = named if named is not None else int(port) if port.isdecimal() else 0
     if not isinstance(number, int) or not 0 < number < 65536:
-        raise CannotAsk(f"couldn't find port: {port}")
+        raise InvalidAction(f"couldn't find port: {port}")
     return number
 
 

@@ -1,19 +1,19 @@
-"""How a probe's answers count: thresholds, and when to ask again. Pure."""
+"""How a probe's results count: thresholds, and when to probe again. Pure."""
 
 from apimachinery.types import core_v1
 
 _EAGER = 0.1
-"""Seconds after which a container that has just started is asked again; doubled each time, up to the period."""
+"""Seconds after which a container that has just started is probed again; doubled each time, up to the period."""
 
 
 class Counter:
-    """One probe of one running container. ``passing`` is what holds now."""
+    """One probe of one running container. ``passing`` is its current state."""
 
     def __init__(self, probe: core_v1.Probe, *, passing: bool, eager: bool) -> None:
-        """``eager`` probes wait for a container to come up.
+        """``eager`` probes wait for a container to become ready.
 
-        Until it first answers they ask at short intervals, no longer in all than the probe's period; these answers
-        count only when they are good.
+        Until the first success they probe at short intervals, for no longer than the probe's period in all; failures
+        do not count meanwhile.
         """
         self.period = float(probe.period_seconds or 10)
         self._needed = {True: probe.success_threshold or 1, False: probe.failure_threshold or 3}
@@ -27,7 +27,7 @@ class Counter:
         return self._pause < self.period
 
     def count(self, ok: bool) -> bool:
-        """Take an answer in; whether ``passing`` may be relied on: the threshold of this answer is reached."""
+        """Count a result; whether its threshold is reached, so that ``passing`` is up to date."""
         if self.is_warming_up and not ok:
             return False
         self._run = self._run + 1 if ok == self._last else 1
@@ -38,7 +38,7 @@ class Counter:
         return True
 
     def next_pause(self) -> float:
-        """Seconds until the next question."""
+        """Seconds until the next probe."""
         if self._last is not None:
             self._pause = self.period
             return self.period

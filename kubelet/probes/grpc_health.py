@@ -1,7 +1,7 @@
-"""``grpc.health.v1.Health/Check``, by hand: one unary call is a handful of HTTP/2 frames.
+"""``grpc.health.v1.Health/Check`` without the gRPC library: one unary call is a handful of HTTP/2 frames.
 
-The gRPC library would cost every node 15 MB of memory for this one message. The answer's headers are not read: only a
-DATA frame with ``status: SERVING`` means health, and nothing else does.
+The library would cost every node 15 MB of memory for this one message. The headers of the response are not read:
+only a DATA frame with ``status: SERVING`` means that the service is healthy.
 """
 
 import asyncio
@@ -15,19 +15,19 @@ _PATH = "/grpc.health.v1.Health/Check"
 _SERVING = b"\x08\x01"
 
 
-class NoAnswer(Exception):
-    """The peer spoke, but gave no answer to the question."""
+class NoResponse(Exception):
+    """The peer responded, but not to the call."""
 
 
 async def check(host: str, port: int, service: str) -> bool:
-    """Whether the service says that it serves. Raises OSError, ``NoAnswer``; the caller sets the time limit."""
+    """Whether the service reports that it is serving. Raises OSError, ``NoResponse``; the caller sets the timeout."""
     reader, writer = await asyncio.open_connection(host, port)
     try:
         writer.write(request(f"{host}:{port}", service))
         await writer.drain()
         return await _answer(reader, writer)
     except asyncio.IncompleteReadError as exc:
-        raise NoAnswer("the connection was closed") from exc
+        raise NoResponse("the connection was closed") from exc
     finally:
         writer.close()
         with suppress(OSError):
@@ -35,7 +35,7 @@ async def check(host: str, port: int, service: str) -> bool:
 
 
 def request(authority: str, service: str) -> bytes:
-    """All that the client has to say."""
+    """All frames that the client sends."""
     name = service.encode()
     message = b"\x0a" + _varint(len(name)) + name if name else b""
     headers = b"\x83\x86" + b"".join(  # indexed: :method POST, :scheme http
@@ -70,7 +70,7 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         elif kind == _DATA:
             message += payload[1 : length - payload[0]] if flags & _PADDED else payload
         elif kind in (_RST, _GOAWAY):
-            raise NoAnswer("the call was refused")
+            raise NoResponse("the call was refused")
         if kind in (_DATA, _HEADERS) and flags & _END_STREAM:
             return message[5:].startswith(_SERVING)
 

@@ -1,7 +1,7 @@
-"""The probes of one pod's running containers: a task per probe and container, begun and ended with the container.
+"""The probes of one pod's running containers: a task per probe and container, which starts and ends with the container.
 
-What they find is kept per container ID, and whoever made them is woken when it changes. A startup probe holds the
-others back. A container that a restarted kubelet finds running keeps what the API said of it until it was asked again.
+Results are kept by container ID, and the pod's worker is woken when one changes. A startup probe holds the others back.
+A container that is running when the kubelet restarts keeps the API's last result until its probe answers again.
 """
 
 import asyncio
@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from apimachinery import meta
+from apimachinery.core import containers
 from apimachinery.types import core_v1
-from kubelet import pod_spec
 from kubelet.probes.checks import Checks, Outcome, Target
 from kubelet.probes.counter import Counter
 from kubelet.runtime import ContainerRecord
@@ -26,13 +26,22 @@ Unhealthy = Callable[[core_v1.Pod, str, str], object]
 """Called with the pod, the container's name and a message when a probe fails."""
 
 
+@dataclass(frozen=True)
+class Failure:
+    """Why a running container has to be stopped."""
+
+    message: str
+    grace_period: int | None = None
+    """Seconds that it has to end, where the probe that failed says so itself."""
+
+
 @dataclass
 class _State:
-    """What is known of one running container."""
+    """Of one running container."""
 
     ready: bool
     started: asyncio.Event = field(default_factory=asyncio.Event)
-    failed: str = ""
+    failure: Failure | None = None
     tasks: dict[Kind, asyncio.Task[None]] = field(default_factory=dict)
 
 
@@ -57,25 +66,25 @@ class PodProbes:
         return {id for id, state in self._states.items() if not state.ready}
 
     @property
-    def failed(self) -> Mapping[str, str]:
+    def failures(self) -> Mapping[str, Failure]:
         """Containers to be stopped, and why."""
-        return {id: state.failed for id, state in self._states.items() if state.failed}
+        return {id: state.failure for id, state in self._states.items() if state.failure}
 
     def follow(self, pod: core_v1.Pod, running: Mapping[str, ContainerRecord], address: str) -> None:
-        """Probe exactly these containers (by name), as ``pod`` asks. Safe to call at any time."""
+        """Probe exactly these containers (by name), as ``pod`` specifies. Safe to repeat."""
         self._pod, self._address = pod, address
         present = {record.id for record in running.values()}
         for id in [id for id in self._states if id not in present]:
             self._end(id)
         for name, record in running.items():
-            spec = pod_spec.find(pod, name)
+            spec = containers.find(pod, name)
             if spec is not None and record.id not in self._states:
-                self._begin(pod, spec, record)
+                self._start(pod, spec, record)
 
     def stop_liveness(self) -> None:
-        """The pod is ending: nothing is to be restarted any more; readiness is still worth knowing."""
+        """The pod is ending: nothing is restarted any more; readiness still matters."""
         for state in self._states.values():
-            state.failed = ""
+            state.failure = None
             for kind in ("Startup", "Liveness"):
                 if task := state.tasks.pop(kind, None):
                     task.cancel()
@@ -88,7 +97,7 @@ class PodProbes:
         for task in self._states.pop(id).tasks.values():
             task.cancel()
 
-    def _begin(self, pod: core_v1.Pod, spec: core_v1.Container, record: ContainerRecord) -> None:
+    def _start(self, pod: core_v1.Pod, spec: core_v1.Container, record: ContainerRecord) -> None:
         started, ready = _known(pod, spec.name, record.id)
         state = _State(ready or spec.readiness_probe is None)
         if started or spec.startup_probe is None:
@@ -114,44 +123,45 @@ class PodProbes:
         if kind != "Startup":
             await state.started.wait()
         while True:
-            outcome = await self._ask(probe, Target(record, spec, self._address))
+            outcome = await self._check(probe, Target(record, spec, self._address))
             if not outcome.ok and not counter.is_warming_up:
-                self._tell(kind, spec.name, outcome)
-            if counter.count(outcome.ok) and self._settle(kind, counter.passing, spec.name, state):
+                self._report(kind, spec.name, outcome)
+            if counter.count(outcome.ok) and self._apply(kind, probe, counter.passing, spec.name, state):
                 return
             await asyncio.sleep(counter.next_pause())
 
-    async def _ask(self, probe: core_v1.Probe, target: Target) -> Outcome:
+    async def _check(self, probe: core_v1.Probe, target: Target) -> Outcome:
         try:
             return await self._checks.probe(probe, target)
-        except Exception as exc:  # a question that nobody foresaw must not take the kubelet down
+        except Exception as exc:  # a fault in one probe must not take the kubelet down
             log.exception("container %s: probe failed", target.record.id[:12])
             return Outcome(False, repr(exc))
 
-    def _settle(self, kind: Kind, passing: bool, name: str, state: _State) -> bool:
-        """Take in what a probe has found; whether it is done with this container."""
-        before = (state.started.is_set(), state.ready, state.failed)
+    def _apply(self, kind: Kind, probe: core_v1.Probe, passing: bool, name: str, state: _State) -> bool:
+        """Apply a probe's result; whether it is done with this container."""
+        before = (state.started.is_set(), state.ready, state.failure)
         match kind:
             case "Readiness":
                 state.ready = passing
             case "Startup" if passing:
                 state.started.set()
             case _ if not passing:
-                state.failed = f"Container {name} failed {kind.lower()} probe, will be restarted"
-        if (state.started.is_set(), state.ready, state.failed) != before:
+                message = f"Container {name} failed {kind.lower()} probe, will be restarted"
+                state.failure = Failure(message, probe.termination_grace_period_seconds)
+        if (state.started.is_set(), state.ready, state.failure) != before:
             self._wake()
-        return (kind == "Startup" and passing) or bool(state.failed)
+        return (kind == "Startup" and passing) or state.failure is not None
 
-    def _tell(self, kind: Kind, name: str, outcome: Outcome) -> None:
+    def _report(self, kind: Kind, name: str, outcome: Outcome) -> None:
         if self._pod is not None:
             self._unhealthy(self._pod, name, f"{kind} probe failed: {outcome.message}")
 
 
 def _known(pod: core_v1.Pod, name: str, id: str) -> tuple[bool, bool]:
-    """Started and ready, as the API has them of this very container."""
-    for one in (*(pod.status.init_container_statuses or ()), *(pod.status.container_statuses or ())):
-        if one.name == name and one.container_id == f"docker://{id}":
-            return bool(one.started), bool(one.ready)
+    """Whether this very container has started and is ready, by the status in the API."""
+    for status in (*(pod.status.init_container_statuses or ()), *(pod.status.container_statuses or ())):
+        if status.name == name and status.container_id == f"docker://{id}":
+            return bool(status.started), bool(status.ready)
     return False, False
 
 

@@ -1,6 +1,6 @@
 """A pod's sandbox and containers as the engine's create request: the one place that knows its JSON.
 
-Pure. What has to be looked up first (environment, mounts, the image's user) comes in as ``Resolved``.
+Pure. What has to be looked up first (environment, mounts, the image's user) is passed in as ``RunContainerOptions``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from apimachinery import quantity
+from apimachinery.core import containers
 from apimachinery.types import core_v1
-from kubelet import pod_spec
 from kubelet.runtime import records, security
 from kubelet.runtime.records import ContainerRecord
 
@@ -34,8 +34,8 @@ class Mount:
 
 
 @dataclass(frozen=True)
-class Resolved:
-    """What a container's spec only refers to."""
+class RunContainerOptions:
+    """What a container's spec only refers to, looked up; Kubernetes' name for it."""
 
     command: Sequence[str] = ()
     args: Sequence[str] = ()
@@ -44,26 +44,26 @@ class Resolved:
     user: str = ""
     oom_score_adj: int = 0
     seccomp: str = ""
-    """The JSON of the seccomp profile of the node's that it asks for."""
+    """The JSON of the node's seccomp profile that its security context names."""
     process_target: str = ""
-    """ID of the container whose process namespace is joined; empty for the pod's way."""
+    """ID of the container whose process namespace is joined; empty for what the pod's spec says."""
 
 
 @dataclass(frozen=True)
 class Defaults:
-    """What all containers of this node share."""
+    """Settings that all containers of this node share."""
 
     network: str
     """The engine's network that pods are on."""
     pause_image: str
-    log_max_size: str = "10Mi"
+    log_max_size: int = 10 * 1024 * 1024
+    """Bytes."""
     log_max_files: int = 5
     log_config: Mapping[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        size = str(quantity.value(self.log_max_size))
-        log_config = {"Type": "json-file", "Config": {"max-size": size, "max-file": str(self.log_max_files)}}
-        object.__setattr__(self, "log_config", log_config)
+        config = {"max-size": str(self.log_max_size), "max-file": str(self.log_max_files)}
+        object.__setattr__(self, "log_config", {"Type": "json-file", "Config": config})
 
 
 def sandbox(pod: core_v1.Pod, attempt: int, hostname: str, oom_score_adj: int, defaults: Defaults) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def sandbox(pod: core_v1.Pod, attempt: int, hostname: str, oom_score_adj: int, d
         "PortBindings": {} if spec.host_network else _port_bindings(pod),
     }
     if spec.security_context and spec.security_context.sysctls:
-        host["Sysctls"] = {one.name.replace("/", "."): one.value for one in spec.security_context.sysctls}
+        host["Sysctls"] = {sysctl.name.replace("/", "."): sysctl.value for sysctl in spec.security_context.sysctls}
     config: dict[str, Any] = {
         "Image": defaults.pause_image,
         "Labels": records.labels(pod, records.SANDBOX, attempt),
@@ -97,38 +97,38 @@ def container(
     spec: core_v1.Container,
     attempt: int,
     owner: ContainerRecord,
-    resolved: Resolved,
+    options: RunContainerOptions,
     defaults: Defaults,
 ) -> dict[str, Any]:
     """A container that joins the namespaces of the sandbox ``owner``."""
-    marks = records.labels(pod, spec.name, attempt)
-    marks[records.SANDBOX_ID] = owner.id
-    marks[records.SPEC_HASH] = records.spec_hash(spec)
+    labels = records.labels(pod, spec.name, attempt)
+    labels[records.SANDBOX_ID] = owner.id
+    labels[records.SPEC_HASH] = records.spec_hash(spec)
     if spec.termination_message_path:
-        marks[records.MESSAGE_PATH] = spec.termination_message_path
+        labels[records.MESSAGE_PATH] = spec.termination_message_path
     config: dict[str, Any] = {
         "Image": spec.image,
-        "Entrypoint": list(resolved.command) or None,
-        "Cmd": list(resolved.args) or None,
-        "Env": [f"{name}={value}" for name, value in resolved.environment],
+        "Entrypoint": list(options.command) or None,
+        "Cmd": list(options.args) or None,
+        "Env": [f"{name}={value}" for name, value in options.environment],
         "WorkingDir": spec.working_dir or "",
-        "User": resolved.user,
+        "User": options.user,
         "Tty": bool(spec.tty),
         "OpenStdin": bool(spec.stdin),
         "StdinOnce": bool(spec.stdin_once),
-        "Labels": marks,
-        # An image's own health check would run beside the pod's probes, and nobody would look at it.
+        "Labels": labels,
+        # An image's own health check would run in addition to the pod's probes, and nothing would use its result.
         "Healthcheck": {"Test": ["NONE"]},
         "HostConfig": {
             "NetworkMode": f"container:{owner.id}",
             "IpcMode": f"container:{owner.id}",
-            "PidMode": _pid_mode(pod.spec, owner, resolved.process_target),
-            "Mounts": [_mount(mount) for mount in resolved.mounts],
+            "PidMode": _pid_mode(pod.spec, owner, options.process_target),
+            "Mounts": [_mount(mount) for mount in options.mounts],
             "LogConfig": defaults.log_config,
             "RestartPolicy": {"Name": "no"},
-            "OomScoreAdj": resolved.oom_score_adj,
+            "OomScoreAdj": options.oom_score_adj,
             **_resources(spec.resources),
-            **security.settings(pod, spec, resolved.seccomp),
+            **security.settings(pod, spec, options.seccomp),
         },
     }
     if spec.lifecycle and spec.lifecycle.stop_signal:
@@ -146,7 +146,7 @@ def _pid_mode(spec: core_v1.PodSpec, owner: ContainerRecord, target: str) -> str
 
 def _port_bindings(pod: core_v1.Pod) -> dict[str, list[dict[str, str]]]:
     bindings: dict[str, list[dict[str, str]]] = {}
-    for spec in (*pod.spec.containers, *pod_spec.sidecars(pod)):
+    for spec in containers.long_running(pod):
         for port in spec.ports or ():
             if port.host_port:
                 inside = f"{port.container_port}/{(port.protocol or 'TCP').lower()}"
@@ -156,32 +156,32 @@ def _port_bindings(pod: core_v1.Pod) -> dict[str, list[dict[str, str]]]:
 
 
 def _mount(mount: Mount) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    bind: dict[str, Any] = {
         "Type": "bind",
         "Source": str(mount.source),
         "Target": mount.target,
         "ReadOnly": mount.read_only,
     }
-    # Private otherwise, by the engine's own default. Said aloud, it would refuse a directory that holds its own.
+    # Otherwise private, by the engine's default. Set explicitly, it would refuse a directory that contains the engine's own.
     if propagation := _PROPAGATION.get(mount.propagation or ""):
-        found["BindOptions"] = {"Propagation": propagation}
-    return found
+        bind["BindOptions"] = {"Propagation": propagation}
+    return bind
 
 
 def _resources(resources: core_v1.ResourceRequirements) -> dict[str, Any]:
     limits, requests = resources.limits or {}, resources.requests or {}
-    found: dict[str, Any] = {"CpuShares": cpu_shares(requests.get("cpu", limits.get("cpu")))}
+    settings: dict[str, Any] = {"CpuShares": cpu_shares(requests.get("cpu", limits.get("cpu")))}
     if "cpu" in limits:
-        found["CpuPeriod"] = CPU_PERIOD
-        found["CpuQuota"] = max(_MIN_QUOTA, quantity.milli(limits["cpu"]) * CPU_PERIOD // 1000)
+        settings["CpuPeriod"] = CPU_PERIOD
+        settings["CpuQuota"] = max(_MIN_QUOTA, quantity.milli(limits["cpu"]) * CPU_PERIOD // 1000)
     if "memory" in limits:
-        # Equal to the limit: without swap, as Kubernetes has it.
-        found["Memory"] = found["MemorySwap"] = quantity.value(limits["memory"])
-    return found
+        # Swap equal to the limit means no swap, as in Kubernetes.
+        settings["Memory"] = settings["MemorySwap"] = quantity.value(limits["memory"])
+    return settings
 
 
 def cpu_shares(cpu: str | int | float | None) -> int:
-    """The weight for a CPU request; who asks for nothing gets the least."""
+    """The weight for a CPU request; the minimum without one."""
     if cpu is None:
         return _MIN_SHARES
     return min(_MAX_SHARES, max(_MIN_SHARES, quantity.milli(cpu) * 1024 // 1000))

@@ -1,7 +1,7 @@
 """All containers of ours on this engine, as of now, in memory: workers read them without asking the engine.
 
-Three things keep the records true: what the engine's event stream tells, what the kubelet itself just did (``refresh``
-after each call, so that a plan never misses its own last step), and a relist now and then, for events that were lost.
+Three things keep the records up to date: the engine's event stream, what the kubelet itself just did (``refresh`` after
+each call, so that a plan never misses its own last step), and a regular relist, for events that were lost.
 Whenever a record changes, ``on_change`` is called with the pod's UID.
 """
 
@@ -26,9 +26,9 @@ class Containers:
         self._engine = engine
         self._records: dict[str, ContainerRecord] = {}
         self._by_pod: dict[str, dict[str, ContainerRecord]] = {}
-        # Answers may overtake each other: only that of the youngest question about a container counts.
-        self._questions = itertools.count(1)
-        self._asked: dict[str, int] = {}
+        # Responses may overtake each other: only that of the latest request about a container counts.
+        self._requests = itertools.count(1)
+        self._latest_request: dict[str, int] = {}
         self._listener: Callable[[str], object] = lambda uid: None
         self.synced = asyncio.Event()
 
@@ -50,36 +50,36 @@ class Containers:
 
     def count(self, *, sandboxes: bool) -> int:
         """Running sandboxes, or running containers of pods."""
-        return sum(one.running and one.is_sandbox == sandboxes for one in self._records.values())
+        return sum(record.running and record.is_sandbox == sandboxes for record in self._records.values())
 
     async def refresh(self, id: str) -> ContainerRecord | None:
-        """Ask the engine about one container; None when it is gone."""
-        question = next(self._questions)
-        found: ContainerRecord | None = None
+        """Inspect a container; None when it is gone."""
+        request = next(self._requests)
+        record: ContainerRecord | None = None
         with suppress(errors.NotFound):
-            found = records.record_of(await self._engine.call(lambda client: client.inspect_container(id)))
-        if question > self._asked.get(id, 0):
-            self._asked[id] = question
-            self._put(id, found)
+            record = records.record_of(await self._engine.call(lambda client: client.inspect_container(id)))
+        if request > self._latest_request.get(id, 0):
+            self._latest_request[id] = request
+            self._put(id, record)
         return self._records.get(id)
 
     async def relist(self) -> None:
-        """Compare with everything that the engine has; ask about what looks different."""
-        question = next(self._questions)
+        """Compare with everything that the engine has; inspect what differs."""
+        request = next(self._requests)
         listed: list[dict[str, Any]] = await self._engine.call(
             lambda client: client.containers(all=True, filters={"label": records.POD_UID})
         )
         states = {item["Id"]: records.state_of(item["State"]) for item in listed}
         for id in [*self._records]:
-            if id not in states and self._asked.get(id, 0) < question:
+            if id not in states and self._latest_request.get(id, 0) < request:
                 self._put(id, None)
         changed = [id for id, state in states.items() if not self._known_as(id, state)]
         await asyncio.gather(*map(self.refresh, changed))
         self.synced.set()
 
     def forget(self, id: str) -> None:
-        """The container was removed by us."""
-        self._asked[id] = next(self._questions)
+        """The kubelet has removed the container."""
+        self._latest_request[id] = next(self._requests)
         self._put(id, None)
 
     def _known_as(self, id: str, state: str) -> bool:
@@ -96,7 +96,7 @@ class Containers:
                 del self._by_pod[old.pod_uid]
         if record is None:
             self._records.pop(id, None)
-            self._asked.pop(id, None)
+            self._latest_request.pop(id, None)
         else:
             self._records[id] = record
             self._by_pod.setdefault(record.pod_uid, {})[id] = record

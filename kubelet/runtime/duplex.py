@@ -26,7 +26,7 @@ class Connection:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     ahead: bytes
-    """What was read past the answer's head."""
+    """Data that was read beyond the response's headers."""
 
 
 async def connect(connection: socket.socket, ahead: bytes) -> Connection:
@@ -66,7 +66,7 @@ class Duplex:
                     yield (STDERR if stream == STDERR else STDOUT), await self._read_exactly(length)
 
     async def write(self, data: bytes) -> None:
-        """Standard input. A command that no longer reads it is no error."""
+        """Standard input. It is no error if the command no longer reads it."""
         with suppress(ConnectionError):
             self._writer.write(data)
             await self._writer.drain()
@@ -87,7 +87,7 @@ class Duplex:
 
 
 def take_over(raw: Any) -> tuple[socket.socket, bytes]:
-    """The connection out of the SDK's hands, and what its HTTP reader had already buffered past the header."""
+    """The SDK's connection, and what its HTTP reader had already buffered beyond the headers."""
     inner: socket.socket = raw._sock
     connection = socket.socket(fileno=socket.dup(inner.fileno()))
     connection.setblocking(False)

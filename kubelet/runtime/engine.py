@@ -1,8 +1,8 @@
-"""The Docker engine behind an executor: calls that end soon run here, streams bring their own thread.
+"""The Docker engine behind an executor: short calls run here, streams have threads of their own.
 
 The SDK blocks, so no call may run on the event loop. ``call`` uses a pool of threads with as many connections;
 whatever may last longer than a request (pulls, logs, the event stream) takes ``dedicated`` and a thread of its own,
-so that it can never starve the pool. Errors come out as ``errors.EngineError``.
+so that it can never starve the pool. Errors are raised as ``errors.EngineError``.
 """
 
 import threading
@@ -18,10 +18,10 @@ from kubelet.runtime.threads import ThreadPool
 T = TypeVar("T")
 
 THREADS = 16
-"""Calls to the engine under way at once. The engine itself serialises most of what it does."""
+"""Concurrent calls to the engine. The engine itself serialises most of what it does."""
 
 TIMEOUT = 120.0
-"""Seconds for one call: starting a container takes that long only on a drowning machine."""
+"""Seconds for a call: starting a container takes that long only on an overloaded machine."""
 
 
 class Engine:
@@ -36,7 +36,7 @@ class Engine:
     async def call(self, work: Callable[[docker.APIClient], T]) -> T:
         """Run ``work`` with a client in the pool.
 
-        Cancelling the caller does not stop the work: whoever creates things must find them again by their names.
+        Cancelling the caller does not stop the work: what was created must be found again by its name.
         """
         return await self._threads.run(lambda: self._work(work))
 
@@ -55,7 +55,7 @@ class Engine:
             return work(self._connected())
 
     def _connected(self) -> docker.APIClient:
-        """The shared client. Its API version is negotiated, hence made when the engine first answers."""
+        """The shared client. Its API version is negotiated, so it is created when the engine first responds."""
         with self._connecting:
             if self._client is None:
                 self._client = docker.APIClient(

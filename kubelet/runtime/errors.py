@@ -4,8 +4,8 @@
       Unavailable     the engine cannot be reached, or does not answer
       NotFound        no such container, exec, network
       ImageNotFound   no such image on this node, or none to pull
-      Conflict        the name is taken, or the container is in no state for that
-      Refused         the engine was asked for something it does not do; the message is its own
+      Conflict        the name is taken, or the container's state does not allow it
+      Refused         the engine rejects the request; the message is its own
 
 ``translated`` is the one place where the SDK's errors are read.
 """

@@ -1,7 +1,7 @@
 """The engine's event stream, as calls into the event loop.
 
-A thread reads; each event about a container of ours names its ID. The stream breaks when the engine restarts: then
-``on_lost`` is called, and ``on_connected`` once it is back, because what happened in between must be listed.
+A thread reads; ``on_event`` gets the ID of the container that an event is about. The stream breaks when the engine restarts: then
+``on_lost`` is called, and ``on_connected`` once it is back, because what happened in between has to be listed.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from kubelet.runtime.engine import Engine
 log = logging.getLogger(__name__)
 
 RETRY = 1.0
-"""Seconds between attempts to reach an engine that is away."""
+"""Seconds between attempts to connect."""
 
 _ACTIONS = ["create", "start", "die", "oom", "destroy", "pause", "unpause"]
 
@@ -54,14 +54,14 @@ class EventStream:
 
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
         while not self._stopping.is_set():
-            why = "the engine ended the event stream"
+            reason = "the engine ended the event stream"
             try:
                 self._follow(loop)
             except errors.EngineError as exc:
-                why = str(exc)
-            except Exception as exc:  # the SDK trips over a stream closed under its feet in many ways
-                why = repr(exc)
-            if not self._call(loop, self._on_lost, why):
+                reason = str(exc)
+            except Exception as exc:  # a stream that is closed meanwhile makes the SDK fail in many ways
+                reason = repr(exc)
+            if not self._call(loop, self._on_lost, reason):
                 return
             self._stopping.wait(RETRY)
 

@@ -16,7 +16,7 @@ from kubelet.runtime.duplex import Connection, Duplex, connect, take_over
 from kubelet.runtime.engine import Engine
 
 _EXIT_POLL = 0.02
-"""Seconds between looks for the exit code: the engine closes the stream a moment before it has it."""
+"""Seconds between inspections for the exit code: the engine closes the stream a moment before it has it."""
 
 
 @dataclass(frozen=True)
@@ -29,30 +29,30 @@ class ExecOptions:
 
 
 class Exec(Duplex):
-    """A command that was started."""
+    """A started command."""
 
     def __init__(self, engine: Engine, id: str, connection: Connection, tty: bool) -> None:
         super().__init__(connection, tty)
         self._engine, self._id = engine, id
 
     async def resize(self, width: int, height: int) -> None:
-        with suppress(errors.EngineError):  # the command may have ended; a size is a courtesy
+        with suppress(errors.EngineError):  # the command may have ended; the size is not essential
             await self._engine.call(lambda client: client.exec_resize(self._id, height=height, width=width))
 
     async def exit_code(self) -> int:
         """Once ``output`` has ended."""
         while True:
-            found = await self._engine.call(lambda client: client.exec_inspect(self._id))
-            if not found.get("Running") and found.get("ExitCode") is not None:
-                return int(found["ExitCode"])
+            inspected = await self._engine.call(lambda client: client.exec_inspect(self._id))
+            if not inspected.get("Running") and inspected.get("ExitCode") is not None:
+                return int(inspected["ExitCode"])
             await asyncio.sleep(_EXIT_POLL)
 
     async def kill(self) -> None:
         """End a command that takes too long. Possible where the engine's processes are those of this machine."""
         with suppress(errors.EngineError, ProcessLookupError, PermissionError):
-            found = await self._engine.call(lambda client: client.exec_inspect(self._id))
-            if found.get("Running") and _is_in(found["Pid"], found["ContainerID"]):
-                os.kill(found["Pid"], signal.SIGKILL)
+            inspected = await self._engine.call(lambda client: client.exec_inspect(self._id))
+            if inspected.get("Running") and _is_in(inspected["Pid"], inspected["ContainerID"]):
+                os.kill(inspected["Pid"], signal.SIGKILL)
 
 
 async def start_exec(engine: Engine, container: str, options: ExecOptions) -> Exec:
@@ -75,7 +75,7 @@ async def start_exec(engine: Engine, container: str, options: ExecOptions) -> Ex
 
 
 def _is_in(pid: int, container: str) -> bool:
-    """Whether the process of that number here is one of the container: the engine may count in another namespace."""
+    """Whether this machine's process of that ID belongs to the container: the engine may be in another PID namespace."""
     try:
         return pid > 0 and container in Path(f"/proc/{pid}/cgroup").read_text()
     except OSError:
@@ -83,8 +83,8 @@ def _is_in(pid: int, container: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Done:
-    """A command that has ended."""
+class CommandResult:
+    """Of a command that has ended."""
 
     code: int
     output: bytes
@@ -92,8 +92,8 @@ class Done:
 
 async def run_command(
     engine: Engine, container: str, command: Sequence[str], limit: int, timeout: float | None
-) -> Done:
-    """Run a command to its end; its first ``limit`` bytes of output, of both streams.
+) -> CommandResult:
+    """Run a command to its end; the first ``limit`` bytes of its output, both streams together.
 
     Raises:
         TimeoutError: it did not end in time. It is killed then: the engine would let it run on.
@@ -107,7 +107,7 @@ async def run_command(
                 output = bytearray()
                 async for _, data in running.output():
                     output += data[: limit - len(output)]
-                return Done(await running.exit_code(), bytes(output))
+                return CommandResult(await running.exit_code(), bytes(output))
         except TimeoutError:
             await running.kill()
             raise

@@ -1,7 +1,7 @@
-"""Images on this node: is it here, and if not, get it, in the background, with growing pauses after failures.
+"""Images on this node: listed, removed, and pulled in the background, with growing pauses after failures.
 
-A pull never blocks a pod's worker: ``pull`` answers at once how far it is, and ``on_change`` is called when that
-changes. Pods that want the same image at once, with the same credentials, share one pull.
+A pull never blocks a pod's worker: ``pull`` returns its state at once, and ``on_change`` is called when it has ended.
+Pods that need the same image at once, with the same credentials, share one pull.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ _REFERENCE = re.compile(
 
 
 def is_valid(image: str) -> bool:
-    """Could this name an image at all?"""
+    """Whether this has the form of an image's name."""
     return _REFERENCE.fullmatch(image) is not None
 
 
@@ -44,7 +44,7 @@ Waiter = tuple[str, str]
 
 
 class Login(Protocol):
-    """What a registry is shown."""
+    """What a registry authenticates."""
 
     def for_engine(self) -> dict[str, str]: ...
 
@@ -61,17 +61,17 @@ class ImageRecord:
     size: int
     """Bytes."""
     pulled: bool
-    """It came from a registry, and can come again."""
+    """It came from a registry, and can be pulled again."""
 
 
 @dataclass
 class Pull:
-    """One image on its way. ``done`` or ``failure`` is set in the end; then ``retry_at`` says when to try again."""
+    """The pull of one image. ``done`` or ``failure`` is set when it ends; ``retry_at`` is when a failed one may be retried."""
 
     image: str
     started: float
     logins: Sequence[Login] = ()
-    """To be tried one after the other; without any, nothing is shown but what the machine itself has."""
+    """To be tried one after the other; without any, the engine's own credentials apply."""
     done: bool = False
     failure: str = ""
     retry_at: float = 0.0
@@ -99,7 +99,7 @@ class Images:
         self._listener: Callable[[str], object] = lambda uid: None
 
     def on_change(self, listener: Callable[[str], object]) -> None:
-        """``listener`` gets the UID of each pod that waits for a pull that has ended."""
+        """``listener`` is called with the UID of each pod that was waiting for a pull that has ended."""
         self._listener = listener
 
     def now(self) -> float:
@@ -111,15 +111,15 @@ class Images:
 
     async def inspect(self, image: str) -> dict[str, Any]:
         """The engine's description. Raises ``errors.ImageNotFound``."""
-        found: dict[str, Any] = await self._engine.call(
+        inspected: dict[str, Any] = await self._engine.call(
             lambda client: client.inspect_image(image)  # type: ignore[no-untyped-call]
         )
-        return found
+        return inspected
 
     async def list(self) -> list[ImageRecord]:
         """All images here. Raises ``errors.EngineError``."""
-        found: list[dict[str, Any]] = await self._engine.call(lambda client: client.images())
-        return [_record(one) for one in found]
+        listed: list[dict[str, Any]] = await self._engine.call(lambda client: client.images())
+        return [_record(image) for image in listed]
 
     async def remove(self, image: ImageRecord) -> None:
         """Remove an image by all its names. Raises ``errors.Conflict`` when a container has it."""
@@ -128,9 +128,9 @@ class Images:
                 await self._engine.call(lambda client, name=name: client.remove_image(name))  # type: ignore[misc]
 
     def pull(self, image: str, waiter: Waiter, logins: tuple[Login, ...] = ()) -> Pull:
-        """Have the image pulled unless it is on its way or failed a moment ago; tells how far it is.
+        """Begin to pull the image, unless a pull is under way or failed a moment ago; the pull in its present state.
 
-        A pull that is ``done`` is forgotten when it was told: the next call begins another.
+        One that is ``done`` is forgotten once all waiters have had it: the next call begins another.
         """
         key = (image, logins)
         known = self._pulls.get(key)
@@ -143,12 +143,12 @@ class Images:
             if not known.waiters:
                 del self._pulls[key]
             return known
-        begun = Pull(image, now, logins, pause=known.pause if known else 0.0, waiters={waiter})
-        self._pulls[key] = begun
-        task = asyncio.create_task(self._run(begun), name=f"pull {image}")
+        pull = Pull(image, now, logins, pause=known.pause if known else 0.0, waiters={waiter})
+        self._pulls[key] = pull
+        task = asyncio.create_task(self._run(pull), name=f"pull {image}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return begun
+        return pull
 
     async def _run(self, pull: Pull) -> None:
         try:
@@ -170,7 +170,7 @@ class Images:
             self._listener(uid)
 
     def _pull(self, pull: Pull) -> None:
-        """Blocks. The last login's failure is the one that is told."""
+        """Blocks. If every login fails, the last one's failure is raised."""
         failure: errors.EngineError | None = None
         for login in pull.logins or (None,):
             try:
@@ -187,9 +187,9 @@ class Images:
     def _pull_as(self, image: str, login: Login | None) -> None:
         """The engine reports most failures as a line of the progress stream."""
         repository, tag = docker.utils.parse_repository_tag(image)
-        shown = login.for_engine() if login else None
+        auth_config = login.for_engine() if login else None
         with self._engine.dedicated() as client:
-            for line in client.pull(repository, tag=tag or "latest", stream=True, decode=True, auth_config=shown):
+            for line in client.pull(repository, tag=tag or "latest", stream=True, decode=True, auth_config=auth_config):
                 if "error" in line:
                     raise errors.Refused(str(line["error"]))
 

@@ -1,8 +1,8 @@
-"""A container's log out of the files that the engine writes (``json-file``), through their rotation.
+"""A container's log from the files that the engine writes (``json-file``), across their rotation.
 
 The engine's own reader loses or repeats lines when a file is rotated while it follows one (20.10 does). Here a file
-that is read stays open while it is renamed, is read to its end, and then the next newer one is found by what the files
-are, not by what they are called. Each line of a file is an entry; a long line of output is several.
+stays open while it is renamed, is read to its end, and then the next newer one is identified by inode, not by name. Each
+line of a file is an entry; a long line of output is split into several.
 """
 
 import asyncio
@@ -16,10 +16,10 @@ from typing import BinaryIO, Final
 import msgspec
 
 POLL_SECONDS: Final = 0.1
-"""Between looks at a file that is followed."""
+"""Between reads of a file that is followed."""
 
 _CHUNK: Final = 256 * 1024
-_MOST_FILES: Final = 1000
+_MAX_FILES: Final = 1000
 
 
 class _Entry(msgspec.Struct):
@@ -31,26 +31,26 @@ _DECODER: Final = msgspec.json.Decoder(_Entry)
 
 
 class LogFiles:
-    """The files of one log, from the oldest on. ``close`` them in the end."""
+    """The files of one log, the oldest first. Has to be closed."""
 
     def __init__(self, path: Path) -> None:
         """Raises OSError if there is no log."""
         self._path = path
         self._files: list[BinaryIO] = []
-        known = set()
+        inodes = set()
         # The newest first: a rotation in between makes a file appear twice, never disappear.
-        for n in range(_MOST_FILES):
+        for n in range(_MAX_FILES):
             try:
                 file = self._name(n).open("rb")
             except FileNotFoundError:
                 if n == 0:
                     raise
                 break
-            identity = os.fstat(file.fileno()).st_ino
-            if identity in known:
+            inode = os.fstat(file.fileno()).st_ino
+            if inode in inodes:
                 file.close()
             else:
-                known.add(identity)
+                inodes.add(inode)
                 self._files.insert(0, file)
 
     def close(self) -> None:
@@ -58,20 +58,20 @@ class LogFiles:
             file.close()
 
     def skip_to_tail(self, lines: int) -> None:
-        """Leave out all but the last so many entries."""
-        wanted: list[BinaryIO] = []
+        """Skip all but the last ``lines`` entries."""
+        tail: list[BinaryIO] = []
         while self._files and lines >= 0:
             file = self._files.pop()
-            wanted.insert(0, file)
+            tail.insert(0, file)
             count = _count_lines(file)
             _skip_lines(file, max(0, count - lines))
             lines = lines - count if count <= lines else -1
         for file in self._files:
             file.close()
-        self._files = wanted
+        self._files = tail
 
     def read(self) -> bytes:
-        """The next bytes; nothing where there are none yet."""
+        """The next bytes; empty while there are none."""
         while True:
             if data := self._files[0].read(_CHUNK):
                 return data
@@ -81,16 +81,16 @@ class LogFiles:
             newer = self._newer()
             if newer is None:
                 return b""
-            if data := self._files[0].read(_CHUNK):  # written after our look and before the rotation
+            if data := self._files[0].read(_CHUNK):  # written after the read above and before the rotation
                 self._files.append(newer)
                 return data
             self._files.append(newer)
 
     def has_more(self) -> bool:
-        """Whether ``read`` would find something; a cheap look."""
+        """Whether ``read`` would return data; cheap."""
         file = self._files[0]
         size = os.fstat(file.fileno()).st_size
-        if size < file.tell():  # the only file that is kept begins anew
+        if size < file.tell():  # with a single file, the engine truncates it
             file.seek(0)
         if len(self._files) > 1 or size > file.tell():
             return True
@@ -99,15 +99,15 @@ class LogFiles:
         return False
 
     def _newer(self) -> BinaryIO | None:
-        """The file after the one that was the newest; None while that still is."""
-        identity = os.fstat(self._files[0].fileno()).st_ino
+        """The file after the one that is being read; None while that is the newest."""
+        inode = os.fstat(self._files[0].fileno()).st_ino
         after: BinaryIO | None = None
-        for n in range(_MOST_FILES):
+        for n in range(_MAX_FILES):
             try:
                 file = self._name(n).open("rb")
             except OSError:
-                break  # ours is gone: the oldest that is left goes on
-            if os.fstat(file.fileno()).st_ino == identity:
+                break  # ours was removed: continue with the oldest that is left
+            if os.fstat(file.fileno()).st_ino == inode:
                 file.close()
                 return after
             if after is not None:
@@ -120,7 +120,7 @@ class LogFiles:
 
 
 class Formatter:
-    """Entries, as they come in pieces, as the text that a reader wants."""
+    """Makes text of entries that arrive in pieces."""
 
     def __init__(self, since: float | None, *, timestamps: bool) -> None:
         self._since, self._timestamps = since, timestamps
@@ -134,7 +134,7 @@ class Formatter:
         for line in lines:
             try:
                 entry = _DECODER.decode(line)
-            except msgspec.DecodeError:  # what a machine that lost power left
+            except msgspec.DecodeError:  # left by a machine that lost power
                 continue
             if self._since is not None:
                 if _seconds(entry.time) < self._since:

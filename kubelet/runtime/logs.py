@@ -1,7 +1,7 @@
 """A container's log as an async stream of bytes, standard output and error merged in order.
 
-It is read from the engine's files where they are this machine's (``log_files``). Where they are not, the engine reads:
-a thread of its own takes what it says, and waits while nobody takes that.
+It is read from the engine's files if they are on this machine (``log_files``). Otherwise the engine reads them: a thread
+takes its output, and waits while the reader is slower.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from kubelet.runtime.log_files import Formatter, LogFiles, read_files
 log = logging.getLogger(__name__)
 
 _AHEAD = 16
-"""Chunks that the reader may be ahead of the taker."""
+"""Chunks that may be read ahead."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class LogOptions:
 async def read_logs(
     engine: Engine, id: str, options: LogOptions, running: Callable[[], bool]
 ) -> AsyncGenerator[bytes, None]:
-    """Chunks as they come; ``running`` says whether the container still may say something.
+    """Chunks as they are written; ``running`` is whether the container may still write more.
 
     Raises ``errors.EngineError`` before the first chunk if there is no log to read.
     """
@@ -53,8 +53,8 @@ async def read_logs(
 async def _chunks(
     engine: Engine, id: str, options: LogOptions, running: Callable[[], bool]
 ) -> AsyncGenerator[bytes, None]:
-    found: dict[str, Any] = await engine.call(lambda client: client.inspect_container(id))
-    path = found.get("LogPath")
+    inspected: dict[str, Any] = await engine.call(lambda client: client.inspect_container(id))
+    path = inspected.get("LogPath")
     try:
         files = LogFiles(Path(path)) if path else None
     except OSError as exc:
@@ -122,7 +122,7 @@ class _Reader:
                         return
         except errors.EngineError as exc:
             end = exc
-        except Exception as exc:  # the SDK trips over a stream closed under its feet in many ways
+        except Exception as exc:  # a stream that is closed meanwhile makes the SDK fail in many ways
             if not self._closed:
                 end = errors.Unavailable(f"the log stream broke: {exc!r}")
         if not self._closed:

@@ -1,4 +1,4 @@
-"""The engine's network that pods are on: a bridge of ours, made once and found again."""
+"""The engine's network that pods are on: a bridge of ours, created once and reused by later runs."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -15,7 +15,7 @@ LABEL: Final = "io.peapod.network"
 
 @dataclass(frozen=True)
 class Bridge:
-    """A network as asked for."""
+    """The network as it should be."""
 
     name: str
     device: str
@@ -24,21 +24,21 @@ class Bridge:
 
 
 async def ensure_bridge(engine: Engine, bridge: Bridge) -> None:
-    """Make the network, or find it as it should be. One of ours with another subnet is replaced if nobody is on it.
+    """Create the network unless it exists. One of ours with another subnet is replaced if no pod is on it.
 
     Raises:
         errors.Conflict: a network of that name is not ours, or pods are still on one with another subnet.
     """
 
     def work(client: docker.APIClient) -> None:
-        for found in client.networks(names=[bridge.name]):
-            if found["Name"] != bridge.name:  # the filter matches parts of names
+        for network in client.networks(names=[bridge.name]):
+            if network["Name"] != bridge.name:  # the filter matches parts of names
                 continue
-            if LABEL not in (found.get("Labels") or {}):
+            if LABEL not in (network.get("Labels") or {}):
                 raise errors.Conflict(f"the engine has a network {bridge.name} that is not ours")
-            if _subnet(found) == str(bridge.subnet):
+            if _subnet(network) == str(bridge.subnet):
                 return
-            _remove(client, found)
+            _remove(client, network)
         client.create_network(
             bridge.name,
             driver="bridge",
@@ -49,7 +49,7 @@ async def ensure_bridge(engine: Engine, bridge: Bridge) -> None:
             ),
             options={
                 "com.docker.network.bridge.name": bridge.device,
-                # The engine would masquerade towards other nodes' pods too; network.py does what is needed.
+                # The engine would masquerade towards other nodes' pods too; the kubelet's own rules do not.
                 "com.docker.network.bridge.enable_ip_masquerade": "false",
                 "com.docker.network.driver.mtu": str(bridge.mtu),
             },

@@ -1,11 +1,11 @@
-"""What the kubelet knows of a container: names and labels that it writes, and the record it reads back.
+"""What the kubelet knows of a container: the names and labels that it writes, and the record that it reads back.
 
 Labels and names are those that Kubernetes gave Docker containers, so that people's tools and habits work, and so that
 a restarted kubelet finds everything that it needs in the engine. Pure.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -27,6 +27,10 @@ SANDBOX: Final = "POD"
 """The container name of a sandbox."""
 
 DEFAULT_GRACE_PERIOD = 30
+"""Seconds."""
+
+COULD_NOT_START = 128
+"""The exit code of a container that the engine could not start, unless it says another."""
 
 State = Literal["created", "running", "exited"]
 
@@ -48,6 +52,7 @@ class ContainerRecord:
     started_at: str | None = None
     finished_at: str | None = None
     exit_code: int = 0
+    """128 for a container that the engine could not start and gave no code of its own."""
     oom_killed: bool = False
     error: str = ""
     """Why the engine could not start it."""
@@ -61,9 +66,9 @@ class ContainerRecord:
     pid: int = 0
     tty: bool = False
     stdin_once: bool = False
-    """Its standard input ends with the first who attaches to it."""
+    """Its standard input is closed when the first client that attaches leaves."""
     stop_signal: str = "SIGTERM"
-    """What its image wants to be asked with to end."""
+    """The signal that asks it to end, by its image or its spec."""
 
     @property
     def is_sandbox(self) -> bool:
@@ -75,7 +80,7 @@ class ContainerRecord:
 
     @property
     def ended(self) -> bool:
-        """It ran to its end, or could not be started; nobody will start it again."""
+        """It ran to its end, or could not be started; this very container is never started again."""
         return self.state == "exited" or (self.state == "created" and bool(self.error))
 
     @property
@@ -85,7 +90,7 @@ class ContainerRecord:
 
 
 def spec_hash(container: core_v1.Container) -> str:
-    """What makes a running container another than the wanted one. Kubernetes lets only the image change."""
+    """Differs between a running container and its spec when the container has to be replaced: only the image may change."""
     return hashlib.sha256(f"{container.name}\0{container.image}".encode()).hexdigest()[:16]
 
 
@@ -95,7 +100,7 @@ def container_name(pod: core_v1.Pod, name: str, attempt: int) -> str:
 
 
 def labels(pod: core_v1.Pod, name: str, attempt: int) -> dict[str, str]:
-    """What every container of ours carries."""
+    """Carried by every container of ours."""
     grace = pod.spec.termination_grace_period_seconds
     return {
         POD_UID: meta.uid_of(pod),
@@ -111,34 +116,48 @@ def labels(pod: core_v1.Pod, name: str, attempt: int) -> dict[str, str]:
 def record_of(inspected: Mapping[str, Any]) -> ContainerRecord:
     """The record of an inspected container that carries our labels."""
     config, state = inspected["Config"], inspected["State"]
-    marks: Mapping[str, str] = config.get("Labels") or {}
+    labels: Mapping[str, str] = config.get("Labels") or {}
+    error, started_at = state.get("Error") or "", _moment(state.get("StartedAt"))
     networks = (inspected.get("NetworkSettings") or {}).get("Networks") or {}
     address = next((net["IPAddress"] for net in networks.values() if net.get("IPAddress")), "")
     return ContainerRecord(
         id=inspected["Id"],
-        name=marks.get(CONTAINER_NAME, ""),
-        pod_uid=marks.get(POD_UID, ""),
-        pod_name=marks.get(POD_NAME, ""),
-        pod_namespace=marks.get(POD_NAMESPACE, ""),
-        attempt=_number(marks.get(RESTART_COUNT), 0),
+        name=labels.get(CONTAINER_NAME, ""),
+        pod_uid=labels.get(POD_UID, ""),
+        pod_name=labels.get(POD_NAME, ""),
+        pod_namespace=labels.get(POD_NAMESPACE, ""),
+        attempt=_number(labels.get(RESTART_COUNT), 0),
         state=state_of(state.get("Status", "")),
         created_at=inspected.get("Created") or "",
-        started_at=_moment(state.get("StartedAt")),
+        started_at=started_at,
         finished_at=_moment(state.get("FinishedAt")),
-        exit_code=state.get("ExitCode") or 0,
+        exit_code=state.get("ExitCode") or (COULD_NOT_START if error and started_at is None else 0),
         oom_killed=bool(state.get("OOMKilled")),
-        error=state.get("Error") or "",
+        error=error,
         image=config.get("Image") or "",
         image_id=inspected.get("Image") or "",
-        spec_hash=marks.get(SPEC_HASH, ""),
-        sandbox_id=marks.get(SANDBOX_ID, ""),
-        grace_period=_number(marks.get(GRACE_PERIOD), DEFAULT_GRACE_PERIOD),
+        spec_hash=labels.get(SPEC_HASH, ""),
+        sandbox_id=labels.get(SANDBOX_ID, ""),
+        grace_period=_number(labels.get(GRACE_PERIOD), DEFAULT_GRACE_PERIOD),
         ip=address,
         pid=state.get("Pid") or 0,
         tty=bool(config.get("Tty")),
         stdin_once=bool(config.get("StdinOnce")),
         stop_signal=config.get("StopSignal") or "SIGTERM",
     )
+
+
+def latest_records(records: Iterable[ContainerRecord]) -> dict[str, ContainerRecord]:
+    """The last container of each name; sandboxes are left out."""
+    latest: dict[str, ContainerRecord] = {}
+    for record in sorted(records, key=lambda record: record.attempt):
+        if not record.is_sandbox:
+            latest[record.name] = record
+    return latest
+
+
+def running_sandbox(records: Iterable[ContainerRecord]) -> ContainerRecord | None:
+    return next((record for record in records if record.is_sandbox and record.running), None)
 
 
 def state_of(status: str) -> State:

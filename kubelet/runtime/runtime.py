@@ -1,6 +1,6 @@
 """The container runtime as pod workers use it: one call per step, each safe to repeat.
 
-After each call that changes a container its record in ``containers`` is up to date, so the next plan sees the step.
+After each call that changes a container its record in ``containers`` is up to date for the next plan.
 Names are unique per pod UID and attempt: what an interrupted kubelet left behind is found by its name and replaced.
 """
 
@@ -9,11 +9,12 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from apimachinery.types import core_v1
 from kubelet.runtime import config, errors, records
-from kubelet.runtime.config import Defaults, Resolved
+from kubelet.runtime.config import Defaults, RunContainerOptions
 from kubelet.runtime.containers import Containers
 from kubelet.runtime.engine import Engine
 from kubelet.runtime.events import EventStream
@@ -23,19 +24,31 @@ from kubelet.runtime.records import ContainerRecord
 log = logging.getLogger(__name__)
 
 RELIST = 30.0
-"""Seconds between relists, which find what the event stream lost. One call to the engine when nothing changed."""
+"""Seconds between relists, which find what the event stream lost. A single call to the engine if nothing has changed."""
 
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """The engine as a node's status tells of it."""
+    """The engine as the node's status describes it."""
 
     version: str
     root: str
 
 
+@dataclass(frozen=True)
+class ContainerLayer:
+    """What a container has written to the engine's disk."""
+
+    pod_uid: str
+    bytes: int
+    directory: Path | None
+    """Of its files; None if the engine's storage driver has none."""
+    logs: Path
+    """The directory of its logs."""
+
+
 class Runtime:
-    """Belongs to the event loop; ``run`` keeps ``containers`` true."""
+    """Belongs to the event loop; ``run`` keeps ``containers`` up to date."""
 
     def __init__(self, engine: Engine, defaults: Defaults) -> None:
         self.engine = engine
@@ -48,7 +61,7 @@ class Runtime:
 
     @property
     def fault(self) -> str:
-        """Why the engine cannot be used; empty while it can."""
+        """Why the engine is unavailable; empty while it is not."""
         return self._fault
 
     def on_health(self, listener: Callable[[], object]) -> None:
@@ -64,8 +77,27 @@ class Runtime:
 
     async def info(self) -> EngineInfo:
         """Raises ``errors.EngineError``."""
-        found: dict[str, Any] = await self.engine.call(lambda client: client.info())
-        return EngineInfo(found.get("ServerVersion", ""), found.get("DockerRootDir", ""))
+        info: dict[str, Any] = await self.engine.call(lambda client: client.info())
+        return EngineInfo(info.get("ServerVersion", ""), info.get("DockerRootDir", ""))
+
+    async def layers(self) -> list[ContainerLayer]:
+        """Of all containers of ours. Expensive: the engine adds up their files. Raises ``errors.EngineError``."""
+        containers = Path((await self.info()).root) / "containers"
+        listed: list[dict[str, Any]] = await self.engine.call(
+            lambda client: client.containers(all=True, size=True, filters={"label": records.POD_UID})
+        )
+        layers = []
+        for item in listed:
+            uid, size = item["Labels"][records.POD_UID], int(item.get("SizeRw") or 0)
+            layers.append(ContainerLayer(uid, size, await self._directory_of(item["Id"]), containers / item["Id"]))
+        return layers
+
+    async def _directory_of(self, id: str) -> Path | None:
+        with suppress(errors.NotFound):
+            inspected: dict[str, Any] = await self.engine.call(lambda client: client.inspect_container(id))
+            if upper := ((inspected.get("GraphDriver") or {}).get("Data") or {}).get("UpperDir"):
+                return Path(upper)
+        return None
 
     async def create_sandbox(
         self, pod: core_v1.Pod, attempt: int, hostname: str, oom_score_adj: int
@@ -76,24 +108,29 @@ class Runtime:
         return await self._start_new(name, request)
 
     async def create_container(
-        self, pod: core_v1.Pod, spec: core_v1.Container, attempt: int, owner: ContainerRecord, resolved: Resolved
+        self,
+        pod: core_v1.Pod,
+        spec: core_v1.Container,
+        attempt: int,
+        owner: ContainerRecord,
+        options: RunContainerOptions,
     ) -> str:
         """A container in the sandbox ``owner``, not started; its ID."""
-        request = config.container(pod, spec, attempt, owner, resolved, self.defaults)
+        request = config.container(pod, spec, attempt, owner, options, self.defaults)
         return await self._create(records.container_name(pod, spec.name, attempt), request)
 
     async def start(self, id: str) -> ContainerRecord:
-        """Start a created container; its record, which is kept when the engine cannot start it, too."""
+        """Start a created container; its record is refreshed even if the engine cannot start it."""
         try:
             await self.engine.call(lambda client: client.start(id))
         finally:
             record = await self.containers.refresh(id)
         if record is None:
-            raise errors.NotFound(f"container {id} vanished while it was started")
+            raise errors.NotFound(f"container {id} was removed while it was started")
         return record
 
     async def signal(self, id: str, signal: str) -> None:
-        """Send a signal; a container that runs no more needs none."""
+        """Send a signal; one that has ended needs none."""
         try:
             await self.engine.call(lambda client: client.kill(id, signal))
         except (errors.NotFound, errors.Conflict):
@@ -112,7 +149,7 @@ class Runtime:
         try:
             return await self._create_once(name, request)
         except errors.Conflict:
-            # An attempt that was cut short, by us or by the engine, holds the name.
+            # An attempt that was interrupted, in the kubelet or in the engine, holds the name.
             await self.engine.call(lambda client: client.remove_container(name, v=True, force=True))
             return await self._create_once(name, request)
 
@@ -127,14 +164,14 @@ class Runtime:
             try:
                 await self.containers.refresh(id)
             except errors.EngineError as exc:
-                log.info("container %s: %s; the next relist will tell", id[:12], exc)
-            except Exception:  # one container that nobody foresaw must not cost the others their kubelet
+                log.info("container %s: %s; left to the next relist", id[:12], exc)
+            except Exception:  # a fault in one container must not end the kubelet
                 log.exception("container %s: cannot be read", id[:12])
 
         return lambda id: tasks.create_task(refresh(id))
 
-    def _on_lost(self, why: str) -> None:
-        log.info("engine events: %s; will connect again", why)
+    def _on_lost(self, reason: str) -> None:
+        log.info("engine events: %s; will reconnect", reason)
         self._relist_now.set()
 
     async def _relist_loop(self) -> None:

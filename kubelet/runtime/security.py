@@ -1,7 +1,7 @@
 """A container's security context as the engine's settings. Pure.
 
-What the engine cannot do comes out as ``Unsupported``, never as silence: a container that asked for less power than it
-got would be a trap.
+What the engine cannot do raises ``Unsupported`` and is never ignored: a container must not get more power than its spec
+says.
 """
 
 from pathlib import Path
@@ -10,11 +10,11 @@ from typing import Any
 from apimachinery.types import core_v1
 
 APPARMOR = Path("/sys/kernel/security/apparmor")
-"""There where the kernel enforces AppArmor profiles."""
+"""Exists where the kernel enforces AppArmor profiles."""
 
 
 class Unsupported(ValueError):
-    """The security context asks for what this node does not do; the message is for people."""
+    """The security context needs what this node cannot do; the message is for people."""
 
 
 def settings(pod: core_v1.Pod, container: core_v1.Container, seccomp: str) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def settings(pod: core_v1.Pod, container: core_v1.Container, seccomp: str) -> di
     groups = [*(of_pod.supplemental_groups or ())]
     if of_pod.fs_group is not None:
         groups.append(of_pod.fs_group)
-    found: dict[str, Any] = {
+    host_config: dict[str, Any] = {
         "Privileged": bool(own.privileged),
         "ReadonlyRootfs": bool(own.read_only_root_filesystem),
         "CapAdd": [name.upper().removeprefix("CAP_") for name in capabilities.add or ()],
@@ -33,19 +33,19 @@ def settings(pod: core_v1.Pod, container: core_v1.Container, seccomp: str) -> di
         "SecurityOpt": [*_options(own, of_pod, seccomp)],
     }
     if own.proc_mount == "Unmasked":
-        found["MaskedPaths"], found["ReadonlyPaths"] = [], []
-    return found
+        host_config["MaskedPaths"], host_config["ReadonlyPaths"] = [], []
+    return host_config
 
 
 def localhost_seccomp(pod: core_v1.Pod, container: core_v1.Container) -> str:
-    """The name of the node's seccomp profile that the container asks for; empty for none."""
+    """The name of the node's seccomp profile that the container names; empty if it names none."""
     own, of_pod = _contexts(pod, container)
     profile = own.seccomp_profile or of_pod.seccomp_profile
     return (profile.localhost_profile or "") if profile and profile.type == "Localhost" else ""
 
 
 def check(pod: core_v1.Pod, container: core_v1.Container, *, apparmor: bool) -> None:
-    """Raise ``Unsupported`` for what cannot be had. ``apparmor`` is whether this machine has it."""
+    """Raise ``Unsupported`` for what this node cannot do. ``apparmor`` is whether its kernel enforces AppArmor."""
     own, of_pod = _contexts(pod, container)
     profile = own.app_armor_profile or of_pod.app_armor_profile
     if profile and profile.type != "Unconfined" and not apparmor:
@@ -81,6 +81,6 @@ def _options(own: core_v1.SecurityContext, of_pod: core_v1.PodSecurityContext, s
         options.append(f"apparmor={armor.localhost_profile if armor.type == 'Localhost' else 'unconfined'}")
     labels = own.se_linux_options or of_pod.se_linux_options
     if labels:
-        asked = {"user": labels.user, "role": labels.role, "type": labels.type, "level": labels.level}
-        options += [f"label={name}:{value}" for name, value in asked.items() if value]
+        fields = {"user": labels.user, "role": labels.role, "type": labels.type, "level": labels.level}
+        options += [f"label={name}:{value}" for name, value in fields.items() if value]
     return options

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class ThreadPool:
-    """So many threads, started when first needed."""
+    """``size`` threads at most, started when first needed."""
 
     def __init__(self, size: int, name: str) -> None:
         self._size, self._name = size, name
@@ -23,7 +23,7 @@ class ThreadPool:
         self._idle = 0
 
     async def run(self, work: Callable[[], T]) -> T:
-        """The result of ``work``. Cancelling the caller leaves the thread to its work. Belongs to the event loop."""
+        """The result of ``work``. Cancelling the caller does not stop the work. Belongs to the event loop."""
         job, result = _job(work)
         if not self._idle and self._threads < self._size:
             self._threads += 1
@@ -43,14 +43,14 @@ class ThreadPool:
 
 
 async def run_in_thread(work: Callable[[], T], name: str) -> T:
-    """The result of ``work``, done in a thread of its own. Cancelling the caller leaves the thread to itself."""
+    """The result of ``work``, run in a thread of its own. Cancelling the caller does not stop the thread."""
     job, result = _job(work)
     threading.Thread(target=job, name=name, daemon=True).start()
     return await result
 
 
 def _job(work: Callable[[], T]) -> "tuple[Callable[[], None], asyncio.Future[T]]":
-    """What a thread should run, and where the loop finds the result."""
+    """What the thread has to run, and the future of its result."""
     loop = asyncio.get_running_loop()
     result: asyncio.Future[T] = loop.create_future()
 
@@ -71,7 +71,7 @@ def _job(work: Callable[[], T]) -> "tuple[Callable[[], None], asyncio.Future[T]]
             error = exc
         try:
             loop.call_soon_threadsafe(settle, value, error)
-        except RuntimeError:  # the loop is closed: nobody waits any more
+        except RuntimeError:  # the loop is closed: nothing waits for the result
             return
 
     return run, result

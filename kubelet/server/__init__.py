@@ -1,4 +1,4 @@
-"""The kubelet's HTTPS server: what the apiserver asks of a node on behalf of people."""
+"""The kubelet's HTTPS server: logs, exec, port-forward and metrics, which the apiserver requests on behalf of users."""
 
 from kubelet.server.app import kubelet_app
 from kubelet.server.backend import Backend

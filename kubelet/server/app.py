@@ -1,7 +1,7 @@
-"""The application behind the kubelet's port: who may come in, and where each path leads.
+"""The application behind the kubelet's port: who is authorized, and what serves each path.
 
-Only clients with a certificate of the client CA are let in, and of these only the apiserver and cluster
-administrators: whoever can exec here can do anything to the node's pods.
+Only clients with a certificate of the client CA are authenticated, and of these only the apiserver and cluster
+administrators are authorized: whoever can exec here can do anything to the node's pods.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from apimachinery import codec, errors
 from apimachinery.types import core_v1
 from component_base import metrics
 from component_base.health import Health
-from kubelet.resource_metrics import resource_metrics_text
+from kubelet.resources.resource_metrics import resource_metrics_text
 from kubelet.server.backend import Backend
 from kubelet.server.commands import CommandEndpoint, begin_attach, begin_exec
 from kubelet.server.logs import container_logs
@@ -58,20 +58,20 @@ def kubelet_app(backend: Backend, health: Health) -> Any:
 
 
 class Authorized:
-    """Lets requests through to the application whose certificate says that they may."""
+    """Passes requests of authorized clients on to the application."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        refusal = refused(((scope.get("extensions") or {}).get("tls") or {}).get("client_certificate"))
-        if refusal is None:
+        error = authorization_error(((scope.get("extensions") or {}).get("tls") or {}).get("client_certificate"))
+        if error is None:
             await self._app(scope, receive, send)
         else:
-            await error_response(refusal)(scope, receive, send)
+            await error_response(error)(scope, receive, send)
 
 
-def refused(certificate: Any) -> errors.ApiError | None:
+def authorization_error(certificate: Any) -> errors.ApiError | None:
     """Why a client may not use the kubelet, or None."""
     if certificate is None:
         return errors.Unauthorized("Unauthorized")

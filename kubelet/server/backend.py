@@ -1,13 +1,13 @@
-"""What the server's handlers look things up in: the node's pods, their containers, the engine."""
+"""What the server's handlers need: the node's pods, their containers, the engine."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from apimachinery import errors, meta
+from apimachinery.core import containers
 from apimachinery.types import core_v1
-from kubelet import pod_spec
+from kubelet.resources.stats import Stats
 from kubelet.runtime import ContainerRecord, Runtime
-from kubelet.stats import Stats
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Backend:
         Raises:
             errors.NotFound: no such pod here, or it has no such container.
         """
-        found = self.find_pod(namespace, pod)
-        if found is None:
+        spec = self.find_pod(namespace, pod)
+        if spec is None:
             raise errors.NotFound(f'pod "{pod}" not found in namespace "{namespace}" on this node')
-        if pod_spec.find(found, container) is None:
+        if containers.find(spec, container) is None:
             raise errors.NotFound(f'container "{container}" not found in pod "{pod}"')
-        records = [one for one in self.runtime.containers.of_pod(meta.uid_of(found)) if one.name == container]
-        return sorted(records, key=lambda one: one.attempt, reverse=True)
+        records = [r for r in self.runtime.containers.of_pod(meta.uid_of(spec)) if r.name == container]
+        return sorted(records, key=lambda record: record.attempt, reverse=True)

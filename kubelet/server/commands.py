@@ -1,8 +1,7 @@
 """/exec and /attach/{namespace}/{pod}/{container}: standard streams over an upgraded connection.
 
-The carrier (WebSocket or SPDY) is ``component_base``'s business; here its streams are joined to the engine's. A
-command's end is told as a Status: Success, or reason NonZeroExitCode with the code as a cause, which is how kubectl
-learns it.
+``component_base`` implements the carrier (WebSocket or SPDY); here its streams are joined to the engine's. The result of
+a command is a Status: Success, or reason NonZeroExitCode with the code as a cause, where kubectl finds it.
 """
 
 import asyncio
@@ -35,7 +34,7 @@ Begin = Callable[[Backend, ContainerRecord, Streams, list[str]], Awaitable[Runni
 
 
 class CommandEndpoint:
-    """An ASGI application of its own: after the upgrade there is no HTTP answer."""
+    """An ASGI application of its own: after the upgrade there is no HTTP response."""
 
     def __init__(self, backend: Backend, begin: Begin) -> None:
         self._backend, self._begin = backend, begin
@@ -43,7 +42,7 @@ class CommandEndpoint:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         request = Request(scope, receive)
         try:
-            record, streams, command = self._asked(request)
+            record, streams, command = self._parse(request)
         except errors.ApiError as exc:
             await error_response(exc)(scope, receive, send)
             return
@@ -57,22 +56,22 @@ class CommandEndpoint:
             async with accepted as connection:
                 await self._run(connection, record, command)
         except (ConnectionError, TimeoutError) as exc:
-            log.info("%s/%s: stream not begun: %s", record.pod_namespace, record.pod_name, exc)
+            log.info("%s/%s: stream not established: %s", record.pod_namespace, record.pod_name, exc)
 
-    def _asked(self, request: Request) -> tuple[ContainerRecord, Streams, list[str]]:
+    def _parse(self, request: Request) -> tuple[ContainerRecord, Streams, list[str]]:
         """The running container, the streams, and the command. Raises ``errors.ApiError``."""
         path, query = request.path_params, request.query_params
         attempts = self._backend.attempts(path["namespace"], path["pod"], path["container"])
         if not attempts or not attempts[0].running:
             raise errors.BadRequest(f'container "{path["container"]}" in pod "{path["pod"]}" is not running')
-        asked = {name: query.get(name, "").lower() in ("1", "true") for name in ("input", "output", "error", "tty")}
-        if not (asked["input"] or asked["output"] or asked["error"]):
+        flags = {name: query.get(name, "").lower() in ("1", "true") for name in ("input", "output", "error", "tty")}
+        if not (flags["input"] or flags["output"] or flags["error"]):
             raise errors.BadRequest("you must specify at least 1 of stdin, stdout, stderr")
         if self._begin is begin_exec and not query.getlist("command"):
             raise errors.BadRequest("you must specify at least 1 command for the exec")
-        tty = attempts[0].tty if self._begin is begin_attach else asked["tty"]
-        stderr = asked["error"] and not tty
-        return attempts[0], Streams(asked["input"], asked["output"], stderr, asked["tty"]), query.getlist("command")
+        tty = attempts[0].tty if self._begin is begin_attach else flags["tty"]
+        stderr = flags["error"] and not tty
+        return attempts[0], Streams(flags["input"], flags["output"], stderr, flags["tty"]), query.getlist("command")
 
     async def _run(self, carrier: Carrier, record: ContainerRecord, command: list[str]) -> None:
         try:
@@ -137,7 +136,7 @@ async def _pump_output(carrier: Carrier, running: Running) -> bool:
 
 
 def exit_status(code: int) -> Status:
-    """A command's end as the error channel tells it."""
+    """A command's result as the error channel reports it."""
     if code == 0:
         return Status(metadata=ListMeta(), status="Success")
     message = f"command terminated with non-zero exit code: exit status {code}"

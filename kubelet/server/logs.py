@@ -1,6 +1,6 @@
-"""GET /containerLogs/{namespace}/{pod}/{container}: a container's log, as it comes when followed.
+"""GET /containerLogs/{namespace}/{pod}/{container}: a container's log, streamed while it is followed.
 
-Query parameters are those of the pod's ``log`` subresource; the apiserver hands them on.
+Query parameters are those of the pod's ``log`` subresource; the apiserver passes them on.
 """
 
 import time
@@ -24,7 +24,7 @@ async def container_logs(backend: Backend, request: Request) -> Response:
     try:
         options = log_options(query, time.time())
         attempts = backend.attempts(path["namespace"], path["pod"], path["container"])
-        record = _chosen(attempts, path["pod"], path["container"], previous=_flag(query, "previous"))
+        record = _select(attempts, path["pod"], path["container"], previous=_flag(query, "previous"))
     except errors.ApiError as exc:
         return error_response(exc)
     return StreamingResponse(_stream(backend, record, options), media_type="text/plain; charset=utf-8")
@@ -49,10 +49,10 @@ def log_options(query: QueryParams, now: float) -> LogOptions:
     )
 
 
-def _chosen(attempts: list[ContainerRecord], pod: str, container: str, *, previous: bool) -> ContainerRecord:
-    """The attempt that is meant: the latest that ever ran, or the one before."""
+def _select(attempts: list[ContainerRecord], pod: str, container: str, *, previous: bool) -> ContainerRecord:
+    """The latest attempt that ever ran, or the one before."""
     if previous:
-        ended = [one for one in attempts[1:] if one.ended] or [one for one in attempts[:1] if one.ended]
+        ended = [r for r in attempts[1:] if r.ended] or [r for r in attempts[:1] if r.ended]
         if not ended or (len(attempts) < 2 and not attempts[0].ended):
             raise errors.BadRequest(f'previous terminated container "{container}" in pod "{pod}" not found')
         return ended[0]
@@ -63,14 +63,14 @@ def _chosen(attempts: list[ContainerRecord], pod: str, container: str, *, previo
 
 async def _stream(backend: Backend, record: ContainerRecord, options: LogOptions) -> AsyncIterator[bytes]:
     def running() -> bool:
-        now = backend.runtime.containers.get(record.id)
-        return now is not None and now.running
+        current = backend.runtime.containers.get(record.id)
+        return current is not None and current.running
 
     try:
         async with aclosing(read_logs(backend.runtime.engine, record.id, options, running)) as chunks:
             async for chunk in chunks:
                 yield chunk
-    except EngineError as exc:  # the answer has begun: its end is the only sign left
+    except EngineError as exc:  # the response has begun: only its body can report this
         yield f"unable to read the log: {exc}\n".encode()
 
 

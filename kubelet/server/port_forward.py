@@ -19,7 +19,7 @@ from starlette.requests import Request
 from apimachinery import errors, meta
 from component_base.spdy import SpdyConnection, SpdyStream, WebSocketTunnel, is_spdy
 from component_base.websocket import HandshakeError, WebSocket
-from kubelet.netns import connect_localhost
+from kubelet.network.netns import connect_localhost
 from kubelet.runtime import ContainerRecord
 from kubelet.server.backend import Backend
 from kubelet.server.responses import error_response, handshake_response
@@ -35,7 +35,7 @@ _DIAL_SECONDS = 30.0
 
 
 class PortForwardEndpoint:
-    """An ASGI application of its own: after the upgrade there is no HTTP answer."""
+    """An ASGI application of its own: after the upgrade there is no HTTP response."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -76,10 +76,10 @@ class PortForwardEndpoint:
 
 def _ports(request: Request) -> list[int]:
     """Raises ``errors.BadRequest``."""
-    named = request.query_params.getlist("port")
-    if any(not port.isdecimal() or not 0 < int(port) < 65536 for port in named):
-        raise errors.BadRequest(f"query parameter port: {named} are not ports")
-    return [int(port) for port in named]
+    texts = request.query_params.getlist("port")
+    if any(not text.isdecimal() or not 0 < int(text) < 65536 for text in texts):
+        raise errors.BadRequest(f"query parameter port: {texts} are not ports")
+    return [int(text) for text in texts]
 
 
 async def forward_streams(connection: SpdyConnection, sandbox: ContainerRecord) -> None:
@@ -118,7 +118,7 @@ async def _forward_pair(
             await error.write(fault.encode())
     except ConnectionError as exc:
         log.info("%s/%s: port-forward: %s", sandbox.pod_namespace, sandbox.pod_name, exc)
-    except Exception:  # one connection that nobody foresaw must not cost the client the others
+    except Exception:  # a fault in one connection must not end the client's others
         log.exception("%s/%s: port-forward failed", sandbox.pod_namespace, sandbox.pod_name)
     finally:
         for stream in pair:
@@ -133,7 +133,7 @@ async def _forward(
     write: Callable[[bytes], Awaitable[None]],
     close_write: Callable[[], Awaitable[None]],
 ) -> str:
-    """Join one connection; why it could not be made, for people, or nothing."""
+    """Carry one connection; an error message if it could not be made, else empty."""
     try:
         async with asyncio.timeout(_DIAL_SECONDS):
             reader, writer = await connect_localhost(sandbox.pid, int(port))
@@ -153,7 +153,7 @@ async def _forward(
             await write(data)
         await close_write()
 
-    # Once the pod has said all, what the client still sends finds nobody; a client's end may still be answered.
+    # Once the pod has closed, nothing reads what the client still sends; a client that has closed may still get data.
     ways = [asyncio.create_task(up(), name="port-forward-up"), asyncio.create_task(down(), name="port-forward-down")]
     try:
         await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -168,7 +168,7 @@ async def _forward(
 
 
 class ChannelForwarder:
-    """The older WebSocket protocol: for the n-th port, channel 2n carries data and 2n+1 what went wrong."""
+    """The older WebSocket protocol: for the n-th port, channel 2n carries data and 2n+1 errors."""
 
     def __init__(self, socket: WebSocket, sandbox: ContainerRecord, ports: list[int]) -> None:
         self._socket, self._sandbox, self._ports = socket, sandbox, ports

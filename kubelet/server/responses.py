@@ -1,4 +1,4 @@
-"""Errors as HTTP answers: a Status, as the apiserver hands it on."""
+"""Errors as HTTP responses: a Status, which the apiserver passes on."""
 
 from starlette.responses import Response
 

@@ -1,10 +1,10 @@
-"""hostPath: a path of the node, checked or made as its type asks."""
+"""hostPath: a path of the node, checked or created as its type says."""
 
 import stat
 from pathlib import Path
 
 from apimachinery.types import core_v1
-from kubelet.volumes.plugin import Request, VolumeError
+from kubelet.volumes.plugin import Plugin, Request, VolumeError, VolumeSource
 
 _CHECKS = {
     "Directory": (stat.S_ISDIR, "is not a directory"),
@@ -15,14 +15,14 @@ _CHECKS = {
 }
 
 
-class HostPath:
+class HostPath(Plugin):
     kind = "host-path"
 
-    def handles(self, volume: core_v1.Volume) -> bool:
-        return volume.host_path is not None
+    def handles(self, source: VolumeSource) -> bool:
+        return source.host_path is not None
 
     async def set_up(self, request: Request) -> Path:
-        source = request.volume.host_path or core_v1.HostPathVolumeSource()
+        source = request.source.host_path or core_v1.HostPathVolumeSource()
         path, kind = Path(source.path), source.type or ""
         if ".." in path.parts or not path.is_absolute():
             raise VolumeError(f"hostPath {source.path!r} must be absolute and must not contain '..'")
@@ -36,7 +36,7 @@ class HostPath:
 
 
 def _make(path: Path, kind: str) -> None:
-    """An unset type makes a directory of what does not exist, as Docker itself does for Kubernetes."""
+    """Without a type, a directory is created if the path does not exist, as Docker does for Kubernetes."""
     if kind == "DirectoryOrCreate" or (not kind and not path.exists()):
         path.mkdir(mode=0o755, parents=True, exist_ok=True)
     elif kind == "FileOrCreate" and not path.exists():

@@ -1,6 +1,6 @@
 """Mounts of this node: tmpfs, NFS and binds, what is mounted below a path, undoing it all.
 
-Blocks: call it in a thread. No call waits for ever: a server that does not answer is given up.
+Blocks: call it in a thread. Every call ends: a server that does not answer is abandoned after a time.
 """
 
 import ctypes
@@ -27,7 +27,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def is_mount(path: Path) -> bool:
-    """Also where a file is mounted over, or a directory of the same file system."""
+    """Also true for a bind mount of a file, or of a directory of the same file system."""
     return _real(path) in _mounts_now(path)
 
 
@@ -36,12 +36,12 @@ def _mounts_now(path: Path) -> list[Path]:
 
 
 def _real(path: Path) -> Path:
-    """As the kernel lists it: without the links on the way to it."""
+    """As the kernel lists it: without symbolic links in its parents."""
     return path.parent.resolve() / path.name
 
 
 def mounts_below(path: Path, mountinfo: str) -> list[Path]:
-    """Mount points at or below a path, the latest first: the order in which they come off."""
+    """Mount points at or below a path, the latest first: the order in which they can be unmounted."""
     points = [_point(line) for line in mountinfo.splitlines()]
     return [point for point in reversed(points) if point == path or path in point.parents]
 
@@ -72,7 +72,7 @@ def mount_nfs(server: str, export: str, path: Path, options: Sequence[str] = ())
 
 
 def bind(fd: int, target: Path) -> None:
-    """Mount what a descriptor (``O_PATH``) stands for, whatever has become of its path. Raises OSError."""
+    """Mount what a descriptor (``O_PATH``) refers to, whatever has become of its path. Raises OSError."""
     source = f"/proc/self/fd/{fd}".encode()
     if _libc.mount(source, os.fsencode(target), None, ctypes.c_ulong(_MS_BIND), None):
         number = ctypes.get_errno()
@@ -80,14 +80,14 @@ def bind(fd: int, target: Path) -> None:
 
 
 def detach(point: Path) -> None:
-    """Take a mount away at once; who still uses it keeps it. Raises OSError."""
+    """Unmount at once; processes that still use it keep it. Raises OSError."""
     if _libc.umount2(os.fsencode(point), _MNT_DETACH):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), str(point))
 
 
 def remove_tree(path: Path) -> None:
-    """Unmount what is mounted below a directory, then remove it. Raises OSError; may be tried again.
+    """Unmount what is mounted below a directory, then remove it. Raises OSError; safe to repeat.
 
     Nothing is removed while anything is still mounted: it might be the node's own data, or a server's.
     """
@@ -100,7 +100,7 @@ def remove_tree(path: Path) -> None:
 
 
 def _unmount(point: Path) -> None:
-    """What is the node's own goes at once. A server is written to first, unless it does not answer."""
+    """A local mount is detached at once; data for a server is written first, unless the server does not answer."""
     if _is_remote(point):
         try:
             subprocess.run(["umount", str(point)], capture_output=True, timeout=_UMOUNT_SECONDS)

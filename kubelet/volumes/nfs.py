@@ -7,23 +7,27 @@ from pathlib import Path
 
 from apimachinery.types import core_v1
 from kubelet.volumes import mounts
-from kubelet.volumes.plugin import Request, VolumeError
+from kubelet.volumes.plugin import Plugin, Request, VolumeError, VolumeSource
 
 
-class NFS:
+class NFS(Plugin):
     kind = "nfs"
 
-    def handles(self, volume: core_v1.Volume) -> bool:
-        return volume.nfs is not None
+    def handles(self, source: VolumeSource) -> bool:
+        return source.nfs is not None
+
+    def is_read_only(self, source: VolumeSource) -> bool:
+        return bool(source.nfs and source.nfs.read_only)
 
     async def set_up(self, request: Request) -> Path:
-        source = request.volume.nfs
-        assert source is not None, "handles said so"
-        return await asyncio.to_thread(_mount, source, request.directory, request.mount_options)
+        source = request.source
+        assert source.nfs is not None, "see handles"
+        options = (source.mount_options or ()) if isinstance(source, core_v1.PersistentVolumeSpec) else ()
+        return await asyncio.to_thread(_mount, source.nfs, request.directory, options)
 
 
 def _mount(source: core_v1.NFSVolumeSource, directory: Path, options: Sequence[str]) -> Path:
-    """Raises ``VolumeError``; what failed leaves no directory behind."""
+    """Raises ``VolumeError``; a failed mount leaves no directory behind."""
     if mounts.is_mount(directory):
         return directory
     directory.mkdir(mode=0o750, parents=True, exist_ok=True)

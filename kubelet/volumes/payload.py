@@ -1,7 +1,7 @@
 """Files that come from the API (config maps, secrets, the downward API), swapped in all at once.
 
 The layout is Kubernetes': the files lie in a directory with a time in its name, ``..data`` points to it, and each
-visible name points through ``..data``. Replacing ``..data`` is one rename, so a reader never sees half an update.
+visible name points through ``..data``. Replacing ``..data`` is one rename, so a reader never gets half an update.
 """
 
 import os
@@ -22,7 +22,7 @@ class File:
     data: bytes
     mode: int
     owner: int | None = None
-    """A user; the kubelet's own where it is not said."""
+    """A user's ID; None for the kubelet's own user."""
 
 
 def select(
@@ -33,7 +33,7 @@ def select(
     *,
     optional: bool,
 ) -> dict[str, File]:
-    """The files that a source's ``items`` ask for, all keys without them. Raises ``VolumeError`` for a missing key."""
+    """The files of a source's ``items``, or of all keys if it has none. Raises ``VolumeError`` for a missing key."""
     if not items:
         return {key: File(value, default_mode) for key, value in data.items()}
     files: dict[str, File] = {}
@@ -55,10 +55,10 @@ def checked_path(path: str) -> str:
 
 
 def write(directory: Path, files: Mapping[str, File], group: int | None = None) -> None:
-    """Make the directory show exactly these files. Nothing is touched when it does already."""
+    """Make these files the content of the directory. Nothing is changed if they are already."""
     directory.mkdir(parents=True, exist_ok=True)
     current = directory / DATA
-    if current.is_symlink() and _holds(directory / os.readlink(current), files):
+    if current.is_symlink() and _contains(directory / os.readlink(current), files):
         return
     old = os.readlink(current) if current.is_symlink() else None
     fresh = Path(tempfile.mkdtemp(prefix="..", dir=directory))
@@ -85,23 +85,25 @@ def _write_file(path: Path, file: File, group: int | None) -> None:
 
 
 def _give_to_group(directory: Path, group: int) -> None:
-    """A directory and those below it; what comes into them is the group's too."""
-    for one in (directory, *(path for path in directory.rglob("*") if path.is_dir())):
-        os.chown(one, -1, group)
-        one.chmod(0o2755)
+    """A directory and those below it; files created in them belong to the group too."""
+    for path in (directory, *(path for path in directory.rglob("*") if path.is_dir())):
+        os.chown(path, -1, group)
+        path.chmod(0o2755)
 
 
-def _holds(directory: Path, files: Mapping[str, File]) -> bool:
-    there = {str(path.relative_to(directory)): path for path in directory.rglob("*") if path.is_file()}
-    return there.keys() == files.keys() and all(path.read_bytes() == files[name].data for name, path in there.items())
+def _contains(directory: Path, files: Mapping[str, File]) -> bool:
+    present = {str(path.relative_to(directory)): path for path in directory.rglob("*") if path.is_file()}
+    return present.keys() == files.keys() and all(
+        path.read_bytes() == files[name].data for name, path in present.items()
+    )
 
 
 def _link_names(directory: Path, files: Mapping[str, File]) -> None:
-    wanted = {Path(path).parts[0] for path in files}
+    names = {Path(path).parts[0] for path in files}
     for entry in directory.iterdir():
-        if not entry.name.startswith("..") and entry.name not in wanted:
+        if not entry.name.startswith("..") and entry.name not in names:
             entry.unlink()
-    for name in wanted:
+    for name in names:
         link = directory / name
         if not link.is_symlink():
             link.symlink_to(f"{DATA}/{name}")

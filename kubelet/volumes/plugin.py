@@ -1,13 +1,17 @@
-"""What every kind of volume offers. One module per kind; ``volumes.volumes`` holds the table of them."""
+"""What every type of volume implements: one module per type, and one line in ``volumes.PLUGINS``."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar
 
 from apimachinery.types import core_v1
 from apimachinery.types.base import Quantity
-from kubelet.api_objects import ApiObjects
+from kubelet.references.api_objects import ApiObjects
+
+VolumeSource = core_v1.Volume | core_v1.PersistentVolumeSpec
+"""What defines a volume's content: an entry of the pod's spec, or the persistent volume that its claim is bound to."""
 
 
 class VolumeError(Exception):
@@ -19,39 +23,37 @@ class Request:
     """One volume of one pod."""
 
     pod: core_v1.Pod
-    volume: core_v1.Volume
+    name: str
+    source: VolumeSource
     directory: Path
-    """Where the volume may put its content: ``<root>/pods/<uid>/volumes/kubernetes.io~<kind>/<name>``. Not made yet."""
+    """For the volume's content: ``<root>/pods/<uid>/volumes/kubernetes.io~<kind>/<name>``. Not created yet."""
     objects: ApiObjects
     host_ips: tuple[str, ...]
     allocatable: Mapping[str, Quantity]
-    mount_options: tuple[str, ...] = ()
-    """Of the persistent volume that stands behind a claim."""
-
-    @property
-    def read_only(self) -> bool:
-        return is_read_only(self.volume)
+    read_only: bool = False
+    """Nothing in the pod may write to it."""
 
 
-def is_read_only(volume: core_v1.Volume) -> bool:
-    """Whether its source says that nobody in the pod may write to it."""
-    claim, nfs = volume.persistent_volume_claim, volume.nfs
-    return bool((claim and claim.read_only) or (nfs and nfs.read_only))
+class Plugin(ABC):
+    """One type of volume.
 
-
-class Plugin(Protocol):
-    """One kind of volume.
-
-    ``set_up`` is called before each start of a sandbox and must bear repetition. There is no tear-down: whatever is
-    mounted below the pod's directory is unmounted and the directory removed when the pod ends, also by a kubelet that
-    was not there when it was set up.
+    ``set_up`` is called before each start of a sandbox and has to be repeatable. There is no tear-down: whatever is
+    mounted below the pod's directory is unmounted and the directory removed when the pod ends, even by a kubelet that
+    did not set it up.
     """
 
-    kind: str
+    kind: ClassVar[str]
     """The part after ``kubernetes.io~``."""
+    follows_api: ClassVar[bool] = False
+    """Its content comes from the API and may change while a pod runs. Such a volume is read-only to containers."""
 
-    def handles(self, volume: core_v1.Volume) -> bool: ...
+    @abstractmethod
+    def handles(self, source: VolumeSource) -> bool: ...
 
+    def is_read_only(self, source: VolumeSource) -> bool:
+        """Whether the source says that nothing in the pod may write to it."""
+        return False
+
+    @abstractmethod
     async def set_up(self, request: Request) -> Path:
-        """The path of the node that containers mount. Raises ``VolumeError``."""
-        ...
+        """The path on the node that containers mount. Raises ``VolumeError``."""

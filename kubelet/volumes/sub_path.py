@@ -1,8 +1,8 @@
-"""subPath: a part of a volume, found without ever following a link out of it, and held by a bind mount.
+"""subPath: a part of a volume, resolved without ever following a link out of it, and held by a bind mount.
 
 A container that can write to the volume may swap a directory for a link at any moment (CVE-2017-1002101). So a path
 is resolved once, then opened part by part without following links, and what was opened is mounted, not its path: the
-engine is given the mount. Files that come from the API do not change there any more; that is how it is in Kubernetes.
+engine is given the mount. Files that come from the API are not updated there, as in Kubernetes.
 """
 
 import os
@@ -43,7 +43,7 @@ class SubPaths:
 
 
 def open_beneath(volume: Path, sub_path: str) -> int:
-    """A descriptor (``O_PATH``) of a path within a volume; directories that are not there are made, as the volume's is.
+    """A descriptor (``O_PATH``) of a path within a volume; missing directories are created with the mode of the volume's.
 
     Raises ``VolumeError`` if it leads out, OSError if it cannot be opened.
     """
@@ -60,7 +60,7 @@ def open_beneath(volume: Path, sub_path: str) -> int:
             below = _open(fd, part, mode)
         finally:
             os.close(fd)
-        if stat.S_ISLNK(os.fstat(below).st_mode):  # it has become one since
+        if stat.S_ISLNK(os.fstat(below).st_mode):  # it has become a link since
             os.close(below)
             raise VolumeError(f"subPath {sub_path!r} leads out of the volume")
         fd = below
@@ -80,7 +80,7 @@ def _open(directory: int, name: str, mode: int) -> int:
 
 
 def _prepare(target: Path, *, is_directory: bool) -> None:
-    """Something of the same sort to mount over. An earlier container's mount goes: it may show what is no more."""
+    """A directory or file to mount over. An earlier container's mount is removed, for its source may be gone."""
     while mounts.is_mount(target):
         mounts.detach(target)
     target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)

@@ -108,8 +108,8 @@ class Cluster:
 
     def start(self) -> None:
         Path("/proc/sys/net/ipv4/ip_forward").write_text("1\n")
-        for one in (self.etcd, self.containerd, self.engine):
-            one.start()
+        for process in (self.etcd, self.containerd, self.engine):
+            process.start()
         self.apiserver.start()
         self.await_engine()
         with self.docker() as client:
@@ -120,8 +120,8 @@ class Cluster:
     def stop(self) -> None:
         self.kubelet.stop()
         with contextlib.suppress(Exception), self.docker() as client:
-            for one in client.containers(all=True):
-                client.remove_container(one["Id"], force=True, v=True)
+            for container in client.containers(all=True):
+                client.remove_container(container["Id"], force=True, v=True)
         for process in (self.apiserver, self.engine, self.containerd, self.etcd):
             process.stop()
         self.unmount_below(self.directory)

@@ -47,9 +47,9 @@ async def node(client: Client) -> core_v1.Node:
         except (errors.NotFound, errors.ServiceUnavailable):
             return None
 
-    found = await eventually(registered, timeout=30)
-    assert found is not None
-    if not found.spec.pod_cidr:
+    node = await eventually(registered, timeout=30)
+    assert node is not None
+    if not node.spec.pod_cidr:
         await nodes.patch(NODE, {"spec": {"podCIDR": POD_CIDR, "podCIDRs": [POD_CIDR]}})
 
     async def ready() -> core_v1.Node | None:
@@ -63,7 +63,7 @@ async def node(client: Client) -> core_v1.Node:
 
 @pytest.fixture
 async def empty_node(cluster: Cluster, client: Client, node: core_v1.Node) -> None:
-    """No pod of another test is on the node: who is evicted first is between those of this one."""
+    """No pod of another test is on the node: which is evicted first is between those of this test."""
     pods = client.resource(core_v1.Pod)
     for pod in (await pods.list()).items:
         await pods.delete(meta.name_of(pod), namespace=meta.namespace_of(pod), grace_period_seconds=0)
@@ -77,9 +77,19 @@ async def namespace(client: Client, request: pytest.FixtureRequest) -> str:
     label = re.sub("[^a-z0-9]+", "-", request.node.name.lower())
     name = f"{label[:40].strip('-')}-{zlib.crc32(label.encode()):08x}"  # parameters stand at a name's end
     namespaces = client.resource(core_v1.Namespace)
-    await namespaces.create(core_v1.Namespace(metadata=meta_v1.ObjectMeta(name=name)))
+
+    async def created() -> bool:
+        try:
+            await namespaces.create(core_v1.Namespace(metadata=meta_v1.ObjectMeta(name=name)))
+        except errors.AlreadyExists:
+            return True
+        except errors.ServiceUnavailable:  # the module's apiserver is starting
+            return False
+        return True
+
+    await eventually(created, timeout=30)
     return name
 
 
 def condition_of(node: core_v1.Node, type: str) -> str:
-    return next((one.status for one in node.status.conditions or () if one.type == type), "")
+    return next((condition.status for condition in node.status.conditions or () if condition.type == type), "")

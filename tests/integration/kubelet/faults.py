@@ -1,7 +1,8 @@
 """The kubelet killed at one request of its own: a proxy between it and the engine, another between it and the apiserver.
 
-A fault names a request by its first line and body. ``before`` it the peer has not heard of it; ``after`` it the peer
-has done it, and the kubelet has not heard so. The kubelet is killed with SIGKILL in that moment, and the connection cut.
+A fault names a request by its first line and body. ``before`` it the peer has not received it; ``after`` it the peer
+has carried it out, and the kubelet has not received the response. At that moment the kubelet is killed with SIGKILL,
+and the connection cut.
 """
 
 import asyncio
@@ -46,7 +47,7 @@ class Faults:
             self._armed = None
 
     def meets(self, request: bytes) -> Fault | None:
-        """The armed fault, when this request is the one."""
+        """The armed fault, if it matches this request."""
         with self._lock:
             fault = self._armed
             if fault is None or not fault.matches(request):

@@ -42,17 +42,17 @@ class Pods:
     async def create(self, name: str, *containers: core_v1.Container, **spec: Any) -> core_v1.Pod:
         return await self._pods.create(pod(self._namespace, name, *containers, **spec))
 
-    async def event(self, found: core_v1.Pod, reason: str, words: str = "", timeout: float = 10.0) -> core_v1.Event:
-        """An event of the pod with that reason and these words in its message, once there is one."""
-        selector = f"involvedObject.uid={meta.uid_of(found)},reason={reason}"
+    async def event(self, pod: core_v1.Pod, reason: str, words: str = "", timeout: float = 10.0) -> core_v1.Event:
+        """An event of the pod with that reason and these words in its message, once it is recorded."""
+        selector = f"involvedObject.uid={meta.uid_of(pod)},reason={reason}"
 
-        async def told() -> core_v1.Event | None:
+        async def recorded() -> core_v1.Event | None:
             page = await self._events.list(namespace=self._namespace, field_selector=selector)
-            return next((one for one in page.items if words in (one.message or "")), None)
+            return next((event for event in page.items if words in (event.message or "")), None)
 
-        one = await eventually(told, timeout)
-        assert one is not None
-        return one
+        event = await eventually(recorded, timeout)
+        assert event is not None
+        return event
 
     async def get(self, name: str) -> core_v1.Pod:
         return await self._pods.get(name, namespace=self._namespace)
@@ -69,11 +69,11 @@ class Pods:
             return last[0] if what(last[0]) else None
 
         try:
-            found = await eventually(check, timeout)
+            pod = await eventually(check, timeout)
         except AssertionError as exc:
             raise AssertionError(f"{exc}: {codec.to_builtins(last[0].status) if last else None}") from exc
-        assert found is not None
-        return found
+        assert pod is not None
+        return pod
 
     async def running(
         self, name: str, *containers: core_v1.Container, timeout: float = 15.0, **spec: Any
@@ -87,14 +87,14 @@ class Pods:
 
         async def there() -> core_v1.Pod | None:
             try:
-                found = await self.get(name)
+                pod = await self.get(name)
             except (errors.NotFound, errors.ServiceUnavailable):
                 return None
-            return found if meta.uid_of(found) != other_than else None
+            return pod if meta.uid_of(pod) != other_than else None
 
-        found = await eventually(there, 20)
-        assert found is not None
-        return found
+        pod = await eventually(there, 20)
+        assert pod is not None
+        return pod
 
     async def until_gone(self, name: str, timeout: float = 15.0) -> None:
         async def gone() -> bool:
@@ -108,11 +108,13 @@ class Pods:
 
 
 def is_ready(pod: core_v1.Pod) -> bool:
-    return any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions or ())
+    return any(condition.type == "Ready" and condition.status == "True" for condition in pod.status.conditions or ())
 
 
 def status_of(pod: core_v1.Pod, name: str = "main") -> core_v1.ContainerStatus:
-    return next((one for one in pod.status.container_statuses or () if one.name == name), core_v1.ContainerStatus())
+    return next(
+        (status for status in pod.status.container_statuses or () if status.name == name), core_v1.ContainerStatus()
+    )
 
 
 def container_id(pod: core_v1.Pod, name: str = "main") -> str:

@@ -27,14 +27,14 @@ def shell(script: str, name: str = "main", **fields: object) -> core_v1.Containe
 
 
 def ended(pod: core_v1.Pod, name: str = "main") -> core_v1.ContainerStateTerminated:
-    found = status_of(pod, name).state.terminated
-    assert found is not None
-    return found
+    terminated = status_of(pod, name).state.terminated
+    assert terminated is not None
+    return terminated
 
 
 async def over(pods: Pods, name: str, *containers: core_v1.Container) -> core_v1.Pod:
     await pods.create(name, *containers, restart_policy="Never")
-    return await pods.until(name, lambda one: one.status.phase in ("Failed", "Succeeded"))
+    return await pods.until(name, lambda pod: pod.status.phase in ("Failed", "Succeeded"))
 
 
 LOG = "for i in $(seq 1 200); do echo line-$i; done;"
@@ -42,23 +42,23 @@ LOG = "for i in $(seq 1 200); do echo line-$i; done;"
 
 async def test_the_log_speaks_where_the_file_says_nothing(pods: Pods) -> None:
     policy = {"termination_message_policy": "FallbackToLogsOnError"}
-    found = await over(
+    pod = await over(
         pods, "p",
         shell(f"{LOG} exit 3", "silent", **policy),
         shell(f"{LOG} echo file > /dev/termination-log; exit 3", "filed", **policy),
         shell(f"{LOG} exit 0", "good", **policy),
         shell(f"{LOG} exit 3", "other"),
     )  # fmt: skip
-    lines = (ended(found, "silent").message or "").splitlines()
+    lines = (ended(pod, "silent").message or "").splitlines()
     assert lines[-1] == "line-200"
     assert 1 < len(lines) <= 80
-    assert len(ended(found, "silent").message or "") <= 2048
-    assert ended(found, "filed").message == "file\n"
-    assert not ended(found, "good").message
-    assert not ended(found, "other").message
-    assert [ended(found, name).exit_code for name in ("silent", "filed", "good", "other")] == [3, 3, 0, 3]
-    assert [ended(found, name).reason for name in ("silent", "good")] == ["Error", "Completed"]
-    assert (ended(found, "silent").container_id or "") == status_of(found, "silent").container_id
+    assert len(ended(pod, "silent").message or "") <= 2048
+    assert ended(pod, "filed").message == "file\n"
+    assert not ended(pod, "good").message
+    assert not ended(pod, "other").message
+    assert [ended(pod, name).exit_code for name in ("silent", "filed", "good", "other")] == [3, 3, 0, 3]
+    assert [ended(pod, name).reason for name in ("silent", "good")] == ["Error", "Completed"]
+    assert (ended(pod, "silent").container_id or "") == status_of(pod, "silent").container_id
 
 
 async def test_last_words_have_limits(pods: Pods) -> None:
@@ -84,10 +84,10 @@ async def test_hooks_that_sleep_and_that_ask_by_http(pods: Pods, cluster: Cluste
     serve = serve.replace("httpd -p 8080", "(httpd -f -p 8080").replace("-v 2>> /v/log;", "-vv 2>> /v/log) &")
     mount = [core_v1.VolumeMount(name="v", mount_path="/v")]
     await pods.create("p", shell(serve, volume_mounts=mount, lifecycle=lifecycle), volumes=[host])
-    await pods.until("p", lambda one: status_of(one).state.running)
-    found = await pods.until("p", is_ready)
-    began = status_of(found).state.running
-    ready = next(one for one in found.status.conditions or () if one.type == "Ready")
+    await pods.until("p", lambda pod: status_of(pod).state.running)
+    pod = await pods.until("p", is_ready)
+    began = status_of(pod).state.running
+    ready = next(condition for condition in pod.status.conditions or () if condition.type == "Ready")
     assert began is not None
     between = meta.parse_time(ready.last_transition_time or "") - meta.parse_time(began.started_at or "")
     assert between.total_seconds() >= 1
@@ -101,15 +101,15 @@ async def test_hooks_that_sleep_and_that_ask_by_http(pods: Pods, cluster: Cluste
 async def test_a_readiness_gate_is_waited_for(pods: Pods, client: Client, namespace: str) -> None:
     gates = [core_v1.PodReadinessGate(condition_type="example.com/open")]
     await pods.create("gated", readiness_gates=gates)
-    found = await pods.until("gated", lambda one: status_of(one).ready)
-    ready = next(one for one in found.status.conditions or () if one.type == "Ready")
+    pod = await pods.until("gated", lambda pod: status_of(pod).ready)
+    ready = next(condition for condition in pod.status.conditions or () if condition.type == "Ready")
     assert (ready.status, ready.reason) == ("False", "ReadinessGatesNotReady")
     opened = {"status": {"conditions": [{"type": "example.com/open", "status": "True"}]}}
     await client.resource(core_v1.Pod).patch("gated", opened, namespace=namespace, subresource="status")
-    found = await pods.until("gated", is_ready)
-    types = [one.type for one in found.status.conditions or ()]
-    wanted = {"PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready", "example.com/open"}
-    assert wanted <= set(types)
+    pod = await pods.until("gated", is_ready)
+    types = [condition.type for condition in pod.status.conditions or ()]
+    expected = {"PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready", "example.com/open"}
+    assert expected <= set(types)
 
 
 class Health:
@@ -141,10 +141,10 @@ async def test_a_grpc_probe(pods: Pods) -> None:
     async with grpc_server(health) as port:
         action = core_v1.GRPCAction(port=port, service="app")
         probe = core_v1.Probe(grpc=action, period_seconds=1, failure_threshold=1)
-        found = await pods.running("p", container(readiness_probe=probe), host_network=True)
+        pod = await pods.running("p", container(readiness_probe=probe), host_network=True)
         health.serving = False
-        await pods.until("p", lambda one: not is_ready(one))
-        await pods.event(found, "Unhealthy", "Readiness probe failed: service unhealthy")
+        await pods.until("p", lambda pod: not is_ready(pod))
+        await pods.event(pod, "Unhealthy", "Readiness probe failed: service unhealthy")
         health.serving = True
         await pods.until("p", is_ready)
 
@@ -156,40 +156,40 @@ async def test_kubectl_debug_looks_into_a_running_container(pods: Pods, cluster:
     code, out, err = await kubectl.run(*arguments, "-c=look", "--profile=general", "--", "sh", "-c", "ps; sleep 3600")
     assert code == 0, (out, err)
 
-    def looks(one: core_v1.Pod) -> bool:
-        return any(s.name == "look" and s.state.running for s in one.status.ephemeral_container_statuses or ())
+    def looks(pod: core_v1.Pod) -> bool:
+        return any(s.name == "look" and s.state.running for s in pod.status.ephemeral_container_statuses or ())
 
-    found = await pods.until("p", looks)
-    assert status_of(found).restart_count == 0
-    assert container_id(found) == container_id(before)
+    pod = await pods.until("p", looks)
+    assert status_of(pod).restart_count == 0
+    assert container_id(pod) == container_id(before)
 
     async def log() -> bool:
         _, text, _ = await kubectl.run("logs", "p", "-c", "look")
         return b"sleep 9876" in text
 
     await eventually(log)
-    id = ((found.status.ephemeral_container_statuses or [])[0].container_id or "").removeprefix("docker://")
+    id = ((pod.status.ephemeral_container_statuses or [])[0].container_id or "").removeprefix("docker://")
     assert "sleep 9876" in await asyncio.to_thread(run_in, cluster, id, "ps")
     cluster.restart_kubelet()  # which starts no second one
     await pods.running("after")
-    assert len(all_containers(cluster, meta.uid_of(found))) == 3
+    assert len(all_containers(cluster, meta.uid_of(pod))) == 3
 
 
 async def test_what_a_status_tells_of_resources(pods: Pods) -> None:
     asked = core_v1.ResourceRequirements(requests={"cpu": "50m", "memory": "16Mi"}, limits={"memory": "32Mi"})
-    found = status_of(await pods.running("p", container(resources=asked)))
-    assert found.allocated_resources == {"cpu": "50m", "memory": "16Mi"}
-    assert found.resources is not None
-    assert found.resources.limits == {"memory": "32Mi"}
+    status = status_of(await pods.running("p", container(resources=asked)))
+    assert status.allocated_resources == {"cpu": "50m", "memory": "16Mi"}
+    assert status.resources is not None
+    assert status.resources.limits == {"memory": "32Mi"}
 
 
 async def test_so_many_dead_containers_are_kept_and_the_last_one_s_log(
     pods: Pods, cluster: Cluster, namespace: str
 ) -> None:
     await pods.create("crash", shell("echo said by $$ $(date +%s%N); exit 1"))
-    await pods.until("crash", lambda one: status_of(one).restart_count >= 2 and waits_for("CrashLoopBackOff")(one), 30)
-    found = await pods.get("crash")
-    label = [f"io.kubernetes.pod.uid={meta.uid_of(found)}", "io.kubernetes.container.name=main"]
+    await pods.until("crash", lambda pod: status_of(pod).restart_count >= 2 and waits_for("CrashLoopBackOff")(pod), 30)
+    pod = await pods.get("crash")
+    label = [f"io.kubernetes.pod.uid={meta.uid_of(pod)}", "io.kubernetes.container.name=main"]
     with cluster.docker() as engine:
         await eventually(lambda: len(engine.containers(all=True, filters={"label": label})) == 2)
     kubectl = Kubectl(cluster, namespace, "websocket")

@@ -55,14 +55,14 @@ async def test_a_container_knows_its_pod_and_its_resources(pods: Pods, cluster: 
         v1.EnvVar(name="BOTH", value="$(name) on $(nodeName), $$(name), $(nobody)"),
     ]
     resources = v1.ResourceRequirements(limits={"cpu": "250m"}, requests={"memory": "64Mi", "cpu": "100m"})
-    found = await variables(pods, cluster, "fields", container(env=env, resources=resources))
+    values = await variables(pods, cluster, "fields", container(env=env, resources=resources))
     pod = await pods.get("fields")
-    assert (found["name"], found["namespace"]) == ("fields", pod.metadata.namespace)
-    assert (found["uid"], found["nodeName"]) == (uid_of(pod), NODE)
-    assert (found["podIP"], found["hostIP"]) == (pod.status.pod_ip, ADDRESS)
-    assert (found["CPU"], found["MIB"]) == ("250", "64")
-    assert int(found["NODE_CPU"]) > 0, "no limit means what the node has"
-    assert found["BOTH"] == f"fields on {NODE}, $(name), $(nobody)"
+    assert (values["name"], values["namespace"]) == ("fields", pod.metadata.namespace)
+    assert (values["uid"], values["nodeName"]) == (uid_of(pod), NODE)
+    assert (values["podIP"], values["hostIP"]) == (pod.status.pod_ip, ADDRESS)
+    assert (values["CPU"], values["MIB"]) == ("250", "64")
+    assert int(values["NODE_CPU"]) > 0, "no limit means what the node has"
+    assert values["BOTH"] == f"fields on {NODE}, $(name), $(nobody)"
 
 
 async def test_config_maps_and_secrets_as_variables(
@@ -81,14 +81,14 @@ async def test_config_maps_and_secrets_as_variables(
         variable("NONE", secret_key_ref=v1.SecretKeySelector(name="src", key="other", optional=True)),
         v1.EnvVar(name="plain", value="env wins over envFrom"),
     ]
-    found = await variables(pods, cluster, "refs", container(env=env, env_from=env_from))
-    assert (found["KEY"], found["HIDDEN"]) == ("one", "secret-one")
-    assert found["plain"] == "env wins over envFrom"
-    assert (found["with.dot"], found["S_plain"], found["S_1st"]) == ("two", "secret-one", "secret-bad")
-    assert "1st" not in found
-    assert "NONE" not in found
-    told = await until_told(client, namespace, "Keys [1st]", reason="InvalidEnvironmentVariableNames")
-    assert told == (
+    values = await variables(pods, cluster, "refs", container(env=env, env_from=env_from))
+    assert (values["KEY"], values["HIDDEN"]) == ("one", "secret-one")
+    assert values["plain"] == "env wins over envFrom"
+    assert (values["with.dot"], values["S_plain"], values["S_1st"]) == ("two", "secret-one", "secret-bad")
+    assert "1st" not in values
+    assert "NONE" not in values
+    message = await until_told(client, namespace, "Keys [1st]", reason="InvalidEnvironmentVariableNames")
+    assert message == (
         f"Keys [1st] from the EnvFrom configMap {namespace}/src were skipped since they are considered invalid "
         "environment variable names."
     )
@@ -105,10 +105,10 @@ async def test_a_variable_that_leads_nowhere_keeps_the_container_waiting(
         return (state.reason, state.message) if state else (None, None)
 
     missing = ("CreateContainerConfigError", 'configmap "late" not found')
-    await pods.until("waits", lambda one: why(one) == missing)
+    await pods.until("waits", lambda pod: why(pod) == missing)
     await make(client, namespace, "late", other="x")
     no_key = ("CreateContainerConfigError", f"couldn't find key k in ConfigMap {namespace}/late")
-    await pods.until("waits", lambda one: why(one) == no_key, timeout=20)
+    await pods.until("waits", lambda pod: why(pod) == no_key, timeout=20)
     await client.resource(v1.ConfigMap).patch("late", {"data": {"k": "v"}}, namespace=namespace)
     await pods.until("waits", is_ready, timeout=20)
 
@@ -120,11 +120,11 @@ async def test_services_are_told_of_unless_nobody_wants_to_know(
     service = v1.Service(metadata=ObjectMeta(name="redis-master", namespace=namespace))
     service.spec = v1.ServiceSpec(ports=[port], selector={"a": "b"})
     address = (await client.resource(v1.Service).create(service)).spec.cluster_ip or ""
-    for attempt in range(20):  # until one was made after the kubelet has heard of the service
-        found = await variables(pods, cluster, f"links-{attempt}", container())
-        if "REDIS_MASTER_SERVICE_HOST" in found:
+    for attempt in range(20):  # until one was created after the kubelet had the service in its cache
+        values = await variables(pods, cluster, f"links-{attempt}", container())
+        if "REDIS_MASTER_SERVICE_HOST" in values:
             break
-    assert {key: text for key, text in found.items() if key.startswith("REDIS_MASTER")} == {
+    assert {key: text for key, text in values.items() if key.startswith("REDIS_MASTER")} == {
         "REDIS_MASTER_SERVICE_HOST": address,
         "REDIS_MASTER_SERVICE_PORT": "6379",
         "REDIS_MASTER_SERVICE_PORT_DB": "6379",

@@ -7,20 +7,31 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from apimachinery.types import core_v1
 from deploy.images.archive import layer
 from deploy.images.build import PAUSE, busybox_tree, dynamic_busybox
-from kube_client import Client
-from kubelet.image_gc import ImageCollector, Policy
+from kube_client import Client, EventRecorder
+from kubelet.resources.image_gc import ImageCollector, Policy
 from kubelet.runtime import Defaults, Engine, Runtime
 from tests.integration.kubelet.cluster import ADDRESS, Cluster
 from tests.integration.kubelet.pods import Pods, container, is_ready, status_of, waits_for
 from tests.integration.kubelet.registry import serve_image
 
 LOGIN = ("robot", "s3cret:!")
+
+
+class Events(EventRecorder):
+    """Keeps events instead of writing them."""
+
+    def __init__(self) -> None:
+        self.recorded: list[str] = []
+
+    def event(self, obj: Any, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+        self.recorded.append(f"{reason}: {message}")
 
 
 @pytest.fixture
@@ -62,26 +73,26 @@ async def test_a_private_image_needs_its_pull_secret(
         await pods.until("without", waits_for("ImagePullBackOff"))
         await client.resource(core_v1.Secret).create(pull_secret(namespace, image.partition("/")[0], LOGIN))
         secrets = [core_v1.LocalObjectReference(name="pull")]
-        found = await pods.running("with", container(image=image), image_pull_secrets=secrets)
-        assert status_of(found).image == image
+        pod = await pods.running("with", container(image=image), image_pull_secrets=secrets)
+        assert status_of(pod).image == image
 
 
 async def test_a_wrong_or_missing_pull_secret_is_told(pods: Pods, cluster: Cluster, client: Client) -> None:
     with serve(cluster, "missing", LOGIN) as image:
         secrets = [core_v1.LocalObjectReference(name="nowhere")]
-        found = await pods.create("lost", container(image=image), image_pull_secrets=secrets)
+        pod = await pods.create("lost", container(image=image), image_pull_secrets=secrets)
         await pods.until("lost", waits_for("ImagePullBackOff"))
         page = await client.resource(core_v1.Event).list(
-            namespace=found.metadata.namespace, field_selector=f"involvedObject.uid={found.metadata.uid}"
+            namespace=pod.metadata.namespace, field_selector=f"involvedObject.uid={pod.metadata.uid}"
         )
-        assert "FailedToRetrieveImagePullSecret" in {one.reason for one in page.items}
+        assert "FailedToRetrieveImagePullSecret" in {event.reason for event in page.items}
 
 
 async def test_a_pull_tells_what_it_does(pods: Pods, cluster: Cluster) -> None:
-    with serve(cluster, "told") as image:
-        found = await pods.running("p", container(image=image))
-        await pods.event(found, "Pulling", f'Pulling image "{image}"')
-        await pods.event(found, "Pulled", f'Successfully pulled image "{image}" in ')
+    with serve(cluster, "reported") as image:
+        pod = await pods.running("p", container(image=image))
+        await pods.event(pod, "Pulling", f'Pulling image "{image}"')
+        await pods.event(pod, "Pulled", f'Successfully pulled image "{image}" in ')
         again = await pods.running("again", container(image=image))
         await pods.event(again, "Pulled", f'Container image "{image}" already present on machine')
     # The registry is gone: what is here does, unless the policy wants to be sure.
@@ -106,8 +117,8 @@ async def test_a_registry_with_tls_and_credentials(
         await client.resource(core_v1.Secret).create(pull_secret(namespace, image.partition("/")[0], LOGIN))
         secrets = [core_v1.LocalObjectReference(name="pull")]
         await pods.running("p", container(image=image), image_pull_secrets=secrets)
-        found = await pods.create("q", container(image=image.replace("127.0.0.1", ADDRESS)))
-        await pods.event(found, "Failed", "x509: certificate signed by unknown authority")
+        pod = await pods.create("q", container(image=image.replace("127.0.0.1", ADDRESS)))
+        await pods.event(pod, "Failed", "x509: certificate signed by unknown authority")
 
 
 async def test_pulls_go_on_side_by_side(pods: Pods, cluster: Cluster) -> None:
@@ -124,8 +135,8 @@ async def test_pulls_go_on_side_by_side(pods: Pods, cluster: Cluster) -> None:
 async def test_no_image_goes_between_its_pull_and_its_container(pods: Pods, cluster: Cluster) -> None:
     """A collector that takes everything it may, all the time, while pods come whose images are pulled."""
     runtime = Runtime(Engine(f"unix://{cluster.docker_socket}"), Defaults("peapod", PAUSE))
-    wanted: set[str] = set()
-    collector = ImageCollector(runtime, Policy(), lambda: wanted, lambda reason, message: None)
+    needed: set[str] = set()
+    collector = ImageCollector(runtime, Policy(), lambda: needed, Events(), core_v1.Node)
 
     async def collect() -> None:
         while True:
@@ -136,11 +147,11 @@ async def test_no_image_goes_between_its_pull_and_its_container(pods: Pods, clus
     collecting = asyncio.create_task(collect())
     try:
         with serve(cluster, "race") as image:
-            wanted.add(image)  # as soon as a pod is bound to the node
+            needed.add(image)  # as soon as a pod is bound to the node
             for number in range(4):
                 name = f"p-{number}"
-                found = await pods.running(name, container(image=image, image_pull_policy="Always"))
-                assert status_of(found).restart_count == 0
+                pod = await pods.running(name, container(image=image, image_pull_policy="Always"))
+                assert status_of(pod).restart_count == 0
                 await pods.delete(name, grace=0)
                 await pods.until_gone(name)
     finally:
@@ -149,54 +160,56 @@ async def test_no_image_goes_between_its_pull_and_its_container(pods: Pods, clus
 
 
 async def test_images_go_when_the_disk_is_too_full(pods: Pods, cluster: Cluster) -> None:
-    """A threshold that any disk is above; what cannot be had is told."""
+    """A threshold that any disk exceeds; what cannot be freed is reported."""
     with serve(cluster, "full") as image:
         await pods.running("p", container(image=image))
         await pods.delete("p")
         await pods.until_gone("p")
         runtime = Runtime(Engine(f"unix://{cluster.docker_socket}"), Defaults("peapod", PAUSE))
-        told: list[str] = []
+        events = Events()
 
         def collector(policy: Policy) -> ImageCollector:
-            return ImageCollector(runtime, policy, tuple, lambda reason, message: told.append(f"{reason}: {message}"))
+            return ImageCollector(runtime, policy, tuple, events, core_v1.Node)
 
         async def names() -> set[str]:
-            return {name for one in await runtime.images.list() for name in one.names}
+            return {name for image in await runtime.images.list() for name in image.names}
 
         await runtime.containers.relist()
-        await collector(Policy(high=100, low=99, least_age=0.0)).collect()
+        await collector(Policy(high=100, low=99, min_age=0.0)).collect()
         assert image in await names()
-        await collector(Policy(high=0, low=0, least_age=3600.0)).collect()
+        await collector(Policy(high=0, low=0, min_age=3600.0)).collect()
         assert image in await names()  # too young
-        told.clear()
-        await collector(Policy(high=0, low=0, least_age=0.0)).collect()
+        events.recorded.clear()
+        await collector(Policy(high=0, low=0, min_age=0.0)).collect()
         assert image not in await names()
         assert PAUSE in await names()
-        assert told[0].startswith("FreeDiskSpaceFailed: Failed to garbage collect required amount of images.")
+        assert events.recorded[0].startswith(
+            "FreeDiskSpaceFailed: Failed to garbage collect required amount of images."
+        )
 
 
 async def test_images_that_nothing_needs_are_removed(pods: Pods, cluster: Cluster) -> None:
-    with serve(cluster, "gc") as image, serve(cluster, "kept") as kept:
-        await pods.running("keeps", container(image=kept))
+    with serve(cluster, "gc") as image, serve(cluster, "needed") as needed_image:
+        await pods.running("keeps", container(image=needed_image))
         await pods.running("leaves", container(image=image))
         runtime = Runtime(Engine(f"unix://{cluster.docker_socket}"), Defaults("peapod", PAUSE))
-        wanted: set[str] = set()
-        collector = ImageCollector(runtime, Policy(), lambda: wanted, lambda reason, message: None)
+        needed: set[str] = set()
+        collector = ImageCollector(runtime, Policy(), lambda: needed, Events(), core_v1.Node)
 
         async def names() -> set[str]:
             await runtime.containers.relist()
             await collector.free_all()
-            return {name for one in await runtime.images.list() for name in one.names}
+            return {name for image in await runtime.images.list() for name in image.names}
 
-        assert {image, kept, PAUSE} <= await names()
+        assert {image, needed_image, PAUSE} <= await names()
         await pods.delete("leaves")
         await pods.until_gone("leaves")
-        wanted.add(image)  # another pod was bound, and has not begun yet
+        needed.add(image)  # another pod was bound, and has not started yet
         assert image in await names()
-        wanted.clear()
+        needed.clear()
         left = await names()
         assert image not in left
-        assert {kept, PAUSE, "peapod/busybox:latest"} <= left
+        assert {needed_image, PAUSE, "peapod/busybox:latest"} <= left
         disk = await collector.disk()
         assert 0 < disk.used < disk.capacity
         assert is_ready(await pods.get("keeps"))

@@ -24,8 +24,8 @@ def shell(name: str, script: str, **fields: Any) -> core_v1.Container:
     return container(name, ["sh", "-c", script], volume_mounts=MOUNT, **fields)
 
 
-def read(cluster: Cluster, found: core_v1.Pod, name: str) -> str:
-    path = cluster.root / "pods" / meta.uid_of(found) / "volumes/kubernetes.io~empty-dir/v" / name
+def read(cluster: Cluster, pod: core_v1.Pod, name: str) -> str:
+    path = cluster.root / "pods" / meta.uid_of(pod) / "volumes/kubernetes.io~empty-dir/v" / name
     return path.read_text() if path.exists() else ""
 
 
@@ -41,45 +41,45 @@ def hook(command: str) -> core_v1.LifecycleHandler:
     return core_v1.LifecycleHandler(exec=core_v1.ExecAction(command=["sh", "-c", command]))
 
 
-async def reasons(client: Client, found: core_v1.Pod) -> set[str]:
+async def reasons(client: Client, pod: core_v1.Pod) -> set[str]:
     events = client.resource(core_v1.Event)
-    selector = f"involvedObject.uid={meta.uid_of(found)}"
-    page = await events.list(namespace=meta.namespace_of(found), field_selector=selector)
-    return {one.reason or "" for one in page.items}
+    selector = f"involvedObject.uid={meta.uid_of(pod)}"
+    page = await events.list(namespace=meta.namespace_of(pod), field_selector=selector)
+    return {event.reason or "" for event in page.items}
 
 
 async def test_init_containers_come_first_in_order_and_a_sidecar_stays(pods: Pods, cluster: Cluster) -> None:
     first = shell("first", "echo first >> /v/log")
     helper = shell("helper", running("echo helper >> /v/log;"), restart_policy="Always")
     last = shell("last", "echo last >> /v/log")
-    found = await pods.running(
+    pod = await pods.running(
         "ordered",
         shell("main", running("echo main >> /v/log;")),
         init_containers=[first, helper, last],
         volumes=[SHARED],
     )
-    assert read(cluster, found, "log") == "first\nhelper\nlast\nmain\n"
-    states = {one.name: one for one in found.status.init_container_statuses or ()}
+    assert read(cluster, pod, "log") == "first\nhelper\nlast\nmain\n"
+    states = {status.name: status for status in pod.status.init_container_statuses or ()}
     assert states["first"].state.terminated is not None
     assert states["helper"].state.running is not None
-    assert all(one.ready for one in states.values())
+    assert all(status.ready for status in states.values())
     cluster.restart_kubelet()
     await pods.running("after-restart")
     again = await pods.get("ordered")
-    assert read(cluster, found, "log").count("first") == 1
-    assert container_id(again) == container_id(found)
+    assert read(cluster, pod, "log").count("first") == 1
+    assert container_id(again) == container_id(pod)
 
 
 async def test_an_init_container_that_fails_is_tried_again(pods: Pods) -> None:
     failing = shell("setup", "test -e /v/again && exit 0; touch /v/again; exit 1")
-    found = await pods.running("retried", shell("main", running()), init_containers=[failing], volumes=[SHARED])
-    setup = (found.status.init_container_statuses or [])[0]
+    pod = await pods.running("retried", shell("main", running()), init_containers=[failing], volumes=[SHARED])
+    setup = (pod.status.init_container_statuses or [])[0]
     assert setup.restart_count == 1
     await pods.create(
         "doomed", shell("main", running()), init_containers=[shell("setup", "exit 4")], volumes=[SHARED],
         restart_policy="Never",
     )  # fmt: skip
-    doomed = await pods.until("doomed", lambda one: one.status.phase == "Failed")
+    doomed = await pods.until("doomed", lambda pod: pod.status.phase == "Failed")
     waiting = status_of(doomed).state.waiting
     assert waiting is not None
     assert waiting.reason == "PodInitializing"
@@ -90,16 +90,16 @@ async def test_a_job_with_a_sidecar_succeeds(pods: Pods) -> None:
     await pods.create(
         "job", shell("main", "sleep 0.3"), init_containers=[helper], volumes=[SHARED], restart_policy="Never"
     )
-    found = await pods.until("job", lambda one: one.status.phase == "Succeeded")
-    assert (found.status.init_container_statuses or [])[0].state.terminated is not None
+    pod = await pods.until("job", lambda pod: pod.status.phase == "Succeeded")
+    assert (pod.status.init_container_statuses or [])[0].state.terminated is not None
 
 
 async def test_readiness_follows_its_probe(pods: Pods, cluster: Cluster) -> None:
     probe = exec_probe("test -e /v/ready", period_seconds=1, failure_threshold=1)
     await pods.create("gated", shell("main", running(), readiness_probe=probe), volumes=[SHARED])
-    found = await pods.until("gated", lambda one: status_of(one).started)
-    assert not is_ready(found)
-    flag = cluster.root / "pods" / meta.uid_of(found) / "volumes/kubernetes.io~empty-dir/v/ready"
+    pod = await pods.until("gated", lambda pod: status_of(pod).started)
+    assert not is_ready(pod)
+    flag = cluster.root / "pods" / meta.uid_of(pod) / "volumes/kubernetes.io~empty-dir/v/ready"
     flag.touch()
     ready = await pods.until("gated", is_ready)
     assert status_of(ready).restart_count == 0
@@ -107,7 +107,7 @@ async def test_readiness_follows_its_probe(pods: Pods, cluster: Cluster) -> None
     await pods.running("after-restart")
     assert is_ready(await pods.get("gated"))
     flag.unlink()
-    await pods.until("gated", lambda one: not is_ready(one))
+    await pods.until("gated", lambda pod: not is_ready(pod))
 
 
 async def test_an_http_probe_reaches_the_pod_s_address_by_a_named_port(pods: Pods) -> None:
@@ -125,8 +125,8 @@ async def test_a_failed_liveness_probe_restarts_the_container(pods: Pods, client
     script = running("(sleep 1; test -e /v/once || touch /v/once /v/ill) &")
     restarts = shell("main", f"rm -f /v/ill; {script}", liveness_probe=probe)
     await pods.create("ill", restarts, volumes=[SHARED])
-    found = await pods.until("ill", lambda one: status_of(one).restart_count == 1 and is_ready(one))
-    assert {"Unhealthy", "Killing"} <= await reasons(client, found)
+    pod = await pods.until("ill", lambda pod: status_of(pod).restart_count == 1 and is_ready(pod))
+    assert {"Unhealthy", "Killing"} <= await reasons(client, pod)
 
 
 async def test_a_startup_probe_holds_the_others_back(pods: Pods) -> None:
@@ -134,10 +134,10 @@ async def test_a_startup_probe_holds_the_others_back(pods: Pods) -> None:
     liveness = exec_probe("test -e /v/up", period_seconds=1, failure_threshold=1)
     slow = shell("main", running("sleep 3; touch /v/up;"), startup_probe=startup, liveness_probe=liveness)
     await pods.create("slow", slow, volumes=[SHARED])
-    found = await pods.until("slow", lambda one: status_of(one).state.running)
-    assert not status_of(found).started
-    found = await pods.until("slow", is_ready)
-    assert status_of(found).restart_count == 0
+    pod = await pods.until("slow", lambda pod: status_of(pod).state.running)
+    assert not status_of(pod).started
+    pod = await pods.until("slow", is_ready)
+    assert status_of(pod).restart_count == 0
 
 
 async def test_hooks_run_around_a_container(pods: Pods, cluster: Cluster) -> None:
@@ -157,31 +157,31 @@ async def test_hooks_run_around_a_container(pods: Pods, cluster: Cluster) -> Non
 
 async def test_a_post_start_hook_that_fails_ends_the_container(pods: Pods, client: Client) -> None:
     failing = container(lifecycle=core_v1.Lifecycle(post_start=hook("exit 1")))
-    found = await pods.create("unhooked", failing)
-    await pods.until("unhooked", lambda one: status_of(one).restart_count >= 1)
+    pod = await pods.create("unhooked", failing)
+    await pods.until("unhooked", lambda pod: status_of(pod).restart_count >= 1)
     await pods.delete("unhooked", grace=0)
-    assert "FailedPostStartHook" in await reasons(client, found)
+    assert "FailedPostStartHook" in await reasons(client, pod)
 
 
 async def test_a_deadline_ends_the_pod(pods: Pods) -> None:
     await pods.create("late", active_deadline_seconds=1)
-    found = await pods.until("late", lambda one: one.status.phase == "Failed")
-    assert found.status.reason == "DeadlineExceeded"
-    assert status_of(found).state.terminated is not None
+    pod = await pods.until("late", lambda pod: pod.status.phase == "Failed")
+    assert pod.status.reason == "DeadlineExceeded"
+    assert status_of(pod).state.terminated is not None
 
 
 async def test_a_pod_that_does_not_fit_is_refused(pods: Pods, client: Client) -> None:
     greedy = container(resources=core_v1.ResourceRequirements(requests={"cpu": "1000"}))
     await pods.create("greedy", greedy)
-    found = await pods.until("greedy", lambda one: one.status.phase == "Failed")
-    assert found.status.reason == "OutOfcpu"
+    pod = await pods.until("greedy", lambda pod: pod.status.phase == "Failed")
+    assert pod.status.reason == "OutOfcpu"
     await pods.create("elsewhere", node_selector={"zone": "nowhere"})
-    found = await pods.until("elsewhere", lambda one: one.status.phase == "Failed")
-    assert found.status.reason == "NodeAffinity"
+    pod = await pods.until("elsewhere", lambda pod: pod.status.phase == "Failed")
+    assert pod.status.reason == "NodeAffinity"
     port = [core_v1.ContainerPort(container_port=80, host_port=18080)]
     await pods.running("holds", container(ports=port))
     await pods.create("wants", container(ports=port))
-    found = await pods.until("wants", lambda one: one.status.phase == "Failed")
-    assert found.status.reason == "NodePorts"
+    pod = await pods.until("wants", lambda pod: pod.status.phase == "Failed")
+    assert pod.status.reason == "NodePorts"
     await pods.delete("wants")
     await pods.until_gone("wants")

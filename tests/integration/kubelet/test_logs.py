@@ -45,8 +45,8 @@ async def test_parts_of_a_log(pods: Pods, kubectl: Kubectl) -> None:
     await pods.running("talker", container(command=["sh", "-c", TALK]))
 
     async def whole() -> list[str] | None:
-        found = await logs(kubectl, "talker")
-        return found if len(found) == 6 else None
+        lines = await logs(kubectl, "talker")
+        return lines if len(lines) == 6 else None
 
     assert await eventually(whole) == [f"{word} {n}" for n in (1, 2, 3) for word in ("out", "err")]
     assert await logs(kubectl, "talker", "--tail=2") == ["out 3", "err 3"]
@@ -55,7 +55,7 @@ async def test_parts_of_a_log(pods: Pods, kubectl: Kubectl) -> None:
     assert len(await logs(kubectl, "talker", "--since=1h")) == 6
     stamped = await logs(kubectl, "talker", "--timestamps")
     moments = [line.split()[0] for line in stamped]
-    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", one) for one in moments)
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", moment) for moment in moments)
     assert moments == sorted(moments)
     assert await logs(kubectl, "talker", "--since-time=2100-01-01T00:00:00Z") == []
     assert len(await logs(kubectl, "talker", f"--since-time={moments[0][:19]}Z")) == 6
@@ -63,21 +63,21 @@ async def test_parts_of_a_log(pods: Pods, kubectl: Kubectl) -> None:
 
 async def test_several_containers_and_pods(pods: Pods, kubectl: Kubectl, client: Client, namespace: str) -> None:
     for name in ("one", "two"):
-        says = [
-            container(each, command=["sh", "-c", f"echo {name} {each}; exec sleep 3600"]) for each in ("left", "right")
+        containers = [
+            container(side, command=["sh", "-c", f"echo {name} {side}; exec sleep 3600"]) for side in ("left", "right")
         ]
-        made = pod(namespace, name, *says)
-        made.metadata.labels = {"app": "talk"}
-        await client.resource(core_v1.Pod).create(made)
+        talking = pod(namespace, name, *containers)
+        talking.metadata.labels = {"app": "talk"}
+        await client.resource(core_v1.Pod).create(talking)
     for name in ("one", "two"):
-        await pods.until(name, lambda one: one.status.phase == "Running")
+        await pods.until(name, lambda pod: pod.status.phase == "Running")
 
     async def all_said(*arguments: str) -> set[str] | None:
-        found = set(await logs(kubectl, *arguments))
-        return found if len(found) == 4 else None
+        lines = set(await logs(kubectl, *arguments))
+        return lines if len(lines) == 4 else None
 
     assert await eventually(lambda: all_said("-l", "app=talk", "--all-containers")) == {
-        f"{name} {each}" for name in ("one", "two") for each in ("left", "right")
+        f"{name} {side}" for name in ("one", "two") for side in ("left", "right")
     }
     assert sorted(await logs(kubectl, "one", "--all-containers")) == ["one left", "one right"]
     assert await logs(kubectl, "one", "-c", "right") == ["one right"]
@@ -90,7 +90,7 @@ async def test_several_containers_and_pods(pods: Pods, kubectl: Kubectl, client:
 
 async def test_the_log_of_the_container_before(pods: Pods, kubectl: Kubectl) -> None:
     await pods.create("twice", container(command=["sh", "-c", "echo $(cat /proc/uptime); sleep 0.2; exit 1"]))
-    await pods.until("twice", lambda one: status_of(one).restart_count == 1 and status_of(one).state.waiting)
+    await pods.until("twice", lambda pod: status_of(pod).restart_count == 1 and status_of(pod).state.waiting)
     now, before = await logs(kubectl, "twice"), await logs(kubectl, "twice", "--previous")
     assert len(now) == len(before) == 1
     assert now != before
@@ -112,5 +112,5 @@ async def test_following_goes_on_through_rotation(pods: Pods, kubectl: Kubectl, 
     assert len(got) == LINES
     assert got == [f"line number {i}\n" for i in range(1, LINES + 1)]
     folder = cluster.directory / "docker" / "containers"
-    assert any(len(list(one.glob("*-json.log*"))) > 2 for one in folder.iterdir()), "nothing was rotated"
+    assert any(len(list(directory.glob("*-json.log*"))) > 2 for directory in folder.iterdir()), "nothing was rotated"
     assert (await logs(kubectl, "writer", "--tail=3")) == [f"line number {i}" for i in (LINES - 1, LINES)] + ["end"]

@@ -50,46 +50,46 @@ async def test_metrics_of_nodes_and_pods(pods: Pods, http: aiohttp.ClientSession
 
     async def both() -> Any:
         """Two samples after the last container began."""
-        found = {one["metadata"]["name"]: one for one in (await get(http, place))["items"]}
-        return found if len(found) == 2 and len(found["busy"]["containers"]) == 2 else None
+        by_name = {item["metadata"]["name"]: item for item in (await get(http, place))["items"]}
+        return by_name if len(by_name) == 2 and len(by_name["busy"]["containers"]) == 2 else None
 
-    found = await eventually(both, timeout=40, interval=0.5)
-    used = {one["name"]: one["usage"] for one in found["busy"]["containers"]}
+    measured = await eventually(both, timeout=40, interval=0.5)
+    used = {container["name"]: container["usage"] for container in measured["busy"]["containers"]}
     assert 100 < quantity.milli(used["main"]["cpu"]) < 300
     assert quantity.milli(used["side"]["cpu"]) < 50
     assert 0 < quantity.value(used["side"]["memory"]) < 64 * 2**20
-    assert re.fullmatch(r"\d+\.\d+s", found["busy"]["window"])
-    assert found["busy"]["timestamp"]
+    assert re.fullmatch(r"\d+\.\d+s", measured["busy"]["window"])
+    assert measured["busy"]["timestamp"]
     whole = await get(http, f"{METRICS}/pods")
     assert (whole["kind"], whole["apiVersion"]) == ("PodMetricsList", "metrics.k8s.io/v1beta1")
     assert {("busy", namespace), ("idle", namespace)} <= {
-        (one["metadata"]["name"], one["metadata"]["namespace"]) for one in whole["items"]
+        (item["metadata"]["name"], item["metadata"]["namespace"]) for item in whole["items"]
     }
     assert (await get(http, f"{place}/idle"))["kind"] == "PodMetrics"
     assert (await get(http, f"{place}/nobody", 404))["details"]["group"] == "metrics.k8s.io"
     assert (await get(http, f"{place}?labelSelector=app%3Dnone"))["items"] == []
-    (one,) = (await get(http, f"{METRICS}/nodes"))["items"]
-    assert one["metadata"]["name"] == NODE
-    assert one["metadata"]["labels"]["kubernetes.io/hostname"] == NODE
-    assert quantity.milli(one["usage"]["cpu"]) > 100
-    assert quantity.value(one["usage"]["memory"]) > 2**20
+    (node,) = (await get(http, f"{METRICS}/nodes"))["items"]
+    assert node["metadata"]["name"] == NODE
+    assert node["metadata"]["labels"]["kubernetes.io/hostname"] == NODE
+    assert quantity.milli(node["usage"]["cpu"]) > 100
+    assert quantity.value(node["usage"]["memory"]) > 2**20
     # what kubectl 1.32 and others say that they take
     proto = await get(http, f"{METRICS}/nodes", Accept="application/vnd.kubernetes.protobuf, */*")
     assert proto["kind"] == "NodeMetricsList"
     table = await get(http, f"{METRICS}/nodes", Accept="application/json;as=Table;v=v1;g=meta.k8s.io")
-    assert [one["name"] for one in table["columnDefinitions"]] == ["Name", "CPU", "Memory", "Window"]
+    assert [column["name"] for column in table["columnDefinitions"]] == ["Name", "CPU", "Memory", "Window"]
 
 
 async def test_discovery_lists_the_group(http: aiohttp.ClientSession) -> None:
     group = await get(http, f"{SERVER}/apis/metrics.k8s.io")
     assert group["preferredVersion"]["groupVersion"] == "metrics.k8s.io/v1beta1"
     rows = (await get(http, METRICS))["resources"]
-    assert {(one["name"], one["kind"], tuple(one["verbs"])) for one in rows} == {
+    assert {(row["name"], row["kind"], tuple(row["verbs"])) for row in rows} == {
         ("nodes", "NodeMetrics", ("get", "list")),
         ("pods", "PodMetrics", ("get", "list")),
     }
     accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-    names = [one["metadata"]["name"] for one in (await get(http, f"{SERVER}/apis", Accept=accept))["items"]]
+    names = [item["metadata"]["name"] for item in (await get(http, f"{SERVER}/apis", Accept=accept))["items"]]
     assert "metrics.k8s.io" in names
 
 
@@ -104,7 +104,7 @@ async def test_a_kubelet_that_does_not_answer_is_left_out(
     async def names() -> list[str]:
         """Empty until the kubelet that does answer has two samples."""
         async with asyncio.timeout(10):
-            return [one["metadata"]["name"] for one in (await get(http, f"{METRICS}/nodes"))["items"]]
+            return [item["metadata"]["name"] for item in (await get(http, f"{METRICS}/nodes"))["items"]]
 
     assert await eventually(names, timeout=30, interval=0.5) == [NODE]
     await nodes.delete("silent")
@@ -130,7 +130,7 @@ async def test_the_kubelet_tells_prometheus(pods: Pods, http: aiohttp.ClientSess
         return where in await text()
 
     await eventually(sampled, timeout=20, interval=0.5)
-    found = await text()
+    metrics = await text()
     for pattern in (
         r"node_cpu_usage_seconds_total \d+\.\d+ \d{13}",
         r"node_memory_working_set_bytes \d+ \d{13}",
@@ -142,7 +142,7 @@ async def test_the_kubelet_tells_prometheus(pods: Pods, http: aiohttp.ClientSess
         r"resource_scrape_error 0",
         r"scrape_error 0",
     ):
-        assert re.search(f"^{pattern}$", found, re.MULTILINE), pattern
+        assert re.search(f"^{pattern}$", metrics, re.MULTILINE), pattern
 
 
 @pytest.mark.parametrize("which", ["today", "old"])

@@ -30,7 +30,7 @@ async def test_a_node_without_a_pod_network_is_not_ready_and_ready_at_once_with_
     node = await eventually(reported, timeout=30)
     assert node is not None
     assert condition_of(node, "Ready") == "False"
-    ready = next(one for one in node.status.conditions or () if one.type == "Ready")
+    ready = next(condition for condition in node.status.conditions or () if condition.type == "Ready")
     assert "container runtime network not ready" in (ready.message or "")
     await nodes.patch(NODE, {"spec": {"podCIDR": POD_CIDR, "podCIDRs": [POD_CIDR]}})
 
@@ -45,7 +45,7 @@ async def test_the_node_says_what_it_is(node: core_v1.Node) -> None:
     labels = meta.labels_of(node)
     assert labels["kubernetes.io/hostname"] == NODE
     assert labels["kubernetes.io/os"] == "linux"
-    assert {one.type: one.address for one in node.status.addresses or ()} == {
+    assert {address.type: address.address for address in node.status.addresses or ()} == {
         "InternalIP": ADDRESS,
         "Hostname": NODE,
     }
@@ -63,9 +63,9 @@ async def test_the_node_lists_its_images(client: Client, node: core_v1.Node) -> 
 
     images = await eventually(listed, timeout=15)
     assert images is not None
-    names = {name for one in images for name in one.names or ()}
+    names = {name for image in images for name in image.names or ()}
     assert {"peapod/pause:1.0", "peapod/busybox:latest"} & names
-    sizes = [one.size_bytes or 0 for one in images]
+    sizes = [image.size_bytes or 0 for image in images]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] > 100_000
 
@@ -107,12 +107,12 @@ async def test_pods_are_masqueraded_only_to_the_outside(node: core_v1.Node) -> N
 
 
 async def test_a_restart_is_not_seen_from_outside(cluster: Cluster, client: Client, node: core_v1.Node) -> None:
-    """The node stays Ready all along, and its bridge and rules are found, not made again."""
+    """The node stays Ready all along, and its bridge and rules are reused, not created again."""
 
     async def rules() -> str:
         return await asyncio.to_thread(lambda: iptables("-S") + iptables("-t", "nat", "-S"))
 
-    before, seen = await rules(), len(cluster.kubelet.log.read_text())
+    before, read = await rules(), len(cluster.kubelet.log.read_text())
     readiness: list[str] = []
 
     async def watch() -> None:
@@ -123,7 +123,7 @@ async def test_a_restart_is_not_seen_from_outside(cluster: Cluster, client: Clie
     watching = asyncio.create_task(watch())
     cluster.restart_kubelet()
     # Its first report comes after its look at the network.
-    await eventually(lambda: readiness and "pod CIDR is" in cluster.kubelet.log.read_text()[seen:], timeout=15)
+    await eventually(lambda: readiness and "pod CIDR is" in cluster.kubelet.log.read_text()[read:], timeout=15)
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
     assert set(readiness) == {"True"}
@@ -137,16 +137,16 @@ async def test_routes_lead_to_other_nodes_and_go_with_them(client: Client, node:
     addresses = [{"type": "InternalIP", "address": NEIGHBOUR}]
     await nodes.patch("node-2", {"status": {"addresses": addresses}}, kind="merge", subresource="status")
     await asyncio.to_thread(ip, "route", "add", "10.249.77.0/24", "via", NEIGHBOUR)  # somebody else's
-    wanted = f"10.249.2.0/24 via {NEIGHBOUR}"
+    route = f"10.249.2.0/24 via {NEIGHBOUR}"
 
     async def routes() -> str:
         return await asyncio.to_thread(ip, "route")
 
     async def is_there() -> bool:
-        return wanted in await routes()
+        return route in await routes()
 
     async def is_gone() -> bool:
-        return wanted not in await routes()
+        return route not in await routes()
 
     await eventually(is_there, timeout=5)
     await nodes.delete("node-2")

@@ -43,9 +43,9 @@ async def node_events(client: Client, reason: str) -> list[core_v1.Event]:
 
 async def test_too_few_open_files_are_told_and_no_crash(pods: Pods, cluster: Cluster, client: Client) -> None:
     with kubelet_as(cluster, ("prlimit", "--nofile=64:64", *cluster.kubelet.command)):
-        found = await eventually(lambda: node_events(client, "LowOpenFilesLimit"), timeout=30)
-        assert "open files (nofile) is 64" in (found[0].message or "")
-        assert found[0].type == "Warning"
+        events = await eventually(lambda: node_events(client, "LowOpenFilesLimit"), timeout=30)
+        assert "open files (nofile) is 64" in (events[0].message or "")
+        assert events[0].type == "Warning"
         await asyncio.gather(*(pods.running(f"many-{number}", timeout=60) for number in range(8)))
         assert cluster.kubelet.running
     await pods.running("after", timeout=30)
@@ -53,16 +53,18 @@ async def test_too_few_open_files_are_told_and_no_crash(pods: Pods, cluster: Clu
 
 async def test_a_node_that_gets_another_address_says_so(pods: Pods, cluster: Cluster, client: Client) -> None:
     """Its status, those of its pods, and the addresses of pods on its network follow."""
-    command = tuple(one for one in cluster.kubelet.command if not one.startswith("--node-ip"))
+    command = tuple(flag for flag in cluster.kubelet.command if not flag.startswith("--node-ip"))
 
     async def move(old: str, new: str) -> None:
         await asyncio.to_thread(ip, "addr", "del", f"{old}/24", "dev", "eth0")
         await asyncio.to_thread(ip, "addr", "add", f"{new}/24", "dev", "eth0")
 
-    async def address_is(wanted: str) -> None:
+    async def address_is(expected: str) -> None:
         async def so() -> bool:
             node = await client.resource(core_v1.Node).get(NODE)
-            return wanted in [one.address for one in node.status.addresses or () if one.type == "InternalIP"]
+            return expected in [
+                address.address for address in node.status.addresses or () if address.type == "InternalIP"
+            ]
 
         await eventually(so, timeout=15)
 
@@ -73,9 +75,9 @@ async def test_a_node_that_gets_another_address_says_so(pods: Pods, cluster: Clu
         await move(ADDRESS, MOVED)
         try:
             await address_is(MOVED)
-            outside = await pods.until("outside", lambda one: one.status.pod_ip == MOVED)
-            assert [one.ip for one in outside.status.pod_ips or ()] == [MOVED]
-            inside = await pods.until("inside", lambda one: one.status.host_ip == MOVED)
+            outside = await pods.until("outside", lambda pod: pod.status.pod_ip == MOVED)
+            assert [address.ip for address in outside.status.pod_ips or ()] == [MOVED]
+            inside = await pods.until("inside", lambda pod: pod.status.host_ip == MOVED)
             assert inside.status.pod_ip != MOVED
             assert is_ready(inside)
             await eventually(lambda: node_events(client, "NodeAddressChanged"))
@@ -96,18 +98,20 @@ async def test_a_node_that_gets_another_address_says_so(pods: Pods, cluster: Clu
 async def test_who_uses_most_of_what_is_short_goes_first(
     empty_node: None, pods: Pods, cluster: Cluster, client: Client, flag: str, condition: str, resource: str
 ) -> None:
-    script = "i=0; while [ $i -lt 40 ]; do echo $i > /tmp-$i; i=$((i+1)); sleep 600 & done; dd if=/dev/zero of=/big bs=1M"
+    script = (
+        "i=0; while [ $i -lt 40 ]; do echo $i > /tmp-$i; i=$((i+1)); sleep 600 & done; dd if=/dev/zero of=/big bs=1M"
+    )
     await pods.running("modest")
     await pods.running("greedy", container(command=["sh", "-c", f"{script} count=8; trap 'exit 0' TERM; wait"]))
 
     async def written() -> bool:
         with cluster.docker() as engine:
             listed = engine.containers(size=True, filters={"label": "io.kubernetes.container.name=main"})
-        return any(one.get("SizeRw", 0) > 8_000_000 for one in listed)
+        return any(item.get("SizeRw", 0) > 8_000_000 for item in listed)
 
     await eventually(written, timeout=15)
     with kubelet_with(cluster, f"--eviction-hard={flag}"):
-        evicted = await pods.until("greedy", lambda one: one.status.phase == "Failed", timeout=40)
+        evicted = await pods.until("greedy", lambda pod: pod.status.phase == "Failed", timeout=40)
         assert evicted.status.reason == "Evicted"
         assert f"low on resource: {resource}." in (evicted.status.message or "")
         assert (await pods.get("modest")).status.phase == "Running"
@@ -121,7 +125,7 @@ async def test_who_uses_most_of_what_is_short_goes_first(
 
 async def test_dead_containers_go_when_the_disk_is_full(pods: Pods, cluster: Cluster) -> None:
     await pods.create("done", container(command=["true"]), restart_policy="Never")
-    done = await pods.until("done", lambda one: one.status.phase == "Succeeded")
+    done = await pods.until("done", lambda pod: pod.status.phase == "Succeeded")
     label = f"io.kubernetes.pod.uid={meta.uid_of(done)}"
     with cluster.docker() as engine:
         assert len(engine.containers(all=True, filters={"label": label})) == 2
@@ -130,8 +134,8 @@ async def test_dead_containers_go_when_the_disk_is_full(pods: Pods, cluster: Clu
             lambda: not engine.containers(all=True, filters={"label": [label, "io.kubernetes.docker.type=container"]}),
             timeout=20,
         )
-    found = await pods.get("done")  # what became of it is known all the same
-    assert found.status.phase == "Succeeded"
-    ended = status_of(found).state.terminated
+    pod = await pods.get("done")  # its result is known all the same
+    assert pod.status.phase == "Succeeded"
+    ended = status_of(pod).state.terminated
     assert ended is not None
     assert ended.exit_code == 0

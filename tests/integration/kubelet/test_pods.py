@@ -24,7 +24,7 @@ def pods(client: Client, namespace: str, node: core_v1.Node) -> Pods:
 
 def all_containers(cluster: Cluster, uid: str) -> list[str]:
     with cluster.docker() as engine:
-        return [one["Id"] for one in engine.containers(all=True, filters={"label": f"io.kubernetes.pod.uid={uid}"})]
+        return [item["Id"] for item in engine.containers(all=True, filters={"label": f"io.kubernetes.pod.uid={uid}"})]
 
 
 def run_in(cluster: Cluster, id: str, *command: str) -> str:
@@ -43,7 +43,7 @@ async def test_a_pod_runs_and_reports_itself(pods: Pods) -> None:
     main = status_of(pod)
     assert (main.ready, main.started, main.restart_count) == (True, True, 0)
     assert (main.container_id or "").startswith("docker://")
-    assert {one.type: one.status for one in status.conditions or ()}["ContainersReady"] == "True"
+    assert {condition.type: condition.status for condition in status.conditions or ()}["ContainersReady"] == "True"
 
 
 async def test_containers_of_a_pod_share_network_ipc_host_name_and_volumes(pods: Pods, cluster: Cluster) -> None:
@@ -52,13 +52,13 @@ async def test_containers_of_a_pod_share_network_ipc_host_name_and_volumes(pods:
     reader = container("reader", volume_mounts=mount)
     volume = core_v1.Volume(name="data", empty_dir=core_v1.EmptyDirVolumeSource())
     pod = await pods.running("pair", writer, reader, volumes=[volume])
-    one, two = container_id(pod, "writer"), container_id(pod, "reader")
-    assert run_in(cluster, two, "cat", "/data/f") == "hello\n"
-    assert run_in(cluster, two, "hostname") == run_in(cluster, one, "hostname") == "pair\n"
+    writer_id, reader_id = container_id(pod, "writer"), container_id(pod, "reader")
+    assert run_in(cluster, reader_id, "cat", "/data/f") == "hello\n"
+    assert run_in(cluster, reader_id, "hostname") == run_in(cluster, writer_id, "hostname") == "pair\n"
     for space in ("net", "ipc"):
         link = f"/proc/self/ns/{space}"
-        assert run_in(cluster, one, "readlink", link) == run_in(cluster, two, "readlink", link)
-    answer = run_in(cluster, two, "wget", "-S", "-O", "-", "http://127.0.0.1:8080/")
+        assert run_in(cluster, writer_id, "readlink", link) == run_in(cluster, reader_id, "readlink", link)
+    answer = run_in(cluster, reader_id, "wget", "-S", "-O", "-", "http://127.0.0.1:8080/")
     assert "HTTP/1." in answer
 
 
@@ -76,7 +76,7 @@ async def test_a_pod_has_resolver_hosts_and_environment(
     derived = core_v1.EnvVar(name="GREETING", value="hi $(MY_IP) at $(REDIS_MASTER_SERVICE_HOST) $$(MY_IP)")
 
     async def has_variables() -> str | None:
-        """Another pod, until one was made after the kubelet has heard of the service."""
+        """Another pod, until one was created after the kubelet had the service in its cache."""
         names.append(f"env-{len(names)}")
         pod = await pods.running(names[-1], container(env=[by_field, derived]))
         text = run_in(cluster, container_id(pod), "env")
@@ -103,13 +103,13 @@ async def test_config_maps_and_secrets_come_as_files(
         core_v1.Volume(name="c", config_map=core_v1.ConfigMapVolumeSource(name="cm")),
         core_v1.Volume(name="s", secret=core_v1.SecretVolumeSource(secret_name="s", default_mode=0o400)),
     ]
-    mounts = [core_v1.VolumeMount(name=one.name, mount_path=f"/{one.name}") for one in volumes]
+    mounts = [core_v1.VolumeMount(name=volume.name, mount_path=f"/{volume.name}") for volume in volumes]
     await pods.create("files", container(volume_mounts=mounts), volumes=volumes)
-    await pods.until("files", lambda one: one.status.phase == "Pending")
+    await pods.until("files", lambda pod: pod.status.phase == "Pending")
     config_map, secret = core_v1.ConfigMap(data={"k": "value"}), core_v1.Secret()
     secret.data = {"p": base64.b64encode(b"hush").decode()}
-    for one, name in ((config_map, "cm"), (secret, "s")):
-        one.metadata.name, one.metadata.namespace = name, namespace
+    for created, name in ((config_map, "cm"), (secret, "s")):
+        created.metadata.name, created.metadata.namespace = name, namespace
     await client.resource(core_v1.ConfigMap).create(config_map)
     await client.resource(core_v1.Secret).create(secret)
     pod = await pods.until("files", is_ready)
@@ -122,7 +122,7 @@ async def test_a_killed_container_is_started_again_at_once(pods: Pods, cluster: 
     pod = await pods.running("killed")
     with cluster.docker() as engine:
         engine.kill(container_id(pod))
-    after = await pods.until("killed", lambda one: status_of(one).restart_count == 1 and is_ready(one), timeout=5)
+    after = await pods.until("killed", lambda pod: status_of(pod).restart_count == 1 and is_ready(pod), timeout=5)
     assert container_id(after) != container_id(pod)
     last = status_of(after).last_state.terminated
     assert last is not None
@@ -135,13 +135,13 @@ async def test_a_lost_sandbox_takes_the_whole_pod_with_it(pods: Pods, cluster: C
     sandbox = next(id for id in all_containers(cluster, uid_of(pod)) if id != container_id(pod))
     with cluster.docker() as engine:
         engine.kill(sandbox)
-    after = await pods.until("sandbox", lambda one: status_of(one).restart_count == 1 and is_ready(one))
+    after = await pods.until("sandbox", lambda pod: status_of(pod).restart_count == 1 and is_ready(pod))
     assert container_id(after) != container_id(pod)
 
 
 async def test_a_crashing_container_is_held_back(pods: Pods) -> None:
     await pods.create("crash", container(command=["sh", "-c", "exit 3"]))
-    pod = await pods.until("crash", lambda one: _waiting(one) == "CrashLoopBackOff")
+    pod = await pods.until("crash", lambda pod: _waiting(pod) == "CrashLoopBackOff")
     assert pod.status.phase == "Running"
     assert status_of(pod).restart_count == 1
     last = status_of(pod).last_state.terminated
@@ -153,7 +153,7 @@ async def test_a_crashing_container_is_held_back(pods: Pods) -> None:
 async def test_a_pod_that_is_not_restarted_ends(pods: Pods, cluster: Cluster, code: int, phase: str) -> None:
     message = f"echo bye > /dev/termination-log; exit {code}"
     await pods.create("once", container(command=["sh", "-c", message]), restart_policy="Never")
-    pod = await pods.until("once", lambda one: one.status.phase == phase)
+    pod = await pods.until("once", lambda pod: pod.status.phase == phase)
     ended = status_of(pod).state.terminated
     assert ended is not None
     assert ended.exit_code == code
@@ -186,19 +186,19 @@ async def test_a_pod_that_ignores_its_end_is_killed_at_the_deadline(pods: Pods) 
 async def test_a_shorter_grace_period_counts_for_a_pod_that_is_stopping(pods: Pods) -> None:
     await pods.running("slow", container(command=["sleep", "3600"]), termination_grace_period_seconds=300)
     await pods.delete("slow")
-    await pods.until("slow", lambda one: one.metadata.deletion_timestamp)
+    await pods.until("slow", lambda pod: pod.metadata.deletion_timestamp)
     await pods.delete("slow", grace=1)
     await pods.until_gone("slow", timeout=6)
 
 
 async def test_an_image_that_nobody_has_is_reported(pods: Pods) -> None:
     await pods.create("never", container(image="peapod/none:1", image_pull_policy="Never"))
-    await pods.until("never", lambda one: _waiting(one) == "ErrImageNeverPull")
+    await pods.until("never", lambda pod: _waiting(pod) == "ErrImageNeverPull")
     await pods.create("invalid", container(image="UPPER CASE", image_pull_policy="IfNotPresent"))
-    await pods.until("invalid", lambda one: _waiting(one) == "InvalidImageName")
+    await pods.until("invalid", lambda pod: _waiting(pod) == "InvalidImageName")
     await pods.create("missing", container(image="127.0.0.1:1/none:1"))
-    await pods.until("missing", lambda one: _waiting(one) == "ErrImagePull")
-    await pods.until("missing", lambda one: _waiting(one) == "ImagePullBackOff")
+    await pods.until("missing", lambda pod: _waiting(pod) == "ErrImagePull")
+    await pods.until("missing", lambda pod: _waiting(pod) == "ImagePullBackOff")
     await pods.delete("missing")
     await pods.until_gone("missing")
 
@@ -207,15 +207,15 @@ async def test_an_image_that_nobody_has_is_reported(pods: Pods) -> None:
 async def test_an_image_is_pulled(pods: Pods, cluster: Cluster, policy: str) -> None:
     tree = layer(busybox_tree(dynamic_busybox(cluster.directory / "cache")))
     with serve_image("team/app", policy.lower(), tree, {"Cmd": ["sh"]}) as image:
-        one = container("one", image=image, image_pull_policy=policy)
-        two = container("two", image=image, image_pull_policy=policy)
-        pod = await pods.running("pulled", one, two)
+        first = container("one", image=image, image_pull_policy=policy)
+        second = container("two", image=image, image_pull_policy=policy)
+        pod = await pods.running("pulled", first, second)
         assert status_of(pod, "two").image == image
 
 
 async def test_a_container_that_cannot_run_is_reported(pods: Pods) -> None:
     await pods.create("cannot", container(command=["/no/such/program"]))
-    pod = await pods.until("cannot", lambda one: _waiting(one) == "CrashLoopBackOff")
+    pod = await pods.until("cannot", lambda pod: _waiting(pod) == "CrashLoopBackOff")
     last = status_of(pod).last_state.terminated
     assert last is not None
     assert last.reason == "ContainerCannotRun"
@@ -244,7 +244,7 @@ async def test_an_engine_that_goes_makes_the_node_not_ready(pods: Pods, cluster:
 
     async def ready() -> str:
         node = await nodes.get("node-1")
-        return next(one.status for one in node.status.conditions or () if one.type == "Ready")
+        return next(condition.status for condition in node.status.conditions or () if condition.type == "Ready")
 
     async def is_not_ready() -> bool:
         return await ready() == "False"

@@ -59,9 +59,11 @@ class Backend:
         return runner
 
     async def _echo(self, request: web.Request) -> web.Response:
-        told = {"method": request.method, "target": request.raw_path, "headers": dict(request.headers)}
-        told["body"] = (await request.read()).decode()
-        return web.json_response(told, headers={"X-Own": "yes", "Access-Control-Allow-Origin": "*", "Keep-Alive": "9"})
+        echoed = {"method": request.method, "target": request.raw_path, "headers": dict(request.headers)}
+        echoed["body"] = (await request.read()).decode()
+        return web.json_response(
+            echoed, headers={"X-Own": "yes", "Access-Control-Allow-Origin": "*", "Keep-Alive": "9"}
+        )
 
     async def _sum(self, request: web.Request) -> web.Response:
         digest, size = hashlib.sha256(), 0
@@ -71,7 +73,7 @@ class Backend:
         return web.Response(text=f"{size} {digest.hexdigest()}")
 
     async def _slow(self, request: web.Request) -> web.StreamResponse:
-        """One line at once, another when told to, and then more until nobody listens."""
+        """One line at once, another on command, and then more until the client leaves."""
         answer = web.StreamResponse()
         await answer.prepare(request)
         try:
@@ -136,14 +138,14 @@ async def test_every_method_with_path_query_and_body(http: aiohttp.ClientSession
         assert answer.status == 200, await answer.text()
         assert answer.headers["X-Own"] == "yes"
         assert not {"Access-Control-Allow-Origin", "Keep-Alive"} & set(answer.headers)
-        told = await answer.json()
-    assert told["method"] == method
-    assert told["target"] == "/echo/a%2Fb//c/?x=1&watch=true&dryRun=whatever&fieldManager=%00"
-    assert told["body"] == "body"
-    seen = {name.lower(): value for name, value in told["headers"].items()}
-    assert "authorization" not in seen
-    assert seen["x-forwarded-for"] == "192.0.2.7, 127.0.0.1"
-    assert seen["x-forwarded-uri"].endswith("/proxy/echo/a%2Fb//c/")
+        echoed = await answer.json()
+    assert echoed["method"] == method
+    assert echoed["target"] == "/echo/a%2Fb//c/?x=1&watch=true&dryRun=whatever&fieldManager=%00"
+    assert echoed["body"] == "body"
+    headers = {name.lower(): value for name, value in echoed["headers"].items()}
+    assert "authorization" not in headers
+    assert headers["x-forwarded-for"] == "192.0.2.7, 127.0.0.1"
+    assert headers["x-forwarded-uri"].endswith("/proxy/echo/a%2Fb//c/")
 
 
 async def test_head_has_no_body(http: aiohttp.ClientSession, base: str) -> None:
@@ -231,12 +233,12 @@ async def test_upgraded_connections_pass(http: aiohttp.ClientSession, base: str)
 async def test_nobody_is_there(http: aiohttp.ClientSession, node: core_v1.Node) -> None:
     for name, status in ((f"{NODE}:9", 503), (f"{NODE}:http", 400), (f"ftp:{NODE}:21", 400)):
         async with http.get(f"{NODES}/{name}/proxy/x") as answer:
-            told = await answer.json()
-            assert (answer.status, told["kind"], told["code"]) == (status, "Status", status)
+            status_object = await answer.json()
+            assert (answer.status, status_object["kind"], status_object["code"]) == (status, "Status", status)
     async with http.get(f"{NODES}/{NODE}:9/proxy/x") as answer:
-        told = await answer.json()
-        assert told["reason"] == "ServiceUnavailable"
-        assert "error trying to reach" in told["message"]
+        status_object = await answer.json()
+        assert status_object["reason"] == "ServiceUnavailable"
+        assert "error trying to reach" in status_object["message"]
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "224.0.0.1", "0.0.0.0", "::ffff:127.0.0.1"])
@@ -297,7 +299,7 @@ async def test_a_service_by_its_ports_and_ready_endpoints(
 
 async def test_discovery_tells_of_it(http: aiohttp.ClientSession) -> None:
     async with http.get(f"{SERVER}/api/v1") as answer:
-        rows = {one["name"]: one for one in (await answer.json())["resources"]}
+        rows = {resource["name"]: resource for resource in (await answer.json())["resources"]}
     for name, kind in (("nodes", "Node"), ("pods", "Pod"), ("services", "Service")):
         row = rows[f"{name}/proxy"]
         assert row["kind"] == f"{kind}ProxyOptions"

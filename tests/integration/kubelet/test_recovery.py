@@ -59,11 +59,11 @@ STARTS: dict[str, Fault] = {
     "all containers started": Fault(r"^POST \S+/start", nth=4),
     "postStart to begin": Fault(EXEC, "before"),
     "postStart running": Fault(r"^POST \S+/exec/\w+/start"),
-    "running, not told": Fault(STATUS + r'.*"phase":"Running"', "before"),
-    "running, told": Fault(STATUS + r'.*"phase":"Running"'),
+    "running, not reported": Fault(STATUS + r'.*"phase":"Running"', "before"),
+    "running, reported": Fault(STATUS + r'.*"phase":"Running"'),
 }
 ENDS: dict[str, Fault] = {
-    "deletion seen, preStop to begin": Fault(EXEC, "before"),
+    "deletion observed, preStop to start": Fault(EXEC, "before"),
     "preStop running": Fault(r"^POST \S+/exec/\w+/start"),
     "to be signalled": Fault(r"^POST \S+/kill\?signal=SIGTERM", "before"),
     "signalled": Fault(r"^POST \S+/kill\?signal=SIGTERM"),
@@ -144,7 +144,7 @@ class Traces:
 
 def traces(cluster: Cluster, uid: str) -> Traces:
     with cluster.docker() as engine:
-        found = engine.containers(all=True, filters={"label": f"io.kubernetes.pod.uid={uid}"})
+        listed = engine.containers(all=True, filters={"label": f"io.kubernetes.pod.uid={uid}"})
         networks = engine.networks(names=["peapod"])
         network = engine.inspect_network(networks[0]["Id"]) if networks else {}
     root = cluster.root / "pods" / uid
@@ -152,22 +152,22 @@ def traces(cluster: Cluster, uid: str) -> Traces:
     mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     namespaces = str(cluster.file("docker-exec") / "netns")
     return Traces(
-        tuple(sorted(f"{_label(one)} {one['Labels'][attempts]} {one['State']}" for one in found)),
+        tuple(sorted(f"{_label(item)} {item['Labels'][attempts]} {item['State']}" for item in listed)),
         files_below(root),
-        tuple(sorted(one.removeprefix(str(root)) for one in mounts if one.startswith(str(root)))),
+        tuple(sorted(mount.removeprefix(str(root)) for mount in mounts if mount.startswith(str(root)))),
         len(network.get("Containers") or {}),
-        sum(one.startswith(f"{namespaces}/") and not one.endswith("/default") for one in mounts),
+        sum(mount.startswith(f"{namespaces}/") and not mount.endswith("/default") for mount in mounts),
     )
 
 
 def files_below(root: Path) -> tuple[str, ...]:
     """What is there; it may go away meanwhile."""
-    found = ((where, name) for where, directories, files in os.walk(root) for name in (*directories, *files))
-    return tuple(sorted(os.path.relpath(os.path.join(where, name), root) for where, name in found))
+    entries = ((where, name) for where, directories, files in os.walk(root) for name in (*directories, *files))
+    return tuple(sorted(os.path.relpath(os.path.join(where, name), root) for where, name in entries))
 
 
-def _label(found: dict[str, dict[str, str]]) -> str:
-    return found["Labels"]["io.kubernetes.container.name"]
+def _label(listed: dict[str, dict[str, str]]) -> str:
+    return listed["Labels"]["io.kubernetes.container.name"]
 
 
 def log_of(cluster: Cluster, uid: str) -> list[str]:
@@ -182,11 +182,11 @@ async def strike(faults: Faults, cluster: Cluster) -> None:
 
 async def is_up(pods: Pods, cluster: Cluster) -> tuple[str, Traces]:
     """The pod's UID and traces, once it is ready and all of it has begun."""
-    found = await pods.until("p", is_ready, timeout=40)
-    uid = meta.uid_of(found)
+    pod = await pods.until("p", is_ready, timeout=40)
+    uid = meta.uid_of(pod)
     await eventually(lambda: len(log_of(cluster, uid)) >= 3)
-    assert [status_of(found, name).restart_count for name in ("main", "second")] == [0, 0]
-    assert all(one.restart_count == 0 for one in found.status.init_container_statuses or ())
+    assert [status_of(pod, name).restart_count for name in ("main", "second")] == [0, 0]
+    assert all(status.restart_count == 0 for status in pod.status.init_container_statuses or ())
     return uid, traces(cluster, uid)
 
 
@@ -218,15 +218,13 @@ async def undisturbed(pods: Pods, cluster: Cluster, image: str) -> dict[str, Tra
 
 
 @pytest.mark.parametrize("point", STARTS)
-async def test_killed_while_a_pod_starts(
-    pods: Pods, cluster: Cluster, faults: Faults, image: str, point: str
-) -> None:
+async def test_killed_while_a_pod_starts(pods: Pods, cluster: Cluster, faults: Faults, image: str, point: str) -> None:
     expected = await undisturbed(pods, cluster, image)
     faults.arm(STARTS[point])
     await pods.create("p", *members(), **spec(image))
     await strike(faults, cluster)
-    uid, found = await is_up(pods, cluster)
-    assert found == expected["up"]
+    uid, traces_left = await is_up(pods, cluster)
+    assert traces_left == expected["up"]
     assert sorted(log_of(cluster, uid)) == ["init", "main", "second"]
     await pods.delete("p", grace=0)
     await eventually(lambda: traces(cluster, uid) == expected["gone"], timeout=20, interval=0.1)
@@ -259,8 +257,8 @@ async def test_an_engine_that_restarts_costs_no_container(
     cluster.engine.start()
     cluster.await_engine()
     await pods.running("after", timeout=40)
-    found = await pods.get("p")
-    assert [container_id(found, name) for name in ("main", "second")] == ids
+    pod = await pods.get("p")
+    assert [container_id(pod, name) for name in ("main", "second")] == ids
     await pods.until("p", is_ready)
     await pods.delete("after", grace=0)
     await pods.until_gone("after")
@@ -270,16 +268,16 @@ async def test_an_engine_that_restarts_costs_no_container(
 
 
 async def test_a_reboot(pods: Pods, cluster: Cluster, image: str) -> None:
-    """Containers dead, mounts, bridge and rules gone, the disk kept: everything comes back, once.
+    """Containers dead, mounts, bridge and rules gone, the disk as it was: everything comes back, once.
 
     What was deleted meanwhile stays away: containers, directories and addresses.
     """
-    kept = await pods.running("kept", *members(), **spec(image))
+    before = await pods.running("kept", *members(), **spec(image))
     gone = await pods.running("gone")
     cluster.kubelet.stop(signal.SIGKILL)
     with cluster.docker() as engine:
-        for one in engine.containers():
-            engine.kill(one["Id"])
+        for running in engine.containers():
+            engine.kill(running["Id"])
     await pods.delete("gone", grace=0)
     cluster.engine.stop()
     cluster.unmount_below(cluster.root)
@@ -289,11 +287,11 @@ async def test_a_reboot(pods: Pods, cluster: Cluster, image: str) -> None:
     cluster.engine.start()
     cluster.await_engine()
     cluster.kubelet.start()
-    found = await pods.until("kept", lambda one: status_of(one).restart_count == 1 and is_ready(one), timeout=40)
-    assert container_id(found) != container_id(kept)
+    pod = await pods.until("kept", lambda pod: status_of(pod).restart_count == 1 and is_ready(pod), timeout=40)
+    assert container_id(pod) != container_id(before)
     await eventually(lambda: traces(cluster, meta.uid_of(gone)).containers == (), timeout=20)
     await eventually(lambda: not (cluster.root / "pods" / meta.uid_of(gone)).exists())
-    running = [one for one in traces(cluster, meta.uid_of(kept)).containers if one.endswith("running")]
+    running = [c for c in traces(cluster, meta.uid_of(before)).containers if c.endswith("running")]
     assert running == ["POD 1 running", "main 1 running", "second 1 running"]
     chain = await asyncio.to_thread(iptables, "-t", "nat", "-S", "PEAPOD-POSTROUTING")
     assert "MASQUERADE" in chain
@@ -317,26 +315,28 @@ def writer() -> core_v1.Container:
 
 async def test_an_engine_that_takes_its_containers_along(pods: Pods, cluster: Cluster) -> None:
     """Where the engine does not leave them running, they come again with their data, once, when it is back."""
-    kept_alive = cluster.engine.command
-    cluster.engine.command = tuple(one for one in kept_alive if one != "--live-restore")
+    live_restoring = cluster.engine.command
+    cluster.engine.command = tuple(flag for flag in live_restoring if flag != "--live-restore")
     cluster.engine.stop()
     cluster.engine.start()
     cluster.await_engine()
     try:
         node_dir = cluster.file("diaries")
-        found = await pods.running("p", writer(), timeout=40, **diary(str(node_dir)))
-        uid = meta.uid_of(found)
+        pod = await pods.running("p", writer(), timeout=40, **diary(str(node_dir)))
+        uid = meta.uid_of(pod)
         own = cluster.root / "pods" / uid / "volumes/kubernetes.io~empty-dir/own/diary"
         await eventually(lambda: node_dir.joinpath("diary").read_text() == "line\n")
         before = traces(cluster, uid)
         cluster.engine.stop()
         cluster.engine.start()
         cluster.await_engine()
-        await pods.until("p", lambda one: status_of(one).restart_count == 1 and is_ready(one), timeout=40)
+        await pods.until("p", lambda pod: status_of(pod).restart_count == 1 and is_ready(pod), timeout=40)
         await eventually(lambda: own.read_text() == node_dir.joinpath("diary").read_text() == "line\n" * 2)
         await eventually(
-            lambda: [one for one in traces(cluster, uid).containers if one.endswith("running")]
-            == ["POD 1 running", "main 1 running"]
+            lambda: (
+                [c for c in traces(cluster, uid).containers if c.endswith("running")]
+                == ["POD 1 running", "main 1 running"]
+            )
         )
         assert traces(cluster, uid).addresses == before.addresses
         await pods.delete("p")
@@ -344,7 +344,7 @@ async def test_an_engine_that_takes_its_containers_along(pods: Pods, cluster: Cl
         assert node_dir.joinpath("diary").read_text() == "line\n" * 2  # the node's own stays
     finally:
         cluster.engine.stop()
-        cluster.engine.command = kept_alive
+        cluster.engine.command = live_restoring
         cluster.engine.start()
         cluster.await_engine()
 
@@ -370,20 +370,20 @@ async def test_nothing_is_removed_before_the_apiserver_has_spoken(pods: Pods, cl
     await pods.appears("p")
     after = await pods.running("after", timeout=40)
     assert container_id(after)
-    found = await pods.get("p")
-    assert (container_id(found), status_of(found).restart_count) == (container_id(before), 0)
+    pod = await pods.get("p")
+    assert (container_id(pod), status_of(pod).restart_count) == (container_id(before), 0)
 
 
 async def test_a_pod_of_the_same_name_made_while_the_node_was_away(pods: Pods, cluster: Cluster) -> None:
-    """The old one goes without a trace, and the new one is not taken for it."""
+    """The old pod leaves no trace, and the new one is not mistaken for it."""
     old = await pods.running("p", timeout=40)
     cluster.kubelet.stop(signal.SIGKILL)
     await pods.delete("p", grace=0)
     new = await pods.create("p")
     cluster.kubelet.start()
-    found = await pods.until("p", is_ready, timeout=40)
-    assert meta.uid_of(found) == meta.uid_of(new) != meta.uid_of(old)
-    assert status_of(found).restart_count == 0
+    pod = await pods.until("p", is_ready, timeout=40)
+    assert meta.uid_of(pod) == meta.uid_of(new) != meta.uid_of(old)
+    assert status_of(pod).restart_count == 0
     gone = meta.uid_of(old)
     await eventually(lambda: not traces(cluster, gone).containers, timeout=20)
     await eventually(lambda: not (cluster.root / "pods" / gone).exists())

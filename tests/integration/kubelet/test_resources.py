@@ -49,13 +49,13 @@ async def test_usage_is_told(pods: Pods, cluster: Cluster) -> None:
     busy = container(command=["sh", "-c", "while :; do :; done"], resources=limits(cpu="200m", memory="64Mi"))
     pod = await pods.running("busy", busy)
 
-    def found() -> dict[str, Any] | None:
+    def measured() -> dict[str, Any] | None:
         summary = json.loads(fetch(cluster, "/stats/summary"))
         assert summary["node"]["memory"]["availableBytes"] > 0
-        mine = [one for one in summary["pods"] if one["podRef"]["uid"] == meta.uid_of(pod)]
+        mine = [entry for entry in summary["pods"] if entry["podRef"]["uid"] == meta.uid_of(pod)]
         return mine[0] if mine and "usageNanoCores" in mine[0]["containers"][0].get("cpu", {}) else None
 
-    stats = await eventually(found, timeout=40, interval=0.5)
+    stats = await eventually(measured, timeout=40, interval=0.5)
     assert stats is not None
     assert 20_000_000 < stats["containers"][0]["cpu"]["usageNanoCores"] < 300_000_000
     assert 0 < stats["memory"]["workingSetBytes"] < 64 * 1024 * 1024
@@ -79,10 +79,10 @@ async def test_requests_and_limits_reach_the_kernel(pods: Pods, cluster: Cluster
     settings, scores = {}, {}
     for name, resources in (("guaranteed", guaranteed), ("burstable", burstable), ("best-effort", None)):
         spec = container(resources=resources or core_v1.ResourceRequirements())
-        found = await pods.running(name, spec)
-        assert (found.status.qos_class or "").lower() == name.replace("-", "")
+        pod = await pods.running(name, spec)
+        assert (pod.status.qos_class or "").lower() == name.replace("-", "")
         with cluster.docker() as engine:
-            inspected = engine.inspect_container(container_id(found))
+            inspected = engine.inspect_container(container_id(pod))
         settings[name] = inspected["HostConfig"]
         scores[name] = oom_score_adj_of(inspected["State"]["Pid"])
     keys = ("CpuShares", "CpuQuota", "CpuPeriod", "Memory")
@@ -95,23 +95,23 @@ async def test_requests_and_limits_reach_the_kernel(pods: Pods, cluster: Cluster
 async def test_too_much_memory_is_told(pods: Pods) -> None:
     greedy = container(command=["sh", "-c", "x=0123456789; while :; do x=$x$x; done"], resources=limits(memory="16Mi"))
     await pods.create("greedy", greedy, restart_policy="Never")
-    pod = await pods.until("greedy", lambda one: one.status.phase == "Failed")
+    pod = await pods.until("greedy", lambda pod: pod.status.phase == "Failed")
     ended = status_of(pod).state.terminated
     assert ended is not None
     assert (ended.reason, ended.exit_code) == ("OOMKilled", 137)
 
 
-async def test_pods_are_evicted_under_pressure(
-    empty_node: None, pods: Pods, cluster: Cluster, client: Client
-) -> None:
+async def test_pods_are_evicted_under_pressure(empty_node: None, pods: Pods, cluster: Cluster, client: Client) -> None:
     request = core_v1.ResourceRequirements(requests={"memory": "64Mi"})
     await pods.running("modest", container(resources=request))
     await pods.running("careless")
     with kubelet_with(cluster, "--eviction-hard=memory.available<1000Ti"):
-        evicted = await pods.until("careless", lambda one: one.status.phase == "Failed", timeout=30)
+        evicted = await pods.until("careless", lambda pod: pod.status.phase == "Failed", timeout=30)
         assert evicted.status.reason == "Evicted"
-        told = [one.reason for one in evicted.status.conditions or () if one.type == "DisruptionTarget"]
-        assert told == ["TerminationByKubelet"]
+        reasons = [
+            condition.reason for condition in evicted.status.conditions or () if condition.type == "DisruptionTarget"
+        ]
+        assert reasons == ["TerminationByKubelet"]
         assert (evicted.status.message or "").startswith("The node was low on resource: memory.")
         await pods.event(evicted, "Evicted", "The node was low on resource: memory.")
 
@@ -121,8 +121,8 @@ async def test_pods_are_evicted_under_pressure(
 
         await eventually(pressed)
         await pods.create("late")
-        refused = await pods.until("late", lambda one: one.status.phase == "Failed")
-        assert "MemoryPressure" in (refused.status.message or "")
+        rejected = await pods.until("late", lambda pod: pod.status.phase == "Failed")
+        assert "MemoryPressure" in (rejected.status.message or "")
 
 
 async def test_files_of_a_running_pod_follow_the_api(
@@ -140,7 +140,7 @@ async def test_files_of_a_running_pod_follow_the_api(
         core_v1.Volume(name="d", downward_api=core_v1.DownwardAPIVolumeSource(items=[labels])),
         core_v1.Volume(name="e", empty_dir=core_v1.EmptyDirVolumeSource()),
     ]
-    mounts = [core_v1.VolumeMount(name=one.name, mount_path=f"/{one.name}") for one in volumes]
+    mounts = [core_v1.VolumeMount(name=volume.name, mount_path=f"/{volume.name}") for volume in volumes]
     script = "chmod 700 /e; while :; do sleep 0.2; done"
     pod = await pods.running("live", container(command=["sh", "-c", script], volume_mounts=mounts), volumes=volumes)
     base = cluster.root / "pods" / meta.uid_of(pod) / "volumes"
@@ -149,7 +149,9 @@ async def test_files_of_a_running_pod_follow_the_api(
         await eventually(lambda: (base / "kubernetes.io~configmap/c/k").read_text() == "new", timeout=20)
         labelled = {"metadata": {"labels": {"fresh": "yes"}}}
         await client.resource(core_v1.Pod).patch("live", labelled, namespace=namespace)
-        await eventually(lambda: 'fresh="yes"' in (base / "kubernetes.io~downward-api/d/labels").read_text(), timeout=20)
+        await eventually(
+            lambda: 'fresh="yes"' in (base / "kubernetes.io~downward-api/d/labels").read_text(), timeout=20
+        )
     assert (base / "kubernetes.io~empty-dir/e").stat().st_mode & 0o777 == 0o700
     assert status_of(await pods.until("live", is_ready)).restart_count == 0
 

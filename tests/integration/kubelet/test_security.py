@@ -1,4 +1,4 @@
-"""Security contexts on a real engine: what a container gets, and what it is told when it cannot have that."""
+"""Security contexts on a real engine: what a container gets, and the error when it cannot get it."""
 
 import base64
 import json
@@ -24,16 +24,16 @@ def own(**fields: Any) -> core_v1.Container:
 
 async def shell(pods: Pods, cluster: Cluster, script: str, spec: core_v1.Container, **pod: Any) -> str:
     """What a command in the pod's container says, errors too."""
-    found = await pods.running("p", spec, **pod)
-    return run_in(cluster, container_id(found), "sh", "-c", f"{script} 2>&1")
+    started = await pods.running("p", spec, **pod)
+    return run_in(cluster, container_id(started), "sh", "-c", f"{script} 2>&1")
 
 
 async def test_users_and_groups(pods: Pods, cluster: Cluster) -> None:
     of_pod = core_v1.PodSecurityContext(
         run_as_user=1000, run_as_group=2000, supplemental_groups=[3000], fs_group=4000, run_as_non_root=True
     )
-    found = await shell(pods, cluster, "id -u; id -g; id -G", own(run_as_user=1001), security_context=of_pod)
-    uid, gid, groups = found.splitlines()
+    output = await shell(pods, cluster, "id -u; id -g; id -G", own(run_as_user=1001), security_context=of_pod)
+    uid, gid, groups = output.splitlines()
     assert (uid, gid) == ("1001", "2000")  # the container's own wins over the pod's
     assert {"2000", "3000", "4000"} <= set(groups.split())
 
@@ -47,11 +47,11 @@ async def test_users_and_groups(pods: Pods, cluster: Cluster) -> None:
 )
 async def test_root_where_it_is_not_allowed(pods: Pods, fields: dict[str, Any], message: str) -> None:
     await pods.create("p", own(**fields))
-    found = await pods.until("p", waits_for("CreateContainerConfigError"))
-    waiting = (found.status.container_statuses or [])[0].state.waiting
+    started = await pods.until("p", waits_for("CreateContainerConfigError"))
+    waiting = (started.status.container_statuses or [])[0].state.waiting
     assert waiting is not None
     assert (waiting.message or "").startswith(message)
-    event = await pods.event(found, "Failed", message)
+    event = await pods.event(started, "Failed", message)
     assert event.type == "Warning"
 
 
@@ -65,26 +65,26 @@ def values(text: str) -> dict[str, str]:
 
 async def test_capabilities(pods: Pods, cluster: Cluster) -> None:
     asked = core_v1.Capabilities(add=["SYS_TIME"], drop=["NET_RAW"])
-    found = int(values(await shell(pods, cluster, STATUS, own(capabilities=asked)))["CapEff"], 16)
-    assert found & SYS_TIME
-    assert not found & NET_RAW
-    assert found & CHOWN
+    capabilities = int(values(await shell(pods, cluster, STATUS, own(capabilities=asked)))["CapEff"], 16)
+    assert capabilities & SYS_TIME
+    assert not capabilities & NET_RAW
+    assert capabilities & CHOWN
 
 
 async def test_no_capability_at_all(pods: Pods, cluster: Cluster) -> None:
     none = own(capabilities=core_v1.Capabilities(drop=["ALL"]), allow_privilege_escalation=False)
-    found = values(await shell(pods, cluster, STATUS, none))
-    assert int(found["CapEff"], 16) == 0
-    assert found["NoNewPrivs"] == "1"
+    status = values(await shell(pods, cluster, STATUS, none))
+    assert int(status["CapEff"], 16) == 0
+    assert status["NoNewPrivs"] == "1"
 
 
 async def test_a_read_only_root(pods: Pods, cluster: Cluster) -> None:
     volume = core_v1.Volume(name="v", empty_dir=core_v1.EmptyDirVolumeSource())
     spec = own(read_only_root_filesystem=True)
     spec.volume_mounts = [core_v1.VolumeMount(name="v", mount_path="/v")]
-    found = await shell(pods, cluster, "touch /v/ok && echo written; touch /no", spec, volumes=[volume])
-    assert found.startswith("written\n")
-    assert "Read-only file system" in found
+    output = await shell(pods, cluster, "touch /v/ok && echo written; touch /no", spec, volumes=[volume])
+    assert output.startswith("written\n")
+    assert "Read-only file system" in output
 
 
 @pytest.mark.parametrize(("type", "mode"), [("RuntimeDefault", "2"), ("Unconfined", "0")])
@@ -100,10 +100,10 @@ async def test_a_seccomp_profile_of_the_node(pods: Pods, cluster: Cluster) -> No
     profile = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}
     folder.joinpath("no-mkdir.json").write_text(json.dumps(profile))
     asked = core_v1.SeccompProfile(type="Localhost", localhost_profile="profiles/no-mkdir.json")
-    found = await shell(pods, cluster, "mkdir /d; touch /f && echo touched", own(seccomp_profile=asked))
-    assert "mkdir" in found
-    assert "not permitted" in found
-    assert found.endswith("touched\n")
+    output = await shell(pods, cluster, "mkdir /d; touch /f && echo touched", own(seccomp_profile=asked))
+    assert "mkdir" in output
+    assert "not permitted" in output
+    assert output.endswith("touched\n")
     lost = core_v1.SeccompProfile(type="Localhost", localhost_profile="nowhere.json")
     pod = await pods.create("lost", own(seccomp_profile=lost))
     await pods.until("lost", waits_for("CreateContainerConfigError"))
@@ -124,19 +124,19 @@ async def test_a_user_namespace_is_refused(pods: Pods) -> None:
 
 
 async def test_privileged(pods: Pods, cluster: Cluster) -> None:
-    """It gets all power; or the machine does not let the engine give it, and that is told."""
+    """It gets all power; or the machine does not let the engine grant it, and an event says so."""
     pod = await pods.create("p", own(privileged=True))
 
-    def settled(one: core_v1.Pod) -> bool:
-        state = (one.status.container_statuses or [core_v1.ContainerStatus()])[0]
+    def settled(pod: core_v1.Pod) -> bool:
+        state = (pod.status.container_statuses or [core_v1.ContainerStatus()])[0]
         return bool(state.state.running or state.last_state.terminated or state.state.terminated)
 
-    found = await pods.until("p", settled)
+    started = await pods.until("p", settled)
     with cluster.docker() as engine:
-        label = [f"io.kubernetes.pod.uid={found.metadata.uid}", "io.kubernetes.container.name=main"]
-        one = engine.containers(all=True, filters={"label": label})[0]
-        assert engine.inspect_container(one["Id"])["HostConfig"]["Privileged"] is True
-    status = (found.status.container_statuses or [])[0]
+        label = [f"io.kubernetes.pod.uid={started.metadata.uid}", "io.kubernetes.container.name=main"]
+        listed = engine.containers(all=True, filters={"label": label})[0]
+        assert engine.inspect_container(listed["Id"])["HostConfig"]["Privileged"] is True
+    status = (started.status.container_statuses or [])[0]
     if status.state.running is None:
         ended = status.last_state.terminated or status.state.terminated
         assert ended is not None
@@ -144,14 +144,14 @@ async def test_privileged(pods: Pods, cluster: Cluster) -> None:
         assert ended.message
         await pods.event(pod, "Failed", "Error: ")
     else:
-        assert int(values(run_in(cluster, container_id(found), "sh", "-c", STATUS))["CapEff"], 16) & SYS_TIME
+        assert int(values(run_in(cluster, container_id(started), "sh", "-c", STATUS))["CapEff"], 16) & SYS_TIME
 
 
 @pytest.mark.parametrize(("proc_mount", "masked"), [("Default", True), ("Unmasked", False)])
 async def test_what_proc_hides(pods: Pods, cluster: Cluster, proc_mount: str, masked: bool) -> None:
     """Over parts of /proc something else is mounted, or nothing is."""
-    found = await shell(pods, cluster, "grep -c ' /proc/' /proc/self/mountinfo", own(proc_mount=proc_mount))
-    assert (int(found) > 3) == masked
+    output = await shell(pods, cluster, "grep -c ' /proc/' /proc/self/mountinfo", own(proc_mount=proc_mount))
+    assert (int(output) > 3) == masked
 
 
 async def test_a_device_of_the_node(pods: Pods, cluster: Cluster) -> None:

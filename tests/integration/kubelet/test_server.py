@@ -55,7 +55,7 @@ async def exec_in(
 ) -> tuple[bytes, bytes, dict[str, Any]]:
     """Standard output, standard error, and the Status of the end."""
     asked = {"stdout": "true", "stderr": "true", "stdin": str(stdin is not None).lower(), "tty": str(tty).lower()}
-    query = urlencode([*asked.items(), *(("command", one) for one in command)])
+    query = urlencode([*asked.items(), *(("command", argument) for argument in command)])
     url = f"{SERVER}/api/v1/namespaces/{namespace}/pods/{pod}/exec?{query}"
     out = {STDOUT: b"", STDERR: b"", ERROR: b""}
     async with asyncio.timeout(20), http.ws_connect(url, protocols=[protocol]) as socket:
@@ -115,7 +115,7 @@ async def test_followed_logs_come_line_by_line_and_end_with_the_container(
 async def test_logs_of_the_container_before(pods: Pods, http: aiohttp.ClientSession, namespace: str) -> None:
     script = "echo I am $(cat /proc/uptime); sleep 0.2; exit 1"
     await pods.create("twice", container(command=["sh", "-c", script]))
-    await pods.until("twice", lambda one: status_of(one).restart_count == 1 and status_of(one).state.waiting)
+    await pods.until("twice", lambda pod: status_of(pod).restart_count == 1 and status_of(pod).state.waiting)
     url = f"{SERVER}/api/v1/namespaces/{namespace}/pods/twice/log"
     async with http.get(url) as now, http.get(url, params={"previous": "true"}) as before:
         assert (now.status, before.status) == (200, 200)
@@ -174,7 +174,7 @@ async def test_the_kubelet_tells_its_pods_health_and_metrics(
 ) -> None:
     await pods.running("listed")
     async with http.get(f"{KUBELET}/pods") as answer:
-        names = [one["metadata"]["name"] for one in (await answer.json())["items"]]
+        names = [item["metadata"]["name"] for item in (await answer.json())["items"]]
     assert "listed" in names
     assert await asyncio.to_thread(healthz) == "ok"
     text = await asyncio.to_thread(healthz, "/metrics")

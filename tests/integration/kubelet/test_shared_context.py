@@ -60,26 +60,28 @@ async def test_a_pod_s_resolver(pods: Pods, cluster: Cluster, namespace: str, po
         options=[core_v1.PodDNSConfigOption(name="ndots", value="2"), core_v1.PodDNSConfigOption(name="edns0")],
     )
     pod = await pods.running("p", dns_policy=policy, dns_config=own)
-    found = in_pod(cluster, pod, "cat", "/etc/resolv.conf")
+    resolv_conf = in_pod(cluster, pod, "cat", "/etc/resolv.conf")
     node = await asyncio.to_thread(Path("/etc/resolv.conf").read_text)
     expected = [line for line in node.splitlines() if line.startswith("nameserver")]
     if policy == "None":
-        assert found == "nameserver 192.0.2.53\nsearch own.example\noptions ndots:2 edns0\n"
+        assert resolv_conf == "nameserver 192.0.2.53\nsearch own.example\noptions ndots:2 edns0\n"
     elif policy == "Default":
-        assert found.splitlines()[: len(expected[:2])] == expected[:2]
-        assert "nameserver 192.0.2.53" in found
-        assert "svc.cluster.local" not in found
+        assert resolv_conf.splitlines()[: len(expected[:2])] == expected[:2]
+        assert "nameserver 192.0.2.53" in resolv_conf
+        assert "svc.cluster.local" not in resolv_conf
     else:
-        assert found.startswith(f"nameserver 10.0.0.10\nnameserver 192.0.2.53\nsearch {namespace}.svc.cluster.local ")
-        assert "own.example\noptions ndots:2 edns0\n" in found
+        assert resolv_conf.startswith(
+            f"nameserver 10.0.0.10\nnameserver 192.0.2.53\nsearch {namespace}.svc.cluster.local "
+        )
+        assert "own.example\noptions ndots:2 edns0\n" in resolv_conf
 
 
 async def test_processes_of_a_pod_see_each_other_where_it_asks_for_that(pods: Pods, cluster: Cluster) -> None:
-    one, two = container("main"), container("other", ["sleep", "4321"])
-    shared = await pods.running("shared", one, two, share_process_namespace=True)
+    main, other = container("main"), container("other", ["sleep", "4321"])
+    shared = await pods.running("shared", main, other, share_process_namespace=True)
     assert "sleep 4321" in in_pod(cluster, shared, "ps")
     assert "pause" in in_pod(cluster, shared, "cat", "/proc/1/cmdline")
-    apart = await pods.running("apart", one, two)
+    apart = await pods.running("apart", main, other)
     assert "sleep 4321" not in in_pod(cluster, apart, "ps")
 
 
@@ -124,9 +126,9 @@ async def test_kernel_parameters(pods: Pods, cluster: Cluster) -> None:
     safe = await pods.running("safe", security_context=sysctl("net.ipv4.ip_unprivileged_port_start", "77"))
     assert in_pod(cluster, safe, "cat", "/proc/sys/net/ipv4/ip_unprivileged_port_start") == "77\n"
     await pods.create("unsafe", security_context=sysctl("kernel.msgmax", "65536"))
-    refused = await pods.until("unsafe", lambda one: one.status.phase == "Failed")
-    assert refused.status.reason == "SysctlForbidden"
-    assert 'forbidden sysctl: "kernel.msgmax" not allowlisted' in (refused.status.message or "")
+    rejected = await pods.until("unsafe", lambda pod: pod.status.phase == "Failed")
+    assert rejected.status.reason == "SysctlForbidden"
+    assert 'forbidden sysctl: "kernel.msgmax" not allowlisted' in (rejected.status.message or "")
     with kubelet_with(cluster, "--allowed-unsafe-sysctls=kernel.msg*"):
         allowed = await pods.running("allowed", security_context=sysctl("kernel.msgmax", "65536"))
         assert in_pod(cluster, allowed, "cat", "/proc/sys/kernel/msgmax") == "65536\n"
@@ -136,6 +138,6 @@ async def test_a_container_that_ends_leaves_its_siblings_and_the_address_alone(p
     pod = await pods.running("pair", container("main", SLEEP), container("other"))
     with cluster.docker() as engine:
         engine.kill(container_id(pod))
-    after = await pods.until("pair", lambda one: status_of(one).restart_count == 1 and is_ready(one))
+    after = await pods.until("pair", lambda pod: status_of(pod).restart_count == 1 and is_ready(pod))
     assert container_id(after, "other") == container_id(pod, "other")
     assert after.status.pod_ip == pod.status.pod_ip

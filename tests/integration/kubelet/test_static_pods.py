@@ -30,9 +30,7 @@ def write(folder: Path, namespace: str, host_network: bool = False) -> Path:
 def running(cluster: Cluster) -> list[str]:
     label = "io.kubernetes.container.name=main"
     with cluster.docker() as engine:
-        return [
-            one["Id"] for one in engine.containers(filters={"label": [label]}) if "k8s_main_static" in one["Names"][0]
-        ]
+        return [c["Id"] for c in engine.containers(filters={"label": [label]}) if "k8s_main_static" in c["Names"][0]]
 
 
 async def test_a_static_pod_runs_and_shows_in_the_api(pods: Pods, cluster: Cluster, namespace: str) -> None:
@@ -42,16 +40,16 @@ async def test_a_static_pod_runs_and_shows_in_the_api(pods: Pods, cluster: Clust
     flags = (f"--pod-manifest-path={folder}", "--file-check-frequency=1s")
     with kubelet_with(cluster, *flags):
         path = write(folder, namespace)
-        found = await pods.appears(name)
-        found = await pods.until(name, is_ready)
-        assert "kubernetes.io/config.mirror" in meta.annotations_of(found)
+        pod = await pods.appears(name)
+        pod = await pods.until(name, is_ready)
+        assert "kubernetes.io/config.mirror" in meta.annotations_of(pod)
         await pods.delete(name)  # the mirror alone
-        again = await pods.appears(name, other_than=meta.uid_of(found))
+        again = await pods.appears(name, other_than=meta.uid_of(pod))
         again = await pods.until(name, is_ready)
-        assert container_id(again) == container_id(found)
+        assert container_id(again) == container_id(pod)
         cluster.restart_kubelet()
         await pods.running("after")
-        assert running(cluster) == [container_id(found)]
+        assert running(cluster) == [container_id(pod)]
         path.unlink()
         await pods.until_gone(name)
         await eventually(lambda: not running(cluster))

@@ -95,7 +95,7 @@ async def test_port_forward(pods: Pods, kubectl: Kubectl) -> None:
         data = os.urandom(8 * 1024 * 1024)
         assert await exchange(port, data) == data
         many = [os.urandom(50_000) for _ in range(30)]
-        assert await asyncio.gather(*(exchange(port, one) for one in many)) == many
+        assert await asyncio.gather(*(exchange(port, data) for data in many)) == many
 
 
 async def test_port_forward_comes_from_localhost(pods: Pods, kubectl: Kubectl) -> None:
@@ -116,7 +116,8 @@ async def test_port_forward_finds_nobody(pods: Pods, kubectl: Kubectl) -> None:
 
 
 async def test_port_forward_over_channels(pods: Pods, cluster: Cluster, namespace: str) -> None:
-    await pods.running("channels", container(command=ECHO))
+    listens = core_v1.Probe(tcp_socket=core_v1.TCPSocketAction(port=7000), period_seconds=1)
+    await pods.running("channels", container(command=ECHO, readiness_probe=listens))
     connector = aiohttp.TCPConnector(ssl=context(cluster, "admin"))
     url = f"{SERVER}/api/v1/namespaces/{namespace}/pods/channels/portforward?ports=7000"
     async with (
@@ -132,7 +133,7 @@ async def test_port_forward_over_channels(pods: Pods, cluster: Cluster, namespac
 
 async def test_what_cannot_be_forwarded(pods: Pods, cluster: Cluster, namespace: str) -> None:
     await pods.create("once", container(command=["true"]), restart_policy="Never")
-    await pods.until("once", lambda one: one.status.phase == "Succeeded")
+    await pods.until("once", lambda pod: pod.status.phase == "Succeeded")
     kubectl = Kubectl(cluster, namespace, "spdy")
     code, _, err = await kubectl.run("port-forward", "once", ":80")
     assert code == 1

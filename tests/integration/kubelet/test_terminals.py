@@ -122,7 +122,7 @@ async def test_attach_to_a_terminal(pods: Pods, kubectl: Kubectl) -> None:
         screen.type("exit 0\n")
         async with asyncio.timeout(10):
             await process.wait()
-    await pods.until("console", lambda one: one.status.phase == "Succeeded")
+    await pods.until("console", lambda pod: pod.status.phase == "Succeeded")
 
 
 async def test_what_is_said_after_the_input_has_ended_still_comes(pods: Pods, kubectl: Kubectl) -> None:
@@ -135,7 +135,7 @@ async def test_what_is_said_after_the_input_has_ended_still_comes(pods: Pods, ku
 async def test_fifty_commands_at_once(pods: Pods, http: aiohttp.ClientSession, namespace: str) -> None:
     await pods.running("many")
     data = [os.urandom(20_000) for _ in range(50)]
-    answers = await asyncio.gather(*(exec_in(http, namespace, "many", "cat", stdin=one) for one in data))
+    answers = await asyncio.gather(*(exec_in(http, namespace, "many", "cat", stdin=chunk) for chunk in data))
     assert [out for out, _, _ in answers] == data
     assert {status["status"] for _, _, status in answers} == {"Success"}
 
@@ -143,7 +143,7 @@ async def test_fifty_commands_at_once(pods: Pods, http: aiohttp.ClientSession, n
 @pytest.mark.parametrize("protocol", ["v4.base64.channel.k8s.io", "base64.channel.k8s.io", "channel.k8s.io"])
 async def test_the_older_channels(pods: Pods, http: aiohttp.ClientSession, namespace: str, protocol: str) -> None:
     await pods.running("old")
-    asked = [("command", one) for one in ("sh", "-c", "read line; echo got $line; exit 4")]
+    asked = [("command", argument) for argument in ("sh", "-c", "read line; echo got $line; exit 4")]
     query = urlencode([("stdin", "1"), ("stdout", "1"), ("stderr", "1"), *asked])
     url = f"{SERVER}/api/v1/namespaces/{namespace}/pods/old/exec?{query}"
     said = {1: b"", 2: b"", 3: b""}

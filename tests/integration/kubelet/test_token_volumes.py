@@ -1,4 +1,4 @@
-"""Service accounts' tokens in pods' files: bound, private, kept until they are nearly spent."""
+"""Service accounts' tokens in pods' files: bound, private, replaced before they expire."""
 
 import base64
 import json
@@ -51,8 +51,8 @@ async def test_a_token_is_for_the_pods_user_and_group_alone(pods: Pods, cluster:
     security = core_v1.PodSecurityContext(run_as_user=1000, fs_group=2000)
     spec: dict[str, Any] = {"volumes": [token_volume()], "service_account_name": "robot"}
     pod = await pods.running("b", mounted(), security_context=security, **spec)
-    shown = run_in(cluster, container_id(pod), "stat", "-L", "-c", "%a %u %g", f"{PATH}/token")
-    assert shown == "640 1000 2000\n"
+    output = run_in(cluster, container_id(pod), "stat", "-L", "-c", "%a %u %g", f"{PATH}/token")
+    assert output == "640 1000 2000\n"
     assert run_in(cluster, container_id(pod), "cat", f"{PATH}/token").count(".") == 2
 
 
@@ -60,11 +60,11 @@ async def test_a_pod_of_an_account_that_is_not_there_waits(pods: Pods, client: C
     await pods.create("c", mounted(), volumes=[token_volume()], service_account_name="late")
     events = client.resource(core_v1.Event)
 
-    async def told() -> str:
-        found = (await events.list(namespace=namespace)).items
-        return "".join(one.message or "" for one in found if one.reason == "FailedMount")
+    async def message() -> str:
+        recorded = (await events.list(namespace=namespace)).items
+        return "".join(event.message or "" for event in recorded if event.reason == "FailedMount")
 
-    text = await eventually(told)
+    text = await eventually(message)
     assert 'MountVolume.SetUp failed for volume "api" : failed to fetch token: serviceaccounts "late" not found' in text
     made = core_v1.ServiceAccount(metadata=meta_v1.ObjectMeta(name="late", namespace=namespace))
     await client.resource(core_v1.ServiceAccount).create(made)
@@ -101,5 +101,3 @@ async def test_the_token_of_a_pod_that_went_is_refused(
 
 def _json(value: object) -> bytes:
     return json.dumps(value).encode()
-
-

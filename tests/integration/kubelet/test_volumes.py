@@ -74,11 +74,11 @@ def here() -> v1.VolumeNodeAffinity:
 async def until_told(client: Client, namespace: str, text: str, reason: str = "FailedMount") -> str:
     events = client.resource(v1.Event)
 
-    async def told() -> str:
-        found = (await events.list(namespace=namespace)).items
-        return next((one.message or "" for one in found if one.reason == reason and text in (one.message or "")), "")
+    async def message() -> str:
+        recorded = (await events.list(namespace=namespace)).items
+        return next((e.message or "" for e in recorded if e.reason == reason and text in (e.message or "")), "")
 
-    return await eventually(told, timeout=20)
+    return await eventually(message, timeout=20)
 
 
 def mounted_below(directory: Path) -> list[str]:
@@ -96,7 +96,7 @@ async def test_a_pod_waits_for_its_claim_and_keeps_what_it_wrote(
 ) -> None:
     data = cluster.directory / "data"
     await pods.create("a", mounting(), volumes=[of_claim("c")])
-    await until_told(client, namespace, f'error processing PVC {namespace}/c: failed to fetch PVC')
+    await until_told(client, namespace, f"error processing PVC {namespace}/c: failed to fetch PVC")
     claim = await storage.claim("c")
     await until_told(client, namespace, f"error processing PVC {namespace}/c: PVC is not bound")
     await storage.volume(claim, host_path=v1.HostPathVolumeSource(path=str(data), type="DirectoryOrCreate"))
@@ -121,8 +121,8 @@ async def test_a_local_volume_belongs_to_the_pods_group(pods: Pods, storage: Sto
     await storage.volume(claim, local=v1.LocalVolumeSource(path=str(disk)), node_affinity=here())
     security = v1.PodSecurityContext(run_as_user=1000, fs_group=4321)
     pod = await pods.running("a", mounting(), volumes=[of_claim("c")], security_context=security)
-    shown = run_in(cluster, container_id(pod), "stat", "-c", "%g %a", "/v", "/v/sub", "/v/sub/f")
-    assert shown.splitlines() == ["4321 2775", "4321 2775", "4321 660"]
+    output = run_in(cluster, container_id(pod), "stat", "-c", "%g %a", "/v", "/v/sub", "/v/sub/f")
+    assert output.splitlines() == ["4321 2775", "4321 2775", "4321 660"]
     assert run_in(cluster, container_id(pod), "sh", "-c", "echo y > /v/new; stat -c %g /v/new") == "4321\n"
     assert os.stat("/etc/passwd") == before
 
@@ -155,11 +155,11 @@ async def test_an_nfs_server_that_is_not_there_is_told_and_leaves_nothing(
     assert text.startswith('MountVolume.SetUp failed for volume "v" : mount failed: exit status ')
     direct = await pods.create("direct", mounting(), volumes=[v1.Volume(name="v", nfs=nfs)])
     await until_told(client, namespace, "Mounting arguments: -t nfs 127.0.0.1:/export")
-    for name, one in (("claimed", pod), ("direct", direct)):
+    for name, mounted_by in (("claimed", pod), ("direct", direct)):
         assert (await pods.get(name)).status.phase == "Pending"
         await pods.delete(name, grace=0)
         await pods.until_gone(name)
-        await until_nothing_is_left(cluster, uid_of(one))
+        await until_nothing_is_left(cluster, uid_of(mounted_by))
 
 
 async def test_an_empty_dir_beyond_its_limit_gets_its_pod_evicted(
@@ -171,7 +171,7 @@ async def test_an_empty_dir_beyond_its_limit_gets_its_pod_evicted(
     ]
     pod = await pods.running("a", mounting(), volumes=volumes, termination_grace_period_seconds=1)
     run_in(cluster, container_id(pod), "dd", "if=/dev/zero", "of=/v/f", "bs=1M", "count=3")
-    ended = await pods.until("a", lambda one: one.status.phase == "Failed", timeout=30)
+    ended = await pods.until("a", lambda pod: pod.status.phase == "Failed", timeout=30)
     assert ended.status.reason == "Evicted"
     assert ended.status.message == 'Usage of EmptyDir volume "v" exceeds the limit "1Mi". '
     await until_told(client, namespace, "exceeds the limit", reason="Evicted")
@@ -222,7 +222,7 @@ async def test_parts_of_volumes_are_mounted_made_and_do_not_follow(
     assert run_in(cluster, id, "cat", "/etc/k") == "one"
     with cluster.docker() as engine:
         engine.kill(id)
-    after = await pods.until("web", lambda one: status_of(one).restart_count == 1 and is_ready(one))
+    after = await pods.until("web", lambda pod: status_of(pod).restart_count == 1 and is_ready(pod))
     assert run_in(cluster, container_id(after), "cat", "/etc/k", "/part/f") == "twop\n"
     await pods.delete("web", grace=0)
     await pods.until_gone("web")
@@ -288,7 +288,7 @@ async def test_a_link_in_a_volume_leads_no_container_out_of_it(
         volumes=[v1.Volume(name="v", empty_dir=v1.EmptyDirVolumeSource())],
     )
     waits = await pods.until(
-        "thief", lambda one: (state := status_of(one).state.waiting) and state.reason == "CreateContainerConfigError"
+        "thief", lambda pod: (state := status_of(pod).state.waiting) and state.reason == "CreateContainerConfigError"
     )
     waiting = status_of(waits).state.waiting
     assert waiting is not None
@@ -296,9 +296,7 @@ async def test_a_link_in_a_volume_leads_no_container_out_of_it(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-async def test_a_pod_that_went_unseen_leaves_no_mounts(
-    pods: Pods, cluster: Cluster, number: signal.Signals
-) -> None:
+async def test_a_pod_that_went_unseen_leaves_no_mounts(pods: Pods, cluster: Cluster, number: signal.Signals) -> None:
     volumes = [
         v1.Volume(name="v", empty_dir=v1.EmptyDirVolumeSource()),
         v1.Volume(name="m", empty_dir=v1.EmptyDirVolumeSource(medium="Memory")),
@@ -325,7 +323,9 @@ async def test_host_paths_are_of_the_type_they_say(
     await until_told(client, namespace, f"hostPath type check failed: {place} is not a directory")
     fresh = v1.HostPathVolumeSource(path=str(cluster.directory / "fresh" / "deep"), type="DirectoryOrCreate")
     security = v1.PodSecurityContext(fs_group=999)
-    pod = await pods.running("right", mounting(), volumes=[v1.Volume(name="v", host_path=fresh)], security_context=security)
+    pod = await pods.running(
+        "right", mounting(), volumes=[v1.Volume(name="v", host_path=fresh)], security_context=security
+    )
     assert run_in(cluster, container_id(pod), "stat", "-c", "%g %a", "/v") == "0 755\n", "a host path keeps its group"
 
 
@@ -337,7 +337,7 @@ async def test_the_whole_of_the_node_can_be_looked_at(pods: Pods, cluster: Clust
 
 
 async def test_mounts_travel_as_far_as_they_may(pods: Pods, cluster: Cluster) -> None:
-    """HostToContainer: what the node mounts later is seen; without it, it is not."""
+    """HostToContainer: what the node mounts later appears in the pod; otherwise it does not."""
     place = cluster.directory / "spread"
     place.mkdir()
     await asyncio.to_thread(_mount, "--bind", str(place), str(place))
@@ -351,9 +351,9 @@ async def test_mounts_travel_as_far_as_they_may(pods: Pods, cluster: Cluster) ->
     (place / "late").mkdir()
     await asyncio.to_thread(_mount, "-t", "tmpfs", "tmpfs", str(place / "late"))
     try:
-        seen = run_in(cluster, container_id(pod), "cat", "/proc/mounts")
-        assert "/slave/late" in seen
-        assert "/private/late" not in seen
+        mounted = run_in(cluster, container_id(pod), "cat", "/proc/mounts")
+        assert "/slave/late" in mounted
+        assert "/private/late" not in mounted
     finally:
         await pods.delete("a", grace=0)
         await pods.until_gone("a")

@@ -1,0 +1,16 @@
+"""Why a container does not run yet, in Kubernetes' words."""
+
+from dataclasses import dataclass
+
+RETRY = 10.0
+"""Seconds until a container that could not be configured or created is tried again."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What its status says while it waits."""
+
+    reason: str
+    message: str = ""
+    retry_in: float | None = RETRY
+    """Seconds until it is tried again; None if something else wakes its pod's worker."""

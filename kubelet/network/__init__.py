@@ -1,0 +1,1 @@
+"""The pod network of this node, and connections from within a pod's network namespace."""

@@ -1,0 +1,63 @@
+"""How much of the node's disk pods use: their volumes, the layers of their containers, and their logs.
+
+Expensive, as every file is examined, the engine's too: only for choosing a pod to evict when the disk is full. Volumes in
+memory are other file systems and do not count.
+"""
+
+import asyncio
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from kubelet.pods.pod_dirs import PodDirs
+from kubelet.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class DiskUsage:
+    bytes: int = 0
+    inodes: int = 0
+
+    def __add__(self, other: "DiskUsage") -> "DiskUsage":
+        return DiskUsage(self.bytes + other.bytes, self.inodes + other.inodes)
+
+
+async def usage_by_pod(runtime: Runtime, dirs: PodDirs, uids: Iterable[str]) -> Mapping[str, DiskUsage]:
+    """By pod UID. Raises ``errors.EngineError``."""
+    by_pod: dict[str, DiskUsage] = {}
+    for layer in await runtime.layers():
+        inodes = (await asyncio.to_thread(of_tree, layer.directory)).inodes if layer.directory else 0
+        logs = await asyncio.to_thread(of_tree, layer.logs)
+        by_pod[layer.pod_uid] = by_pod.get(layer.pod_uid, DiskUsage()) + DiskUsage(layer.bytes, inodes) + logs
+    return {uid: by_pod.get(uid, DiskUsage()) + await asyncio.to_thread(of_tree, dirs.of(uid)) for uid in uids}
+
+
+def of_tree(root: Path) -> DiskUsage:
+    """Of a directory, within its file system; a file with several links counts once.
+
+    Files that are removed meanwhile do not count. Blocks.
+    """
+    try:
+        device = root.lstat().st_dev
+    except OSError:
+        return DiskUsage()
+    size, inodes = 0, set[int]()
+    pending = [str(root)]
+    while pending:
+        try:
+            entries = [*os.scandir(pending.pop())]
+        except OSError:
+            continue
+        for entry in entries:
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except OSError:
+                continue
+            if status.st_dev != device or status.st_ino in inodes:
+                continue
+            inodes.add(status.st_ino)
+            size += status.st_blocks * 512
+            if entry.is_dir(follow_symlinks=False):
+                pending.append(entry.path)
+    return DiskUsage(size, len(inodes))
