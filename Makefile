@@ -40,12 +40,12 @@ test: test-install ## run all tests; the end-to-end tests start their own labs
 
 check: lint unit ## run linter, type checks, import checks and unit tests
 
-lint: environment
+lint: environment ## lint, types, direction of imports
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
 	@$(VENV)/bin/lint-imports
 
-unit: environment
+unit: environment ## unit tests
 	@$(PY) -m pytest -q tests/unit
 
 fuzz: install ## send tens of thousands of generated requests to the API (FUZZ=n)
