@@ -1,4 +1,4 @@
-"""``python -m deploy.images ARCHIVE``: build all images into one archive for ``docker load``."""
+"""``python -m deploy.images ARCHIVE``: build all images into one archive."""
 
 import argparse
 import sys
@@ -12,7 +12,9 @@ from deploy.images.host import BuildError
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m deploy.images", description=__doc__)
     parser.add_argument("archive", type=Path, help="the file to write; 'docker load' reads it")
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache/peapod", help="for compiled parts")
+    parser.add_argument(
+        "--cache", type=Path, default=Path.home() / ".cache/peapod", help="folder for compiled and downloaded parts"
+    )
     options = parser.parse_args()
     try:
         images = [*build(options.cache), kube_dns()]
