@@ -7,28 +7,16 @@ A daemon derives its own class to have its own Lease:
         leader_elect_resource_name: str = resource_name("kube-scheduler")
 """
 
-import re
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from component_base.flags import option
-from component_base.values import PERIOD, Duration, ValueType
-
-_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
-
-
-def _parse_name(text: str) -> str:
-    if not _NAME.fullmatch(text):
-        raise ValueError("not a name of an object: lower case letters, digits, '-' and '.'")
-    return text
-
-
-_OBJECT_NAME: Final = ValueType(_parse_name, str, "NAME")
+from component_base.values import OBJECT_NAME, PERIOD, Duration
 
 
 def resource_name(default: str) -> Any:
     """The flag ``--leader-elect-resource-name``, with a daemon's own default."""
-    return option(default, "Name of the Lease.", type=_OBJECT_NAME)
+    return option(default, "Name of the Lease.", type=OBJECT_NAME)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +26,7 @@ class LeaderElectionOptions:
     leader_elect_renew_deadline: Duration = option("10s", "How long the leader tries to renew.", type=PERIOD)
     leader_elect_retry_period: Duration = option("2s", "Time between attempts.", type=PERIOD)
     leader_elect_resource_name: str = resource_name("leader")
-    leader_elect_resource_namespace: str = option("kube-system", "Namespace of the Lease.", type=_OBJECT_NAME)
+    leader_elect_resource_namespace: str = option("kube-system", "Namespace of the Lease.", type=OBJECT_NAME)
 
     def __post_init__(self) -> None:
         if not self.leader_elect:

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, NewType
 from urllib.parse import urlsplit
 
+from apimachinery import names
+
 Duration = NewType("Duration", float)
 """Seconds. Written as Go does: "300ms", "10s", "1m30s", "2h45m"."""
 
@@ -174,6 +176,13 @@ def parse_directory(text: str) -> Path:
     return Path(text)
 
 
+def parse_object_name(text: str) -> str:
+    """The name of a node, a Lease, a domain: what Kubernetes' API takes as the name of most objects."""
+    if (fault := names.dns_subdomain(text)) is not None:
+        raise ValueError(fault)
+    return text
+
+
 def parse_url(text: str) -> str:
     """``http://host:port`` or https."""
     try:
@@ -260,6 +269,7 @@ PORT = number(0, 65535)
 FILE = ValueType(parse_file, str, "PATH")
 DIRECTORY = ValueType(parse_directory, str, "PATH")
 URL = ValueType(parse_url, str, "URL")
+OBJECT_NAME = ValueType(parse_object_name, str, "NAME")
 
 _STRING = ValueType(str, str, "STRING")
 _TYPES: dict[Any, ValueType] = {

@@ -110,13 +110,6 @@ def load_config(path: str | os.PathLike[str] | None = None, context: str | None 
     return in_cluster() if path is None else kubeconfig(Path(path), context)
 
 
-def parse_kubeconfig(text: str) -> Path:
-    """For flags: the path of a kubeconfig that can be used now. Raises ``ConfigError``."""
-    path = Path(text)
-    kubeconfig(path).ssl_context()
-    return path
-
-
 def in_cluster() -> Config:
     """The pod's own service account."""
     host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT")

@@ -19,7 +19,7 @@ from component_base.values import (
     parse_file,
     parse_ipv4_address,
 )
-from kube_client.config import parse_kubeconfig
+from kube_client.config import check_kubeconfig
 from kube_dns.registration import Place
 from kube_dns.upstreams import Server, parse_domain, parse_server, parse_stub_domains
 
@@ -121,17 +121,14 @@ class ServingOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class KubeDnsOptions(Options):
-    kubeconfig: Path | None = option(
-        None,
-        "How to reach the apiserver; the pod's service account by default.",
-        type=ValueType(parse_kubeconfig, str, "PATH"),
-    )
+    kubeconfig: Path | None = option(None, "How to reach the apiserver; the pod's service account by default.")
     dns: DnsOptions = group("DNS", DnsOptions)
     forward: ForwardOptions = group("Forwarding", ForwardOptions)
     registration: RegistrationOptions = group("Registration", RegistrationOptions)
     serving: ServingOptions = group("Serving", ServingOptions)
 
     def __post_init__(self) -> None:
+        check_kubeconfig(self.kubeconfig)
         self.place()
 
     def place(self) -> Place | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from apimachinery import meta
+from apimachinery.core.services import publishes_unready
 from apimachinery.types import core_v1
 
 A: Final = 1
@@ -23,7 +24,6 @@ AAAA: Final = 28
 SRV: Final = 33
 
 SCHEMA_VERSION = "1.1.0"
-TOLERATE_UNREADY = "service.alpha.kubernetes.io/tolerate-unready-endpoints"
 WEIGHT = 100
 """Of every SRV record: all endpoints are alike."""
 
@@ -67,7 +67,7 @@ def of_service(service: core_v1.Service, groups: Sequence[Group], domain: str) -
     spec = service.spec
     if spec.type == "ExternalName":
         return {name: (Record(CNAME, _plain(spec.external_name or "")),)} if spec.external_name else {}
-    ready = list(_ready(groups, _publishes_unready(service)))
+    ready = list(_ready(groups, publishes_unready(service)))
     collector = _Collector()
     collector.add_all(_of_endpoints(name, ready))
     addresses = cluster_ips(spec)
@@ -124,19 +124,14 @@ class _Collector:
     """Records by name, each once, in the order they came."""
 
     def __init__(self) -> None:
-        self._found: dict[str, dict[Record, None]] = {}
+        self._records: dict[str, dict[Record, None]] = {}
 
     def add_all(self, records: Iterable[tuple[str, Record]]) -> None:
         for name, record in records:
-            self._found.setdefault(name, {})[record] = None
+            self._records.setdefault(name, {})[record] = None
 
     def records(self) -> Records:
-        return {name: tuple(records) for name, records in self._found.items()}
-
-
-def _publishes_unready(service: core_v1.Service) -> bool:
-    annotations = service.metadata.annotations or {}
-    return bool(service.spec.publish_not_ready_addresses) or annotations.get(TOLERATE_UNREADY) == "true"
+        return {name: tuple(records) for name, records in self._records.items()}
 
 
 def _ready(groups: Sequence[Group], unready_too: bool) -> Iterator[tuple[Endpoint, tuple[Port, ...]]]:

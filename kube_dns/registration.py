@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from apimachinery import codec, meta
+from apimachinery.core import well_known
 from apimachinery.meta import Key
 from apimachinery.types import core_v1, meta_v1
 from kube_client import Client, Informer, WorkQueue, process
@@ -21,7 +22,7 @@ from kube_dns.upstreams import PORT
 log = logging.getLogger(__name__)
 
 KEY = Key("kube-system", "kube-dns")
-LABELS = {"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "KubeDNS"}
+LABELS = {"k8s-app": "kube-dns", well_known.CLUSTER_SERVICE_LABEL: "true", well_known.ADDON_NAME_LABEL: "KubeDNS"}
 _PORTS = (("dns", "UDP"), ("dns-tcp", "TCP"))
 
 _LONGEST_DELAY = 5.0

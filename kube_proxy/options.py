@@ -1,7 +1,6 @@
 """kube-proxy's flags."""
 
 import os
-import re
 import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from component_base.flags import Options, group, option
 from component_base.values import (
+    OBJECT_NAME,
     PERIOD,
     Duration,
     HostPort,
@@ -20,10 +20,8 @@ from component_base.values import (
     parse_ipv4_address,
     parse_port_range,
 )
-from kube_client.config import parse_kubeconfig
+from kube_client.config import check_kubeconfig
 from kube_proxy.iptables import backends
-
-_NODE_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
 def _parse_ip_port(text: str) -> HostPort:
@@ -44,12 +42,6 @@ def _parse_proxy_ports(text: str) -> PortRange:
     if not ports.first:
         raise ValueError("the first port must be at least 1")
     return ports
-
-
-def _parse_node_name(text: str) -> str:
-    if not _NODE_NAME.fullmatch(text):
-        raise ValueError("not a node's name: lower case letters, digits, '-' and '.'")
-    return text
 
 
 _IP_PORT = ValueType(_parse_ip_port, str, "IP:PORT")
@@ -107,19 +99,19 @@ class ProxyOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class KubeProxyOptions(Options):
-    kubeconfig: Path | None = option(
-        None,
-        "How to reach the apiserver; the pod's service account by default.",
-        type=ValueType(parse_kubeconfig, str, "PATH"),
-    )
+    kubeconfig: Path | None = option(None, "How to reach the apiserver; the pod's service account by default.")
     hostname_override: str | None = option(
         None,
         "This node's name, which distinguishes its endpoints from those of other nodes (default: the host's name).",
-        type=ValueType(_parse_node_name, str, "STRING"),
+        type=OBJECT_NAME,
     )
     cleanup: bool = option(False, "Remove all rules, chains and the service range's route, and exit.")
     proxy: ProxyOptions = group("Proxy", ProxyOptions)
     serving: ServingOptions = group("Serving", ServingOptions)
+
+    def __post_init__(self) -> None:
+        if not self.cleanup:
+            check_kubeconfig(self.kubeconfig)
 
     @property
     def node(self) -> str:

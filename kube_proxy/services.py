@@ -14,6 +14,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from apimachinery import meta
+from apimachinery.core import well_known
 from apimachinery.types import core_v1
 from apimachinery.types.objects import KubeObject
 from kube_proxy.dataplane.messages import PortSettings
@@ -22,11 +23,8 @@ PROTOCOLS = ("TCP", "UDP")
 AFFINITY_SECONDS = 10_800
 """Kubernetes' default for ``sessionAffinityConfig.clientIP.timeoutSeconds``."""
 
-
 EXTERNAL = "/external"
 EVERYWHERE = "/everywhere"
-PROXY_PROTOCOL = "peapod.io/proxy-protocol"
-"""Annotation of a Service: v1 or v2 has its backends learn the client's address from a PROXY header (TCP only)."""
 _VERSIONS = {"v1": 1, "v2": 2}
 
 
@@ -83,7 +81,9 @@ def service_ports(service: core_v1.Service) -> list[ServicePort]:
                 port=port.port,
                 node_port=port.node_port or None,
                 affinity_seconds=_affinity_seconds(spec),
-                proxy_protocol=_VERSIONS.get(meta.annotations_of(service).get(PROXY_PROTOCOL, ""), 0),
+                proxy_protocol=_VERSIONS.get(
+                    meta.annotations_of(service).get(well_known.PROXY_PROTOCOL_ANNOTATION, ""), 0
+                ),
                 **_guard(service),
             )
             ports += _by_policy(whole, spec)

@@ -11,27 +11,22 @@ from urllib.parse import urlsplit
 from apimachinery import quantity
 from apimachinery.core import pod_resources
 from apimachinery.selectors import is_label_key, is_label_value
-from component_base.values import ValueType, items, parse_map
+from component_base.values import ValueType, items, parse_map, parse_object_name
 from kubelet.resources.thresholds import Threshold, parse_threshold
 from kubelet.runtime.images import is_valid
 
 RESERVABLE: Final = (pod_resources.CPU, pod_resources.MEMORY, pod_resources.EPHEMERAL_STORAGE)
 
-_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _SYSCTL = re.compile(r"[a-z0-9]([-_a-z0-9]*[a-z0-9])?([./][a-z0-9]([-_a-z0-9]*[a-z0-9])?)*([./]\*|\*)?")
 
 
 def _node_name(text: str) -> str:
-    """Empty for the machine's own."""
-    if text and not _SUBDOMAIN.fullmatch(text.lower()):
-        raise ValueError("not a node name: letters, digits, '-' and '.', beginning and ending with a letter or digit")
-    return text
+    """Empty for the machine's own; upper case is a host name's, and made lower."""
+    return parse_object_name(text.lower()) and text if text else ""
 
 
 def _domain(text: str) -> str:
-    if text and not _SUBDOMAIN.fullmatch(text):
-        raise ValueError('not a domain such as "cluster.local"')
-    return text
+    return parse_object_name(text) if text else ""
 
 
 def _labels(text: str) -> dict[str, str]:

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
 
+from component_base.credentials import CERTIFICATES, PRIVATE_KEY, check_pair
 from component_base.flags import Options, group, option
 from component_base.values import AGE, DIRECTORY, FILE, PERCENT, PERIOD, PORT, Duration, IPAddress, number
+from kube_client.config import check_kubeconfig
 from kubelet import option_values as values
 from kubelet.resources.thresholds import Threshold
 
@@ -82,10 +84,10 @@ class ServingOptions:
     address: IPAddress = option("0.0.0.0", "Address on which logs and exec are served.")
     port: int = option(10250, "Its port.", type=PORT)
     tls_cert_file: Path | None = option(
-        None, "The server's certificate. Without it nothing is served there.", type=FILE
+        None, "The server's certificate. Without it nothing is served there.", type=CERTIFICATES
     )
-    tls_private_key_file: Path | None = option(None, "Its key.", type=FILE)
-    client_ca_file: Path | None = option(None, "CA of the clients that are authorized.", type=FILE)
+    tls_private_key_file: Path | None = option(None, "Its key.", type=PRIVATE_KEY)
+    client_ca_file: Path | None = option(None, "CA of the clients that are authorized.", type=CERTIFICATES)
     healthz_bind_address: IPAddress = option("127.0.0.1", "Address of /healthz and /metrics without TLS.")
     healthz_port: int = option(10248, "Its port.", type=PORT)
 
@@ -99,8 +101,15 @@ class KubeletOptions(Options):
     serving: ServingOptions = group("Serving", ServingOptions)
 
     def __post_init__(self) -> None:
+        check_kubeconfig(self.node.kubeconfig)
         files = (self.serving.tls_cert_file, self.serving.tls_private_key_file, self.serving.client_ca_file)
         if any(files) and not all(files):
             raise ValueError("--tls-cert-file, --tls-private-key-file and --client-ca-file belong together")
+        check_pair(
+            "--tls-cert-file",
+            self.serving.tls_cert_file,
+            "--tls-private-key-file",
+            self.serving.tls_private_key_file,
+        )
         if self.runtime.image_gc_low_threshold >= self.runtime.image_gc_high_threshold:
             raise ValueError("--image-gc-low-threshold must be lower than --image-gc-high-threshold")

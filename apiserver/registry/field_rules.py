@@ -6,11 +6,10 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from apimachinery import selectors
+from apimachinery import names, selectors
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import ObjectReference
 from apimachinery.types.meta_v1 import LabelSelector
-from apiserver.registry import names
 
 S = TypeVar("S", bound=msgspec.Struct)
 

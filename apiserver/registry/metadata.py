@@ -7,9 +7,9 @@ from typing import Final
 
 from apimachinery import meta
 from apimachinery.fields import FieldError, Path
+from apimachinery.names import NameRule, check, dns_label, qualified_name, validate_annotations, validate_labels
 from apimachinery.types.meta_v1 import ObjectMeta
 from apimachinery.types.objects import KubeObject
-from apiserver.registry.names import NameRule, check, dns_label, qualified_name, validate_annotations, validate_labels
 
 _METADATA: Final = Path("metadata")
 _SUFFIX_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"  # Kubernetes' own: no vowels, so no words

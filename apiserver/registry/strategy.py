@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from apimachinery.fields import FieldError
+from apimachinery.names import NameRule, dns_subdomain
 from apimachinery.types.objects import KubeObject
-from apiserver.registry.names import NameRule, dns_subdomain
 
 T = TypeVar("T", bound=KubeObject)
 

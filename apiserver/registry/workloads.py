@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
+from apimachinery import names
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.apps_v1 import DaemonSet, Deployment, ReplicaSet, StatefulSet
 from apimachinery.types.autoscaling_v1 import Scale, ScaleSpec, ScaleStatus
@@ -10,7 +11,7 @@ from apimachinery.types.batch_v1 import Job
 from apimachinery.types.core_v1 import Container, PodTemplateSpec, ReplicationController
 from apimachinery.types.meta_v1 import LabelSelector, ObjectMeta
 from apimachinery.types.objects import KubeObject
-from apiserver.registry import field_rules, names
+from apiserver.registry import field_rules
 from apiserver.registry.columns import Column, wide
 from apiserver.registry.core.pod_validation import validate_spec
 from apiserver.registry.strategy import StatusStrategy, Strategy

@@ -78,6 +78,11 @@ address = {json.dumps(str(_containerd_socket(lab, node)))}
 """
 
 
+def oom_score_settings() -> dict[str, int]:
+    """What keeps an older dockerd from lowering its own OOM score, for which not every host grants the capability."""
+    return {"oom-score-adjust": 0} if docker_version() < _NO_OOM_SCORE else {}
+
+
 def docker_version() -> int:
     """The engine's major version. Raises LabError if dockerd does not say."""
     output = run([program("dockerd"), "--version"])
@@ -104,8 +109,7 @@ def _engine_config(lab: Lab, node: str) -> str:
         "log-driver": "json-file",
         "log-opts": {"max-size": "10m", "max-file": "3"},
     }
-    if docker_version() < _NO_OOM_SCORE:
-        settings["oom-score-adjust"] = 0  # its default, below 0, needs a capability that not every host grants
+    settings |= oom_score_settings()
     return json.dumps(settings, indent=2) + "\n"
 
 

@@ -73,7 +73,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def _is_data(name: str) -> bool:
-    return "." in name and not name.endswith(".py") or name == "__pycache__"
+    return ("." in name and not name.endswith(".py")) or name == "__pycache__"
 
 
 def test_every_contract_is_broken_here() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
+from apimachinery import names
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.admissionregistration_v1 import (
     MatchCondition,
@@ -15,7 +16,7 @@ from apimachinery.types.admissionregistration_v1 import (
     WebhookClientConfig,
 )
 from apimachinery.types.meta_v1 import LabelSelector
-from apiserver.registry import field_rules, names
+from apiserver.registry import field_rules
 
 Rules = Sequence[RuleWithOperations | NamedRuleWithOperations] | None
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final, TypeVar
 
+from apimachinery import names
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.admissionregistration_v1 import (
     MutatingWebhook,
@@ -11,7 +12,7 @@ from apimachinery.types.admissionregistration_v1 import (
     ValidatingWebhookConfiguration,
 )
 from apimachinery.types.meta_v1 import LabelSelector
-from apiserver.registry import columns, field_rules, names
+from apiserver.registry import columns, field_rules
 from apiserver.registry.admissionregistration.match_rules import (
     FAILURE_POLICIES,
     MATCH_POLICIES,

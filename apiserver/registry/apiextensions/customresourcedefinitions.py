@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from apimachinery import codec
+from apimachinery import codec, names
 from apimachinery.core import conditions
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.apiextensions_v1 import (
@@ -14,7 +14,7 @@ from apimachinery.types.apiextensions_v1 import (
     CustomResourceDefinitionStatus,
     CustomResourceDefinitionVersion,
 )
-from apiserver.registry import field_rules, names
+from apiserver.registry import field_rules
 from apiserver.registry.apiextensions.structural import validate_schema
 from apiserver.registry.default_columns import DEFAULT_COLUMNS
 from apiserver.registry.store import StoredResource

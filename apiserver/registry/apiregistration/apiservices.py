@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
+from apimachinery import names
 from apimachinery.core import conditions
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.apiregistration_v1 import APIService, APIServiceCondition, APIServiceStatus
-from apiserver.registry import columns, names
+from apiserver.registry import columns
 from apiserver.registry.columns import Column
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from apimachinery import codec
+from apimachinery import codec, names
 from apimachinery.fields import FieldError
 from apimachinery.types.apps_v1 import (
     RollingUpdateStatefulSetStrategy,
@@ -13,7 +13,7 @@ from apimachinery.types.apps_v1 import (
     StatefulSetStatus,
 )
 from apimachinery.types.core_v1 import PodTemplateSpec, Volume
-from apiserver.registry import columns, field_rules, names, workloads
+from apiserver.registry import columns, field_rules, workloads
 from apiserver.registry.core.persistentvolumeclaims import default_claim
 from apiserver.registry.core.pod_defaults import default_spec
 from apiserver.registry.field_rules import not_negative

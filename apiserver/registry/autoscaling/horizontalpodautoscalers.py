@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
+from apimachinery import names
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.autoscaling_v2 import (
     CrossVersionObjectReference,
@@ -14,7 +15,7 @@ from apimachinery.types.autoscaling_v2 import (
     MetricTarget,
     ResourceMetricSource,
 )
-from apiserver.registry import columns, field_rules, names
+from apiserver.registry import columns, field_rules
 from apiserver.registry.autoscaling.metrics_column import targets
 from apiserver.registry.columns import Column
 from apiserver.registry.field_rules import not_negative, positive

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Final
 
+from apimachinery import names
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.batch_v1 import CronJob, CronJobStatus
 from apimachinery.types.core_v1 import PodTemplateSpec
-from apiserver.registry import columns, field_rules, names, workloads
+from apiserver.registry import columns, field_rules, workloads
 from apiserver.registry.batch import schedules
 from apiserver.registry.batch.jobs import default_template, validate_spec
 from apiserver.registry.field_rules import not_negative

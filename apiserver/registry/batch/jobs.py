@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from typing import Final
 
-from apimachinery import codec, meta
+from apimachinery import codec, meta, names
 from apimachinery.core.well_known import JOB_CONTROLLER_UID_LABEL, JOB_NAME_LABEL
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.batch_v1 import Job, JobSpec, JobStatus, PodFailurePolicyRule
 from apimachinery.types.core_v1 import PodTemplateSpec
 from apimachinery.types.meta_v1 import LabelSelector
-from apiserver.registry import columns, field_rules, names, workloads
+from apiserver.registry import columns, field_rules, workloads
 from apiserver.registry.core.pod_defaults import default_spec
 from apiserver.registry.field_rules import not_negative
 from apiserver.registry.store import StoredResource

@@ -10,16 +10,16 @@ from typing import Final
 
 from cryptography import x509
 
-from apimachinery import meta
+from apimachinery import meta, names
 from apimachinery.fields import FieldError, Path
+from apimachinery.names import NameRule
 from apimachinery.types.certificates_v1 import (
     CertificateSigningRequest,
     CertificateSigningRequestCondition,
     CertificateSigningRequestStatus,
 )
-from apiserver.registry import columns, field_rules, names
+from apiserver.registry import columns, field_rules
 from apiserver.registry.columns import Column
-from apiserver.registry.names import NameRule
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 from apiserver.registry.subresources import ObjectSubresource

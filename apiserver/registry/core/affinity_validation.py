@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from apimachinery import names
 from apimachinery.fields import FieldError, Path
 from apimachinery.types import core_v1 as v1
 from apimachinery.types.meta_v1 import LabelSelector
-from apiserver.registry import field_rules, names
+from apiserver.registry import field_rules
 
 OPERATORS: Final = ("Equal", "Exists")
 EFFECTS: Final = ("NoExecute", "NoSchedule", "PreferNoSchedule")

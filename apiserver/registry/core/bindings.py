@@ -1,11 +1,11 @@
 """Bindings: a scheduler puts a pod on a node, by ``pods/binding`` or by the older resource of its own."""
 
-from apimachinery import errors, meta
+from apimachinery import errors, meta, names
 from apimachinery.core import conditions
 from apimachinery.fields import Path
 from apimachinery.meta import Key
 from apimachinery.types.core_v1 import Binding, Pod, PodCondition
-from apiserver.registry import columns, names
+from apiserver.registry import columns
 from apiserver.registry.resources import Resources
 from apiserver.registry.store import Store
 from apiserver.registry.strategy import PostedStrategy, Strategy

@@ -6,10 +6,10 @@ Claims stand alone, in a stateful set's templates, and in a pod's ephemeral volu
 from collections.abc import Iterator
 from typing import Final
 
-from apimachinery import quantity
+from apimachinery import names, quantity
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import PersistentVolumeClaimSpec
-from apiserver.registry import field_rules, names
+from apiserver.registry import field_rules
 from apiserver.registry.core.resources_validation import validate_quantity
 from apiserver.registry.core.volume_columns import ACCESS_MODES
 

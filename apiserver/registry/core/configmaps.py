@@ -5,9 +5,10 @@ import binascii
 from collections.abc import Iterator
 from typing import Final
 
+from apimachinery import names
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import ConfigMap
-from apiserver.registry import columns, names
+from apiserver.registry import columns
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 

@@ -4,9 +4,10 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Final
 
+from apimachinery import names
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import EndpointAddress, EndpointPort, Endpoints
-from apiserver.registry import columns, names
+from apiserver.registry import columns
 from apiserver.registry.core.pod_settings_validation import address as valid_address
 from apiserver.registry.core.pod_validation import PROTOCOLS, port_number
 from apiserver.registry.field_rules import required

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from apimachinery.core.well_known import NAMESPACE_NAME_LABEL
 from apimachinery.fields import FieldError
+from apimachinery.names import dns_label
 from apimachinery.types.core_v1 import Namespace, NamespaceStatus
 from apiserver.registry import columns
-from apiserver.registry.names import dns_label
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
 from apiserver.registry.subresources import ObjectSubresource

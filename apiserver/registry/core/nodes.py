@@ -3,12 +3,12 @@
 import ipaddress
 from collections.abc import Iterator
 
-from apimachinery import codec, meta
+from apimachinery import codec, meta, names
 from apimachinery.core import nodes
 from apimachinery.core.well_known import NODE_ROLE_PREFIX
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import DaemonEndpoint, Node, NodeDaemonEndpoints
-from apiserver.registry import columns, names
+from apiserver.registry import columns
 from apiserver.registry.core.affinity_validation import EFFECTS
 from apiserver.registry.core.resources_validation import canonical, validate_amounts
 from apiserver.registry.store import StoredResource

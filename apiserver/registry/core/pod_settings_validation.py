@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from apimachinery import codec
+from apimachinery import codec, names
 from apimachinery.fields import FieldError, Path
 from apimachinery.types import core_v1 as v1
-from apiserver.registry import field_rules, names
+from apiserver.registry import field_rules
 
 _NAMESERVERS: Final = 3
 _SEARCHES: Final = 32

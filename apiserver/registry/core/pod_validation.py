@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from apimachinery import names
 from apimachinery.fields import FieldError, Path
 from apimachinery.types import core_v1 as v1
-from apiserver.registry import field_rules, names
+from apiserver.registry import field_rules
 from apiserver.registry.core.affinity_validation import validate_placement
 from apiserver.registry.core.pod_settings_validation import validate_container_settings, validate_settings
 from apiserver.registry.core.resources_validation import validate_requirements

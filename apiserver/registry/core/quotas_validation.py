@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Final
 
+from apimachinery import names
 from apimachinery.fields import FieldError, Path
-from apiserver.registry import names
 
 _PREFIXES: Final = ("hugepages-", "requests.hugepages-", "limits.hugepages-", "attachable-volumes-")
 STANDARD: Final = (

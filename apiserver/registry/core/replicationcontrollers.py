@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Final
 
-from apimachinery import selectors
+from apimachinery import names, selectors
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import Container, ReplicationController, ReplicationControllerStatus
-from apiserver.registry import columns, names
+from apiserver.registry import columns
 from apiserver.registry.core.pod_defaults import default_spec
 from apiserver.registry.core.pod_validation import validate_spec
 from apiserver.registry.field_rules import not_negative

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 
-from apimachinery import quantity
+from apimachinery import names, quantity
 from apimachinery.fields import FieldError, Path
 from apimachinery.types import core_v1 as v1
 from apimachinery.types.base import Quantity
-from apiserver.registry import names
 
 
 def validate_requirements(path: Path, resources: v1.ResourceRequirements) -> Iterator[FieldError]:

@@ -4,10 +4,11 @@ import base64
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from apimachinery import names
 from apimachinery.core.well_known import SERVICE_ACCOUNT_NAME_ANNOTATION, SERVICE_ACCOUNT_TOKEN_TYPE
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import Secret
-from apiserver.registry import columns, names
+from apiserver.registry import columns
 from apiserver.registry.core.configmaps import DATA_LIMIT, decoded_size, unwrapped
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy

@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from apimachinery import names
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import (
     ClientIPConfig,
@@ -13,7 +14,7 @@ from apimachinery.types.core_v1 import (
     ServiceStatus,
     SessionAffinityConfig,
 )
-from apiserver.registry import columns, names
+from apiserver.registry import columns
 from apiserver.registry.core import service_traffic
 from apiserver.registry.core.allocators import (
     HEADLESS,

@@ -6,10 +6,10 @@ Most sources only have fields that must be there; they are a table. The others h
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from apimachinery import quantity
+from apimachinery import names, quantity
 from apimachinery.fields import FieldError, Path
 from apimachinery.types import core_v1 as v1
-from apiserver.registry import field_rules, names
+from apiserver.registry import field_rules
 from apiserver.registry.core.claim_validation import validate_claim
 from apiserver.registry.field_rules import one_of
 

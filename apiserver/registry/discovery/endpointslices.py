@@ -4,9 +4,10 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from apimachinery import names
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.discovery_v1 import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
-from apiserver.registry import columns, field_rules, names
+from apiserver.registry import columns, field_rules
 from apiserver.registry.columns import Column
 from apiserver.registry.core.pod_validation import PROTOCOLS, port_number
 from apiserver.registry.store import StoredResource

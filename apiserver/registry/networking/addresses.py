@@ -5,10 +5,10 @@ import ipaddress
 from collections.abc import Iterator
 
 from apimachinery.fields import FieldError
+from apimachinery.names import NameRule
 from apimachinery.types.networking_v1 import IPAddress, ServiceCIDR, ServiceCIDRStatus
 from apiserver.registry import columns, field_rules
 from apiserver.registry.columns import Column
-from apiserver.registry.names import NameRule
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
 from apiserver.registry.subresources import ObjectSubresource

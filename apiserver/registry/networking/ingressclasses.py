@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from typing import Final
 
+from apimachinery import names
 from apimachinery.fields import FieldError
 from apimachinery.types.networking_v1 import IngressClass
-from apiserver.registry import columns, field_rules, names
+from apiserver.registry import columns, field_rules
 from apiserver.registry.columns import Column
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy

@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Final
 
+from apimachinery import names
 from apimachinery.core.well_known import INGRESS_CLASS_ANNOTATION
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.networking_v1 import (
@@ -14,7 +15,7 @@ from apimachinery.types.networking_v1 import (
     IngressSpec,
     IngressStatus,
 )
-from apiserver.registry import columns, names
+from apiserver.registry import columns
 from apiserver.registry.columns import Column
 from apiserver.registry.core.pod_validation import port_number
 from apiserver.registry.field_rules import required

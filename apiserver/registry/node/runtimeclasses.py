@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
+from apimachinery import names
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.node_v1 import RuntimeClass
-from apiserver.registry import columns, field_rules, names
+from apiserver.registry import columns, field_rules
 from apiserver.registry.columns import Column
 from apiserver.registry.core.resources_validation import canonical, validate_amounts
 from apiserver.registry.store import StoredResource

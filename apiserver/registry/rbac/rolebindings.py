@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
-from apimachinery import codec
+from apimachinery import codec, names
 from apimachinery.fields import FieldError, Path
+from apimachinery.names import NameRule
 from apimachinery.types.rbac_v1 import ClusterRoleBinding, RoleBinding, Subject
-from apiserver.registry import columns, names
+from apiserver.registry import columns
 from apiserver.registry.columns import Column, wide
-from apiserver.registry.names import NameRule
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
+from apimachinery import names
 from apimachinery.fields import FieldError, Path
+from apimachinery.names import NameRule
 from apimachinery.types.rbac_v1 import ClusterRole, PolicyRule, Role
-from apiserver.registry import field_rules, names
+from apiserver.registry import field_rules
 from apiserver.registry.default_columns import DEFAULT_COLUMNS
-from apiserver.registry.names import NameRule
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 

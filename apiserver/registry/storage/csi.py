@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from typing import Final
 
+from apimachinery import names
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.base import Quantity
 from apimachinery.types.storage_v1 import CSIDriver, CSINode, CSIStorageCapacity
-from apiserver.registry import columns, field_rules, names
+from apiserver.registry import columns, field_rules
 from apiserver.registry.columns import Column
 from apiserver.registry.core.resources_validation import canonical_amount, validate_quantity
 from apiserver.registry.store import StoredResource

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from typing import Final
 
+from apimachinery import names
 from apimachinery.core.well_known import DEFAULT_CLASS_ANNOTATIONS
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.storage_v1 import StorageClass, VolumeAttributesClass
-from apiserver.registry import columns, field_rules, names
+from apiserver.registry import columns, field_rules
 from apiserver.registry.columns import Column
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from apimachinery import codec
+from apimachinery import codec, names
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.storage_v1 import VolumeAttachment, VolumeAttachmentStatus
-from apiserver.registry import columns, field_rules, names
+from apiserver.registry import columns, field_rules
 from apiserver.registry.columns import Column
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy

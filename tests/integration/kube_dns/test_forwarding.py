@@ -20,8 +20,8 @@ from kube_dns.udp import UdpServer
 from kube_dns.upstreams import Server, Upstreams
 from kube_dns.zone import Zone
 from tests.integration.kube_dns.client import DnsClient, read_message, request
-from tests.integration.kube_dns.dns_process import free_ports
 from tests.integration.kube_dns.upstream import Upstream
+from tests.processes import free_port
 from tests.support import eventually
 
 WWW = "www.example.com."
@@ -50,7 +50,7 @@ async def serve(upstreams: Upstreams, host: str = "127.0.0.1", idle: float = 10.
     async with asyncio.TaskGroup() as tasks:
         forwarder = Forwarder(upstreams, tasks, cache_size=100)
         resolver = Resolver(zone, Encoder(zone.domain, 5, serial=1), forwarder, synced=lambda: True)
-        [port] = free_ports(1)
+        port = free_port()
         async with UdpServer(host, port, resolver) as udp, TcpServer(host, port, resolver, idle):
             yield DnsClient(udp.port)
 

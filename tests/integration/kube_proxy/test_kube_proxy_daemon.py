@@ -5,8 +5,6 @@ import contextlib
 import json
 import re
 import resource
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -20,37 +18,22 @@ from kube_client import Client
 from tests.integration.apiserver_process import ApiserverProcess
 from tests.integration.kube_proxy.lab import CLUSTER_IP, Backend, Lab, endpoints, iptables_save, service
 from tests.integration.kube_proxy.test_proxy_load import failures, under_load
+from tests.processes import Process
 from tests.support import eventually
 
 
-class ProxyProcess:
-    """Starts, kills and stops one kube-proxy."""
+class ProxyProcess(Process):
+    """One kube-proxy."""
 
     def __init__(self, kubeconfig: Path, log: Path, *flags: str) -> None:
-        self._arguments = [f"--kubeconfig={kubeconfig}", "--hostname-override=node-1", *flags]
-        self.log = log
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "kube_proxy", *self._arguments], stdout=log, stderr=log
-            )
+        command = (sys.executable, "-m", "kube_proxy", f"--kubeconfig={kubeconfig}", "--hostname-override=node-1")
+        super().__init__(log, *command, *flags)
 
     def memory(self) -> int:
         """Resident bytes of the daemon and its workers."""
-        assert self._process
-        pid = self._process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        pages = [int(Path(f"/proc/{child}/statm").read_text().split()[1]) for child in (pid, *children)]
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        pages = [int(Path(f"/proc/{process}/statm").read_text().split()[1]) for process in (self.pid, *children)]
         return sum(pages) * resource.getpagesize()
-
-    def end(self, number: int = signal.SIGKILL) -> int:
-        process, self._process = self._process, None
-        if process is None:
-            return 0
-        process.send_signal(number)
-        return process.wait(timeout=15)
 
 
 @pytest.fixture
@@ -67,7 +50,7 @@ async def kube_proxy(
     await client.resource(core_v1.Service).create(service())
     await client.resource(core_v1.Endpoints).create(endpoints(backends[0].endpoint))
     process = ProxyProcess(apiserver.kubeconfig, tmp_path / "kube-proxy.log")
-    process.start()
+    process.spawn()
     try:
         await eventually(lambda: answer(lab))
         yield process
@@ -75,7 +58,7 @@ async def kube_proxy(
         print(process.log.read_text())
         raise
     finally:
-        process.end()
+        process.kill()
 
 
 async def answer(lab: Lab) -> bytes:
@@ -104,10 +87,10 @@ async def test_changes_of_the_api_are_live_within_a_second(
 
 async def test_a_killed_proxy_is_back_within_two_seconds_on_the_same_port(lab: Lab, kube_proxy: ProxyProcess) -> None:
     rules = redirects()
-    kube_proxy.end()
+    kube_proxy.kill()
     assert await answer(lab) == b""
     started = time.monotonic()
-    kube_proxy.start()
+    kube_proxy.spawn()
     await eventually(lambda: answer(lab))
     assert time.monotonic() - started < 2
     assert redirects() == rules
@@ -117,9 +100,9 @@ async def test_a_proxy_killed_under_load_serves_new_connections_two_seconds_afte
     lab: Lab, kube_proxy: ProxyProcess
 ) -> None:
     async with under_load(lab) as results:
-        kube_proxy.end()
+        kube_proxy.kill()
         await eventually(lambda: not all(answered for _, answered in results))
-        kube_proxy.start()
+        kube_proxy.spawn()
         since = time.monotonic()
         await eventually(lambda: sum(when > since + 2.2 for when, _ in results) > 100)
     # Who was asking at the moment of the two seconds may have begun earlier.
@@ -129,7 +112,7 @@ async def test_a_proxy_killed_under_load_serves_new_connections_two_seconds_afte
 async def test_a_stopped_proxy_leaves_its_rules_and_ends_in_seconds(lab: Lab, kube_proxy: ProxyProcess) -> None:
     rules = redirects()
     started = time.monotonic()
-    assert kube_proxy.end(signal.SIGTERM) == 0
+    assert kube_proxy.stop() == 0
     assert time.monotonic() - started < 3
     assert redirects() == rules
     assert "Traceback" not in kube_proxy.log.read_text()
@@ -151,9 +134,9 @@ async def test_a_new_proxy_keeps_its_hands_off_while_it_knows_nothing(
 ) -> None:
     """Started without an apiserver it leaves the rules of the last run, and is not healthy."""
     rules = redirects()
-    kube_proxy.end()
+    kube_proxy.kill()
     apiserver.kill()
-    kube_proxy.start()
+    kube_proxy.spawn()
     async with httpx.AsyncClient() as http:
 
         async def unhealthy() -> bool:
@@ -202,7 +185,7 @@ async def test_iptables_mode_is_a_flag(
     await client.resource(core_v1.Endpoints).create(endpoints(backends[0].endpoint))
     flags = ("--proxy-mode=iptables", "--iptables-backend=legacy", "--cluster-cidr=10.244.0.0/16")
     process = ProxyProcess(apiserver.kubeconfig, tmp_path / "kube-proxy.log", *flags)
-    process.start()
+    process.spawn()
     try:
         await eventually(lambda: answer(lab))
         async with httpx.AsyncClient() as http:
@@ -211,7 +194,7 @@ async def test_iptables_mode_is_a_flag(
         assert {row["name"] for row in table["services"]} >= {"default/web"}
         assert "REDIRECT" not in iptables_save()
     finally:
-        assert process.end(signal.SIGTERM) == 0, process.log.read_text()
+        assert process.stop() == 0, process.log.read_text()
     assert await answer(lab) == b"a", "the kernel goes on without us"
 
 
@@ -298,9 +281,9 @@ async def test_a_thousand_services_take_less_than_150_megabytes(
     used = kube_proxy.memory()
     print(f"{used / 1e6:.0f} MB")
     assert used < 150_000_000
-    kube_proxy.end()
+    kube_proxy.kill()
     started = time.monotonic()
-    kube_proxy.start()
+    kube_proxy.spawn()
     await eventually(lambda: answer(lab))
     print(f"back after {time.monotonic() - started:.1f} s")
     assert time.monotonic() - started < 10

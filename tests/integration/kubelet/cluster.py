@@ -6,6 +6,7 @@ There is no scheduler and no controller manager: tests give the node its pod CID
 
 import contextlib
 import ctypes
+import json
 import os
 import shutil
 import signal
@@ -25,8 +26,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from deploy.images.archive import archive
 from deploy.images.build import PAUSE, build
+from deploy.lab import engine
 from deploy.lab.certificates import Authority, Request, new_authority, sign, write_service_account_keys
 from deploy.lab.kubeconfig import document
+from tests.processes import Process
 
 NODE = "node-1"
 ADDRESS = "100.64.251.1"
@@ -59,40 +62,6 @@ def own_namespace(name: str) -> Iterator[None]:
         _run("ip", "netns", "delete", name)
 
 
-class Process:
-    """One daemon, its output in a file."""
-
-    def __init__(self, log: Path, *command: str) -> None:
-        self.log, self.command = log, command
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with self.log.open("ab") as out:
-            self._process = subprocess.Popen(self.command, stdout=out, stderr=out)
-
-    @property
-    def running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
-
-    def stop(self, number: signal.Signals = signal.SIGTERM, timeout: float = 20.0) -> int | None:
-        """End it; its exit status."""
-        process, self._process = self._process, None
-        if process is None:
-            return None
-        if process.poll() is None:
-            process.send_signal(number)
-        try:
-            return process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            return process.wait()
-
-
 class Cluster:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -109,13 +78,13 @@ class Cluster:
     def start(self) -> None:
         Path("/proc/sys/net/ipv4/ip_forward").write_text("1\n")
         for process in (self.etcd, self.containerd, self.engine):
-            process.start()
-        self.apiserver.start()
+            process.spawn()
+        self.apiserver.spawn()
         self.await_engine()
         with self.docker() as client:
             for _ in client.load_image(archive(build(self.directory / "cache"))):
                 pass
-        self.kubelet.start()
+        self.kubelet.spawn()
 
     def stop(self) -> None:
         self.kubelet.stop()
@@ -157,7 +126,7 @@ class Cluster:
 
     def restart_kubelet(self, number: signal.Signals = signal.SIGTERM) -> None:
         self.kubelet.stop(number)
-        self.kubelet.start()
+        self.kubelet.spawn()
 
     @property
     def kubeconfig(self) -> Path:
@@ -250,7 +219,7 @@ address = "{self.file("containerd.sock")}"
 
     def _engine(self) -> Process:
         settings = self.file("daemon.json")
-        settings.write_text("{}\n")  # so that the machine's own is not read
+        settings.write_text(json.dumps(engine.oom_score_settings()))  # the machine's own file is not read
         return Process(
             self.file("dockerd.log"),
             "dockerd",
@@ -262,7 +231,6 @@ address = "{self.file("containerd.sock")}"
             f"--pidfile={self.file('docker.pid')}",
             "--bridge=none",
             "--live-restore",
-            "--oom-score-adjust=0",
         )
 
     def _kubelet(self) -> Process:

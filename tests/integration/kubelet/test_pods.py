@@ -227,7 +227,7 @@ async def test_a_restarted_kubelet_restarts_nothing(pods: Pods, cluster: Cluster
     doomed = await pods.running("doomed")
     cluster.kubelet.stop(number)
     await pods.delete("doomed", grace=0)
-    cluster.kubelet.start()
+    cluster.kubelet.spawn()
     await eventually(lambda: not all_containers(cluster, uid_of(doomed)), timeout=20)
     await eventually(lambda: not (cluster.root / "pods" / uid_of(doomed)).exists())
     after = await pods.get("kept")
@@ -253,7 +253,7 @@ async def test_an_engine_that_goes_makes_the_node_not_ready(pods: Pods, cluster:
         return await ready() == "True"
 
     await eventually(is_not_ready, timeout=5)
-    cluster.engine.start()
+    cluster.engine.spawn()
     cluster.await_engine()
     await eventually(is_ready_again, timeout=15)
     assert container_id(await pods.get("through")) == container_id(pod)

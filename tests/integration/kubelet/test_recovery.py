@@ -253,8 +253,8 @@ async def test_an_engine_that_restarts_costs_no_container(
         cluster.kubelet.stop(signal.SIGKILL)
     cluster.engine.stop(number)
     if kubelet_too:
-        cluster.kubelet.start()
-    cluster.engine.start()
+        cluster.kubelet.spawn()
+    cluster.engine.spawn()
     cluster.await_engine()
     await pods.running("after", timeout=40)
     pod = await pods.get("p")
@@ -284,9 +284,9 @@ async def test_a_reboot(pods: Pods, cluster: Cluster, image: str) -> None:
     ip("link", "delete", "peapod0")
     for table in ("nat", "filter"):
         iptables("-t", table, "-F")
-    cluster.engine.start()
+    cluster.engine.spawn()
     cluster.await_engine()
-    cluster.kubelet.start()
+    cluster.kubelet.spawn()
     pod = await pods.until("kept", lambda pod: status_of(pod).restart_count == 1 and is_ready(pod), timeout=40)
     assert container_id(pod) != container_id(before)
     await eventually(lambda: traces(cluster, meta.uid_of(gone)).containers == (), timeout=20)
@@ -318,7 +318,7 @@ async def test_an_engine_that_takes_its_containers_along(pods: Pods, cluster: Cl
     live_restoring = cluster.engine.command
     cluster.engine.command = tuple(flag for flag in live_restoring if flag != "--live-restore")
     cluster.engine.stop()
-    cluster.engine.start()
+    cluster.engine.spawn()
     cluster.await_engine()
     try:
         node_dir = cluster.file("diaries")
@@ -328,7 +328,7 @@ async def test_an_engine_that_takes_its_containers_along(pods: Pods, cluster: Cl
         await eventually(lambda: node_dir.joinpath("diary").read_text() == "line\n")
         before = traces(cluster, uid)
         cluster.engine.stop()
-        cluster.engine.start()
+        cluster.engine.spawn()
         cluster.await_engine()
         await pods.until("p", lambda pod: status_of(pod).restart_count == 1 and is_ready(pod), timeout=40)
         await eventually(lambda: own.read_text() == node_dir.joinpath("diary").read_text() == "line\n" * 2)
@@ -345,7 +345,7 @@ async def test_an_engine_that_takes_its_containers_along(pods: Pods, cluster: Cl
     finally:
         cluster.engine.stop()
         cluster.engine.command = live_restoring
-        cluster.engine.start()
+        cluster.engine.spawn()
         cluster.await_engine()
 
 
@@ -366,7 +366,7 @@ async def test_nothing_is_removed_before_the_apiserver_has_spoken(pods: Pods, cl
         with cluster.docker() as engine:
             assert engine.inspect_container(container_id(before))["State"]["Running"]
     finally:
-        cluster.apiserver.start()
+        cluster.apiserver.spawn()
     await pods.appears("p")
     after = await pods.running("after", timeout=40)
     assert container_id(after)
@@ -380,7 +380,7 @@ async def test_a_pod_of_the_same_name_made_while_the_node_was_away(pods: Pods, c
     cluster.kubelet.stop(signal.SIGKILL)
     await pods.delete("p", grace=0)
     new = await pods.create("p")
-    cluster.kubelet.start()
+    cluster.kubelet.spawn()
     pod = await pods.until("p", is_ready, timeout=40)
     assert meta.uid_of(pod) == meta.uid_of(new) != meta.uid_of(old)
     assert status_of(pod).restart_count == 0

@@ -63,10 +63,10 @@ async def test_static_pods_need_no_apiserver(pods: Pods, cluster: Cluster, names
     try:
         with kubelet_with(cluster, f"--pod-manifest-path={folder}", "--file-check-frequency=1s"):
             await eventually(lambda: running(cluster), timeout=20)
-            cluster.apiserver.start()
+            cluster.apiserver.spawn()
             await pods.appears(f"static-{NODE}")
             path.unlink()
             await eventually(lambda: not running(cluster), timeout=20)
     finally:
         if not cluster.apiserver.running:
-            cluster.apiserver.start()
+            cluster.apiserver.spawn()

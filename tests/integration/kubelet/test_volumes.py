@@ -309,7 +309,7 @@ async def test_a_pod_that_went_unseen_leaves_no_mounts(pods: Pods, cluster: Clus
     assert len(mounted_below(cluster.root / "pods" / uid_of(pod))) == 3  # a tmpfs and two parts
     cluster.kubelet.stop(number)
     await pods.delete("doomed", grace=0)
-    cluster.kubelet.start()
+    cluster.kubelet.spawn()
     await until_nothing_is_left(cluster, uid_of(pod))
 
 

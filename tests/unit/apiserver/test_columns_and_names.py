@@ -2,9 +2,10 @@
 
 import pytest
 
+from apimachinery import names
 from apimachinery.types import core_v1 as v1
 from apimachinery.types.meta_v1 import ObjectMeta
-from apiserver.registry import columns, metadata, names
+from apiserver.registry import columns, metadata
 from apiserver.registry.core import pod_columns
 
 MINUTE, HOUR, DAY = 60, 3600, 86400

@@ -14,6 +14,7 @@ from component_base.flags import Options, flags_of, parse
 from controller_manager.options import ControllerManagerOptions
 from scheduler.options import SchedulerOptions
 from tests.certificates import Authority
+from tests.kubeconfigs import write_kubeconfig
 
 Bad = list[tuple[str, dict[str, str]]]
 """The flag that the message must name, and the settings that are bad."""
@@ -94,16 +95,6 @@ ROWS = [
     *((SchedulerOptions, flag, settings) for flag, settings in SERVING_AND_ELECTION + SCHEDULER),
     *((ControllerManagerOptions, flag, settings) for flag, settings in SERVING_AND_ELECTION + CONTROLLER_MANAGER),
 ]
-
-
-def write_kubeconfig(path: Path, user: dict[str, str]) -> Path:
-    entries = {
-        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-        "clusters": [{"name": "test", "cluster": {"server": "http://127.0.0.1:1"}}],
-        "users": [{"name": "test", "user": user}],
-    }
-    path.write_text(yaml.safe_dump({"current-context": "test", **entries}))
-    return path
 
 
 @pytest.fixture(scope="module")

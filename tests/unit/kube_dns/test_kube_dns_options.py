@@ -10,12 +10,18 @@ from kube_dns import registration
 from kube_dns.options import KubeDnsOptions
 from kube_dns.registration import Place
 from kube_dns.upstreams import Server
+from tests.kubeconfigs import kubeconfig_flag
 
 REGISTER = "--register-service=10.0.0.10"
 
 
 def options(*flags: str) -> KubeDnsOptions:
     return parse(KubeDnsOptions, "kube-dns", argv=flags)
+
+
+def valid(flag: str) -> list[str]:
+    """What must be right for ``flag`` to be the one that is wrong."""
+    return [] if flag == "kubeconfig" else [kubeconfig_flag()]
 
 
 @pytest.mark.parametrize(
@@ -28,7 +34,7 @@ def options(*flags: str) -> KubeDnsOptions:
     ],
 )
 def test_where_to_register(flags: tuple[str, ...], place: Place | None) -> None:
-    assert options(*flags).place() == place
+    assert options(kubeconfig_flag(), *flags).place() == place
 
 
 BAD = [
@@ -71,7 +77,7 @@ def test_a_bad_value_ends_the_start_with_one_line_that_names_the_flag(
     junk.write_text("junk\n")
     value = value.format(junk=junk)
     with pytest.raises(SystemExit) as exit:
-        options(f"--{flag}={value}")
+        options(*valid(flag), f"--{flag}={value}")
     assert exit.value.code == 2
     [line] = capsys.readouterr().err.splitlines()
     assert f"--{flag}" in line
@@ -85,7 +91,7 @@ def test_a_bad_value_in_the_config_file_is_named_as_well(
     junk.write_text("junk\n")
     config.write_text(yaml.safe_dump({flag: value.format(junk=junk)}))
     with pytest.raises(SystemExit) as exit:
-        options(f"--config={config}")
+        options(*valid(flag), f"--config={config}")
     assert exit.value.code == 2
     [line] = capsys.readouterr().err.splitlines()
     assert f"--{flag}" in line
@@ -97,7 +103,7 @@ def test_every_flag_is_in_the_table() -> None:
 
 def test_an_empty_resolv_conf_is_none_and_servers_are_read() -> None:
     forward = options(
-        "--resolv-conf=", "--upstream=192.0.2.1,[2001:db8::1]:5353", "--stub-domains=Corp.=192.0.2.2"
+        kubeconfig_flag(), "--resolv-conf=", "--upstream=192.0.2.1,[2001:db8::1]:5353", "--stub-domains=Corp.=192.0.2.2"
     ).forward
     assert forward.resolv_conf is None
     assert forward.upstream == (Server("192.0.2.1", 53), Server("2001:db8::1", 5353))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from apimachinery.core import well_known
 from apimachinery.types import core_v1
 from kube_dns import records
 from kube_dns.records import AAAA, CNAME, PTR, SRV, A, Endpoint, Record
@@ -72,7 +73,7 @@ def test_an_endpoint_in_two_groups_has_one_address_and_the_ports_of_both() -> No
 def test_unready_endpoints_are_published_where_the_service_asks_for_it(by: str) -> None:
     headless = service(cluster_ip="None", publish_not_ready_addresses=by == "field")
     if by == "annotation":
-        headless.metadata.annotations = {records.TOLERATE_UNREADY: "true"}
+        headless.metadata.annotations = {well_known.TOLERATE_UNREADY_ANNOTATION: "true"}
 
     by_name = records.of_service(headless, [group(Endpoint("10.1.0.1", ready=False))], DOMAIN)
 

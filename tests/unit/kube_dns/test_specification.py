@@ -10,6 +10,7 @@ import dnslib
 import pytest
 
 from apimachinery import meta
+from apimachinery.core import well_known
 from apimachinery.types.core_v1 import Service
 from apimachinery.types.discovery_v1 import EndpointPort, EndpointSlice
 from kube_dns import records
@@ -30,7 +31,7 @@ ENDS = "0.0.0.0." * 6 + "0.0.d.f.ip6.arpa"  # of fd00::
 
 def services() -> list[tuple[Service, list[EndpointSlice]]]:
     tolerant = service("tolerant", cluster_ip="None")
-    tolerant.metadata.annotations = {records.TOLERATE_UNREADY: "true"}
+    tolerant.metadata.annotations = {well_known.TOLERATE_UNREADY_ANNOTATION: "true"}
     first = slice_of(
         endpoint("10.1.0.1", hostname="db-0", ready=True),
         endpoint("10.1.0.2", ready=True),

@@ -9,10 +9,16 @@ import yaml
 from component_base.flags import flags_of, parse
 from component_base.values import HostPort, PortRange
 from kube_proxy.options import KubeProxyOptions
+from tests.kubeconfigs import kubeconfig_flag
 
 
 def options(*flags: str) -> KubeProxyOptions:
     return parse(KubeProxyOptions, "kube-proxy", argv=flags)
+
+
+def valid(flag: str) -> list[str]:
+    """What must be right for ``flag`` to be the one that is wrong."""
+    return [] if flag == "kubeconfig" else [kubeconfig_flag()]
 
 
 BAD = [
@@ -53,7 +59,7 @@ def test_a_bad_value_ends_the_start_with_one_line_that_names_the_flag(
     junk.write_text("junk\n")
     value = value.format(junk=junk)
     with pytest.raises(SystemExit) as exit:
-        options(f"--{flag}={value}")
+        options(*valid(flag), f"--{flag}={value}")
     assert exit.value.code == 2
     [line] = capsys.readouterr().err.splitlines()
     assert f"--{flag}" in line
@@ -67,7 +73,7 @@ def test_a_bad_value_in_the_config_file_is_named_as_well(
     junk.write_text("junk\n")
     config.write_text(yaml.safe_dump({flag: value.format(junk=junk)}))
     with pytest.raises(SystemExit) as exit:
-        options(f"--config={config}")
+        options(*valid(flag), f"--config={config}")
     assert exit.value.code == 2
     [line] = capsys.readouterr().err.splitlines()
     assert f"--{flag}" in line
@@ -79,6 +85,7 @@ def test_every_flag_is_in_the_table() -> None:
 
 def test_good_values_are_read() -> None:
     read = options(
+        kubeconfig_flag(),
         "--hostname-override=node-1.example",
         "--cluster-cidr=10.244.0.0/16",
         "--nodeport-addresses=192.0.2.0/24",

@@ -7,6 +7,7 @@ import pytest
 from component_base.flags import describe, flags_of, parse
 from kubelet.options import KubeletOptions
 from kubelet.resources.thresholds import Threshold
+from tests.kubeconfigs import write_kubeconfig
 
 BAD_VALUES = {
     "kubeconfig": "/nowhere",
@@ -52,9 +53,7 @@ BAD_VALUES = {
 
 @pytest.fixture
 def kubeconfig(tmp_path: Path) -> Path:
-    path = tmp_path / "kubeconfig"
-    path.touch()
-    return path
+    return write_kubeconfig(tmp_path / "kubeconfig")
 
 
 def test_the_table_has_every_flag() -> None:
