@@ -21,7 +21,7 @@ def resource_name(default: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class LeaderElectionOptions:
-    leader_elect: bool = option(True, "Stand for election, and act only while leading.")
+    leader_elect: bool = option(True, "Run leader election, and act only while leading.")
     leader_elect_lease_duration: Duration = option("15s", "How long others wait for a silent leader.", type=PERIOD)
     leader_elect_renew_deadline: Duration = option("10s", "How long the leader tries to renew.", type=PERIOD)
     leader_elect_retry_period: Duration = option("2s", "Time between attempts.", type=PERIOD)

@@ -1,6 +1,6 @@
-"""The flags of a daemon that serves /healthz and /metrics over HTTPS, and the server that they describe.
+"""The flags of a daemon's server for /healthz and /metrics, and that server.
 
-A daemon derives its own class to have its own port:
+Each daemon has a subclass with its own port:
 
     @dataclass(frozen=True, kw_only=True)
     class SchedulerServing(ServingOptions):
@@ -45,16 +45,16 @@ class ServingOptions:
         return TLS(self.tls_cert_file, self.tls_private_key_file)
 
     def serve(self, app: Any) -> AbstractAsyncContextManager[Server | None]:
-        """Serve the application as the flags say, for the duration of the block; see ``serve``."""
+        """Serve the application with these flags while the block runs; see ``serve``."""
         return serve(app, self.bind_address, self.secure_port, self.tls)
 
 
 @asynccontextmanager
 async def serve(app: Any, bind_address: IPAddress, port: int, tls: TLS | None = None) -> AsyncIterator[Server | None]:
-    """Serve the application for the duration of the block; nothing (None) where the port is 0.
+    """Serve the application while the block runs; if the port is 0, do nothing and yield None.
 
     Raises:
-        OSError: the address is in use, or not one of this machine's.
+        OSError: the address is in use, or is not an address of this machine.
     """
     if not port:
         yield None

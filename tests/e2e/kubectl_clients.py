@@ -10,10 +10,19 @@ from typing import Any, Self
 import yaml
 
 from tests import kubectls
-from tests.e2e.lab import Lab
+from tests.e2e.lab import Lab, eventually
 from tests.integration.apiserver.objects import CONTAINER, controller
 
 NEW, OLD = "1.32", "1.20"
+
+KINDS = (
+    "namespaces", "nodes", "configmaps", "secrets", "pods", "replicationcontrollers", "services", "endpoints",
+    "deployments.apps", "jobs.batch",
+)  # fmt: skip
+
+ROOT_CA = "kube-root-ca.crt"
+"""Each namespace has it."""
+OTHERS = f"--field-selector=metadata.name!={ROOT_CA}"
 
 
 class Kubectl:
@@ -131,3 +140,14 @@ def editor(path: Path, program: str) -> dict[str, str]:
     path.write_text(f'#!/bin/sh\nexec sed -i "{program}" "$1"\n')
     os.chmod(path, 0o755)
     return {"KUBE_EDITOR": str(path)}
+
+
+def settled(kubectl: Kubectl) -> None:
+    """Wait until the node without a kubelet is marked unreachable: after that nothing changes it any more."""
+    taints = ("get", "node", f"{kubectl.namespace}-node", "-o", "jsonpath={.spec.taints[*].key}")
+    eventually(lambda: "unreachable" in kubectl.run(*taints))
+
+
+def lines(kubectl: Kubectl, end: str) -> list[str]:
+    """kubectl's output for an operation on all documents."""
+    return [f"{resource_name(document)} {end}" for document in documents(kubectl.namespace)]
