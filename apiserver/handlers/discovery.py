@@ -7,9 +7,8 @@ from typing import Final
 from apimachinery import codec, errors
 from apimachinery.types.objects import KubeObject
 from apiserver.handlers.http import JSON, Request
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.resource import ResourceInfo, Subresource
 from apiserver.registry.resources import GroupVersion, Resources
-from apiserver.registry.subresources import Subresource
 
 _AGGREGATED: Final = ("v2", "v2beta1")
 

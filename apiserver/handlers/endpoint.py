@@ -20,9 +20,9 @@ from apiserver.handlers.lists import Lists
 from apiserver.handlers.negotiation import Form, negotiate
 from apiserver.handlers.rendering import Renderer, renderer
 from apiserver.handlers.verbs import Call
-from apiserver.registry.resource import Served, not_allowed
+from apiserver.registry.resource import Served, Subresource, not_allowed
 from apiserver.registry.resources import Resources
-from apiserver.registry.subresources import WHOLE, Subresource
+from apiserver.registry.subresources import WHOLE
 from apiserver.request import Attributes, User
 
 log = logging.getLogger(__name__)

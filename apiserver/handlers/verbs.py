@@ -16,8 +16,7 @@ from apiserver.handlers.rendering import Renderer
 from apiserver.handlers.selection import selection
 from apiserver.handlers.watches import Watch
 from apiserver.handlers.websocket_watches import WebSocketWatch
-from apiserver.registry.resource import Kind, ListRequest, Served
-from apiserver.registry.subresources import Subresource
+from apiserver.registry.resource import Kind, ListRequest, Served, Subresource
 from apiserver.request import Attributes
 from apiserver.storage import Stored
 from component_base.websocket import is_websocket

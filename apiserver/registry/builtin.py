@@ -59,13 +59,12 @@ from apiserver.registry.policy.evictions import EvictionSubresource
 from apiserver.registry.policy.poddisruptionbudgets import POD_DISRUPTION_BUDGETS
 from apiserver.registry.rbac.rolebindings import CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS
 from apiserver.registry.rbac.roles import CLUSTER_ROLES, ROLES
-from apiserver.registry.resource import ResourceInfo
+from apiserver.registry.resource import ResourceInfo, Subresource
 from apiserver.registry.resources import Resources
 from apiserver.registry.scheduling.priorityclasses import PRIORITY_CLASSES
 from apiserver.registry.storage.csi import CSI_DRIVERS, CSI_NODES, CSI_STORAGE_CAPACITIES
 from apiserver.registry.storage.storageclasses import STORAGE_CLASSES, VOLUME_ATTRIBUTES_CLASSES
 from apiserver.registry.storage.volumeattachments import VOLUME_ATTACHMENTS
-from apiserver.registry.subresources import Subresource
 
 
 def builtin(

@@ -5,10 +5,10 @@ Each of these is a row of its own class, which makes what serves it.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from apimachinery import errors, scheme
 from apimachinery.meta import Key
@@ -21,11 +21,9 @@ from apiserver.registry.strategy import Strategy
 from apiserver.request import Attributes
 from apiserver.storage import ObjectCache, Storage, Stored
 
-if TYPE_CHECKING:
-    from apiserver.registry.subresources import Subresource
-
 T = TypeVar("T", bound=KubeObject)
 K = TypeVar("K")
+V = TypeVar("V", bound=KubeObject)
 Contra = TypeVar("Contra", bound=KubeObject, contravariant=True)
 
 CRUD: Final = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
@@ -239,6 +237,47 @@ class Served(Generic[T]):
 
     def not_found(self, key: Key) -> errors.NotFound:
         return errors.not_found(self.info.resource.plural, self.info.resource.group, key.name)
+
+
+class Subresource(Generic[T, V]):
+    """A path of an object of type ``T``, under which a ``V`` is read and written."""
+
+    connects = False
+    """Whether the path leads to a stream that a node, or the object itself, answers."""
+
+    def __init__(self, verbs: Sequence[str]) -> None:
+        self.verbs = verbs
+
+    def kind(self, info: ResourceInfo[T]) -> Kind[V]:
+        """What is read and written."""
+        raise not_allowed()
+
+    def columns(self, info: ResourceInfo[T]) -> Sequence[Column[V]]:
+        """Its columns in a table; none where there is no table of it."""
+        return ()
+
+    def discovered(self, resource: scheme.Resource) -> tuple[str, str, str]:
+        """Group, version and kind that discovery names."""
+        return resource.group, resource.version, resource.kind
+
+    def warnings(self, info: ResourceInfo[T], obj: V) -> Iterator[str]:
+        """Warnings to the client about an object that is accepted."""
+        yield from ()
+
+    # not coroutines of their own: an object's path must not cost an await more than its store does
+
+    def get(self, served: Served[T], key: Key) -> Awaitable[Stored[V]]:
+        raise not_allowed()
+
+    def create(self, served: Served[T], attributes: Attributes, key: Key, obj: V) -> Awaitable[Stored[V] | None]:
+        """Do what was posted; the answer, None for plain success."""
+        raise not_allowed()
+
+    def update(
+        self, served: Served[T], attributes: Attributes, key: Key, change: Change[V], *, may_create: bool
+    ) -> Awaitable[tuple[Stored[V], bool]]:
+        """Write a change; the result, and whether that created the object."""
+        raise not_allowed()
 
 
 def not_allowed() -> errors.MethodNotAllowed:

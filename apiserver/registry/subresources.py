@@ -4,14 +4,14 @@
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Final, Generic, TypeVar
+from typing import Final, TypeVar
 
 from apimachinery import codec, errors
 from apimachinery.meta import Key
 from apimachinery.scheme import Resource
 from apimachinery.types.objects import KubeObject
 from apiserver.registry.columns import Column
-from apiserver.registry.resource import Change, Kind, ResourceInfo, Served, kind_of, not_allowed
+from apiserver.registry.resource import Change, Kind, ResourceInfo, Served, Subresource, kind_of
 from apiserver.registry.store import Store
 from apiserver.registry.strategy import Strategy
 from apiserver.request import Attributes
@@ -22,47 +22,6 @@ V = TypeVar("V", bound=KubeObject)
 
 STATUS_VERBS: Final = ("get", "patch", "update")
 PROXY_VERBS: Final = ("create", "delete", "get", "patch", "update")
-
-
-class Subresource(Generic[T, V]):
-    """A path of an object of type ``T``, under which a ``V`` is read and written."""
-
-    connects = False
-    """Whether the path leads to a stream that a node, or the object itself, answers."""
-
-    def __init__(self, verbs: Sequence[str]) -> None:
-        self.verbs = verbs
-
-    def kind(self, info: ResourceInfo[T]) -> Kind[V]:
-        """What is read and written."""
-        raise not_allowed()
-
-    def columns(self, info: ResourceInfo[T]) -> Sequence[Column[V]]:
-        """Its columns in a table; none where there is no table of it."""
-        return ()
-
-    def discovered(self, resource: Resource) -> tuple[str, str, str]:
-        """Group, version and kind that discovery names."""
-        return resource.group, resource.version, resource.kind
-
-    def warnings(self, info: ResourceInfo[T], obj: V) -> Iterator[str]:
-        """Warnings to the client about an object that is accepted."""
-        yield from ()
-
-    # not coroutines of their own: an object's path must not cost an await more than its store does
-
-    def get(self, served: Served[T], key: Key) -> Awaitable[Stored[V]]:
-        raise not_allowed()
-
-    def create(self, served: Served[T], attributes: Attributes, key: Key, obj: V) -> Awaitable[Stored[V] | None]:
-        """Do what was posted; the answer, None for plain success."""
-        raise not_allowed()
-
-    def update(
-        self, served: Served[T], attributes: Attributes, key: Key, change: Change[V], *, may_create: bool
-    ) -> Awaitable[tuple[Stored[V], bool]]:
-        """Write a change; the result, and whether that created the object."""
-        raise not_allowed()
 
 
 class WholeObject(Subresource[T, T]):

@@ -14,10 +14,9 @@ from apimachinery import codec
 from apimachinery.fields import FieldError
 from apimachinery.types.objects import KubeObject
 from apiserver.registry.columns import Column
-from apiserver.registry.resource import Admission, Allocation, Kind
+from apiserver.registry.resource import Admission, Allocation, Kind, Subresource
 from apiserver.registry.store import Store, StoredResource
 from apiserver.registry.strategy import Deletion, Strategy
-from apiserver.registry.subresources import Subresource
 from apiserver.storage import Event, ObjectCache, ObjectWatch, Page, Storage, StorageConflict, Stored
 
 T = TypeVar("T", bound=KubeObject)
