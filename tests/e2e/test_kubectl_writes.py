@@ -65,8 +65,13 @@ def test_delete_in_its_forms(kubectl: Kubectl) -> None:
 
 
 def test_replace(kubectl: Kubectl, everything: Path) -> None:
-    manifests = kubectl.run("get", "-f", str(everything), "-o", "yaml").replace("tier: back", "tier: front")
-    assert kubectl.run("replace", "-f", "-", stdin=manifests).splitlines() == lines(kubectl, "replaced")
+    def replace_all() -> str:
+        """The manifests; raises AssertionError where a controller wrote one of the objects in the meantime."""
+        manifests = kubectl.run("get", "-f", str(everything), "-o", "yaml").replace("tier: back", "tier: front")
+        assert kubectl.run("replace", "-f", "-", stdin=manifests).splitlines() == lines(kubectl, "replaced")
+        return manifests
+
+    manifests = eventually(replace_all)
     assert kubectl.run("get", "pods,secrets", "-l", "tier=front", "-o", "name") == "pod/web\nsecret/web\n"
     stale = kubectl.run("replace", "-f", "-", stdin=manifests, code=1)
     assert stale.count("(Conflict)") == len(KINDS)

@@ -52,7 +52,7 @@ def _pruned(value: Any) -> Any:
     if isinstance(value, dict):
         pruned = {key: _pruned(one) for key, one in value.items()}
         return {key: one for key, one in pruned.items() if one not in ({}, [], None)}
-    return [_pruned(one) for one in value] if isinstance(value, list) else value
+    return [_pruned(element) for element in value] if isinstance(value, list) else value
 
 
 def agree(current: dict[str, Any], change: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from kube_client import Client
 from tests.integration.kubelet.cluster import ADDRESS, NODE, SERVER, Cluster
 from tests.integration.kubelet.pods import Pods, container
 from tests.integration.kubelet.test_server import context
+from tests.support import eventually
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -261,8 +262,12 @@ async def test_a_pod_by_its_ports(pods: Pods, http: aiohttp.ClientSession, names
     await pods.running("web", server)
     place = f"{SERVER}/api/v1/namespaces/{namespace}/pods"
     for name in ("web", "web:7000", "http:web:7000", "http:web:"):
-        async with http.get(f"{place}/{name}/proxy/hostname") as answer:
-            assert (answer.status, await answer.text()) == (200, "web\n")
+
+        async def answers(name: str = name) -> bool:
+            async with http.get(f"{place}/{name}/proxy/hostname") as answer:
+                return (answer.status, await answer.text()) == (200, "web\n")
+
+        await eventually(answers)  # a running container listens a moment later
     async with http.get(f"{place}/web:7001/proxy/hostname") as answer:
         assert answer.status == 503
     async with http.get(f"{place}/nobody/proxy/hostname") as answer:

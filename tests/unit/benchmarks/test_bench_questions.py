@@ -21,11 +21,11 @@ def test_a_question_is_one_for_addresses() -> None:
 
 @pytest.mark.parametrize("unlike", [False, True])
 def test_questions_differ_but_for_the_identifier_only_where_no_answer_may_be_ready(unlike: bool) -> None:
-    bodies = [one[2:] for one in asked(unlike)]
+    bodies = [question[2:] for question in asked(unlike)]
 
     assert len({*bodies}) == (3 if unlike else 1)
-    assert len({one[:2] for one in asked(unlike)}) == 3
-    assert [str(dnslib.DNSRecord.parse(one).q.qname) for one in asked(unlike)] == [f"{NAME}."] * 3
+    assert len({question[:2] for question in asked(unlike)}) == 3
+    assert [str(dnslib.DNSRecord.parse(question).q.qname) for question in asked(unlike)] == [f"{NAME}."] * 3
 
 
 def test_only_answers_with_records_count() -> None:

@@ -56,8 +56,8 @@ def test_the_ring_gives_what_came_after_a_revision() -> None:
     ring.reset(3)
     for revision in (5, 5, 8):
         ring.append(event(revision))
-    assert [one.revision for one in ring.since(3)] == [5, 5, 8]
-    assert [one.revision for one in ring.since(5)] == [8]
+    assert [event.revision for event in ring.since(3)] == [5, 5, 8]
+    assert [event.revision for event in ring.since(5)] == [8]
     assert list(ring.since(8)) == []
     with pytest.raises(errors.Expired, match=r"too old resource version: 2 \(3\)"):
         ring.since(2)
@@ -72,7 +72,7 @@ def test_the_ring_keeps_fresh_events_up_to_its_bound_and_shrinks_afterwards() ->
     assert (len(ring), ring.oldest) == (2, 7)
     with pytest.raises(errors.Expired):
         ring.since(6)
-    assert [one.revision for one in ring.since(7)] == [8, 9]
+    assert [event.revision for event in ring.since(7)] == [8, 9]
 
 
 def test_the_ring_is_bounded_in_bytes() -> None:
@@ -93,7 +93,7 @@ async def test_a_subscription_wakes_for_an_event_and_gives_all_that_wait() -> No
     await asyncio.sleep(0)
     assert watcher.push(event(1))
     assert watcher.push(event(2))
-    assert [one.revision for one in await waiting] == [1, 2]
+    assert [event.revision for event in await waiting] == [1, 2]
     assert await watcher.next(timeout=0.001) == []
 
 
@@ -175,7 +175,7 @@ async def test_a_failed_question_fails_for_all_who_asked_it_and_not_for_the_next
 
     current = CurrentRevision(ask)
     runner = asyncio.create_task(current.run())
-    assert {type(one) for one in await asyncio.gather(current.get(), current.get(), return_exceptions=True)} == {
+    assert {type(outcome) for outcome in await asyncio.gather(current.get(), current.get(), return_exceptions=True)} == {
         Unavailable
     }
     assert await current.get() == 4
@@ -192,7 +192,7 @@ async def test_a_cache_applies_what_came_while_its_list_was_read_once() -> None:
     cache.replace(cache.decoded([KeyValue(key, value("5"), 5, 1)]), 5)
     assert cache.get(key) is None
     with cache.watch(PREFIX, 5) as watcher:
-        assert [(one.type, one.revision) for one in await watcher.next()] == [("DELETED", 6)]
+        assert [(event.type, event.revision) for event in await watcher.next()] == [("DELETED", 6)]
 
 
 async def test_a_watch_hears_of_its_own_namespace_or_object_only() -> None:
