@@ -8,7 +8,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def eventually(condition: Callable[[], T | Awaitable[T]], timeout: float = 10.0, interval: float = 0.02) -> T:
+async def eventually(condition: Callable[[], T | Awaitable[T]], timeout: float = 30.0, interval: float = 0.02) -> T:
     """Wait until ``condition``, which may be a coroutine function, returns something true, and return that.
 
     An AssertionError in it counts as not yet.

@@ -146,7 +146,7 @@ def is_ready(pod: dict[str, Any]) -> bool:
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
-def eventually(condition: Callable[[], T], timeout: float = 30, interval: float = 0.2) -> T:
+def eventually(condition: Callable[[], T], timeout: float = 60, interval: float = 0.2) -> T:
     """Wait until ``condition`` returns something true, and return that; an AssertionError counts as not yet."""
     deadline = time.monotonic() + timeout
     while True:

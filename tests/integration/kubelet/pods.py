@@ -60,7 +60,7 @@ class Pods:
     async def delete(self, name: str, grace: int | None = None) -> None:
         await self._pods.delete(name, namespace=self._namespace, grace_period_seconds=grace)
 
-    async def until(self, name: str, what: Callable[[core_v1.Pod], Any], timeout: float = 15.0) -> core_v1.Pod:
+    async def until(self, name: str, what: Callable[[core_v1.Pod], Any], timeout: float = 40.0) -> core_v1.Pod:
         """The pod once ``what`` is true of it."""
         last: list[core_v1.Pod] = []
 
@@ -76,7 +76,7 @@ class Pods:
         return pod
 
     async def running(
-        self, name: str, *containers: core_v1.Container, timeout: float = 15.0, **spec: Any
+        self, name: str, *containers: core_v1.Container, timeout: float = 40.0, **spec: Any
     ) -> core_v1.Pod:
         """A new pod, once it is Ready."""
         await self.create(name, *containers, **spec)

@@ -9,6 +9,7 @@ from apimachinery.types import core_v1
 from kube_client import Client
 from tests.integration.kubelet.cluster import Cluster
 from tests.integration.kubelet.pods import Pods, container, container_id, is_ready, status_of
+from tests.support import eventually
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ async def test_init_containers_come_first_in_order_and_a_sidecar_stays(pods: Pod
         init_containers=[first, helper, last],
         volumes=[SHARED],
     )
-    assert read(cluster, pod, "log") == "first\nhelper\nlast\nmain\n"
+    await eventually(lambda: read(cluster, pod, "log") == "first\nhelper\nlast\nmain\n")
     states = {status.name: status for status in pod.status.init_container_statuses or ()}
     assert states["first"].state.terminated is not None
     assert states["helper"].state.running is not None

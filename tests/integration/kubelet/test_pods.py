@@ -53,7 +53,7 @@ async def test_containers_of_a_pod_share_network_ipc_host_name_and_volumes(pods:
     volume = core_v1.Volume(name="data", empty_dir=core_v1.EmptyDirVolumeSource())
     pod = await pods.running("pair", writer, reader, volumes=[volume])
     writer_id, reader_id = container_id(pod, "writer"), container_id(pod, "reader")
-    assert run_in(cluster, reader_id, "cat", "/data/f") == "hello\n"
+    await eventually(lambda: run_in(cluster, reader_id, "cat", "/data/f") == "hello\n")
     assert run_in(cluster, reader_id, "hostname") == run_in(cluster, writer_id, "hostname") == "pair\n"
     for space in ("net", "ipc"):
         link = f"/proc/self/ns/{space}"
