@@ -200,7 +200,7 @@ async def test_a_service_of_others_in_its_place_is_left_alone(
     )
     try:
         await process.start()
-        await eventually(lambda: "left as it is" in process.log.read_text(), timeout=30)
+        await eventually(lambda: "left alone" in process.log.read_text(), timeout=30)
     finally:
         process.stop()
 
