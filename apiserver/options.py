@@ -1,14 +1,38 @@
 """The apiserver's flags, under Kubernetes' names."""
 
+import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from apiserver.admission.plugins import NAMES
 from apiserver.authentication.authenticators import TokenFile
-from component_base.credentials import CERTIFICATES, PRIVATE_KEY, PUBLIC_KEY, check_pair
+from component_base.credentials import CERTIFICATES, PRIVATE_KEY, RSA_PRIVATE_KEY, RSA_PUBLIC_KEY, check_pair
 from component_base.flags import Options, group, option
-from component_base.values import AGE, FILE, PORT, URL, Duration, IPAddress, PortRange, list_of, number, one_of
+from component_base.values import (
+    AGE,
+    FILE,
+    PORT,
+    URL,
+    Duration,
+    IPAddress,
+    PortRange,
+    ValueType,
+    at_least_one,
+    list_of,
+    number,
+    one_of,
+)
+
+
+def _parse_issuer(text: str) -> str:
+    """A URI, or as in Kubernetes any text without a colon."""
+    if not text or (":" in text and not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:.", text)):
+        raise ValueError("must be a URI, or a text without a colon")
+    return text
+
+
+_ISSUER = ValueType(_parse_issuer, str, "URI")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +57,9 @@ class ServingOptions:
 class EtcdOptions:
     """Where objects are kept."""
 
-    etcd_servers: tuple[str, ...] = option(("http://127.0.0.1:2379",), "URLs of the etcd members.", type=list_of(URL))
+    etcd_servers: tuple[str, ...] = option(
+        ("http://127.0.0.1:2379",), "URLs of the etcd members.", type=at_least_one(URL)
+    )
     etcd_cafile: Path | None = option(None, "CA of etcd's certificates.", type=CERTIFICATES)
     etcd_certfile: Path | None = option(None, "Client certificate for requests to etcd.", type=CERTIFICATES)
     etcd_keyfile: Path | None = option(None, "Key of that certificate.", type=PRIVATE_KEY)
@@ -49,15 +75,17 @@ class IdentityOptions:
     client_ca_file: Path | None = option(None, "CA whose client certificates name users and groups.", type=CERTIFICATES)
     token_auth_file: Path | None = option(None, 'File of bearer tokens: token,user,uid,"group,..." a line.', type=FILE)
     authorization_mode: tuple[str, ...] = option(
-        ("AlwaysAllow",), "What decides who may do what; only AlwaysAllow so far.", type=list_of(one_of("AlwaysAllow"))
+        ("AlwaysAllow",),
+        "What decides who may do what; only AlwaysAllow so far.",
+        type=at_least_one(one_of("AlwaysAllow")),
     )
     service_account_issuer: str = option(
-        "https://kubernetes.default.svc", "Issuer that tokens of service accounts name."
+        "https://kubernetes.default.svc", "Issuer that tokens of service accounts name.", type=_ISSUER
     )
     service_account_key_file: Path | None = option(
-        None, "Key that verifies tokens of service accounts.", type=PUBLIC_KEY
+        None, "Key that verifies tokens of service accounts.", type=RSA_PUBLIC_KEY
     )
-    service_account_signing_key_file: Path | None = option(None, "Key that signs them.", type=PRIVATE_KEY)
+    service_account_signing_key_file: Path | None = option(None, "Key that signs them.", type=RSA_PRIVATE_KEY)
     service_account_extend_token_expiration: bool = option(
         True, "Let tokens that are projected into pods live a year, for clients that read them only once."
     )
@@ -114,11 +142,6 @@ class ApiserverOptions(Options):
     def __post_init__(self) -> None:
         if self.services.service_cluster_ip_range.num_addresses < 8:
             raise ValueError("--service-cluster-ip-range must hold at least 8 addresses (a /29)")
-        if ":" in self.identity.service_account_issuer:  # as in Kubernetes, any other text will do as well
-            try:
-                URL.parse(self.identity.service_account_issuer)
-            except ValueError as exc:
-                raise ValueError(f"--service-account-issuer: {exc}") from None
         if self.identity.token_auth_file is not None:
             try:
                 TokenFile(self.identity.token_auth_file)

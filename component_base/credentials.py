@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from component_base.values import ValueType, parse_file
 
@@ -29,22 +30,30 @@ def parse_private_key(text: str) -> Path:
     return path
 
 
-def parse_public_key(text: str) -> Path:
-    """A file of one public key, or of the private key that it belongs to, as PEM."""
+def parse_rsa_private_key(text: str) -> Path:
+    """A file of one RSA private key: tokens of service accounts are signed with RS256."""
+    path = parse_private_key(text)
+    if not isinstance(serialization.load_pem_private_key(path.read_bytes(), password=None), rsa.RSAPrivateKey):
+        raise ValueError("the key must be an RSA key")
+    return path
+
+
+def parse_rsa_public_key(text: str) -> Path:
+    """A file of one RSA public key as PEM."""
     path = parse_file(text)
     try:
-        serialization.load_pem_public_key(path.read_bytes())
+        key = serialization.load_pem_public_key(path.read_bytes())
     except (ValueError, UnsupportedAlgorithm):
-        try:
-            return parse_private_key(text)
-        except ValueError:
-            raise ValueError("the file holds no PEM key") from None
+        raise ValueError("the file holds no PEM public key") from None
+    if not isinstance(key, rsa.RSAPublicKey):
+        raise ValueError("the key must be an RSA key")
     return path
 
 
 CERTIFICATES = ValueType(parse_certificates, str, "PATH")
 PRIVATE_KEY = ValueType(parse_private_key, str, "PATH")
-PUBLIC_KEY = ValueType(parse_public_key, str, "PATH")
+RSA_PRIVATE_KEY = ValueType(parse_rsa_private_key, str, "PATH")
+RSA_PUBLIC_KEY = ValueType(parse_rsa_public_key, str, "PATH")
 
 
 def check_pair(certificate_flag: str, certificate: Path | None, key_flag: str, key: Path | None) -> None:

@@ -29,7 +29,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from component_base.values import Type, ValueType, number, value_type
+from component_base.values import Type, ValueType, number, parse_file, value_type
 
 T = TypeVar("T")
 OptionsT = TypeVar("OptionsT", bound="Options")
@@ -248,8 +248,15 @@ def _read_file(path: str | None, flags: Sequence[Flag]) -> dict[str, str]:
     if path is None:
         return {}
     try:
-        document = yaml.load(Path(path).read_bytes(), Loader=_TextLoader)
-    except (OSError, yaml.YAMLError) as exc:
+        document = yaml.load(parse_file(path).read_bytes(), Loader=_TextLoader)
+    except yaml.MarkedYAMLError as exc:
+        line = f"line {exc.problem_mark.line + 1}: " if exc.problem_mark else ""
+        raise FlagError(f'invalid argument "{path}" for "--config" flag: {line}{exc.problem or exc.context}') from exc
+    except RecursionError:
+        raise FlagError(f'invalid argument "{path}" for "--config" flag: nested too deep') from None
+    except yaml.YAMLError:
+        raise FlagError(f'invalid argument "{path}" for "--config" flag: not YAML') from None
+    except ValueError as exc:
         raise FlagError(f'invalid argument "{path}" for "--config" flag: {exc}') from exc
     if document is None or document == "":
         return {}
@@ -258,14 +265,27 @@ def _read_file(path: str | None, flags: Sequence[Flag]) -> dict[str, str]:
     known = {flag.name for flag in flags} - {"config"}
     for key in document:
         if key not in known:
-            raise FlagError(f"{path}: unknown option {key!r}")
+            raise FlagError(f'invalid argument "{path}" for "--config" flag: unknown option {key!r}')
     return {key: _text(value, f"{path}: {key}") for key, value in document.items()}
 
 
 class _TextLoader(yaml.SafeLoader):
-    """Keeps every scalar as text: the flag decides what `10:30` and `on` mean."""
+    """Keeps every scalar as text: the flag decides what `10:30` and `on` mean. Tags and duplicate keys are errors."""
 
     yaml_implicit_resolvers = {}
+    yaml_constructors = {
+        tag: yaml.SafeLoader.yaml_constructors[tag] for tag in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:seq", None)
+    }
+
+    def construct_unique(self, node: yaml.MappingNode) -> dict[Any, Any]:
+        pairs = [(self.construct_object(key), self.construct_object(value, deep=True)) for key, value in node.value]
+        names = [key for key, _ in pairs]
+        if repeated := next((name for name in names if not isinstance(name, str) or names.count(name) > 1), None):
+            raise yaml.constructor.ConstructorError(problem=f"{repeated!r} is repeated", problem_mark=node.start_mark)
+        return dict(pairs)
+
+
+_TextLoader.add_constructor("tag:yaml.org,2002:map", _TextLoader.construct_unique)
 
 
 def _text(value: Any, where: str) -> str:

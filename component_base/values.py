@@ -7,6 +7,7 @@ import enum
 import ipaddress
 import math
 import re
+import stat
 import types
 import typing
 from collections.abc import Callable, Sequence
@@ -94,6 +95,14 @@ def format_duration(seconds: float) -> str:
     return f"{minutes}m{text}" if minutes else text
 
 
+def format_bytes(amount: int) -> str:
+    """As a quantity, in the largest binary unit that keeps it whole: 10485760 -> "10Mi"."""
+    for suffix, unit in (("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10)):
+        if amount and amount % unit == 0:
+            return f"{amount // unit}{suffix}"
+    return str(amount)
+
+
 def _decimal(number: float) -> str:
     return f"{number:.9f}".rstrip("0").rstrip(".")
 
@@ -161,10 +170,11 @@ def parse_port(text: str) -> int:
 def parse_file(text: str) -> Path:
     """A readable file."""
     try:
+        mode = Path(text).stat().st_mode
+        if not stat.S_ISREG(mode):  # a FIFO would keep the daemon from starting
+            raise ValueError("is a directory, not a file" if stat.S_ISDIR(mode) else "not a regular file")
         with Path(text).open("rb"):
             return Path(text)
-    except IsADirectoryError:
-        raise ValueError("is a directory, not a file") from None
     except OSError as exc:
         raise ValueError(f"the file cannot be read: {exc.strerror}") from None
 
@@ -287,6 +297,18 @@ _TYPES: dict[Any, ValueType] = {
     PortRange: ValueType(parse_port_range, str, "FIRST-LAST"),
     dict[str, str]: ValueType(parse_map, lambda value: ",".join(f"{k}={v}" for k, v in value.items()), "KEY=VALUE,..."),
 }
+
+
+def at_least_one(item: ValueType) -> ValueType:
+    """A list that must not be empty."""
+    values = list_of(item)
+
+    def parse(text: str) -> tuple[Any, ...]:
+        if not (parsed := values.parse(text)):
+            raise ValueError("must not be empty")
+        return tuple(parsed)
+
+    return ValueType(parse, values.format, values.metavar)
 
 
 def one_of(*choices: str) -> ValueType:

@@ -38,6 +38,7 @@ def make_lowest(folder: str) -> int:
     uv = [sys.executable, "-m", "uv"]
     subprocess.run([*uv, "venv", "--quiet", "--clear", "--python", OLDEST_PYTHON, folder], cwd=CHECKOUT, check=True)
     install = [*uv, "pip", "install", "--quiet", "--python", f"{folder}/bin/python", "--resolution", "lowest-direct"]
+    install.append("--compile-bytecode")  # as pip does; some packages warn when they are compiled
     subprocess.run([*install, "-e", ".[dev]"], cwd=CHECKOUT, check=True)
     print(f"The lowest versions are installed in {folder}. Next: {folder}/bin/python -m tests.run")
     return 0

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -98,7 +99,7 @@ def check_kubeconfig(path: Path | None) -> None:
         if config.token is not None:
             config.token.read()
     except (ConfigError, OSError) as exc:
-        raise ValueError(f"--kubeconfig: {exc}") from exc
+        raise ValueError(f"--kubeconfig: {' '.join(str(exc).split())}") from exc
 
 
 def load_config(path: str | os.PathLike[str] | None = None, context: str | None = None) -> Config:
@@ -131,11 +132,20 @@ def kubeconfig(path: Path, context: str | None = None) -> Config:
     """One context of a kubeconfig file; ``current-context`` unless another is asked for."""
     try:
         document = yaml.safe_load(path.read_bytes())
-    except (OSError, yaml.YAMLError) as exc:
-        raise ConfigError(f"{path}: {exc}") from exc
+    except OSError as exc:
+        raise ConfigError(f"{path}: {exc.strerror}") from exc
+    except (yaml.YAMLError, ValueError, RecursionError) as exc:
+        raise ConfigError(f"{path}: not YAML") from exc
     if not isinstance(document, dict):
         raise ConfigError(f"{path}: not a kubeconfig")
-    file = _File(path, document)
+    try:
+        return _config(_File(path, document), context)
+    except (TypeError, AttributeError) as exc:  # a value of another type than kubeconfigs have there
+        raise ConfigError(f"{path}: not a kubeconfig: {exc}") from exc
+
+
+def _config(file: "_File", context: str | None) -> Config:
+    path, document = file.path, file.document
     entry = file.named("contexts", "context", context or document.get("current-context") or "")
     cluster = file.named("clusters", "cluster", entry.get("cluster") or "")
     user = file.named("users", "user", entry["user"]) if entry.get("user") else {}
@@ -144,6 +154,10 @@ def kubeconfig(path: Path, context: str | None = None) -> Config:
             raise ConfigError(f"{path}: user {entry['user']!r}: {unsupported!r} is not supported")
     if not cluster.get("server"):
         raise ConfigError(f"{path}: cluster {entry.get('cluster')!r} has no server")
+    if not _is_server(str(cluster["server"])):
+        raise ConfigError(f"{path}: server {cluster['server']!r} must be an http or https URL")
+    if bool(file.material(user, "client-certificate")) != bool(file.material(user, "client-key")):
+        raise ConfigError(f"{path}: user {entry['user']!r}: client-certificate and client-key go together")
     return Config(
         server=str(cluster["server"]).rstrip("/"),
         ca=file.material(cluster, "certificate-authority"),
@@ -154,6 +168,14 @@ def kubeconfig(path: Path, context: str | None = None) -> Config:
         insecure_skip_tls_verify=bool(cluster.get("insecure-skip-tls-verify")),
         tls_server_name=cluster.get("tls-server-name"),
     )
+
+
+def _is_server(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none
+        return False
 
 
 def _token(file: "_File", user: dict[str, Any]) -> Material | None:

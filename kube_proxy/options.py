@@ -8,7 +8,6 @@ from pathlib import Path
 
 from component_base.flags import Options, group, option
 from component_base.values import (
-    OBJECT_NAME,
     PERIOD,
     Duration,
     HostPort,
@@ -18,6 +17,7 @@ from component_base.values import (
     parse_address,
     parse_host_port,
     parse_ipv4_address,
+    parse_object_name,
     parse_port_range,
 )
 from kube_client.config import check_kubeconfig
@@ -103,7 +103,7 @@ class KubeProxyOptions(Options):
     hostname_override: str | None = option(
         None,
         "This node's name, which distinguishes its endpoints from those of other nodes (default: the host's name).",
-        type=OBJECT_NAME,
+        type=ValueType(lambda name: parse_object_name(name.lower()), str, "NAME"),
     )
     cleanup: bool = option(False, "Remove all rules, chains and the service range's route, and exit.")
     proxy: ProxyOptions = group("Proxy", ProxyOptions)

@@ -167,7 +167,9 @@ def node_context(options: KubeletOptions, identity: Identity, address: NodeAddre
         address=address,
         memory=identity.machine.memory,
         lowest_oom_score=oom_score.lowest_score(),
-        resolver=etc_files.parse_resolver(etc_files.read(options.network.resolv_conf)),
+        resolver=etc_files.parse_resolver(
+            etc_files.read(options.network.resolv_conf) if options.network.resolv_conf else ""
+        ),
         hosts=etc_files.read(etc_files.HOSTS),
         unsafe_sysctls=options.resources.allowed_unsafe_sysctls,
         apparmor=security.APPARMOR.exists(),

@@ -5,13 +5,14 @@ A parser raises ValueError with what was expected.
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from apimachinery import quantity
 from apimachinery.core import pod_resources
 from apimachinery.selectors import is_label_key, is_label_value
-from component_base.values import ValueType, items, parse_map, parse_object_name
+from component_base.values import ValueType, format_bytes, items, parse_file, parse_map, parse_object_name
 from kubelet.resources.thresholds import Threshold, parse_threshold
 from kubelet.runtime.images import is_valid
 
@@ -26,7 +27,13 @@ def _node_name(text: str) -> str:
 
 
 def _domain(text: str) -> str:
-    return parse_object_name(text) if text else ""
+    """In lower case, without the last dot; empty for none."""
+    return parse_object_name(text.lower().removesuffix(".")) if text else ""
+
+
+def _resolv_conf(text: str) -> Path | None:
+    """None for none: pods then get no resolver from the node."""
+    return parse_file(text) if text else None
 
 
 def _labels(text: str) -> dict[str, str]:
@@ -60,14 +67,6 @@ def _size(text: str) -> int:
     return amount
 
 
-def _format_size(amount: int) -> str:
-    """10485760 -> "10Mi"."""
-    for suffix, unit in (("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10)):
-        if amount % unit == 0:
-            return f"{amount // unit}{suffix}"
-    return str(amount)
-
-
 def _reserved(text: str) -> dict[str, int]:
     """Amounts of resources, CPU in thousandths, everything else in its own unit."""
     amounts: dict[str, int] = {}
@@ -94,17 +93,18 @@ def _sysctls(text: str) -> tuple[str, ...]:
     """Names of kernel parameters, or prefixes of names that end in ``*``."""
     names = tuple(items(text))
     for name in names:
-        if not _SYSCTL.fullmatch(name):
+        if name != "*" and not _SYSCTL.fullmatch(name):
             raise ValueError(f'"{name}" is not the name of a kernel parameter')
     return names
 
 
+RESOLV_CONF = ValueType(_resolv_conf, str, "PATH")
 NODE_NAME = ValueType(_node_name, str, "STRING")
 DOMAIN = ValueType(_domain, str, "STRING")
 LABELS = ValueType(_labels, lambda labels: ",".join(f"{key}={value}" for key, value in labels.items()), "KEY=VALUE,...")
 ENDPOINT = ValueType(_endpoint, str, "URL")
 IMAGE = ValueType(_image, str, "IMAGE")
-SIZE = ValueType(_size, _format_size, "QUANTITY")
+SIZE = ValueType(_size, format_bytes, "QUANTITY")
 RESERVED = ValueType(_reserved, _format_reserved, "RESOURCE=QUANTITY,...")
 THRESHOLDS = ValueType(_thresholds, lambda thresholds: ",".join(map(str, thresholds)), "SIGNAL<QUANTITY,...")
 SYSCTLS = ValueType(_sysctls, ",".join, "STRING,...")

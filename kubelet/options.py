@@ -58,7 +58,9 @@ class NetworkOptions:
     network_plugin_mtu: int = option(
         0, "MTU of the pod network; 0 means that of the node's device.", type=number(0, 65535)
     )
-    resolv_conf: Path = option(Path("/etc/resolv.conf"), "The node's resolver, for pods that use it.", type=FILE)
+    resolv_conf: Path | None = option(
+        Path("/etc/resolv.conf"), "The node's resolver, for pods that use it; empty for none.", type=values.RESOLV_CONF
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,7 @@ from deploy.lab import (
 )
 from deploy.lab.addresses import MAX_NODES, first_free
 from deploy.lab.errors import LabError
-from deploy.lab.lab import CHECKOUT, IN_PODS, MASTER, Lab, Settings, claim, claim_of, settings_path
+from deploy.lab.lab import CHECKOUT, DEFAULT, IN_PODS, MASTER, Lab, Settings, claim, claim_of, settings_path
 from deploy.lab.processes import Daemon
 from deploy.lab.progress import say, step
 
@@ -287,6 +287,7 @@ def _in_parallel(action: Callable[[str], T], nodes: Sequence[str]) -> list[T]:
 def _say_next_steps(lab: Lab) -> None:
     state = lab.state
     call = f"{lab.server}/api/v1/namespaces/default/pods"
+    option = "" if lab.name == DEFAULT else f" LAB={lab.name}"
     say(
         f"""
 The lab is up. Next steps:
@@ -297,6 +298,6 @@ The lab is up. Next steps:
 
   inside a pod   docker -H unix://{engine.socket_of(lab, lab.nodes[0])} ps
   logs           {state}/logs/<node>/<daemon>.log
-  what runs      make status
+  what runs      make status{option}
 """
     )

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from apimachinery import quantity
+from component_base.values import format_bytes
 
 MEMORY_SIGNAL = "memory.available"
 
@@ -34,7 +35,7 @@ class Threshold:
     """Of the capacity, where no amount is given."""
 
     def __str__(self) -> str:
-        return f"{self.signal}<{self.percent:g}%" if self.percent else f"{self.signal}<{self.amount}"
+        return f"{self.signal}<{self.percent:g}%" if self.percent else f"{self.signal}<{format_bytes(self.amount)}"
 
     def minimum(self, capacity: int) -> int:
         """How much has to be available of a capacity."""

@@ -22,6 +22,7 @@ BAD = [
     ("tls-private-key-file", "{junk}"),
     ("tls-private-key-file", "{other_key}"),
     ("etcd-servers", "localhost"),
+    ("etcd-servers", ""),
     ("etcd-servers", "http://127.0.0.1:2379,ftp://x"),
     ("etcd-cafile", "{junk}"),
     ("etcd-certfile", "{junk}"),
@@ -34,9 +35,14 @@ BAD = [
     ("token-auth-file", "/"),
     ("token-auth-file", "{junk}"),
     ("authorization-mode", "RBAC,Nonsense"),
+    ("authorization-mode", ""),
     ("service-account-issuer", "https:"),
+    ("service-account-issuer", ":::"),
+    ("service-account-issuer", ""),
     ("service-account-key-file", "{junk}"),
+    ("service-account-key-file", "{key}"),
     ("service-account-signing-key-file", "{junk}"),
+    ("service-account-signing-key-file", "{key}"),
     ("service-account-signing-key-file", "{certificate}"),
     ("service-account-extend-token-expiration", "perhaps"),
     ("service-account-jwks-uri", ":::"),
@@ -84,3 +90,11 @@ def test_a_bad_value_ends_the_start_with_one_line_that_names_the_flag(
 
 def test_every_flag_is_in_the_table() -> None:
     assert {flag.name for flag in flags_of(ApiserverOptions)} == {flag for flag, _ in BAD} | ANY_TEXT
+
+
+@pytest.mark.parametrize(
+    "issuer", ["https://kubernetes.default.svc", "urn:example:issuer", "spiffe://cluster", "issuer"]
+)
+def test_an_issuer_is_any_uri_or_a_text_without_a_colon(issuer: str, files: dict[str, Path]) -> None:
+    options = parse(ApiserverOptions, "kube-apiserver", "", [*serving(files), f"--service-account-issuer={issuer}"])
+    assert options.identity.service_account_issuer == issuer

@@ -1,5 +1,6 @@
 """Which source wins, what a bad value says, what --help shows."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,6 +117,10 @@ def test_a_bad_value_ends_with_2_and_names_the_flag(
         ("- a", "must be a mapping"),
         ("{", "--config"),
         ("port: [[1]]", "port: must be a value"),
+        ("port: !!timestamp abc", "--config"),
+        ("port: !!int abc", "--config"),
+        ("port: 1\nport: 2", "'port' is repeated"),
+        ("[" * 5000, "--config"),
     ],
 )
 def test_a_bad_config_file_is_refused(
@@ -123,7 +128,14 @@ def test_a_bad_config_file_is_refused(
 ) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(text)
-    assert message in refused(capsys, f"--config={file}")
+    [line] = refused(capsys, f"--config={file}").splitlines()
+    assert message in line
+
+
+def test_a_config_file_must_be_a_regular_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Opening a FIFO would wait for a writer."""
+    os.mkfifo(tmp_path / "config")
+    assert "not a regular file" in refused(capsys, f"--config={tmp_path / 'config'}")
 
 
 def test_a_required_flag_must_be_given(capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,6 +52,9 @@ def test_another_context_can_be_asked_for(kubeconfig: Path) -> None:
     assert config.insecure_skip_tls_verify
 
 
+_ONE = "{current-context: a, contexts: [{name: a, context: {cluster: b}}]"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -66,15 +69,24 @@ def test_another_context_can_be_asked_for(kubeconfig: Path) -> None:
         ),
         (
             "{current-context: a, contexts: [{name: a, context: {cluster: b, user: u}}], "
-            "clusters: [{name: b, cluster: {server: x, certificate-authority-data: '%%'}}], "
+            "clusters: [{name: b, cluster: {server: 'https://x', certificate-authority-data: '%%'}}], "
             "users: [{name: u, user: {}}]}",
             "certificate-authority-data",
         ),
         (
             "{current-context: a, contexts: [{name: a, context: {cluster: b, user: u}}], "
-            "clusters: [{name: b, cluster: {server: x}}], users: [{name: u, user: {exec: {command: x}}}]}",
+            "clusters: [{name: b, cluster: {server: 'https://x'}}], users: [{name: u, user: {exec: {command: x}}}]}",
             "'exec' is not supported",
         ),
+        ("{current-context: a, contexts: 5}", "not a kubeconfig"),
+        (
+            f"{_ONE}, clusters: [{{name: b, cluster: {{server: 'https://x', certificate-authority: 5}}}}]}}",
+            "not a kubeconfig",
+        ),
+        (f"{_ONE}, clusters: [{{name: b, cluster: {{server: 'ftp://x'}}}}]}}", "must be an http or https URL"),
+        (f"{_ONE}, clusters: [{{name: b, cluster: {{server: 'https://x:99999'}}}}]}}", "must be an http or https URL"),
+        ("current-context: !!int x", "not YAML"),
+        ("[" * 5000, "not YAML"),
     ],
 )
 def test_a_kubeconfig_that_cannot_be_used_says_why(tmp_path: Path, text: str | None, message: str) -> None:
@@ -84,6 +96,7 @@ def test_a_kubeconfig_that_cannot_be_used_says_why(tmp_path: Path, text: str | N
     with pytest.raises(ConfigError, match="kubeconfig") as failure:
         load_config(file)
     assert message in str(failure.value)
+    assert "\n" not in str(failure.value)
 
 
 def test_a_pod_uses_its_service_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

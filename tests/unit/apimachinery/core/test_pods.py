@@ -41,6 +41,9 @@ ZERO = {"cpu": "0", "memory": "0"}
         pytest.param([container()], [container(BOTH)], "Burstable", id="an init container alone asks"),
         pytest.param([container(BOTH, BOTH)], [container()], "Burstable", id="an init container does not"),
         pytest.param([container(BOTH, BOTH)], [sidecar(BOTH, BOTH)], "Guaranteed", id="a sidecar like the rest"),
+        pytest.param(
+            [container({"cpu": "1100u", "memory": "1"}, {"cpu": "1500u", "memory": "1"})], [], "Burstable", id="exactly"
+        ),
         pytest.param([container(ZERO, ZERO)], [], "BestEffort", id="limits of zero are none"),
         pytest.param([container({"example.com/gpu": "1"}, {"example.com/gpu": "1"})], [], "BestEffort", id="others"),
     ],
