@@ -15,6 +15,7 @@ from typing import Any
 
 from apimachinery import meta
 from apimachinery.core import well_known
+from apimachinery.core.services import has_cluster_ip
 from apimachinery.types import core_v1
 from apimachinery.types.objects import KubeObject
 from kube_proxy.dataplane.messages import PortSettings
@@ -68,7 +69,7 @@ class ServicePort:
 def service_ports(service: core_v1.Service) -> list[ServicePort]:
     """The ports to offer; none for a service without an address (headless, ExternalName, or not yet allocated)."""
     spec = service.spec
-    if spec.type == "ExternalName" or not spec.cluster_ip or spec.cluster_ip == "None":
+    if not has_cluster_ip(service):
         return []
     ports: list[ServicePort] = []
     for port in spec.ports or ():

@@ -13,9 +13,9 @@ def service_of(endpoint_slice: EndpointSlice) -> Key | None:
     return Key(meta.namespace_of(endpoint_slice), name) if name else None
 
 
-def is_headless(service: Service) -> bool:
-    """It has no cluster IP; its name resolves to its endpoints."""
-    return service.spec.cluster_ip == "None"
+def has_cluster_ip(service: Service) -> bool:
+    """Whether it has an address: it is neither headless nor an external name, and its address is allocated."""
+    return service.spec.type != "ExternalName" and service.spec.cluster_ip not in (None, "", "None")
 
 
 def publishes_unready(service: Service) -> bool:
