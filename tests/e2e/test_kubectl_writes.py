@@ -146,10 +146,17 @@ def test_apply_by_the_client(kubectl: Kubectl, tmp_path: Path) -> None:
     assert kubectl.run(*apply).splitlines() == lines(kubectl, "created")
     assert kubectl.run(*apply).splitlines() == lines(kubectl, "unchanged")
     settled(kubectl)
-    versions = kubectl.run("get", "-f", str(file), "-o", "jsonpath={.items[*].metadata.resourceVersion}")
-    assert kubectl.run(*apply).splitlines() == lines(kubectl, "unchanged")
-    again = kubectl.run("get", "-f", str(file), "-o", "jsonpath={.items[*].metadata.resourceVersion}")
-    assert again == versions
+
+    def versions() -> str:
+        return kubectl.run("get", "-f", str(file), "-o", "jsonpath={.items[*].metadata.resourceVersion}")
+
+    def writes_nothing() -> bool:
+        """False if a status was written in the meantime."""
+        before = versions()
+        assert kubectl.run(*apply).splitlines() == lines(kubectl, "unchanged")
+        return versions() == before
+
+    eventually(writes_nothing)
     kubectl.run("label", "-f", str(file), "by=hand")
     file.write_text(text(sent, tier="front"))
     assert kubectl.run(*apply).splitlines() == lines(kubectl, "configured")

@@ -14,6 +14,7 @@ from tests.integration.kubelet.cluster import ADDRESS, NODE, Cluster
 from tests.integration.kubelet.pods import SLEEP, Pods, container, container_id, is_ready, status_of
 from tests.integration.kubelet.test_pods import run_in
 from tests.integration.kubelet.test_resources import kubelet_with
+from tests.support import eventually
 
 
 @pytest.fixture
@@ -110,8 +111,15 @@ async def test_host_ports_on_addresses_of_their_own(pods: Pods) -> None:
         port = core_v1.ContainerPort(container_port=8080, host_port=18888, host_ip=address)
         serve = f"mkdir /www && echo {name} > /www/name && exec httpd -f -p 8080 -h /www"
         await pods.running(name, container(command=["sh", "-c", serve], ports=[port]))
-    assert await asyncio.to_thread(fetch, ADDRESS, 18888) == "one\n"
-    assert await asyncio.to_thread(fetch, "127.0.0.1", 18888) == "two\n"
+
+    async def serves(address: str, name: str) -> bool:
+        try:
+            return await asyncio.to_thread(fetch, address, 18888) == f"{name}\n"
+        except OSError:  # its server does not listen yet
+            return False
+
+    await eventually(lambda: serves(ADDRESS, "one"))
+    await eventually(lambda: serves("127.0.0.1", "two"))
     for name in ("one", "two"):
         await pods.delete(name)
         await pods.until_gone(name)
