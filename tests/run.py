@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-MINUTES = 18
+MINUTES = 20
 """Approximate duration on two cores, printed at the start."""
 REPORT_EVERY = 30.0
 """Seconds between two lines of progress."""
