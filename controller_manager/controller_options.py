@@ -5,7 +5,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Final
 
-from component_base.credentials import CERTIFICATES, PRIVATE_KEY
+from component_base.credentials import CERTIFICATES, RSA_PRIVATE_KEY
 from component_base.flags import Options, group, option
 from component_base.values import AGE, PERIOD, Duration, number
 
@@ -60,7 +60,7 @@ class ControllerOptions(Options):
     terminated_pod_gc_threshold: int = option(12500, "Terminated pods to keep; 0 keeps all.", type=number(0))
     root_ca_file: Path | None = option(None, "CA certificate for the tokens of service accounts.", type=CERTIFICATES)
     service_account_private_key_file: Path | None = option(
-        None, "Key that signs the tokens of service accounts.", type=PRIVATE_KEY
+        None, "Key that signs the tokens of service accounts.", type=RSA_PRIVATE_KEY
     )
     nodes: NodeOptions = group("Nodes", NodeOptions)
     concurrency: ConcurrencyOptions = group("Concurrency", ConcurrencyOptions)

@@ -9,7 +9,6 @@ from component_base.leader_election import LeaderElectionOptions, resource_name
 from component_base.serving_options import ServingOptions, secure_port
 from controller_manager import manager
 from controller_manager.controller_options import ControllerOptions
-from controller_manager.serviceaccount_tokens import read_signing_key
 from kube_client.config import check_kubeconfig
 
 NAME: Final = "kube-controller-manager"
@@ -38,6 +37,4 @@ class ControllerManagerOptions(ControllerOptions):
 
     def __post_init__(self) -> None:
         manager.enabled(self.controllers)
-        if self.service_account_private_key_file is not None:
-            read_signing_key(self.service_account_private_key_file)
         check_kubeconfig(self.kubeconfig)

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Hashable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, cast
 
 import jwt
 from cryptography.hazmat.primitives import serialization
@@ -112,11 +112,8 @@ class TokensController:
 
 
 def read_signing_key(path: Path) -> RSAPrivateKey:
-    """Raises ValueError, naming the flag, if the private key is not RSA."""
-    key = serialization.load_pem_private_key(path.read_bytes(), password=None)
-    if not isinstance(key, RSAPrivateKey):
-        raise ValueError(f"--service-account-private-key-file: {path} is not an RSA key")
-    return key
+    """The key of ``--service-account-private-key-file``, which the flag's type has found to be RSA."""
+    return cast(RSAPrivateKey, serialization.load_pem_private_key(path.read_bytes(), password=None))
 
 
 def account_of(secret: Secret) -> Key:

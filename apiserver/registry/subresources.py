@@ -3,6 +3,7 @@
 ``WHOLE`` stands for the path of the object itself, so that handlers need not distinguish the two.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
@@ -107,7 +108,7 @@ class ViewSubresource(Subresource[T, V]):
         return Stored(stored.key, view, codec.encode(view), stored.revision)
 
 
-class PostedSubresource(Subresource[T, V]):
+class PostedSubresource(Subresource[T, V], ABC):
     """What is posted to an object and acts on it: a Binding, an Eviction, a TokenRequest."""
 
     def __init__(self, type: type[V]) -> None:
@@ -128,9 +129,9 @@ class PostedSubresource(Subresource[T, V]):
         answer = await self.post(served, attributes, key, obj)
         return Stored("", answer, codec.encode(answer), 0) if answer is not None else None
 
+    @abstractmethod
     async def post(self, store: Store[T], attributes: Attributes, key: Key, obj: V) -> V | None:
         """Do what was posted; the answer, None for plain success."""
-        raise NotImplementedError
 
 
 class ConnectSubresource(Subresource[T, KubeObject]):
