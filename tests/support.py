@@ -11,7 +11,7 @@ T = TypeVar("T")
 async def eventually(condition: Callable[[], T | Awaitable[T]], timeout: float = 30.0, interval: float = 0.02) -> T:
     """Wait until ``condition``, which may be a coroutine function, returns something true, and return that.
 
-    An AssertionError in it counts as not yet.
+    An AssertionError in it counts as not yet, and so does a file that it reads and that does not exist.
 
     Raises:
         AssertionError: it was not true within ``timeout`` seconds; the last failure is chained.
@@ -19,14 +19,14 @@ async def eventually(condition: Callable[[], T | Awaitable[T]], timeout: float =
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout
     while True:
-        failure = None
+        failure: Exception | None = None
         try:
             result = condition()
             if inspect.isawaitable(result):
                 result = await result
             if result:
                 return result  # type: ignore[return-value]
-        except AssertionError as exc:
+        except (AssertionError, FileNotFoundError) as exc:
             failure = exc
         if loop.time() >= deadline:
             raise AssertionError(f"not true after {timeout} s") from failure
