@@ -10,15 +10,16 @@ from collections.abc import Iterator
 import pytest
 
 PROGRAM = """
-import sys, time, os, signal
+import sys, os, signal
 from component_base import workers
 workers.TRIAL = float(sys.argv[2])
 def work(n):
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # a handler could run just before a sleep begins
     os.write(1, b"%d\\n" % os.getpid())
     if sys.argv[1] == "fail":
         os._exit(3)
-    time.sleep(60)
+    signal.sigwait([signal.SIGTERM])
+    os._exit(0)
 workers.supervise(2, work)
 """
 
