@@ -78,11 +78,6 @@ def canonical(quantity: str | int | float) -> str:
     return f"{mantissa}{_SUFFIX[exponent]}"
 
 
-def from_milli(thousandths: int) -> str:
-    """The canonical form of a number of thousandths."""
-    return canonical(f"{thousandths}m")
-
-
 def _binary(number: Decimal) -> str | None:
     """The number with a binary suffix; None for fractions and for numbers below 1,024, which are written in decimal."""
     if number != number.to_integral_value() or (abs(number) < 1024 and number != 0):

@@ -6,6 +6,7 @@ Pure. A value that does not parse raises ``ValueError`` whose message says what 
 import enum
 import ipaddress
 import math
+import os
 import re
 import stat
 import types
@@ -181,8 +182,10 @@ def parse_file(text: str) -> Path:
 
 def parse_directory(text: str) -> Path:
     """A directory that exists or can be created."""
-    if Path(text).exists() and not Path(text).is_dir():
-        raise ValueError("not a directory")
+    path = Path(text).absolute()
+    nearest = next(folder for folder in (path, *path.parents) if os.path.lexists(folder))
+    if not nearest.is_dir():
+        raise ValueError("not a directory" if nearest == path else f"{nearest} is not a directory")
     return Path(text)
 
 
@@ -262,6 +265,8 @@ def parse_map(text: str) -> dict[str, str]:
         key, equals, value = item.partition("=")
         if not equals or not key:
             raise ValueError(f'"{item}" must be "key=value"')
+        if key in result:
+            raise ValueError(f'"{key}" is given twice')
         result[key] = value
     return result
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from component_base.values import parse_map
+from component_base.values import parse_address, parse_host_port, parse_map
 
 log = logging.getLogger(__name__)
 
@@ -36,15 +36,14 @@ class Server(NamedTuple):
 
 def parse_server(text: str) -> Server:
     """``IP`` or ``IP:port`` (``[IPv6]:port``). Raises ValueError."""
-    host, port = text, str(PORT)
-    if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        port = rest.removeprefix(":") or port
-    elif text.count(":") == 1:
-        host, port = text.split(":")
-    if not port.isdigit() or not 0 < int(port) < 65536:
-        raise ValueError(f'"{text}": not a port')
-    return Server(str(ipaddress.ip_address(host.strip())), int(port))
+    text = text.strip()
+    if text.count(":") == 1 or (text.startswith("[") and not text.endswith("]")):
+        host, port = parse_host_port(text)
+    else:
+        host, port = text.removeprefix("[").removesuffix("]"), PORT
+    if port == 0:
+        raise ValueError(f'"{text}": the port must be between 1 and 65535')
+    return Server(str(parse_address(host)), port)
 
 
 def parse_domain(text: str) -> str:
@@ -57,10 +56,13 @@ def parse_domain(text: str) -> str:
 
 def parse_stub_domains(text: str) -> dict[str, tuple[Server, ...]]:
     """``domain=server[+server...],...``: domain -> its servers. Raises ValueError."""
-    return {
-        parse_domain(domain): tuple(parse_server(server) for server in servers.split("+"))
-        for domain, servers in parse_map(text).items()
-    }
+    domains: dict[str, tuple[Server, ...]] = {}
+    for name, servers in parse_map(text).items():
+        domain = parse_domain(name)
+        if domain in domains:
+            raise ValueError(f'"{domain}" is given twice')
+        domains[domain] = tuple(parse_server(server) for server in servers.split("+"))
+    return domains
 
 
 def own_address(bind: Sequence[str], port: int, further: Sequence[Server] = ()) -> Callable[[Server], bool]:

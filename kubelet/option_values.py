@@ -47,9 +47,14 @@ def _labels(text: str) -> dict[str, str]:
 
 
 def _endpoint(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("unix", "tcp", "http", "https") or not (parts.netloc or parts.path):
-        raise ValueError('not an endpoint such as "unix:///var/run/docker.sock"')
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    is_socket = parts.scheme == "unix" and parts.path
+    if not is_socket and (parts.scheme not in ("tcp", "http", "https") or not parts.hostname or port == 0):
+        raise ValueError('not an endpoint such as "unix:///var/run/docker.sock" or "tcp://127.0.0.1:2375"')
     return text
 
 

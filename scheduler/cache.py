@@ -75,9 +75,6 @@ class Cache:
     def is_assumed(self, uid: str) -> bool:
         return uid in self._assumed
 
-    def pods_on(self, node: str) -> list[PodInfo]:
-        return [*self._pods.get(node, {}).values()]
-
     def _put_on(self, node: str, info: PodInfo) -> None:
         self._node_of[info.uid] = node
         self._pods.setdefault(node, {})[info.uid] = info

@@ -6,7 +6,6 @@ The same from the command line and from a config file, before anything is starte
 from pathlib import Path
 
 import pytest
-import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -15,6 +14,7 @@ from controller_manager.options import ControllerManagerOptions
 from scheduler.options import SchedulerOptions
 from tests.certificates import Authority
 from tests.kubeconfigs import write_kubeconfig
+from tests.refused_flags import as_file, refusal
 
 Bad = list[tuple[str, dict[str, str]]]
 """The flag that the message must name, and the settings that are bad."""
@@ -132,14 +132,7 @@ def test_a_bad_value_ends_the_start_with_one_line_that_names_the_flag(
 ) -> None:
     values = {name: value.format(**files) for name, value in {"kubeconfig": "{kubeconfig}", **settings}.items()}
     argv = [f"--{name}={value}" for name, value in values.items()]
-    if source == "file":
-        (tmp_path / "config").write_text(yaml.safe_dump(values))
-        argv = [f"--config={tmp_path / 'config'}"]
-    with pytest.raises(SystemExit) as exit:
-        parse(options, "daemon", "", argv)
-    assert exit.value.code == 2
-    [line] = capsys.readouterr().err.splitlines()
-    assert f"--{flag}" in line
+    assert f"--{flag}" in refusal(options, as_file(argv, tmp_path) if source == "file" else argv, capsys)
 
 
 @pytest.mark.parametrize("options", [SchedulerOptions, ControllerManagerOptions])

@@ -27,7 +27,7 @@ def test_a_server_is_an_address_with_or_without_a_port(text: str, server: Server
     "text", ["", "example.com", "192.0.2.1:", "192.0.2.1:x", "192.0.2.1:0", "192.0.2.1:70000"]
 )
 def test_anything_else_is_no_server(text: str) -> None:
-    with pytest.raises(ValueError, match=r"port|address"):
+    with pytest.raises(ValueError, match=r"port|address|number"):
         parse_server(text)
 
 

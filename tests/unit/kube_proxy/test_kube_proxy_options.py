@@ -4,12 +4,12 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
-import yaml
 
 from component_base.flags import flags_of, parse
 from component_base.values import HostPort, PortRange
 from kube_proxy.options import KubeProxyOptions
 from tests.kubeconfigs import kubeconfig_flag
+from tests.refused_flags import as_file, refusal
 
 
 def options(*flags: str) -> KubeProxyOptions:
@@ -57,26 +57,10 @@ def test_a_bad_value_ends_the_start_with_one_line_that_names_the_flag(
 ) -> None:
     junk = tmp_path / "junk"
     junk.write_text("junk\n")
-    value = value.format(junk=junk)
-    with pytest.raises(SystemExit) as exit:
-        options(*valid(flag), f"--{flag}={value}")
-    assert exit.value.code == 2
-    [line] = capsys.readouterr().err.splitlines()
-    assert f"--{flag}" in line
-
-
-@pytest.mark.parametrize(("flag", "value"), [(flag, value) for flag, value in BAD if flag != "config"])
-def test_a_bad_value_in_the_config_file_is_named_as_well(
-    flag: str, value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    junk, config = tmp_path / "junk", tmp_path / "config.yaml"
-    junk.write_text("junk\n")
-    config.write_text(yaml.safe_dump({flag: value.format(junk=junk)}))
-    with pytest.raises(SystemExit) as exit:
-        options(*valid(flag), f"--config={config}")
-    assert exit.value.code == 2
-    [line] = capsys.readouterr().err.splitlines()
-    assert f"--{flag}" in line
+    flags = [*valid(flag), f"--{flag}={value.format(junk=junk)}"]
+    assert f"--{flag}" in refusal(KubeProxyOptions, flags, capsys)
+    if flag != "config":
+        assert f"--{flag}" in refusal(KubeProxyOptions, as_file(flags, tmp_path), capsys)
 
 
 def test_every_flag_is_in_the_table() -> None:
