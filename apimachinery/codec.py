@@ -92,3 +92,14 @@ def copy(value: T) -> T:
     """A deep copy that may be changed; objects from a cache are shared and must not be."""
     copied: T = _decoders[type(value)].decode(_ENCODER.encode(value))
     return copied
+
+
+def lower_names(document: Any) -> dict[str, Any]:
+    """A JSON object with the names of its fields in lower case: Go's encoding/json reads names in any case.
+
+    For the few documents that are no API objects, whose names are exact (sigs.k8s.io/json). Raises ValueError for
+    anything but an object.
+    """
+    if not isinstance(document, dict):
+        raise ValueError("not a JSON object")
+    return {name.lower(): value for name, value in document.items()}

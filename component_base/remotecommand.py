@@ -35,8 +35,19 @@ _STDIN_AHEAD = 32
 
 
 class TerminalSize(NamedTuple):
+    """In characters, each at most 65,535 as in the kernel."""
+
     width: int
     height: int
+
+    @classmethod
+    def from_document(cls, document: Any) -> "TerminalSize":
+        """Raises ValueError for anything but ``{"Width": 80, "Height": 24}``."""
+        fields = codec.lower_names(document)
+        size = cls(*(fields.get(name, 0) for name in ("width", "height")))
+        if not all(type(length) is int and 0 <= length < 1 << 16 for length in size):
+            raise ValueError("width and height must be numbers from 0 to 65535")
+        return size
 
 
 @dataclass(frozen=True)
@@ -179,9 +190,8 @@ class RemoteCommand:
 
     def _resize(self, data: bytes) -> None:
         try:
-            size = json.loads(data)
-            self._size = TerminalSize(int(size["Width"]), int(size["Height"]))
-        except (ValueError, KeyError, TypeError) as exc:
+            self._size = TerminalSize.from_document(json.loads(data))
+        except (ValueError, RecursionError) as exc:
             log.info("remotecommand: not a terminal size: %s; ignored", exc)
             return
         self._resized.set()

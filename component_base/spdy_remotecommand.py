@@ -26,6 +26,9 @@ PROTOCOLS = (V4, V3, V2, V1)
 _PATIENCE = 30.0
 """Seconds that a client may take to open its streams."""
 
+_LONGEST_SIZE = 1024
+"""Characters of a terminal size's JSON; real ones have about 30."""
+
 
 class SpdyRemoteCommand:
     """One command's streams. Use as an async context manager; ``finish`` sends the command's result."""
@@ -78,10 +81,13 @@ class SpdyRemoteCommand:
             while text := text.lstrip():
                 try:
                     document, end = decoder.raw_decode(text)
-                    size = TerminalSize(int(document["Width"]), int(document["Height"]))
+                    size = TerminalSize.from_document(document)
                 except json.JSONDecodeError:  # the rest is still to come
+                    if len(text) > _LONGEST_SIZE:
+                        log.info("remotecommand: not a terminal size; ignored, and all that follow")
+                        return
                     break
-                except (ValueError, KeyError, TypeError) as exc:
+                except (ValueError, RecursionError) as exc:
                     log.info("remotecommand: not a terminal size: %s; ignored", exc)
                     return
                 text = text[end:]

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 from starlette.types import Receive, Scope, Send
 
 from apimachinery import codec, errors
+from apimachinery.query import boolean
 from apimachinery.types.meta_v1 import Status, StatusDetails
 
 BODY_LIMIT: Final = 3 * 1024 * 1024  # bytes, as the apiserver of Kubernetes has it
@@ -62,13 +63,8 @@ class Request:
         return self._headers
 
     def flag(self, name: str) -> bool:
-        """A boolean parameter: present and empty counts as true, as in Go's clients."""
-        value = self.query.get(name)
-        if value is None or value in ("false", "0"):
-            return False
-        if value in ("", "true", "1"):
-            return True
-        raise errors.BadRequest(f"invalid value {value!r} for query parameter {name}: must be true or false")
+        """A boolean parameter."""
+        return boolean(self.query.get(name))
 
     def integer(self, name: str) -> int | None:
         """A whole number of a parameter that is not negative."""

@@ -99,7 +99,7 @@ class Watch:
         else:
             await cache.wait_until(revision)
         if wants_initial or not revision:
-            unwanted = query.get("sendInitialEvents") == "false"
+            unwanted = "sendInitialEvents" in query and not wants_initial
             return cache.watch(self._prefix, cache.revision), None if unwanted else self._present()
         return cache.watch(self._prefix, revision), None
 

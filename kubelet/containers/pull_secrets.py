@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from apimachinery import codec
+
 _HUB, _HUB_NAMES = "index.docker.io", ("docker.io", "index.docker.io", "registry-1.docker.io")
 
 
@@ -44,7 +46,7 @@ def credentials_for(image: str, secrets: Iterable[Mapping[str, bytes]]) -> tuple
 
 def _read(secret: Mapping[str, bytes]) -> Iterator[Credential]:
     if ".dockerconfigjson" in secret:
-        entries = _document(secret[".dockerconfigjson"]).get("auths") or {}
+        entries = codec.lower_names(_document(secret[".dockerconfigjson"])).get("auths") or {}
     elif ".dockercfg" in secret:
         entries = _document(secret[".dockercfg"])
     else:
@@ -52,13 +54,13 @@ def _read(secret: Mapping[str, bytes]) -> Iterator[Credential]:
     if not isinstance(entries, dict):
         raise BadSecret("its registries are not a map")
     for registry, entry in entries.items():
-        yield _credential(registry, entry if isinstance(entry, dict) else {})
+        yield _credential(registry, codec.lower_names(entry) if isinstance(entry, dict) else {})
 
 
 def _document(data: bytes) -> dict[str, Any]:
     try:
         document = json.loads(data)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise BadSecret(f"not JSON: {exc}") from exc
     if not isinstance(document, dict):
         raise BadSecret("not a JSON object")

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from apimachinery import errors, meta
+from apimachinery.query import boolean
 from kubelet.runtime import ContainerRecord
 from kubelet.runtime.errors import EngineError
 from kubelet.runtime.logs import LogOptions, read_logs
@@ -24,7 +25,7 @@ async def container_logs(backend: Backend, request: Request) -> Response:
     try:
         options = log_options(query, time.time())
         attempts = backend.attempts(path["namespace"], path["pod"], path["container"])
-        record = _select(attempts, path["pod"], path["container"], previous=_flag(query, "previous"))
+        record = _select(attempts, path["pod"], path["container"], previous=boolean(query.get("previous")))
     except errors.ApiError as exc:
         return error_response(exc)
     return StreamingResponse(_stream(backend, record, options), media_type="text/plain; charset=utf-8")
@@ -41,10 +42,10 @@ def log_options(query: QueryParams, now: float) -> LogOptions:
     except ValueError as exc:
         raise errors.BadRequest(f"sinceTime: {exc}") from exc
     return LogOptions(
-        follow=_flag(query, "follow"),
+        follow=boolean(query.get("follow")),
         tail_lines=_number(query, "tailLines"),
         since=now - seconds if seconds is not None else moment,
-        timestamps=_flag(query, "timestamps"),
+        timestamps=boolean(query.get("timestamps")),
         limit_bytes=_number(query, "limitBytes"),
     )
 
@@ -72,10 +73,6 @@ async def _stream(backend: Backend, record: ContainerRecord, options: LogOptions
                 yield chunk
     except EngineError as exc:  # the response has begun: only its body can report this
         yield f"unable to read the log: {exc}\n".encode()
-
-
-def _flag(query: QueryParams, name: str) -> bool:
-    return query.get(name, "").lower() in ("1", "true")
 
 
 def _number(query: QueryParams, name: str) -> int | None:

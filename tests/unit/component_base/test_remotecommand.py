@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 import pytest
@@ -111,6 +112,19 @@ async def test_sizes_of_the_terminal_arrive() -> None:
         await socket.send_bytes(b"\x04nonsense")  # ignored
         await socket.send_bytes(b'\x04{"Width":80,"Height":24}')
         assert await asyncio.wait_for(done, 2) == TerminalSize(80, 24)
+
+
+@pytest.mark.parametrize(
+    "document", [{"Width": 80, "Height": 24}, {"width": 80, "height": 24}, {"WIDTH": 80, "height": 24, "x": "y"}]
+)
+def test_a_terminal_size_is_read_in_any_case(document: Any) -> None:
+    assert TerminalSize.from_document(document) == (80, 24)
+
+
+@pytest.mark.parametrize("document", [None, 80, [80, 24], {"Width": "80"}, {"Width": 65536}, {"Height": -1}])
+def test_anything_else_is_no_terminal_size(document: Any) -> None:
+    with pytest.raises(ValueError, match=r"JSON object|must be numbers"):
+        TerminalSize.from_document(document)
 
 
 async def test_stdin_that_was_not_asked_for_is_empty_and_nonsense_is_ignored() -> None:

@@ -47,6 +47,12 @@ def test_the_most_particular_comes_first_and_passwords_keep_their_colons() -> No
     assert "p:w" not in repr(credentials)
 
 
+def test_names_are_read_in_any_case() -> None:
+    secret = {".dockerconfigjson": json.dumps({"Auths": {"reg.io": {"Username": "u", "PASSWORD": "p"}}}).encode()}
+    [credential] = credentials_for("reg.io/a", [secret])
+    assert (credential.username, credential.password) == ("u", "p")
+
+
 def test_the_older_form_and_plain_fields() -> None:
     secret = {".dockercfg": json.dumps({"reg.io": {"username": "u", "password": "p"}}).encode()}
     assert credentials_for("reg.io/a", [secret])[0].for_engine() == {
