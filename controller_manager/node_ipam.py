@@ -27,7 +27,7 @@ class NodeIpamController:
     """Raises ValueError if nodes' parts would be larger than the cluster's network."""
 
     def __init__(self, context: ControllerContext, cluster_cidr: Network, node_mask_size: int) -> None:
-        self._nodes_api, self._recorder = context.client.resource(Node), context.recorder
+        self._nodes_api, self._recorder = context.client.resource(Node), context.recorder.of("cidrAllocator")
         self._nodes = context.informer(Node)
         self._cidrs = CidrSet(cluster_cidr, node_mask_size)
         self._holders: dict[str, str] = {}  # CIDR -> node
