@@ -18,7 +18,7 @@ from component_base.health import Health
 from kubelet.resources.resource_metrics import resource_metrics_text
 from kubelet.server.backend import Backend
 from kubelet.server.commands import CommandEndpoint, begin_attach, begin_exec
-from kubelet.server.logs import container_logs
+from kubelet.server.logs import LogEndpoint
 from kubelet.server.port_forward import PortForwardEndpoint
 from kubelet.server.responses import error_response
 
@@ -28,9 +28,6 @@ APISERVER_NAMES = frozenset({"kube-apiserver-kubelet-client", "kube-apiserver"})
 
 def kubelet_app(backend: Backend, health: Health) -> Any:
     """An ASGI application."""
-
-    async def logs(request: Request) -> Response:
-        return await container_logs(backend, request)
 
     async def pods(request: Request) -> Response:
         return Response(codec.encode(core_v1.PodList(items=backend.pods())), media_type="application/json")
@@ -44,7 +41,7 @@ def kubelet_app(backend: Backend, health: Health) -> Any:
         return PlainTextResponse(resource_metrics_text(backend.stats), media_type="text/plain; version=0.0.4")
 
     routes = [
-        Route("/containerLogs/{namespace}/{pod}/{container}", logs, methods=["GET"]),
+        Route("/containerLogs/{namespace}/{pod}/{container}", LogEndpoint(backend), methods=["GET"]),
         Route("/exec/{namespace}/{pod}/{container}", CommandEndpoint(backend, begin_exec)),
         Route("/attach/{namespace}/{pod}/{container}", CommandEndpoint(backend, begin_attach)),
         Route("/portForward/{namespace}/{pod}", PortForwardEndpoint(backend)),
