@@ -18,6 +18,16 @@ EPHEMERAL_STORAGE: Final = "ephemeral-storage"
 PODS: Final = "pods"
 
 
+def is_extended(resource: str) -> bool:
+    """Whether Kubernetes knows nothing of a resource: an administrator or a device plugin says how much a node has."""
+    return "/" in resource and "kubernetes.io/" not in resource and not resource.startswith("requests.")
+
+
+def extended(quantities: Mapping[str, Quantity] | None) -> dict[str, Quantity]:
+    """Those of extended resources."""
+    return {name: value for name, value in (quantities or {}).items() if is_extended(name)}
+
+
 def amount(resource: str, value: Quantity) -> int:
     """Raises ValueError if ``value`` is not a quantity."""
     return quantity.milli(value) if resource == CPU else quantity.value(value)

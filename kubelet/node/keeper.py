@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from apimachinery import codec, errors, meta
+from apimachinery import errors, meta
 from apimachinery.types import core_v1
 from kube_client import Client, EventRecorder, Informer
 from kubelet.network.pod_network import PodNetwork
 from kubelet.node.address import NodeAddress
 from kubelet.node.pressures import NodePressures
-from kubelet.node.status import Identity, is_ready, is_same, new_node, node_status
+from kubelet.node.status import Identity, is_ready, is_same, new_node, node_status, status_patch
 from kubelet.runtime import Runtime
 from kubelet.runtime.errors import EngineError
 from kubelet.runtime.images import ImageRecord
@@ -150,7 +150,7 @@ class NodeKeeper:
         if is_same(node.status, status) and self._written_at and now - self._written_at < REPORT:
             return
         was_ready = is_ready(node.status)
-        patch = {"metadata": {"uid": meta.uid_of(node)}, "status": codec.to_builtins(status)}
+        patch = {"metadata": {"uid": meta.uid_of(node)}, "status": status_patch(node.status, status)}
         patched = await self._nodes_api.patch(self._identity.name, patch, kind="strategic", subresource="status")
         self._written_at = now
         self._update(patched)

@@ -2,6 +2,7 @@
 
 import asyncio
 import subprocess
+from functools import partial
 
 import pytest
 
@@ -55,6 +56,18 @@ async def test_the_node_says_what_it_is(node: core_v1.Node) -> None:
     endpoint = node.status.daemon_endpoints.kubelet_endpoint
     assert endpoint is not None
     assert endpoint.port == 10250
+
+
+async def test_what_others_add_to_the_capacity_is_allocatable(client: Client, node: core_v1.Node) -> None:
+    nodes = client.resource(core_v1.Node)
+
+    async def is_allocatable(count: str | None) -> bool:
+        return ((await nodes.get(NODE)).status.allocatable or {}).get("example.com/dongle") == count
+
+    for count in ("2", "3", None):
+        change = {"status": {"capacity": {"example.com/dongle": count}}}
+        await nodes.patch(NODE, change, kind="strategic", subresource="status")
+        await eventually(partial(is_allocatable, count))
 
 
 async def test_the_node_lists_its_images(client: Client, node: core_v1.Node) -> None:
