@@ -57,7 +57,10 @@ class Checks:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         connector = aiohttp.TCPConnector(ssl=context, force_close=True, limit=0, use_dns_cache=False)
         headers = {"User-Agent": f"kube-probe/{GIT_VERSION.removeprefix('v')}", "Accept": "*/*"}
-        self._http = aiohttp.ClientSession(connector=connector, headers=headers)
+        # A body is counted as it comes: a thousandth of its size can be all that a compressed one takes.
+        self._http = aiohttp.ClientSession(
+            connector=connector, headers=headers, auto_decompress=False, skip_auto_headers={"Accept-Encoding"}
+        )
         return self
 
     async def __aexit__(

@@ -1,8 +1,9 @@
 """How probes count, and what they ask over real sockets."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -124,3 +125,38 @@ async def test_grpc(checks: Checks, serving_status: int, ok: bool) -> None:
     async with serving(lambda _: reply) as port:
         probe = core_v1.Probe(grpc=core_v1.GRPCAction(port=port))
         assert (await checks.probe(probe, TARGET)).ok == ok
+
+
+async def test_a_grpc_answer_without_end_is_cut_off(checks: Checks) -> None:
+    sent = 0
+
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        with suppress(ConnectionError):
+            while sent < 64 * 1024**2:
+                writer.write(frame(0, 0, bytes(16384)))
+                await writer.drain()
+                sent += 16384
+        writer.close()
+
+    server = await asyncio.start_server(flood, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        probe = core_v1.Probe(grpc=core_v1.GRPCAction(port=port), timeout_seconds=30)
+        outcome = await checks.probe(probe, TARGET)
+    assert outcome.message.endswith("the answer is longer than 65536 bytes")
+    assert sent < 16 * 1024**2
+
+
+async def test_an_http_answer_is_not_unpacked(checks: Checks) -> None:
+    packed = gzip.compress(bytes(32 * 1024**2))
+
+    def answer(request: bytes) -> bytes:
+        assert b"accept-encoding" not in request.lower()
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n"
+        return head.encode() + packed
+
+    async with serving(answer) as port:
+        outcome = await checks.probe(core_v1.Probe(http_get=core_v1.HTTPGetAction(port=port)), TARGET)
+    assert outcome.ok
+    assert len(outcome.message) <= 10 * 1024

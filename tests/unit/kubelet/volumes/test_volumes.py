@@ -208,6 +208,28 @@ def test_what_an_empty_dir_holds_is_counted_once(tmp_path: Path) -> None:
     assert 100_000 <= of_tree(tmp_path).bytes < 150_000
 
 
+def test_a_tree_deeper_than_python_s_stack_and_than_any_path_is_removed(tmp_path: Path) -> None:
+    tree = tmp_path / "pod"
+    tree.mkdir()
+    fd = os.open(tree, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("deep", dir_fd=fd)
+        below = os.open("deep", os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    os.close(fd)
+    mounts.remove_tree(tree)
+    assert not tree.exists()
+
+
+def test_names_that_containers_gave_do_not_hide_mounts() -> None:
+    lines = [
+        os.fsdecode(line)
+        for line in (b"1 0 0:1 /caf\xe9 /p/a rw", b"2 0 0:1 /x\x1c /p/b rw", "3 0 0:1 /\u2003 /p/c rw".encode())
+    ]
+    assert mounts.mounts_below(Path("/p"), "\n".join(lines)) == [Path("/p/c"), Path("/p/b"), Path("/p/a")]
+
+
 def test_mounts_come_off_latest_first_and_only_below_the_path() -> None:
     lines = ["1 0 0:1 / / rw", "2 1 0:2 / /p/a rw", "3 2 0:3 / /p/a/b\\040c rw", "4 1 0:4 / /pa rw"]
     below = mounts.mounts_below(Path("/p"), "\n".join(lines))
