@@ -173,9 +173,8 @@ class Proxier:
         self._rules_dirty = False
         leaving, self._leaving = self._leaving, []
         verify, self._verify = self._verify, False
+        failure = await self._prepare()
         try:
-            await asyncio.to_thread(ensure_service_route, self._settings.service_range)
-            await self._mode.prepare(self._settings)
             steps = await self._mode.tables.apply(self._mode.rules(self._all(), self._settings), verify=verify)
         except BaseException:
             self._leaving += leaving
@@ -188,6 +187,17 @@ class Proxier:
             self._mode.close(port)
         self._mode.settled()
         await self._sync_flows()
+        if failure:
+            raise failure
+
+    async def _prepare(self) -> CommandError | None:
+        """Set up what the node needs besides rules; what could not be, which is no reason to leave the rules undone."""
+        try:
+            await asyncio.to_thread(ensure_service_route, self._settings.service_range)
+            await self._mode.prepare(self._settings)
+        except CommandError as exc:
+            return exc
+        return None
 
     async def _sync_flows(self) -> None:
         """Delete the kernel's UDP flows that do not follow from the rules now in place."""

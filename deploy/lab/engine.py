@@ -172,8 +172,8 @@ def containers(lab: Lab, node: str, *filters: str) -> list[str]:
 def remove_containers(lab: Lab, node: str) -> int:
     """Stop and remove all of a node's containers and networks. Returns the number of containers.
 
-    Networks are removed because an engine that finds them in a new namespace does not create the chain DOCKER-USER
-    there, which the kubelet needs for its rules. Needs the node's engine.
+    Networks are removed because an engine that finds them in a new namespace does not create all of its chains there.
+    Needs the node's engine.
     """
     ids = containers(lab, node)
     if ids:
