@@ -99,7 +99,10 @@ async def kubelet(options: KubeletOptions) -> None:
         health = Health()
         health.add("docker", lambda: check(runtime.fault), live=False)
         listening = servers(options, Backend(runtime, workers.pods, stats, workers.find), health)
-        lease, routes = NodeLease(client, name, lambda: keeper.node), NodeRoutes(nodes, name)
+        lease, routes = (
+            NodeLease(client, name, lambda: keeper.node),
+            NodeRoutes(nodes, options.network.cluster_cidr, name),
+        )
         loops = (
             recorder.run, nodes.run, services.run, pods.run, runtime.run, network.run, statuses.run, keeper.run,
             lease.run, workers.run, collector.run, stats.run, evictor.run, volume_limits.run, routes.run,

@@ -137,9 +137,7 @@ class RunOptions:
             raise TargetNotRunning(f'unable to find target container "{name}"')
         return record.id
 
-    def _own_mounts(
-        self, pod: core_v1.Pod, spec: core_v1.Container, attempt: int, placement: Placement
-    ) -> list[Mount]:
+    def _own_mounts(self, pod: core_v1.Pod, spec: core_v1.Container, attempt: int, placement: Placement) -> list[Mount]:
         """The kubelet's own files in every container. Blocks."""
         mounts = self._etc_mounts(pod, placement)
         if path := spec.termination_message_path:
@@ -153,9 +151,7 @@ class RunOptions:
         hosts = etc_files.hosts_for(pod, hostname, placement.sandbox.ip, node.cluster_domain, node.hosts)
         own_name = etc_files.kernel_hostname(pod, hostname, node.cluster_domain)
         files = {"resolv.conf": resolver.text(), "hosts": hosts, "hostname": f"{own_name}\n"}
-        return [
-            Mount(etc_files.write(pod_dir / f"etc-{name}", text), f"/etc/{name}") for name, text in files.items()
-        ]
+        return [Mount(etc_files.write(pod_dir / f"etc-{name}", text), f"/etc/{name}") for name, text in files.items()]
 
 
 class TargetNotRunning(Exception):
