@@ -63,6 +63,8 @@ class Plan:
     """Seconds until each container that has to wait may start again, by name."""
     stop: tuple[Stop, ...] = ()
     remove: tuple[ContainerRecord, ...] = ()
+    is_last: bool = False
+    """Nothing of the pod is started any more."""
 
     @property
     def is_steady(self) -> bool:
@@ -91,7 +93,7 @@ def plan(
     sandbox = running_sandbox(sandboxes[-1:])
     surplus = _surplus(records)
     if must_end or is_finished(pod, latest_records(records)):
-        return Plan(stop=next_to_stop(pod, records, must_end), remove=tuple(surplus))
+        return Plan(stop=next_to_stop(pod, records, must_end), remove=tuple(surplus), is_last=True)
     orphans = [record for record in records if record.running and not record.is_sandbox]
     if sandbox is None and orphans:  # their network is gone with the sandbox
         return Plan(stop=tuple(Stop(record, SANDBOX_CHANGED) for record in orphans))

@@ -27,11 +27,17 @@ class PodFailure:
     message: str
     is_disruption: bool = False
     """Whether a healthy pod is ended for the node's sake, which its DisruptionTarget condition then says."""
+    grace_period: float | None = None
+    """Seconds that its containers have to end at most, whatever the pod itself says."""
+
+
+IMMEDIATE = 1.0
+"""Seconds; Kubernetes' ``immediateEvictionGracePeriodSeconds``: the node cannot wait for as long as a pod may ask."""
 
 
 def evicted(message: str) -> PodFailure:
     """Of a pod that uses more than the node can spare."""
-    return PodFailure("Evicted", message, is_disruption=True)
+    return PodFailure("Evicted", message, is_disruption=True, grace_period=IMMEDIATE)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 Level-triggered: whatever wakes the worker (a change of the pod, an event of the engine, a pull that ended, a timer), it
 looks at everything again. A pass never waits for a container to end, an image to arrive or a hook to run; those wake it.
 A pod that is deleted is stopped gracefully, then its containers, its directory and at last the API object are removed.
-A pod that must end for another reason (``fail``) is stopped in the same way and stays as Failed.
+A pod that must end for another reason (``fail``) is stopped in the same way and stays as Failed. What has ended for good
+keeps its containers, for their logs, and gives up its volumes.
 """
 
 import asyncio
@@ -73,6 +74,8 @@ class PodWorker:
         self.uid = uid
         self.finished = False
         """Nothing is left of the pod here. The API may take a moment longer to say so."""
+        self.gave_up_volumes = asyncio.Event()
+        """Set once the pod has ended for good and its volumes are gone."""
         self._pod = pod
         self._gone = pod is None
         self._failure: PodFailure | None = None
@@ -100,6 +103,11 @@ class PodWorker:
     def is_ending(self) -> bool:
         """Whether it has to end, by the kubelet's decision or its owner's."""
         return self._failure is not None or self._is_terminating
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it has to end by the kubelet's decision."""
+        return self._failure is not None
 
     @property
     def is_active(self) -> bool:
@@ -177,6 +185,8 @@ class PodWorker:
         self._check_deadline(pod)
         changes = self._compute_changes(pod)
         await self._report(pod)
+        if changes.is_last and not any(record.running for record in self._records()):
+            await self._give_up_volumes()
         if changes.is_steady:
             await self._volumes.refresh(pod, running=bool(self._running()))
             return self._seconds_to_next_pass(pod, changes)
@@ -232,11 +242,17 @@ class PodWorker:
             await self._delete_object(in_api)
 
         # Step 4: forget the pod.
+        self.gave_up_volumes.set()
         self._reporter.forget_pod(self.uid)
         self._shared.starter.forget(self.uid)
         log.info("%s: nothing is left on this node", self.name)
         self.finished = True
         return None
+
+    async def _give_up_volumes(self) -> None:
+        if not self.gave_up_volumes.is_set():
+            await asyncio.to_thread(self._volumes.remove_volumes)
+            self.gave_up_volumes.set()
 
     def _compute_changes(self, pod: core_v1.Pod) -> Plan:
         records = self._records()
@@ -303,6 +319,8 @@ class PodWorker:
             message = stop.message or f"Stopping container {record.name}"
             self._events.normal(pod, "Killing", message, record.name)
         grace = grace_period(pod, stop)
+        if self._failure is not None and self._failure.grace_period is not None:
+            grace = min(grace, self._failure.grace_period)
         hook_done = grace <= 0 or self._health.pre_stop(pod, record, self._records())
         return await self._stopper.stop(record, grace, hook_done=hook_done)
 

@@ -103,7 +103,11 @@ async def test_who_uses_most_of_what_is_short_goes_first(
         "i=0; while [ $i -lt 40 ]; do echo $i > /tmp-$i; i=$((i+1)); sleep 600 & done; dd if=/dev/zero of=/big bs=1M"
     )
     await pods.running("modest")
-    await pods.running("greedy", container(command=["sh", "-c", f"{script} count=8; trap 'exit 0' TERM; wait"]))
+    spec = container(
+        command=["sh", "-c", f"{script} count=8; wait"], volume_mounts=[core_v1.VolumeMount(name="v", mount_path="/v")]
+    )
+    volume = core_v1.Volume(name="v", empty_dir=core_v1.EmptyDirVolumeSource())
+    await pods.running("greedy", spec, volumes=[volume], termination_grace_period_seconds=300)
 
     async def written() -> bool:
         with cluster.docker() as engine:
@@ -116,6 +120,7 @@ async def test_who_uses_most_of_what_is_short_goes_first(
         assert evicted.status.reason == "Evicted"
         assert f"low on resource: {resource}." in (evicted.status.message or "")
         assert (await pods.get("modest")).status.phase == "Running"
+        await eventually(lambda: not (cluster.root / "pods" / uid_of(evicted) / "volumes").exists(), timeout=5)
 
         async def pressed() -> bool:
             return condition_of(await client.resource(core_v1.Node).get(NODE), condition) == "True"

@@ -20,6 +20,8 @@ class MemoryRuntime(Runtime):
         self.present = {"app:1"}
         self.images: Any = SimpleNamespace(pull=self._pull, now=lambda: 0.0, seconds_to_retry=lambda pull: 9.0)
         self.unreachable: set[str] = set()
+        self.deaf: set[str] = set()
+        """Containers that only SIGKILL ends."""
 
     def of(self, name: str) -> list[ContainerRecord]:
         return sorted((r for r in self.containers.all() if r.name == name), key=lambda record: record.attempt)
@@ -66,7 +68,8 @@ class MemoryRuntime(Runtime):
         record = self.containers.get(id)
         assert record is not None, "it was not removed"
         self.calls.append(f"{signal} {record.name}")
-        asyncio.get_running_loop().call_soon(self.end, record.name, 137)
+        if signal == "SIGKILL" or record.name not in self.deaf:
+            asyncio.get_running_loop().call_soon(self.end, record.name, 137)
 
     async def remove(self, id: str) -> None:
         record = self.containers.get(id)

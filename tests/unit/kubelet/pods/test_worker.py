@@ -19,7 +19,7 @@ from kubelet.containers.node_context import NodeContext
 from kubelet.containers.run_options import RunOptions
 from kubelet.containers.starter import ContainerStarter
 from kubelet.pods.pod_dirs import PodDirs
-from kubelet.pods.status import PodFailure
+from kubelet.pods.status import PodFailure, evicted
 from kubelet.pods.worker import Dependencies, PodWorker
 from kubelet.probes import Checks
 from kubelet.probes.checks import Outcome, Target
@@ -181,6 +181,52 @@ async def test_a_container_that_keeps_ending_waits_longer(node: Node) -> None:
         await until(lambda: node.reason() == "CrashLoopBackOff")
         assert node.container().restart_count == 1
     assert node.events.reasons.count("BackOff") == 1
+
+
+def with_volume(**spec: Any) -> core_v1.Pod:
+    pod = make_pod(**spec)
+    pod.spec.volumes = [core_v1.Volume(name="v", empty_dir=core_v1.EmptyDirVolumeSource())]
+    pod.spec.containers[0].termination_message_path = "/dev/termination-log"
+    return pod
+
+
+async def test_a_pod_that_has_ended_for_good_gives_up_its_volumes_and_keeps_its_containers(node: Node) -> None:
+    volume = node.directory / "pods/u/volumes/kubernetes.io~empty-dir/v"
+    async with node.working(with_volume(restart_policy="Never")) as worker:
+        await until(lambda: node.runtime.states().get("main") == "running")
+        (volume / "big").write_bytes(b"x" * 10_000)
+        assert not worker.gave_up_volumes.is_set()
+        node.runtime.end("main")
+        await until(lambda: not volume.exists())
+        await until(worker.gave_up_volumes.is_set)
+    assert node.runtime.states() == {"POD": "exited", "main": "exited"}
+    assert node.statuses.newest is not None
+    assert node.statuses.newest.phase == "Succeeded"
+
+
+async def test_a_container_that_is_started_again_keeps_its_volumes(node: Node) -> None:
+    volume = node.directory / "pods/u/volumes/kubernetes.io~empty-dir/v"
+    async with node.working(with_volume()):
+        await until(lambda: node.runtime.states().get("main") == "running")
+        (volume / "data").write_bytes(b"x")
+        node.runtime.end("main", 1)
+        await until(lambda: len(node.runtime.of("main")) == 2)
+        assert (volume / "data").exists()
+
+
+async def test_an_evicted_pod_has_no_more_time_than_the_node(node: Node) -> None:
+    """However long its own grace period is; then its volumes are gone, and not its object."""
+    volume = node.directory / "pods/u/volumes/kubernetes.io~empty-dir/v"
+    node.runtime.deaf.add("main")
+    async with node.working(with_volume(termination_grace_period_seconds=3600)) as worker:
+        await until(lambda: node.runtime.states().get("main") == "running")
+        worker.fail(evicted("The node was low on resource: ephemeral-storage. "))
+        await until(worker.gave_up_volumes.is_set)
+        assert not volume.exists()
+    assert [call for call in node.runtime.calls if call.endswith("main")][1:] == ["SIGTERM main", "SIGKILL main"]
+    assert node.deleted == []
+    assert node.statuses.newest is not None
+    assert (node.statuses.newest.phase, node.statuses.newest.reason) == ("Failed", "Evicted")
 
 
 async def test_a_failed_liveness_probe_restarts_the_container(node: Node) -> None:

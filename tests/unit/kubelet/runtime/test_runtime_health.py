@@ -75,14 +75,17 @@ async def test_an_engine_without_containerd_is_down_at_once(runtime: Runtime, en
 async def test_every_answer_of_the_engine_counts() -> None:
     engine = Engine("unix:///nowhere")
     assert engine.silence == float("inf")
-    with pytest.raises(errors.Unavailable):
-        await engine.call(lambda client: client.info())
-    assert engine.silence == float("inf")
     engine._client = object()  # type: ignore[assignment]
 
-    def unknown(_: object) -> None:
-        raise errors.NotFound("no such container")
+    async def ask(error: errors.EngineError) -> None:
+        def work(_: object) -> None:
+            raise error
 
-    with pytest.raises(errors.NotFound):
-        await engine.call(unknown)
+        with pytest.raises(type(error)):
+            await engine.call(work)
+
+    await ask(errors.Unavailable("cannot reach the engine"))
+    await ask(errors.Refused("containerd: connection refused"))
+    assert engine.silence == float("inf")
+    await ask(errors.NotFound("no such container"))
     assert engine.silence < 60
