@@ -27,9 +27,7 @@ class HealthMonitor:
         wake: Callable[[], object],
     ) -> None:
         self._node = node
-        self._probes = PodProbes(
-            checks, tasks, wake, lambda pod, name, message: events.warning(pod, "Unhealthy", message, name)
-        )
+        self._probes = PodProbes(checks, tasks, wake, events.warning)
         self._hooks = PodHooks(checks, events, tasks, wake)
 
     def follow(self, pod: core_v1.Pod, records: Sequence[ContainerRecord], *, ending: bool) -> None:
