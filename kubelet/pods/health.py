@@ -55,6 +55,7 @@ class HealthMonitor:
     def health(self) -> Health:
         return Health(
             not_started=self._probes.not_started | self._hooks.not_started,
+            starting=self._hooks.not_started,
             unready=self._probes.unready,
             failures={**self._probes.failures, **self._hooks.failures},
         )

@@ -45,6 +45,8 @@ class Health:
 
     not_started: Collection[str] = ()
     """Their startup probe has not succeeded yet, or their postStart hook has not ended."""
+    starting: Collection[str] = ()
+    """Of those, the ones whose postStart hook has not ended: the next container waits for it."""
     unready: Collection[str] = ()
     """Their readiness probe has not succeeded."""
     failures: Mapping[str, Failure] = field(default_factory=dict)
@@ -136,8 +138,7 @@ class _ContainerActions:
             elif record is not None and record.never_started:
                 self.starts.append(Start(container, record.attempt))
         if self._initialize():
-            for container in self._pod.spec.containers:
-                self._keep_running(container)
+            self._keep_all_running(self._pod.spec.containers)
 
     def _initialize(self) -> bool:
         """Plan the init containers; True once the others may run."""
@@ -156,6 +157,15 @@ class _ContainerActions:
                 self._run_to_completion(container, record)
                 return False
         return True
+
+    def _keep_all_running(self, members: Sequence[core_v1.Container]) -> None:
+        """Plan the pod's own containers; none is started while the postStart hook of one before it runs."""
+        is_held = False
+        for container in members:
+            record = self._latest.get(container.name)
+            if not is_held or (record is not None and record.running):
+                self._keep_running(container)
+            is_held = is_held or (record is not None and record.id in self._health.starting)
 
     def _has_succeeded(self, record: ContainerRecord | None) -> bool:
         return record is not None and self._is_here(record) and record.ended and record.exit_code == 0

@@ -12,7 +12,7 @@ import msgspec
 from apimachinery import meta
 from apimachinery.core import containers, pods
 from apimachinery.types import core_v1
-from kubelet.containers.waiting import Waiting
+from kubelet.containers.waiting import CREATING, Waiting
 from kubelet.pods import conditions
 from kubelet.pods.plan import Health, should_restart
 from kubelet.runtime import ContainerRecord
@@ -60,10 +60,10 @@ def pod_status(pod: core_v1.Pod, before: core_v1.PodStatus, state: PodState) -> 
     init_statuses = _statuses(
         pod, containers.init_containers(pod), before.init_container_statuses, state, "PodInitializing"
     )
-    pending = "PodInitializing" if init_statuses else "ContainerCreating"
+    pending = "PodInitializing" if init_statuses else CREATING
     statuses = _statuses(pod, pod.spec.containers, before.container_statuses, state, pending)
     ephemeral = _statuses(
-        pod, containers.ephemeral_containers(pod), before.ephemeral_container_statuses, state, "ContainerCreating"
+        pod, containers.ephemeral_containers(pod), before.ephemeral_container_statuses, state, CREATING
     )
     phase = _phase(pod, before.phase, init_statuses, statuses, state)
     sandbox = running_sandbox(state.records)
@@ -144,7 +144,9 @@ def _container(
         status.last_state = core_v1.ContainerState(terminated=_terminated(previous, state))
     elif old is not None and latest.attempt and old.restart_count == latest.attempt:
         status.last_state = old.last_state
-    if latest.running:
+    if latest.running and latest.id in state.health.starting:
+        status.state.waiting = _waiting_state(Waiting(CREATING))  # as long as its postStart hook runs
+    elif latest.running:
         status.state.running = core_v1.ContainerStateRunning(started_at=_time(latest.started_at))
     elif not latest.ended:
         status.state.waiting = _waiting_state(waiting)

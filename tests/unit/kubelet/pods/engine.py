@@ -20,6 +20,8 @@ class MemoryRuntime(Runtime):
         self.present = {"app:1"}
         self.images: Any = SimpleNamespace(pull=self._pull, now=lambda: 0.0, seconds_to_retry=lambda pull: 9.0)
         self.unreachable: set[str] = set()
+        self.arriving: set[str] = set()
+        """Images whose pull is under way."""
         self.deaf: set[str] = set()
         """Containers that only SIGKILL ends."""
 
@@ -89,13 +91,14 @@ class MemoryRuntime(Runtime):
 
     def _pull(self, image: str, waiter: tuple[str, str], logins: object = ()) -> SimpleNamespace:
         failure = "no such image" if image in self.unreachable else ""
-        if not failure:
+        under_way = image in self.arriving
+        if not failure and not under_way:
             self.present.add(image)
         return SimpleNamespace(
             image=image,
-            done=not failure,
+            done=not failure and not under_way,
             failure=failure,
-            under_way=False,
+            under_way=under_way,
             seconds=0.1,
             seconds_since_end=lambda now: 0.0,
         )

@@ -64,11 +64,15 @@ class Answers(Checks):
         super().__init__(engine)
         self.failing: set[str] = set()
         """IDs of containers."""
+        self.gates: dict[str, asyncio.Event] = {}
+        """By ID of a container, what its hook waits for."""
 
     async def probe(self, probe: core_v1.Probe, target: Target) -> Outcome:
         return Outcome(target.record.id not in self.failing, "refused")
 
     async def command(self, command: list[str], target: Target, timeout: float | None) -> Outcome:
+        if gate := self.gates.get(target.record.id):
+            await gate.wait()
         return Outcome(target.record.id not in self.failing, "refused")
 
 
@@ -237,6 +241,40 @@ async def test_a_failed_liveness_probe_restarts_the_container(node: Node) -> Non
     async with node.working(pod):
         await until(lambda: node.runtime.states().get("main") == "running" and len(node.runtime.of("main")) == 2)
     assert {"Unhealthy", "Killing"} <= set(node.events.reasons)
+
+
+def with_hook(pod: core_v1.Pod, container: int = 0) -> core_v1.Pod:
+    handler = core_v1.LifecycleHandler(exec=core_v1.ExecAction(command=["x"]))
+    pod.spec.containers[container].lifecycle = core_v1.Lifecycle(post_start=handler)
+    return pod
+
+
+async def test_the_next_container_waits_for_the_post_start_hook(node: Node) -> None:
+    """And the pod is Pending until then, as a mesh's proxy needs it that has to be there first."""
+    node.checks.gates["proxy-0"] = asyncio.Event()
+    async with node.working(with_hook(make_pod("proxy", "app"))) as worker:
+        await until(lambda: node.runtime.states().get("proxy") == "running")
+        worker.wake()
+        await until(lambda: node.statuses.newest and node.statuses.newest.container_statuses)
+        assert "app" not in node.runtime.states()
+        assert node.statuses.newest is not None
+        assert (node.statuses.newest.phase, node.reason("proxy")) == ("Pending", "ContainerCreating")
+        node.checks.gates["proxy-0"].set()
+        await until(lambda: node.statuses.newest and node.statuses.newest.phase == "Running")
+    assert node.runtime.calls == ["start POD", "start proxy", "start app"]
+
+
+async def test_a_container_whose_image_is_pulled_holds_the_next_and_one_that_cannot_be_does_not(node: Node) -> None:
+    pod = with_hook(make_pod("proxy", "app"))
+    pod.spec.containers[0].image = "lost:1"
+    node.runtime.arriving.add("lost:1")
+    async with node.working(pod) as worker:
+        await until(lambda: node.runtime.states() == {"POD": "running"} and node.events.reasons[-1:] == ["Pulling"])
+        node.runtime.arriving.clear()
+        node.runtime.unreachable.add("lost:1")
+        worker.wake()
+        await until(lambda: node.runtime.states().get("app") == "running")
+        assert node.reason("proxy") == "ErrImagePull"
 
 
 async def test_a_failed_post_start_hook_stops_the_container(node: Node) -> None:
