@@ -13,6 +13,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import msgspec
+
 from apimachinery import errors as api_errors
 from apimachinery import meta
 from apimachinery.core import pods
@@ -183,7 +185,7 @@ class PodWorker:
         """One pass of a pod that is not being deleted, in the steps of Kubernetes' SyncPod."""
         # Step 1: compute the changes of the sandbox and the containers.
         self._check_deadline(pod)
-        changes = self._compute_changes(pod)
+        changes = await self._compute_changes(pod)
         await self._report(pod)
         if changes.is_last and not any(record.running for record in self._records()):
             await self._give_up_volumes()
@@ -254,12 +256,18 @@ class PodWorker:
             await asyncio.to_thread(self._volumes.remove_volumes)
             self.gave_up_volumes.set()
 
-    def _compute_changes(self, pod: core_v1.Pod) -> Plan:
-        records = self._records()
-        self._health.follow(pod, records, ending=self._failure is not None)
+    async def _compute_changes(self, pod: core_v1.Pod) -> Plan:
+        """By the status as it is now: the API's may be older, and still name containers that the engine has lost."""
+        status, records = await self._make_status(pod), self._records()
         must_end = self._failure.message if self._failure else ""
         changes = plan(
-            pod, records, self._starts.back_off_of, _restart_counts(pod.status), self._health.health(), must_end
+            msgspec.structs.replace(pod, status=status),
+            records,
+            self._starts.back_off_of,
+            _restart_counts(status),
+            self._health.health(),
+            must_end,
+            _exit_codes(status),
         )
         self._starts.note_back_off(pod, changes)
         return changes
@@ -337,10 +345,15 @@ class PodWorker:
             log.debug("%s: %s", self.name, exc)
 
     async def _report(self, pod: core_v1.Pod) -> None:
+        self._reporter.report(pod, await self._make_status(pod))
+
+    async def _make_status(self, pod: core_v1.Pod) -> core_v1.PodStatus:
+        records = self._records()
+        await self._reporter.read_messages(pod, records)
         records = self._records()
         self._health.follow(pod, records, ending=self.is_ending)  # a container that has just started is not ready yet
         waiting = self._starts.waiting(records)
-        await self._reporter.report(pod, records, waiting, self._health.health(), self._failure)
+        return self._reporter.make(pod, records, waiting, self._health.health(), self._failure)
 
     def _records(self) -> list[ContainerRecord]:
         return self._runtime.containers.of_pod(self.uid)
@@ -352,9 +365,18 @@ class PodWorker:
 
 def _restart_counts(status: core_v1.PodStatus) -> Mapping[str, int]:
     """By container name, of those that have been created."""
+    return {container.name: container.restart_count for container in _statuses(status) if container.container_id}
+
+
+def _exit_codes(status: core_v1.PodStatus) -> Mapping[str, int]:
+    """By container name, of those that have ended."""
+    ends = {container.name: container.state.terminated for container in _statuses(status)}
+    return {name: ended.exit_code for name, ended in ends.items() if ended is not None}
+
+
+def _statuses(status: core_v1.PodStatus) -> list[core_v1.ContainerStatus]:
     lists = (status.init_container_statuses, status.container_statuses, status.ephemeral_container_statuses)
-    created = [container for statuses in lists for container in statuses or () if container.container_id]
-    return {container.name: container.restart_count for container in created}
+    return [container for statuses in lists for container in statuses or ()]
 
 
 def grace_period(pod: core_v1.Pod, stop: Stop) -> float:

@@ -16,14 +16,20 @@ class MemoryRuntime(Runtime):
 
     def __init__(self) -> None:
         super().__init__(Engine("unix:///nowhere"), Defaults("peapod", "pause:1"))
+        self.containers.refresh = self._refresh  # type: ignore[method-assign]
         self.calls: list[str] = []
         self.present = {"app:1"}
         self.images: Any = SimpleNamespace(pull=self._pull, now=lambda: 0.0, seconds_to_retry=lambda pull: 9.0)
         self.unreachable: set[str] = set()
         self.arriving: set[str] = set()
         """Images whose pull is under way."""
+        self.dying = False
+        """Whether the sandbox ends just before the next container is started in it."""
         self.deaf: set[str] = set()
         """Containers that only SIGKILL ends."""
+
+    async def _refresh(self, id: str) -> ContainerRecord | None:
+        return self.containers.get(id)
 
     def of(self, name: str) -> list[ContainerRecord]:
         return sorted((r for r in self.containers.all() if r.name == name), key=lambda record: record.attempt)
@@ -61,6 +67,10 @@ class MemoryRuntime(Runtime):
         record = self.containers.get(id)
         assert record is not None, "it was created before"
         assert record.state == "created", "the engine starts a container once"
+        if record.sandbox_id and self.dying:
+            self.dying = False
+            self.end(records.SANDBOX)
+            raise errors.Refused("cannot join network of a non running container")
         self.calls.append(f"start {record.name}")
         record = replace(record, state="running", started_at=meta.now())
         self.containers._put(id, record)

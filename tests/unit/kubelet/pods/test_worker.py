@@ -187,6 +187,37 @@ async def test_a_container_that_keeps_ending_waits_longer(node: Node) -> None:
     assert node.events.reasons.count("BackOff") == 1
 
 
+async def test_a_container_that_meets_a_dying_sandbox_is_no_restart(node: Node) -> None:
+    node.runtime.dying = True
+    async with node.working(make_pod()):
+        await until(lambda: node.statuses.newest and node.statuses.newest.phase == "Running")
+    assert [record.attempt for record in node.runtime.of("POD") if record.running] == [1]
+    assert node.container().restart_count == 0
+    assert node.container().last_state.terminated is None
+    assert "Failed" not in node.events.reasons
+
+
+@pytest.mark.parametrize(
+    ("policy", "phase", "calls"),
+    [
+        ("Never", "Failed", ["start POD", "start main"]),
+        ("Always", "Running", ["start POD", "start main", "start main"]),
+    ],
+)
+async def test_a_container_that_the_engine_has_lost(node: Node, policy: str, phase: str, calls: list[str]) -> None:
+    async with node.working(make_pod(restart_policy=policy)) as worker:
+        await until(lambda: node.statuses.newest and node.statuses.newest.phase == "Running")
+        node.runtime.containers.forget("main-0")
+        worker.wake()
+        await until(lambda: node.statuses.newest and node.statuses.newest.phase == phase)
+        await until(lambda: [call for call in node.runtime.calls if call.startswith("start")] == calls)
+    container = node.container()
+    lost = container.state.terminated if policy == "Never" else container.last_state.terminated
+    assert lost is not None
+    assert (lost.exit_code, lost.reason) == (137, "ContainerStatusUnknown")
+    assert container.restart_count == (0 if policy == "Never" else 1)
+
+
 def with_volume(**spec: Any) -> core_v1.Pod:
     pod = make_pod(**spec)
     pod.spec.volumes = [core_v1.Volume(name="v", empty_dir=core_v1.EmptyDirVolumeSource())]
