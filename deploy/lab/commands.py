@@ -1,6 +1,5 @@
 """The commands ``up``, ``down``, ``stop`` and ``clean``, step by step."""
 
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -265,8 +264,7 @@ def clean(lab: Lab) -> None:
     """``down``, and remove the state: etcd's data, the certificates, the logs."""
     down(lab)
     with step("state") as current:
-        if lab.state.exists():
-            shutil.rmtree(lab.state)
+        leftovers.remove_folder(lab.state)
         current.detail = f"{lab.state.name} removed"
 
 

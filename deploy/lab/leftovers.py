@@ -5,11 +5,11 @@ paths below its folders, its cgroups.
 """
 
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.lab import engine, namespaces, processes
+from deploy.lab.execute import run
 from deploy.lab.lab import Lab
 
 
@@ -18,6 +18,7 @@ def remove(lab: Lab, machines: Sequence[str]) -> None:
     strays = set(namespaces.processes_in(lab.namespace(machine) for machine in machines))
     for machine in machines:
         strays.update(with_descendants(engine.shims(lab, machine, command_lines), parents()))
+        strays.update(engine.processes_in_cgroup(engine.cgroup_of(lab, machine)))
     strays.discard(os.getpid())
     processes.end([process for pid in sorted(strays) if (process := processes.process_of(pid))], seconds=2)
     for machine in machines:
@@ -29,8 +30,12 @@ def remove_folders(lab: Lab) -> None:
     """Remove the lab's folder in /run, and with it the claim to its name."""
     engine.remove_cgroups(f"/peapod/{lab.name}")
     _remove_if_empty("/peapod")
-    if lab.run.exists():
-        shutil.rmtree(lab.run)
+    remove_folder(lab.run)
+
+
+def remove_folder(folder: Path) -> None:
+    """However deep the trees are that containers have made there."""
+    run(["rm", "-rf", "--one-file-system", str(folder)], timeout=600)
 
 
 def _remove_if_empty(cgroup: str) -> None:

@@ -188,14 +188,8 @@ class NodeKeeper:
 
     async def _faults(self) -> list[str]:
         """Why the node is not ready. Calls the engine, for one that hangs does not drop its connections."""
-        try:
-            async with asyncio.timeout(_ENGINE_TIMEOUT):
-                info = await self._runtime.info()
-        except TimeoutError:
-            return [f"container runtime is down: no answer within {_ENGINE_TIMEOUT:.0f} s"]
-        except EngineError as exc:
-            return [f"container runtime is down: {exc}"]
-        self._engine_version = info.version
+        if (info := await self._runtime.check(_ENGINE_TIMEOUT)) is not None:
+            self._engine_version = info.version
         faults = [f"container runtime is down: {self._runtime.fault}"] if self._runtime.fault else []
         if fault := self._network.fault:
             faults.append(f"container runtime network not ready: {fault}")

@@ -58,8 +58,8 @@ def with_disruption_target(
 def has_initialized(
     pod: core_v1.Pod, init_statuses: Sequence[core_v1.ContainerStatus], statuses: Sequence[core_v1.ContainerStatus]
 ) -> bool:
-    """Every init container has succeeded and every sidecar has started; it stays so once a container has run."""
-    has_run = any(s.state.running or s.state.terminated or s.last_state.terminated for s in statuses)
+    """Every init container has succeeded and every sidecar has started; it stays so while a container runs or has ended."""
+    has_run = any(s.state.running or s.state.terminated for s in statuses)
     return has_run or not _incomplete(pod, init_statuses)
 
 

@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 
 Kind = Literal["Startup", "Readiness", "Liveness"]
 
-Unhealthy = Callable[[core_v1.Pod, str, str], object]
-"""Called with the pod, the container's name and a message when a probe fails."""
+Report = Callable[[core_v1.Pod, str, str, str], object]
+"""Called with the pod, an event's reason and message, and the container's name: a probe has failed, or warns."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,9 @@ class _State:
 class PodProbes:
     """Belongs to one worker's task; ``tasks`` owns the probes."""
 
-    def __init__(
-        self, checks: Checks, tasks: asyncio.TaskGroup, wake: Callable[[], object], unhealthy: Unhealthy
-    ) -> None:
+    def __init__(self, checks: Checks, tasks: asyncio.TaskGroup, wake: Callable[[], object], report: Report) -> None:
         self._checks, self._tasks = checks, tasks
-        self._wake, self._unhealthy = wake, unhealthy
+        self._wake, self._report_event = wake, report
         self._states: dict[str, _State] = {}
         self._pod: core_v1.Pod | None = None
         self._address = ""
@@ -124,7 +122,7 @@ class PodProbes:
             await state.started.wait()
         while True:
             outcome = await self._check(probe, Target(record, spec, self._address))
-            if not outcome.ok and not counter.is_warming_up:
+            if outcome.is_warning or not (outcome.ok or counter.is_warming_up):
                 self._report(kind, spec.name, outcome)
             if counter.count(outcome.ok) and self._apply(kind, probe, counter.passing, spec.name, state):
                 return
@@ -153,8 +151,12 @@ class PodProbes:
         return (kind == "Startup" and passing) or state.failure is not None
 
     def _report(self, kind: Kind, name: str, outcome: Outcome) -> None:
-        if self._pod is not None:
-            self._unhealthy(self._pod, name, f"{kind} probe failed: {outcome.message}")
+        if self._pod is None:
+            return
+        if outcome.is_warning:
+            self._report_event(self._pod, "ProbeWarning", f"{kind} probe warning: {outcome.message}", name)
+        else:
+            self._report_event(self._pod, "Unhealthy", f"{kind} probe failed: {outcome.message}", name)
 
 
 def _known(pod: core_v1.Pod, name: str, id: str) -> tuple[bool, bool]:

@@ -1,6 +1,5 @@
 """Endpoints: the addresses behind a service."""
 
-import ipaddress
 from collections.abc import Iterator
 from typing import Final
 
@@ -8,7 +7,7 @@ from apimachinery import names
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import EndpointAddress, EndpointPort, Endpoints
 from apiserver.registry import columns
-from apiserver.registry.core.pod_settings_validation import address as valid_address
+from apiserver.registry.core.pod_settings_validation import reachable_address
 from apiserver.registry.core.pod_validation import PROTOCOLS, port_number
 from apiserver.registry.field_rules import required
 from apiserver.registry.store import StoredResource
@@ -39,19 +38,7 @@ class EndpointsStrategy(Strategy[Endpoints]):
 
 
 def _address(path: Path, address: EndpointAddress) -> Iterator[FieldError]:
-    faults = list(valid_address(path / "ip", address.ip))
-    yield from faults
-    if faults:
-        return
-    ip = ipaddress.ip_address(address.ip)
-    for forbidden, what in (
-        (ip.is_unspecified, "may not be unspecified (0.0.0.0 or ::)"),
-        (ip.is_loopback, "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
-        (ip.is_link_local, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
-        (ip.is_multicast, "may not be in the multicast range (224.0.0.0/4, ff00::/8)"),
-    ):
-        if forbidden:
-            yield (path / "ip").invalid(address.ip, what)
+    yield from reachable_address(path / "ip", address.ip)
     if address.hostname:
         yield from names.check(path / "hostname", address.hostname, names.dns_label)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from apimachinery import codec, names
+from apimachinery.core.addresses import special
 from apimachinery.fields import FieldError, Path
 from apimachinery.types import core_v1 as v1
 from apiserver.registry import field_rules
@@ -79,6 +80,14 @@ def address(path: Path, text: str | None) -> Iterator[FieldError]:
         ipaddress.ip_address(text or "")
     except ValueError:
         yield path.invalid(text, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")
+
+
+def reachable_address(path: Path, text: str | None) -> Iterator[FieldError]:
+    """One at which somebody is reached: not that of every machine, or of none in particular."""
+    faults = list(address(path, text))
+    yield from faults
+    if not faults and (fault := special(ipaddress.ip_address(text or ""))):
+        yield path.invalid(text, fault)
 
 
 def _dns(path: Path, spec: v1.PodSpec) -> Iterator[FieldError]:

@@ -26,6 +26,7 @@ from apiserver.registry.core.allocators import (
     wants_node_ports,
 )
 from apiserver.registry.core.pod_settings_validation import address as valid_address
+from apiserver.registry.core.pod_settings_validation import reachable_address
 from apiserver.registry.core.pod_validation import PROTOCOLS, port_number, port_reference
 from apiserver.registry.field_rules import required
 from apiserver.registry.store import StoredResource
@@ -120,7 +121,7 @@ class ServiceStrategy(Strategy[Service]):
             ("deprecatedPublicIPs", spec.deprecated_public_ips),
         ):
             for i, address in enumerate(addresses or ()):
-                yield from valid_address((_SPEC / field)[i], address)
+                yield from self._external((_SPEC / field)[i], address)
         path = (_SPEC / "clusterIPs")[0]
         if spec.type == "ExternalName":
             if spec.cluster_ip:
@@ -139,6 +140,12 @@ class ServiceStrategy(Strategy[Service]):
                 )
         if spec.cluster_ips and spec.cluster_ip != spec.cluster_ips[0]:
             yield (_SPEC / "clusterIPs").invalid(spec.cluster_ips, "first value must match `clusterIP`")
+
+    def _external(self, path: Path, address: str) -> Iterator[FieldError]:
+        faults = list(reachable_address(path, address))
+        yield from faults
+        if not faults and ipaddress.ip_address(address) in self._addresses:
+            yield path.invalid(address, f"may not be in the range of cluster IPs ({self._addresses})")
 
     def _ports_of(self, service: Service) -> Iterator[FieldError]:
         spec, path = service.spec, _SPEC / "ports"
@@ -182,6 +189,14 @@ class ServiceStrategy(Strategy[Service]):
         ):
             if addresses:
                 yield f"spec.{field} is deprecated; use spec.externalIPs, or spec.type NodePort"
+
+
+class ServiceStatusStrategy(StatusStrategy[Service]):
+    def validate_update(self, obj: Service, old: Service) -> Iterator[FieldError]:
+        path = Path("status", "loadBalancer", "ingress")
+        for i, ingress in enumerate(obj.status.load_balancer.ingress or ()):
+            if ingress.ip:
+                yield from reachable_address(path[i] / "ip", ingress.ip)
 
 
 def _families(spec: ServiceSpec) -> Iterator[FieldError]:
@@ -269,7 +284,7 @@ def services(addresses: ServiceRange, ports: PortRange) -> StoredResource[Servic
             "spec.type": lambda service: service.spec.type or "",
         },
         subresources={
-            "status": ObjectSubresource(StatusStrategy(strategy)),
+            "status": ObjectSubresource(ServiceStatusStrategy(strategy)),
             "proxy": proxy("ServiceProxyOptions"),
         },
         allocator=ServiceAllocator(addresses, ports),

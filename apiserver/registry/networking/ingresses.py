@@ -17,6 +17,7 @@ from apimachinery.types.networking_v1 import (
 )
 from apiserver.registry import columns
 from apiserver.registry.columns import Column
+from apiserver.registry.core.pod_settings_validation import reachable_address
 from apiserver.registry.core.pod_validation import port_number
 from apiserver.registry.field_rules import required
 from apiserver.registry.store import StoredResource
@@ -146,6 +147,15 @@ def _address(obj: Ingress) -> str:
     return ",".join(sorted({point.ip or point.hostname or "" for point in points} - {""}))
 
 
+class IngressStatusStrategy(StatusStrategy[Ingress]):
+    def validate_update(self, obj: Ingress, old: Ingress) -> Iterator[FieldError]:
+        path = Path("status", "loadBalancer", "ingress")
+        points = (obj.status.load_balancer.ingress if obj.status.load_balancer else None) or ()
+        for i, point in enumerate(points):
+            if point.ip:
+                yield from reachable_address(path[i] / "ip", point.ip)
+
+
 _KIND = IngressKind()
 
 INGRESSES = StoredResource(
@@ -161,5 +171,5 @@ INGRESSES = StoredResource(
         Column("Ports", lambda obj: "80, 443" if obj.spec.tls else "80"),
         columns.age(),
     ),
-    subresources={"status": ObjectSubresource(StatusStrategy[Ingress](_KIND))},
+    subresources={"status": ObjectSubresource(IngressStatusStrategy(_KIND))},
 )

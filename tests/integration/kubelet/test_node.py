@@ -168,6 +168,36 @@ async def test_routes_lead_to_other_nodes_and_go_with_them(client: Client, node:
     await asyncio.to_thread(ip, "route", "del", "10.249.77.0/24")
 
 
+async def test_a_node_object_does_not_rewrite_the_machine_s_own_routes(
+    cluster: Cluster, client: Client, node: core_v1.Node
+) -> None:
+    """One whose pod CIDR is the machines' network, one in the way of somebody's route, and one that is in order."""
+    nodes = client.resource(core_v1.Node)
+    await asyncio.to_thread(ip, "route", "add", "10.249.77.0/24", "via", NEIGHBOUR)
+    cidrs = {"machines": "100.64.251.0/24", "in-the-way": "10.249.77.0/24", "in-order": "10.249.2.0/24"}
+    before = set((await asyncio.to_thread(ip, "route")).splitlines())
+    for name, cidr in cidrs.items():
+        spec = core_v1.NodeSpec(pod_cidr=cidr)
+        await nodes.create(core_v1.Node(metadata=meta_v1.ObjectMeta(name=name), spec=spec))
+        addresses = [{"type": "InternalIP", "address": NEIGHBOUR}]
+        await nodes.patch(name, {"status": {"addresses": addresses}}, kind="merge", subresource="status")
+
+    async def added() -> set[str]:
+        return {line.strip() for line in set((await asyncio.to_thread(ip, "route")).splitlines()) ^ before}
+
+    await eventually(added, timeout=10)
+    assert await added() == {f"10.249.2.0/24 via {NEIGHBOUR} dev eth0 proto 80"}
+    assert "100.64.251.0/24 is not inside the cluster's pod network" in cluster.kubelet.log.read_text()
+    for name in cidrs:
+        await nodes.delete(name)
+
+    async def is_as_before() -> bool:
+        return not await added()
+
+    await eventually(is_as_before, timeout=10)
+    await asyncio.to_thread(ip, "route", "del", "10.249.77.0/24")
+
+
 async def test_a_deleted_node_registers_again(client: Client, node: core_v1.Node) -> None:
     await client.resource(core_v1.Node).delete(NODE)
 
