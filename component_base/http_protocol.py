@@ -7,6 +7,7 @@ An application finds in ``scope["extensions"]``:
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +76,7 @@ class _HeldHead:
             self._held = data
             self._loop.call_soon(self._flush)
             return
-        self._cycle.transport = self._transport  # later writes go straight to the transport
+        self._step_aside()
         if self._held and len(data) <= _JOINED:
             held, self._held = self._held, b""
             self._transport.write(held + data)
@@ -91,9 +92,14 @@ class _HeldHead:
         return getattr(self._transport, name)
 
     def _flush(self) -> None:
+        self._step_aside()
         if self._held:
             held, self._held = self._held, b""
             self._transport.write(held)
+
+    def _step_aside(self) -> None:
+        """Let later writes go straight to the transport."""
+        self._cycle.transport = self._transport
 
 
 class Connection:
@@ -102,10 +108,12 @@ class Connection:
     Data must be framed already (chunked encoding). Writes here and ASGI's ``send`` keep the order of the calls.
     """
 
-    __slots__ = ("_protocol",)
+    __slots__ = ("_ended", "_on_end", "_protocol")
 
     def __init__(self, protocol: "HttpProtocol") -> None:
         self._protocol = protocol
+        self._on_end: Callable[[], None] | None = None
+        self._ended = False
 
     @property
     def writable(self) -> bool:
@@ -117,6 +125,21 @@ class Connection:
         if not self._protocol.transport.is_closing():
             self._protocol.transport.write(framed)
 
+    def at_end(self, call: Callable[[], None] | None) -> None:
+        """What is called when the client is gone or the server begins to stop; at once if that is so already.
+
+        For those with thousands of streams: a task that awaits ``receive`` takes a kilobyte for each.
+        """
+        self._on_end = call
+        if self._ended:
+            self.end()
+
+    def end(self) -> None:
+        """For the protocol: there will be no further request."""
+        self._ended = True
+        if self._on_end is not None:
+            self._on_end()
+
     def abort(self) -> None:
         """Close in the middle of an answer, which tells the client that it is incomplete."""
         self._protocol.transport.abort()
@@ -127,7 +150,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._extensions: dict[str, Any] = {"connection": Connection(self)}
+        self._connection = Connection(self)
+        self._extensions: dict[str, Any] = {"connection": self._connection}
         if self.scheme == "https":
             certificate = client_certificate(transport.get_extra_info("ssl_object"))
             self._extensions["tls"] = {"client_certificate": certificate}
@@ -172,9 +196,14 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._connection.end()
         # What refers to this object and is referred to by it would stay until the next full garbage collection.
         self._extensions = {}
-        self.scope = self.headers = self.cycle = None  # type: ignore[assignment]
+        self.scope = self.headers = self.cycle = self._connection = None  # type: ignore[assignment]
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self._connection.end()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

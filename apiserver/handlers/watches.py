@@ -6,7 +6,8 @@ for all plain watchers; a watcher that falls too far behind is cut off and may r
 
 import asyncio
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 from apimachinery import codec, errors
@@ -30,7 +31,7 @@ _MATCH: Final = Path("resourceVersionMatch")
 _AS_LINE: Final[dict[EventType, str]] = {"ADDED": "ADDED line", "MODIFIED": "MODIFIED line", "DELETED": "DELETED line"}
 
 
-class _Left(errors.ApiError):
+class Left(errors.ApiError):
     """The client has disconnected, or the server is stopping."""
 
 
@@ -61,14 +62,10 @@ class Watch:
             return
         with subscription, metrics.watching(self._served.info.resource):
             await self._begin()
-            ending = self._end_with(subscription)
-            try:
+            with self._ending(subscription):
                 await self._write(b"".join(self._initial(initial, subscription)))
                 await self._stream(subscription)
                 await self._finish()
-            finally:
-                for task in ending:
-                    task.cancel()
 
     # -- transport
 
@@ -82,9 +79,14 @@ class Watch:
     async def _finish(self) -> None:
         await self._request.chunk(b"", more=False)
 
-    async def _until_client_leaves(self) -> None:
-        while (await self._request.receive())["type"] != "http.disconnect":
-            pass
+    @contextmanager
+    def _ending(self, subscription: ObjectWatch[KubeObject]) -> Iterator[None]:
+        """End the stream when the client disconnects, or the server stops."""
+        self._connection.at_end(lambda: subscription.end(Left("the client disconnected, or the server stops")))
+        try:
+            yield
+        finally:
+            self._connection.at_end(None)
 
     # -- events
 
@@ -123,19 +125,6 @@ class Watch:
             return [stored] if stored is not None and self._selected.matches(stored.object) else []
         return [stored for stored in self._served.cache.items(prefix)[0] if self._selected.matches(stored.object)]
 
-    def _end_with(self, subscription: ObjectWatch[KubeObject]) -> list["asyncio.Task[None]"]:
-        """End the stream when the client disconnects, or the server stops."""
-
-        async def client_leaves() -> None:
-            await self._until_client_leaves()
-            subscription.end(_Left("the client disconnected"))
-
-        async def server_stops() -> None:
-            await self._request.scope["state"]["stopping"].wait()
-            subscription.end(_Left("the server stops"))
-
-        return [asyncio.create_task(client_leaves()), asyncio.create_task(server_stops())]
-
     def _initial(
         self, objects: list[Stored[KubeObject]] | None, subscription: ObjectWatch[KubeObject]
     ) -> Iterable[bytes]:
@@ -173,7 +162,7 @@ class Watch:
                 events = await subscription.next()
                 if data := b"".join(self._lines(events)):
                     await self._write(data)
-        except (_Left, Lagged):
+        except (Left, Lagged):
             return False  # after Lagged, too: a plain end lets the client resume from what it has
         except errors.ApiError as fault:
             await self._write(_encoded("ERROR", codec.encode(fault.status())))

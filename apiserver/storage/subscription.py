@@ -92,6 +92,7 @@ class Subscription(Generic[T]):
 
     def close(self) -> None:
         self._on_close(self)
+        self._error = None  # its traceback leads back here: what a watch held would wait for the garbage collector
 
     def __enter__(self) -> Self:
         return self
