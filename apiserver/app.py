@@ -5,7 +5,7 @@ straight to the raw endpoint, which must not pay for a router.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -51,18 +51,7 @@ class Application:
         if scope["type"] != "http":
             return
         request = Request(scope, receive, send)
-        try:
-            await self._route(request, scope, receive, send)
-        except errors.ApiError as error:
-            if request.code:
-                log.info("%s %s: aborted: %s", request.method, request.path, error)
-                raise
-            await request.fail(error)
-        except RecursionError:
-            await _fail_unless_begun(request, errors.BadRequest("the body is nested too deeply"))
-        except Exception:
-            log.exception("%s %s: failed", request.method, request.path)
-            await _fail_unless_begun(request, errors.InternalError("Internal error occurred; see the log"))
+        await answered(request, self._route(request, scope, receive, send))
 
     async def _route(self, request: Request, scope: Any, receive: Any, send: Any) -> None:
         path = request.path
@@ -80,6 +69,22 @@ class Application:
             await self._openapi.serve(request)
         else:
             await self._rest(scope, receive, send)
+
+
+async def answered(request: Request, serving: Awaitable[None]) -> None:
+    """Serve a request. Whatever that raises becomes an answer, if none has begun."""
+    try:
+        await serving
+    except errors.ApiError as error:
+        if request.code:
+            log.info("%s %s: aborted: %s", request.method, request.path, error)
+            raise
+        await request.fail(error)
+    except RecursionError:
+        await _fail_unless_begun(request, errors.BadRequest("the body is nested too deeply"))
+    except Exception:
+        log.exception("%s %s: failed", request.method, request.path)
+        await _fail_unless_begun(request, errors.InternalError("Internal error occurred; see the log"))
 
 
 async def _fail_unless_begun(request: Request, error: errors.ApiError) -> None:

@@ -1,7 +1,8 @@
 """One HTTP request as the handlers see it, and the ways in which they answer."""
 
+import asyncio
 import gzip
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Final
 from urllib.parse import parse_qs
@@ -12,6 +13,9 @@ from apimachinery import codec, errors
 from apimachinery.types.meta_v1 import Status, StatusDetails
 
 BODY_LIMIT: Final = 3 * 1024 * 1024  # bytes, as the apiserver of Kubernetes has it
+BODY_SECONDS: Final = 30.0
+"""Seconds in which a body has to come: whoever sends one has a place that others wait for."""
+
 _GZIP_FROM: Final = 128 * 1024  # bytes; below this compressing costs more than it saves
 _WARNINGS_LIMIT: Final = 4096  # characters of all warnings of an answer, as in Kubernetes
 _WARNING_LIMIT: Final = 256
@@ -35,6 +39,8 @@ class Request:
         """``Warning`` headers, sent with any answer."""
         self.code = 0
         """The status that was sent; 0 before."""
+        self.more_headers: Sequence[tuple[bytes, bytes]] = ()
+        """What any answer says besides."""
         self._body: bytes | None = None
         self._headers: Mapping[str, str] | None = None
         self._query: Mapping[str, str] | None = None
@@ -91,8 +97,22 @@ class Request:
     async def body(self) -> bytes:
         """The whole body, uncompressed. Raises RequestEntityTooLarge above ``BODY_LIMIT``."""
         if self._body is None:
-            self._body = await self._read_body()
+            data = await self.raw_body()
+            self._body = _inflated(data) if self.headers.get("content-encoding") == "gzip" else data
         return self._body
+
+    async def raw_body(self) -> bytes:
+        """The body as it was sent, which is read only once.
+
+        Raises:
+            RequestEntityTooLarge: it is larger than ``BODY_LIMIT``.
+            BadRequest: it did not come within ``BODY_SECONDS``.
+        """
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                return await self._read_body()
+        except TimeoutError:
+            raise errors.BadRequest(f"the body was not complete after {BODY_SECONDS:.0f} seconds") from None
 
     async def _read_body(self) -> bytes:
         declared = self.headers.get("content-length", "0")
@@ -110,8 +130,7 @@ class Request:
                 raise _too_large()
             if not message.get("more_body"):
                 break
-        data = b"".join(chunks)
-        return _inflated(data) if self.headers.get("content-encoding") == "gzip" else data
+        return b"".join(chunks)
 
     async def respond(
         self, code: int, body: bytes, content_type: str = JSON, memo: dict[str, bytes] | None = None
@@ -135,12 +154,13 @@ class Request:
         if self.warnings:
             headers += [(b"warning", _warning(text)) for text in _bounded(self.warnings)]
         headers.append((b"cache-control", b"no-cache, private"))
+        headers += self.more_headers
         await self._send({"type": "http.response.start", "status": code, "headers": headers})
 
     async def start_relayed(self, code: int, headers: Headers) -> None:
         """Send the head of an upstream's answer unchanged."""
         self.code = code
-        await self._send({"type": "http.response.start", "status": code, "headers": headers})
+        await self._send({"type": "http.response.start", "status": code, "headers": [*headers, *self.more_headers]})
 
     async def chunk(self, data: bytes, *, more: bool = True) -> None:
         """Send a part of a streamed answer."""

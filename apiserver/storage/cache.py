@@ -54,6 +54,10 @@ class Index(Generic[T]):
         if self._items.pop(key, None) is not None:
             del self._keys[bisect_left(self._keys, key)]
 
+    def count(self, prefix: str) -> int:
+        first = bisect_left(self._keys, prefix)
+        return bisect_left(self._keys, prefix_end(prefix), lo=first) - first
+
     def range(self, prefix: str, start: str = "", limit: int = 0) -> tuple[list[Stored[T]], int]:
         """The objects under a prefix from key ``start`` on, at most ``limit`` of them (0: all), and how many
         more there are."""
@@ -89,6 +93,8 @@ class ObjectCache(Protocol[T]):
     def get(self, key: str) -> Stored[T] | None: ...
     def items(self, prefix: str | None = None, *, start: str = "", limit: int = 0) -> tuple[list[Stored[T]], int]: ...
     def changed_at(self, prefix: str | None = None) -> int: ...
+    def count(self, prefix: str) -> int: ...
+    def size(self, key: str) -> int: ...
     async def wait_until(self, revision: int = 0, timeout: float = WAIT) -> None: ...
     async def wait_current(self, timeout: float = WAIT) -> int: ...
     def watch(self, prefix: str | None, since: int) -> ObjectWatch[T]: ...
@@ -141,6 +147,15 @@ class Cache(Generic[T]):
             start: the key to begin with.
         """
         return self._index.range(prefix or self.prefix, start, limit)
+
+    def count(self, prefix: str) -> int:
+        """How many objects there are under a prefix: this cache's, or that of one namespace in it."""
+        return self._index.count(prefix)
+
+    def size(self, key: str) -> int:
+        """Bytes of an object's JSON; 0 if there is none."""
+        stored = self._index.get(key)
+        return len(stored.data) if stored is not None else 0
 
     def changed_at(self, prefix: str | None = None) -> int:
         """A revision since which nothing under the prefix (the cache's or a namespace's) has changed: what an
