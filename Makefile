@@ -48,8 +48,8 @@ lint: environment ## lint, types, direction of imports
 unit: environment ## unit tests
 	@$(PY) -m pytest -q tests/unit
 
-fuzz: install ## send tens of thousands of generated requests to the API (FUZZ=n)
-	@FUZZ=$(or $(FUZZ),25000) $(PY) -m pytest -q tests/integration/apiserver/test_fuzz.py
+fuzz: install ## send tens of thousands of generated requests to the API (FUZZ=n), and the most expensive ones
+	@FUZZ=$(or $(FUZZ),25000) $(PY) -m pytest -q tests/integration/apiserver/test_fuzz.py tests/integration/apiserver/test_load.py
 
 bench: install ## measure speed and memory
 	@$(PY) -m benchmarks

@@ -47,13 +47,13 @@ class ServingOptions:
         type=number(1, 64),
     )
     max_requests_inflight: int = option(
-        100,
+        60,
         "With --max-mutating-requests-inflight, the requests that are served at once, which priority levels share; "
         "an expensive one counts as several. More do not make the server faster, and let its users wait longer.",
         type=number(1, 10_000),
     )
     max_mutating_requests_inflight: int = option(
-        50, "See --max-requests-inflight: the sum of both counts.", type=number(0, 10_000)
+        40, "See --max-requests-inflight: the sum of both counts.", type=number(0, 10_000)
     )
     advertise_address: IPv4Address | None = option(
         None, "Address by which the cluster reaches this server; by default that of the default route."

@@ -29,6 +29,10 @@ MAX_UNREAD = 4 * 1024 * 1024
 """Bytes of a request that are still taken, and dropped, after its answer: more than any body that the API accepts, so
 that an honest client has sent all and sees the answer. Then the connection is cut."""
 
+MAX_UNSENT = 128 * 1024
+"""Bytes of an answer that wait in a connection before its application has to. By default they would be four times that,
+for each of the thousands of connections that clients may open and not read from."""
+
 _JOINED = 64 * 1024
 """Bytes of a body up to which copying it is cheaper than a separate TLS record."""
 
@@ -150,6 +154,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=MAX_UNSENT)
         self._connection = Connection(self)
         self._extensions: dict[str, Any] = {"connection": self._connection}
         if self.scheme == "https":

@@ -27,6 +27,11 @@ WATCHES: Final = 1000
 
 WATCHES_OF_EXEMPT: Final = 10_000
 
+UNSENT: Final = 64 << 20
+"""Bytes of large answers that one user has asked for and not read; a single one may be larger."""
+
+UNSENT_OF_EXEMPT: Final = 512 << 20
+
 _BUSY: Final = "Too many requests, please try again later."
 _CATCH_ALL: Final = Capacity(guaranteed=10, most=10, queue=50, queues=500, per_flow=5)
 """Until what is stored is known; in a new cluster that is a second later than its first clients come."""
@@ -57,6 +62,21 @@ class Flow(Struct, frozen=True):
     """What the answer says of it."""
 
 
+class Seats:
+    """The seats that one request has."""
+
+    __slots__ = ("count", "flow")
+
+    def __init__(self, flow: Flow, count: int) -> None:
+        self.flow, self.count = flow, count
+
+    def leave(self) -> None:
+        """Give them back; once only."""
+        if self.count:
+            self.flow.level.leave(self.flow.name, self.count)
+            self.count = 0
+
+
 class FlowController:
     """The seats of one apiserver.
 
@@ -74,6 +94,7 @@ class FlowController:
         self._schemas: list[FlowSchema] = []
         self._flows: dict[tuple[object, ...], Flow] = {}
         self._watches: dict[str, int] = {}
+        self._unsent: dict[str, int] = {}
 
     def flow(self, attributes: Attributes) -> Flow:
         """The flow of a request; remembered, since few sorts of requests make up nearly all."""
@@ -128,6 +149,22 @@ class FlowController:
             watches[user] -= 1
             if not watches[user]:
                 del watches[user]
+
+    @contextmanager
+    def sending(self, flow: Flow, user: str, size: int) -> Iterator[None]:
+        """Counts an answer that a user has asked for and may not read. Raises TooManyRequests if there is too much."""
+        unsent, limit = self._unsent, UNSENT_OF_EXEMPT if flow.is_exempt else UNSENT
+        waiting = unsent.get(user, 0)
+        if waiting and waiting + size > limit:
+            message = f'user "{user}" has {waiting} bytes of answers to read, and may not have more than {limit}'
+            raise errors.TooManyRequests(message, retry_after=1)
+        unsent[user] = waiting + size
+        try:
+            yield
+        finally:
+            unsent[user] -= size
+            if not unsent[user]:
+                del unsent[user]
 
     def observe(self) -> None:
         """Bring the gauges up to date, which are read more rarely than they change."""

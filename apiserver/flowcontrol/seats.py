@@ -113,6 +113,7 @@ class Level:
         queue.waiters.append(waiter)
         self.waiting += 1
         self._pool.waiting[self] = None
+        self.seat_waiting()
         return waiter.future
 
     def leave(self, flow: str, seats: int = 1) -> None:

@@ -6,6 +6,7 @@ Generated routes would be tried one after the other; six hundred of them cost mo
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -13,7 +14,7 @@ from msgspec import Struct
 from apimachinery import errors
 from apimachinery.types.objects import KubeObject
 from apiserver.authorization import Authorizer
-from apiserver.flowcontrol import FlowController
+from apiserver.flowcontrol import FlowController, Seats
 from apiserver.handlers import metrics, patches, verbs, work
 from apiserver.handlers.discovery import Discovery
 from apiserver.handlers.http import Request
@@ -142,22 +143,24 @@ class ApiEndpoint:
 
     async def _controlled(self, flows: FlowController, call: Call, verb: str, place: Place) -> None:
         """Run the request when it has seats; elsewhere, without any here, if it is too much for the event loop."""
-        flow = flows.flow(call.attributes)
-        call.request.more_headers = flow.headers
+        flow, request, user = flows.flow(call.attributes), call.request, call.attributes.user
+        request.more_headers = flow.headers
+        request.sending = partial(flows.sending, flow, user.name)
         if verb == "connect":
             await self._run(call, verb, place)
         elif verb == "watch":
-            with flows.watching(flow, call.attributes.user.name):
+            with flows.watching(flow, user.name):
                 await self._run(call, verb, place)
         elif (cost := work.cost(call, verb)) > work.TOO_MUCH and self._beside is not None:
             await self._run(call, verb, place, self._beside)
         else:
-            seats = work.seats(cost)
-            await flows.admit(flow, seats)
+            seats = Seats(flow, work.seats(cost))
+            await flows.admit(flow, seats.count)
+            request.when_answered = seats.leave
             try:
                 await self._run(call, verb, place)
             finally:
-                flow.level.leave(flow.name, seats)
+                seats.leave()
 
     async def _run(self, call: Call, verb: str, place: Place, beside: Beside | None = None) -> None:
         started, code = time.perf_counter(), 500

@@ -2,9 +2,10 @@
 
 import asyncio
 import gzip
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from io import BytesIO
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qs
 
 from starlette.types import Receive, Scope, Send
@@ -16,6 +17,10 @@ BODY_LIMIT: Final = 3 * 1024 * 1024  # bytes, as the apiserver of Kubernetes has
 BODY_SECONDS: Final = 30.0
 """Seconds in which a body has to come: whoever sends one has a place that others wait for."""
 
+ANSWER_SECONDS: Final = 60.0
+"""Seconds in which a client has to read an answer, as in Kubernetes."""
+
+_PIECE: Final = 256 * 1024  # bytes of an answer that wait in the transport
 _GZIP_FROM: Final = 128 * 1024  # bytes; below this compressing costs more than it saves
 _WARNINGS_LIMIT: Final = 4096  # characters of all warnings of an answer, as in Kubernetes
 _WARNING_LIMIT: Final = 256
@@ -24,6 +29,7 @@ JSON: Final = "application/json"
 _NO_QUERY: Final[Mapping[str, list[str]]] = {}
 
 Headers = list[tuple[bytes, bytes]]
+_Start = Callable[[int, Headers], Coroutine[Any, Any, None]]
 
 
 class Request:
@@ -41,6 +47,10 @@ class Request:
         """The status that was sent; 0 before."""
         self.more_headers: Sequence[tuple[bytes, bytes]] = ()
         """What any answer says besides."""
+        self.when_answered: Callable[[], None] = _nothing
+        """Called when an answer begins: what is left is up to the client."""
+        self.sending: Callable[[int], AbstractContextManager[None]] = _unbounded
+        """Entered, with its bytes, while a large answer is sent; may refuse it."""
         self._body: bytes | None = None
         self._headers: Mapping[str, str] | None = None
         self._query: Mapping[str, str] | None = None
@@ -145,12 +155,35 @@ class Request:
             body = _compressed(body, memo)
             headers += [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
         headers.append((b"content-length", str(len(body)).encode()))
-        await self.start(code, headers)
+        await self._answer(self.start, code, headers, body)
+
+    async def relay(self, code: int, headers: Headers, body: bytes) -> None:
+        """Pass an answer on unchanged."""
+        await self._answer(self.start_relayed, code, headers, body)
+
+    async def _answer(self, start: _Start, code: int, headers: Headers, body: bytes) -> None:
+        if len(body) > _PIECE:
+            await self._answer_in_pieces(start, code, headers, body)
+            return
+        await start(code, headers)
         await self._send({"type": "http.response.body", "body": body})
+
+    async def _answer_in_pieces(self, start: _Start, code: int, headers: Headers, body: bytes) -> None:
+        """Answer no faster than the client reads; one that takes longer than ``ANSWER_SECONDS`` is cut off."""
+        with self.sending(len(body)):
+            try:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    await start(code, headers)
+                    for at in range(0, len(body), _PIECE):
+                        more = at + _PIECE < len(body)
+                        await self.chunk(body[at : at + _PIECE], more=more)
+            except TimeoutError:
+                self.scope["extensions"]["connection"].abort()
 
     async def start(self, code: int, headers: Headers) -> None:
         """Send the head of an answer."""
         self.code = code
+        self.when_answered()
         if self.warnings:
             headers += [(b"warning", _warning(text)) for text in _bounded(self.warnings)]
         headers.append((b"cache-control", b"no-cache, private"))
@@ -160,6 +193,7 @@ class Request:
     async def start_relayed(self, code: int, headers: Headers) -> None:
         """Send the head of an upstream's answer unchanged."""
         self.code = code
+        self.when_answered()
         await self._send({"type": "http.response.start", "status": code, "headers": [*headers, *self.more_headers]})
 
     async def chunk(self, data: bytes, *, more: bool = True) -> None:
@@ -183,6 +217,14 @@ class Request:
         headers.append((b"content-length", str(len(body)).encode()))
         await self.start(error.code, headers)
         await self._send({"type": "http.response.body", "body": body})
+
+
+def _nothing() -> None:
+    return
+
+
+def _unbounded(size: int) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 def _parsed(query: bytes) -> Mapping[str, list[str]]:

@@ -27,6 +27,7 @@ T = TypeVar("T", bound=KubeObject)
 
 _SHORTEST: Final = 1800.0  # s that a watch is kept open when the client does not say; upstream's minimum
 _BOOKMARK_EVERY: Final = 60.0
+_PIECE: Final = 64 * 1024  # bytes that are handed to the transport at a time
 _MATCH: Final = Path("resourceVersionMatch")
 _AS_LINE: Final[dict[EventType, str]] = {"ADDED": "ADDED line", "MODIFIED": "MODIFIED line", "DELETED": "DELETED line"}
 
@@ -63,7 +64,7 @@ class Watch:
         with subscription, metrics.watching(self._served.info.resource):
             await self._begin()
             with self._ending(subscription):
-                await self._write(b"".join(self._initial(initial, subscription)))
+                await self._write_all(self._initial(initial, subscription))
                 await self._stream(subscription)
                 await self._finish()
 
@@ -74,7 +75,20 @@ class Watch:
 
     async def _write(self, data: bytes) -> None:
         """Send whole lines, each of them one event."""
-        await self._request.chunk(data)
+        for at in range(0, len(data), _PIECE):
+            await self._request.chunk(data[at : at + _PIECE])
+
+    async def _write_all(self, lines: Iterable[bytes]) -> None:
+        """Send lines, many at a time, but not faster than the client takes them: what is not sent yet is shared."""
+        piece, size = [], 0
+        for line in lines:
+            piece.append(line)
+            size += len(line)
+            if size >= _PIECE:
+                await self._write(b"".join(piece))
+                piece, size = [], 0
+        if piece:
+            await self._write(b"".join(piece))
 
     async def _finish(self) -> None:
         await self._request.chunk(b"", more=False)
@@ -160,8 +174,7 @@ class Watch:
             while not is_time:
                 subscription.hand_to(self._hand_over)
                 events = await subscription.next()
-                if data := b"".join(self._lines(events)):
-                    await self._write(data)
+                await self._write_all(self._lines(events))
         except (Left, Lagged):
             return False  # after Lagged, too: a plain end lets the client resume from what it has
         except errors.ApiError as fault:
@@ -173,7 +186,7 @@ class Watch:
 
     def _hand_over(self, event: Event[KubeObject]) -> bool:
         """Write one event as it happens; False if the client does not keep up, and the event has to wait."""
-        if not self._connection.writable:
+        if not self._connection.writable or event.size > _PIECE:
             return False
         kind = event.type if self._selects_all else self._kind(event)
         if kind is not None:

@@ -33,7 +33,7 @@ _OPERATIONS: Final = 20.0  # operations of a JSON patch in a kB
 
 # per kB of an object that is stored
 _CHANGE: Final = 0.4
-_OPERATION: Final = 0.03  # each operation of a JSON patch may copy or compare all of it
+_OPERATION: Final = 0.1  # each operation of a JSON patch may copy or compare all of it
 _WRITTEN: Final = {JSON: 0.0005, YAML: 1.0, PROTOBUF: 0.5}
 
 # per object of a list

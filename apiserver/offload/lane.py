@@ -26,6 +26,9 @@ from apiserver.request import User
 log = logging.getLogger(__name__)
 
 IDLE: Final = 300.0
+WAIT: Final = 15.0
+"""Seconds that a request waits for its turn."""
+
 DEADLINE: Final = 30.0
 """Seconds that a request may take once it is its turn, the start of the process included."""
 
@@ -48,7 +51,7 @@ class _Worker:
 
     @property
     def is_alive(self) -> bool:
-        return self._reading is None or not self._reading.done()
+        return self._process.poll() is None and (self._reading is None or not self._reading.done())
 
     async def open(self) -> None:
         reader, self._writer = await asyncio.open_connection(sock=self._sock)
@@ -85,6 +88,11 @@ class _Worker:
         for future in self._tasks.values():
             if not future.done():
                 future.set_exception(errors.Timeout(_LOST))
+
+
+def _busy() -> errors.TooManyRequests:
+    message = "too many requests with large bodies or results are being served; please try again later"
+    return errors.TooManyRequests(message, retry_after=_SECONDS_EACH)
 
 
 def _start(options: ApiserverOptions) -> _Worker:
@@ -137,21 +145,25 @@ class Lane:
         finally:
             self._idle_since = asyncio.get_running_loop().time()
             self._level.leave(user.name)
-        await request.start_relayed(answer.code, answer.headers)
-        await request.chunk(answer.body, more=False)
+        await request.relay(answer.code, answer.headers, answer.body)
 
     async def _wait(self, user: str) -> None:
+        """Return when it is the user's turn. Raises TooManyRequests if that takes too long, or too many wait."""
         try:
             future = self._level.enter(user)
         except Rejected:
-            message = "too many requests with large bodies or results are waiting; please try again later"
-            raise errors.TooManyRequests(message, retry_after=_SECONDS_EACH) from None
-        if future is not None:
-            try:
+            raise _busy() from None
+        if future is None:
+            return
+        try:
+            async with asyncio.timeout(WAIT):
                 await future
-            except asyncio.CancelledError:
-                self._level.give_up(user, future)
-                raise
+        except TimeoutError:
+            self._level.give_up(user, future)
+            raise _busy() from None
+        except asyncio.CancelledError:
+            self._level.give_up(user, future)
+            raise
 
     async def _done(self, request: Request, user: User) -> Answer:
         body, scope = await request.raw_body(), request.scope

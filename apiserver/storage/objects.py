@@ -124,6 +124,12 @@ class Event(Generic[T]):
         return "ADDED" if self.old is None else "MODIFIED"
 
     @property
+    def size(self) -> int:
+        """Bytes of JSON of the object as it is now, or was at last."""
+        latest = self.new or self.old
+        return len(latest.data) if latest is not None else 0
+
+    @property
     def gone(self) -> Stored[T]:
         """What DELETED shows: the last state, with this event's revision. Not for an object just created."""
         if self._gone is None:

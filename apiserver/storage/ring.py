@@ -39,12 +39,12 @@ class Ring(Generic[T]):
 
     def append(self, event: Event[T]) -> None:
         self._events.append(event)
-        self._bytes += _size(event)
+        self._bytes += event.size
         if len(self._events) > LATEST:
             _shed(self._events[-LATEST - 1])
         while self._is_over(event.time):
             dropped = self._events.popleft()
-            self._bytes -= _size(dropped)
+            self._bytes -= dropped.size
             self._oldest = dropped.revision
 
     def since(self, revision: int) -> Sequence[Event[T]]:
@@ -77,8 +77,3 @@ def _shed(event: Event[T]) -> None:
     for stored in (event.old, event.new):
         if stored is not None:
             stored.shed()
-
-
-def _size(event: Event[T]) -> int:
-    latest = event.new or event.old
-    return len(latest.data) if latest else 0

@@ -175,9 +175,9 @@ async def test_a_failed_question_fails_for_all_who_asked_it_and_not_for_the_next
 
     current = CurrentRevision(ask)
     runner = asyncio.create_task(current.run())
-    assert {type(outcome) for outcome in await asyncio.gather(current.get(), current.get(), return_exceptions=True)} == {
-        Unavailable
-    }
+    assert {
+        type(outcome) for outcome in await asyncio.gather(current.get(), current.get(), return_exceptions=True)
+    } == {Unavailable}
     assert await current.get() == 4
     runner.cancel()
 
