@@ -24,7 +24,7 @@ from apiserver.handlers.endpoint import ApiEndpoint, Beside
 from apiserver.handlers.openapi import OpenAPI
 from apiserver.handlers.proxying import Connectors
 from apiserver.offload import Lane
-from apiserver.options import ApiserverOptions, EtcdOptions, IdentityOptions, KubeletOptions
+from apiserver.options import ApiserverOptions, IdentityOptions, KubeletOptions
 from apiserver.registry.builtin import builtin, reviewing
 from apiserver.registry.core.component_health import checks
 from apiserver.registry.core.componentstatuses import component_statuses
@@ -33,7 +33,7 @@ from apiserver.registry.metrics.usage import usage
 from apiserver.registry.resource import ResourceInfo
 from apiserver.registry.resources import Resources
 from apiserver.resource_metrics import ResourceMetrics
-from apiserver.storage import Etcd, EtcdConfig, Storage
+from apiserver.storage import Etcd, Space, Storage
 from component_base.daemon import freeze
 from component_base.health import Health, Unhealthy
 from component_base.serving import TLS, Server
@@ -47,7 +47,7 @@ class Parts:
     """What every process of an apiserver has: the connection to etcd, and the resources on it."""
 
     def __init__(self, options: ApiserverOptions) -> None:
-        self.etcd = Etcd(_etcd(options.etcd))
+        self.etcd = Etcd(options.etcd.config())
         self.storage = Storage(self.etcd, options.etcd.etcd_compaction_interval)
         self.resources, admission = Resources(), Chain()
         self.authenticator = Union(identity.authenticators(options.identity, self.resources))
@@ -103,7 +103,8 @@ async def serve(options: ApiserverOptions, listener: socket.socket | None = None
     bootstrap = Bootstrap(resources, options.services.service_cluster_ip_range, parts.advertised, port)
     inflight = options.serving.max_requests_inflight + options.serving.max_mutating_requests_inflight
     flows, lane = FlowController(StoredConfiguration(resources), inflight), Lane(options)
-    app = _application(options.identity, parts, flows, lane)
+    space = Space(parts.etcd, options.etcd.config())
+    app = _application(options.identity, parts, flows, lane, space)
     tls = TLS(options.serving.tls_cert_file, options.serving.tls_private_key_file, options.identity.client_ca_file)
     server = Server(app, [listener or (str(options.serving.bind_address), port)], tls=tls)
     try:
@@ -114,6 +115,7 @@ async def serve(options: ApiserverOptions, listener: socket.socket | None = None
             await storage.wait_ready()
             freeze()
             tasks.create_task(bootstrap.run(), name="bootstrap")
+            tasks.create_task(space.run(), name="etcd-space")
             tasks.create_task(ClaimsRepair(resources.store(Service)).run(), name="claims-repair")
     finally:
         await _leave(bootstrap)
@@ -129,22 +131,25 @@ async def _leave(bootstrap: Bootstrap) -> None:
         log.info("bootstrap: could not leave the endpoints: %s", fault)
 
 
-def _application(options: IdentityOptions, parts: Parts, flows: FlowController, lane: Lane) -> Application:
+def _application(
+    options: IdentityOptions, parts: Parts, flows: FlowController, lane: Lane, space: Space
+) -> Application:
     resources = parts.resources
     published = identity.openid(options, parts.address)
     return Application(
         parts.endpoint(flows, lane),
         OpenAPI(resources),
-        _health(resources, parts.storage),
+        _health(resources, parts.storage, space),
         parts.authenticator,
         parts.authorizer,
         published.routes() if published is not None else [],
     )
 
 
-def _health(resources: Resources, storage: Storage) -> Health:
+def _health(resources: Resources, storage: Storage, space: Space) -> Health:
     health = Health()
     health.add("etcd", storage.check, live=False)
+    health.add("etcd-space", space.check, live=False)
 
     def caches() -> None:
         behind = [served.info.resource.plural for served in resources if not served.is_loaded]
@@ -153,15 +158,6 @@ def _health(resources: Resources, storage: Storage) -> Health:
 
     health.add("informer-sync", caches, live=False)
     return health
-
-
-def _etcd(options: EtcdOptions) -> EtcdConfig:
-    return EtcdConfig(
-        endpoints=tuple(options.etcd_servers),
-        ca_file=_text(options.etcd_cafile),
-        cert_file=_text(options.etcd_certfile),
-        key_file=_text(options.etcd_keyfile),
-    )
 
 
 def _text(path: object) -> str | None:

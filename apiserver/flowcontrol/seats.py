@@ -64,7 +64,7 @@ class _Queue:
 
     def __init__(self) -> None:
         self.seats = 0
-        self.waiters: deque[_Waiter] = deque()
+        self.waiters: deque[_Waiter] | tuple[()] = ()  # made when somebody waits, which few ever do
 
 
 _numbers: Final = count()
@@ -110,6 +110,8 @@ class Level:
             self._forget(flow, queue)
             raise Rejected("queue-full" if capacity.queue else "concurrency-limit")
         waiter = _Waiter(next(_numbers), seats, asyncio.get_running_loop().create_future())
+        if isinstance(queue.waiters, tuple):
+            queue.waiters = deque()
         queue.waiters.append(waiter)
         self.waiting += 1
         self._pool.waiting[self] = None
@@ -135,7 +137,7 @@ class Level:
             return
         queue = self._flows.get(flow)
         waiter = next((waiter for waiter in queue.waiters if waiter.future is future), None) if queue else None
-        if queue is not None and waiter is not None:
+        if queue is not None and isinstance(queue.waiters, deque) and waiter is not None:
             queue.waiters.remove(waiter)
             self._waits_less(flow, queue)
             self.seat_waiting()
@@ -153,6 +155,7 @@ class Level:
                 return
             flow = min(able)[2]
             queue = self._flows[flow]
+            assert isinstance(queue.waiters, deque)
             waiter = queue.waiters[0]
             if not self._has(waiter.seats):
                 self._is_blocked = True

@@ -69,6 +69,7 @@ class Endpoints:
     def __init__(self, config: EtcdConfig) -> None:
         self._timeout = config.connect_timeout
         self._members = [Endpoint(url, config) for url in config.endpoints]
+        self.members = [*self._members]  # in the order of the configuration
         self._connecting = asyncio.Lock()
 
     async def connected(self) -> Endpoint:
