@@ -10,6 +10,7 @@ import socket
 from collections.abc import MutableMapping
 from typing import Any, Final
 
+from apimachinery import errors
 from apiserver.app import answered
 from apiserver.handlers.endpoint import ApiEndpoint
 from apiserver.handlers.http import Request
@@ -19,6 +20,9 @@ from apiserver.server import Parts
 from component_base.daemon import freeze, run
 
 _NAME: Final = "kube-apiserver-offload"
+_READY: Final = 10.0
+"""Seconds that a request waits for etcd and the caches."""
+
 _NICE: Final = 5
 """The parent, which everybody waits for, gets the processor first."""
 
@@ -27,22 +31,27 @@ async def serve(parent: socket.socket, options: ApiserverOptions) -> None:
     """Run until the parent closes the socket."""
     parts = Parts(options)
     reader, writer = await asyncio.open_connection(sock=parent)
-    endpoint = parts.endpoint()
+    serving = asyncio.create_task(_serve(parts, reader, writer), name="requests")
     storage = asyncio.create_task(parts.storage.run(), name="storage")
-    try:
-        await parts.storage.wait_ready()
-        freeze()
-        running: set[asyncio.Task[None]] = set()
-        while (task := await receive(reader, Task)) is not None:
-            work = asyncio.create_task(_work(endpoint, task, writer))
-            running.add(work)
-            work.add_done_callback(running.discard)
-    finally:
-        storage.cancel()
-        os._exit(0)  # whatever still runs has nobody to answer to
+    await asyncio.wait([serving, storage], return_when=asyncio.FIRST_COMPLETED)
+    os._exit(0)  # whatever still runs has nobody to answer to
 
 
-async def _work(endpoint: ApiEndpoint, task: Task, writer: asyncio.StreamWriter) -> None:
+async def _serve(parts: Parts, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    endpoint, running = parts.endpoint(), set[asyncio.Task[None]]()
+    ready = asyncio.create_task(_ready(parts), name="ready")
+    while (task := await receive(reader, Task)) is not None:
+        work = asyncio.create_task(_work(endpoint, ready, task, writer))
+        running.add(work)
+        work.add_done_callback(running.discard)
+
+
+async def _ready(parts: Parts) -> None:
+    await parts.storage.wait_ready()
+    freeze()
+
+
+async def _work(endpoint: ApiEndpoint, ready: "asyncio.Task[None]", task: Task, writer: asyncio.StreamWriter) -> None:
     answer = Answer(task.number, 500, [], b"")
 
     async def send(message: MutableMapping[str, Any]) -> None:
@@ -63,7 +72,14 @@ async def _work(endpoint: ApiEndpoint, task: Task, writer: asyncio.StreamWriter)
         "extensions": {},
     }
     request = Request(scope, receive_body, send)
-    await answered(request, endpoint.serve(request, task.user))
+
+    async def when_ready() -> None:
+        await asyncio.wait([ready], timeout=_READY)
+        if not ready.done():
+            raise errors.ServiceUnavailable("storage is (re)initializing", retry_after=1)
+        await endpoint.serve(request, task.user)
+
+    await answered(request, when_ready())
     writer.writelines(framed(answer))
     await writer.drain()
 

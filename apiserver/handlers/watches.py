@@ -29,7 +29,6 @@ _SHORTEST: Final = 1800.0  # s that a watch is kept open when the client does no
 _BOOKMARK_EVERY: Final = 60.0
 _PIECE: Final = 64 * 1024  # bytes that are handed to the transport at a time
 _MATCH: Final = Path("resourceVersionMatch")
-_AS_LINE: Final[dict[EventType, str]] = {"ADDED": "ADDED line", "MODIFIED": "MODIFIED line", "DELETED": "DELETED line"}
 
 
 class Left(errors.ApiError):
@@ -234,15 +233,12 @@ def _check_match(match: str | None, *, decides: bool) -> None:
 
 
 def line_of(event: Event[T], kind: EventType) -> bytes:
-    """The event as one line of a JSON stream, encoded once for all watchers."""
-    line = event.encodings.get(_AS_LINE[kind])
-    if line is None:
-        line = event.encodings[_AS_LINE[kind]] = _encoded(kind, event.carried(kind).data)
-    return line
+    """The event as one line of a JSON stream."""
+    return _encoded(kind, event.carried(kind).data)
 
 
 def chunk_of(event: Event[T], kind: EventType) -> bytes:
-    """The line as one chunk of HTTP's chunked encoding; most events go out like this."""
+    """The line as one chunk of HTTP's chunked encoding, made once for all watchers: most events go out like this."""
     chunk = event.encodings.get(kind)
     if chunk is None:
         line = line_of(event, kind)

@@ -28,6 +28,7 @@ from apiserver.storage.subscription import Subscription
 log = logging.getLogger(__name__)
 
 WAIT = 3.0  # s that a read waits for a revision before it answers 504, as kube-apiserver does
+_SLICE = 5000  # objects that are shed before others get their turn on the event loop
 BUFFER = 10_000  # events that may wait for one watcher; they are shared, so each costs 8 bytes
 
 
@@ -259,6 +260,14 @@ class Cache(Generic[T]):
         if new is None and not self._index.range(namespace, limit=1)[0]:
             del self._changed[namespace]  # namespaces come and go
         self._publish(Event(key, revision, old, new, time.monotonic()), namespace)
+
+    async def shed(self) -> None:
+        """Hold all objects as JSON only, until somebody reads them again: who selects among them once, as a person who
+        looks for something does, must not make them four times as large for ever."""
+        for number, stored in enumerate(self._index.range(self.prefix)[0]):
+            stored.shed()
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
 
     def close(self) -> None:
         """End all watchers: the resource is no longer served."""

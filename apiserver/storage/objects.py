@@ -40,8 +40,9 @@ class Stored(Generic[T]):
         return self._object
 
     def shed(self) -> None:
-        """Drop the object, which takes three times the memory of ``data``, until it is read again."""
-        self._object = None
+        """Drop the object, which takes three times the memory of ``data``, and what was derived from it, until it is
+        read again."""
+        self._object = self._memo = None
 
     @property
     def memo(self) -> dict[Any, Any]:
@@ -136,6 +137,14 @@ class Event(Generic[T]):
             assert self.old is not None
             self._gone = self.old.at(self.revision)
         return self._gone
+
+    def shed(self) -> None:
+        """Drop all that can be made again from the objects' JSON."""
+        for stored in (self.old, self.new):
+            if stored is not None:
+                stored.shed()
+        self._gone = self._memo = None
+        self.encodings.clear()
 
     @property
     def memo(self) -> dict[Any, Any]:

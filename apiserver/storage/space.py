@@ -15,7 +15,7 @@ import httpx
 
 from apimachinery.errors import ServiceUnavailable
 from apiserver.storage import metrics
-from apiserver.storage.errors import OUT_OF_SPACE, as_api_errors
+from apiserver.storage.errors import OUT_OF_SPACE
 from apiserver.storage.etcd import Etcd, EtcdConfig
 from apiserver.storage.etcd.errors import Compacted, EtcdError
 
@@ -36,7 +36,7 @@ class Space:
 
     def __init__(self, etcd: Etcd, config: EtcdConfig, interval: float = INTERVAL) -> None:
         self._etcd, self._config, self._interval = etcd, config, interval
-        self._was_low = False
+        self._is_out = self._was_low = False
         self._quota: int | None = None
         self._asked_quota_at = -_QUOTA_INTERVAL
 
@@ -48,16 +48,15 @@ class Space:
                 log.info("etcd: its space is unknown: %s", fault)
             await asyncio.sleep(self._interval)
 
-    async def check(self) -> None:
-        """The health check. Raises ServiceUnavailable if nothing can be written, or etcd does not answer."""
-        with as_api_errors():
-            if await self._etcd.out_of_space():
-                raise ServiceUnavailable(OUT_OF_SPACE)
+    def check(self) -> None:
+        """The health check: what the last look has shown. Raises ServiceUnavailable if nothing can be written."""
+        if self._is_out:
+            raise ServiceUnavailable(OUT_OF_SPACE)
 
     async def look(self) -> None:
         """Set the metrics, and warn once when space becomes low. Raises EtcdError."""
         status, is_out = await self._etcd.status(), bool(await self._etcd.out_of_space())
-        quota = await self._known_quota()
+        self._is_out, quota = is_out, await self._known_quota()
         is_low = is_out or (quota is not None and status.db_size > LOW * quota)
         metrics.storage_size.labels(_CLUSTER).set(status.db_size)
         metrics.storage_size_in_use.labels(_CLUSTER).set(status.db_size_in_use)

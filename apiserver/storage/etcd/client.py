@@ -166,7 +166,7 @@ class Etcd:
 
     async def watch(self, start: int) -> AsyncGenerator[watch.Revision, None]:
         """Every revision from ``start`` on, in order and whole. See ``watch.revisions``."""
-        endpoint = await self._endpoints.connected()
+        endpoint = await self._endpoints.connected(self._deadline())
         stream = watch.revisions(endpoint.watch, start, self._config.request_timeout)
         try:
             async with aclosing(stream):
@@ -177,9 +177,9 @@ class Etcd:
             raise
 
     async def _read(self, operation: str, method: Callable[[Endpoint], Any], request: Any) -> Any:
-        deadline = asyncio.get_running_loop().time() + self._config.request_timeout
+        deadline = self._deadline()
         while True:
-            endpoint = await self._endpoints.connected()
+            endpoint = await self._endpoints.connected(deadline)
             try:
                 return await self._call(endpoint, operation, method, request, deadline, writes=False)
             except Unavailable:
@@ -188,9 +188,12 @@ class Etcd:
             await asyncio.sleep(_RETRY)
 
     async def _write(self, operation: str, method: Callable[[Endpoint], Any], request: Any) -> Any:
-        deadline = asyncio.get_running_loop().time() + self._config.request_timeout
-        endpoint = await self._endpoints.connected()
+        deadline = self._deadline()
+        endpoint = await self._endpoints.connected(deadline)
         return await self._call(endpoint, operation, method, request, deadline, writes=True)
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._config.request_timeout
 
     async def _call(
         self,

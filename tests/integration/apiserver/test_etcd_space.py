@@ -47,6 +47,7 @@ async def test_it_shows_and_is_mended(
         assert "etcd is out of space" in status["message"]
         assert "kube-etcd-defrag" in status["message"]
 
+        await eventually(lambda: _is_ready(api, False))
         assert "[-]etcd-space failed" in (await api.get("/readyz")).text
         assert "etcd is out of space" in (await api.get("/readyz/etcd-space")).text
         assert (await api.get("/livez")).status_code == 200  # a restart would not help
@@ -66,7 +67,7 @@ async def test_it_shows_and_is_mended(
         assert f"etcd {etcd.url}: {before / 1e6:.1f} MB before" in text
         assert (await client.status()).db_size < before / 4
         created(await api.post(PATH, json=config_map("room")))
-        assert (await api.get("/readyz")).status_code == 200
+        await eventually(lambda: _is_ready(api, True))
         await eventually(lambda: _shows(api, "apiserver_storage_space_low", 0))
         assert (await _defrag(etcd.url))[0] == 0  # may be repeated
     await client.close()
@@ -87,6 +88,10 @@ async def _filled(api: httpx.AsyncClient, space: Space) -> httpx.Response:
             return reply
         await space.look()
     raise AssertionError("nothing was refused")
+
+
+async def _is_ready(api: httpx.AsyncClient, ready: bool) -> bool:
+    return ((await api.get("/readyz")).status_code == 200) == ready
 
 
 async def _shows(api: httpx.AsyncClient, name: str, value: float) -> bool:
