@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute
 from apimachinery import codec, errors
 from apiserver.authentication.authenticators import Credentials, Union
 from apiserver.authorization import Authorizer
+from apiserver.flowcontrol import FlowController
 from apiserver.handlers.endpoint import ApiEndpoint
 from apiserver.handlers.http import Request
 from apiserver.handlers.openapi import OpenAPI
@@ -27,6 +28,7 @@ from component_base.version import VERSION
 log = logging.getLogger(__name__)
 
 ANONYMOUS: Final = User("system:anonymous", groups=("system:unauthenticated",))
+_SEATS: Final = 5  # of a request outside the API: metrics and documents take some milliseconds
 _PUBLIC: Final = ("/healthz", "/livez", "/readyz", "/version")
 
 
@@ -40,11 +42,12 @@ class Application:
         health: Health,
         authenticator: Union,
         authorizer: Authorizer,
+        flows: FlowController,
         more: Sequence[BaseRoute] = (),
     ) -> None:
         """``more`` are further routes, for authenticated users."""
         self._api, self._openapi = api, openapi
-        self._authenticator, self._authorizer = authenticator, authorizer
+        self._authenticator, self._authorizer, self._flows = authenticator, authorizer, flows
         self._rest = _fastapi(openapi, health, more)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -62,13 +65,16 @@ class Application:
         if path.startswith(("/api/", "/apis/")) or path in ("/api", "/apis"):
             await self._api.serve(request, user)
             return
-        await self._authorizer.authorize(Attributes(user, request.method.lower(), path))
-        if path.startswith(("/openapi/", "/swagger-2.0.0.pb-v1")):
-            if request.method not in ("GET", "HEAD"):
+        attributes = Attributes(user, request.method.lower(), path)
+        await self._authorizer.authorize(attributes)
+        async with self._flows.seated(attributes, _SEATS) as flow:
+            request.more_headers = flow.headers
+            if not path.startswith(("/openapi/", "/swagger-2.0.0.pb-v1")):
+                await self._rest(scope, receive, send)
+            elif request.method not in ("GET", "HEAD"):
                 raise not_allowed()
-            await self._openapi.serve(request)
-        else:
-            await self._rest(scope, receive, send)
+            else:
+                await self._openapi.serve(request)
 
 
 async def answered(request: Request, serving: Awaitable[None]) -> None:

@@ -142,6 +142,7 @@ def _application(
         _health(resources, parts.storage, space),
         parts.authenticator,
         parts.authorizer,
+        flows,
         published.routes() if published is not None else [],
     )
 

@@ -8,7 +8,7 @@ A seat stands for some two milliseconds of the event loop's time: what one reque
 called expensive. All that may be seated at once is then what a newcomer waits for at worst.
 """
 
-from apiserver.flowcontrol.controller import Configuration, Flow, FlowController, Seats
+from apiserver.flowcontrol.controller import Configuration, Flow, FlowController
 from apiserver.flowcontrol.seats import Level, Pool, Rejected
 
-__all__ = ["Configuration", "Flow", "FlowController", "Level", "Pool", "Rejected", "Seats"]
+__all__ = ["Configuration", "Flow", "FlowController", "Level", "Pool", "Rejected"]

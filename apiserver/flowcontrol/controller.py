@@ -1,8 +1,8 @@
 """Seats for requests, as the stored FlowSchemas and PriorityLevelConfigurations say at the time."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -75,6 +75,7 @@ class Seats:
         if self.count:
             self.flow.level.leave(self.flow.name, self.count)
             self.count = 0
+            metrics.executing.add(-1, self.flow.level.name, self.flow.schema)
 
 
 class FlowController:
@@ -120,19 +121,31 @@ class FlowController:
             flow = self._flows[sort] = self._classified(attributes)
         return flow
 
-    async def admit(self, flow: Flow, seats: int) -> None:
-        """Return once the request may be served; ``flow.level.leave`` then, when it has been.
+    async def admit(self, flow: Flow, count: int) -> Seats:
+        """The seats of a request, once it may be served; to be left when it has been.
 
         Raises:
             TooManyRequests: too many wait already, or no seat became free in time.
         """
         try:
-            future = flow.level.enter(flow.name, seats)
+            future = flow.level.enter(flow.name, count)
         except Rejected as fault:
             raise _rejected(flow, fault.reason) from None
         if future is not None:
-            await _wait(flow, future, seats)
+            await _wait(flow, future, count)
         metrics.dispatched.inc(flow.level.name, flow.schema)
+        metrics.executing.add(1, flow.level.name, flow.schema)
+        return Seats(flow, count)
+
+    @asynccontextmanager
+    async def seated(self, attributes: Attributes, count: int) -> AsyncIterator[Flow]:
+        """Seats for the block, of a request that is no operation on a resource. Raises TooManyRequests."""
+        flow = self.flow(attributes)
+        seats = await self.admit(flow, count)
+        try:
+            yield flow
+        finally:
+            seats.leave()
 
     @contextmanager
     def watching(self, flow: Flow, user: str) -> Iterator[None]:
@@ -165,11 +178,6 @@ class FlowController:
             unsent[user] -= size
             if not unsent[user]:
                 del unsent[user]
-
-    def observe(self) -> None:
-        """Bring the gauges up to date, which are read more rarely than they change."""
-        for name, level in self._levels.items():
-            metrics.seats_in_use.set(level.seats, name)
 
     def _classified(self, attributes: Attributes) -> Flow:
         schema = next((schema for schema in self._schemas if matches(schema, attributes)), None)

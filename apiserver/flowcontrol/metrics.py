@@ -23,9 +23,7 @@ waited: Final = Histogram(
     (*_OF_FLOWS, "execute"),
     buckets=(0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30),
 )
-seats_in_use: Final = Gauge(
-    "apiserver_flowcontrol_current_executing_seats", "Seats that are taken.", ("priority_level",)
-)
+executing: Final = Gauge("apiserver_flowcontrol_current_executing_requests", "Requests that have seats.", _OF_FLOWS)
 nominal_seats: Final = Gauge(
     "apiserver_flowcontrol_nominal_limit_seats", "Seats that a priority level has by its shares.", ("priority_level",)
 )

@@ -14,7 +14,7 @@ from msgspec import Struct
 from apimachinery import errors
 from apimachinery.types.objects import KubeObject
 from apiserver.authorization import Authorizer
-from apiserver.flowcontrol import FlowController, Seats
+from apiserver.flowcontrol import FlowController
 from apiserver.handlers import metrics, patches, verbs, work
 from apiserver.handlers.discovery import Discovery
 from apiserver.handlers.http import Request
@@ -154,8 +154,7 @@ class ApiEndpoint:
         elif (cost := work.cost(call, verb)) > work.TOO_MUCH and self._beside is not None:
             await self._run(call, verb, place, self._beside)
         else:
-            seats = Seats(flow, work.seats(cost))
-            await flows.admit(flow, seats.count)
+            seats = await flows.admit(flow, work.seats(cost))
             request.when_answered = seats.leave
             try:
                 await self._run(call, verb, place)

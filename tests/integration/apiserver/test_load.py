@@ -168,4 +168,5 @@ async def test_flows_are_counted_under_the_names_of_kubernetes(
         metrics = (await admin.get("/metrics")).text
     labels = 'flow_schema="global-default",priority_level="global-default"'
     assert f"apiserver_flowcontrol_dispatched_requests_total{{{labels}}}" in metrics
+    assert f"apiserver_flowcontrol_current_executing_requests{{{labels}}} 0.0" in metrics
     assert 'apiserver_flowcontrol_nominal_limit_seats{priority_level="leader-election"}' in metrics

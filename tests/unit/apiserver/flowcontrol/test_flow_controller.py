@@ -128,7 +128,7 @@ async def test_a_flood_waits_and_is_refused_while_another_user_is_served() -> No
     assert isinstance(fault, errors.TooManyRequests)
     assert fault.retry_after == 1
     async with asyncio.timeout(1):
-        await flows.admit(other, 1)
+        (await flows.admit(other, 1)).leave()
     for request in requests:
         request.cancel()
     await asyncio.gather(*requests, return_exceptions=True)
