@@ -21,7 +21,7 @@ from typing import Any, NoReturn, TypeVar
 
 import uvloop
 
-from component_base import flags, logs, open_files
+from component_base import flags, logs, memory, open_files
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +50,12 @@ async def _root(name: str, main: Coroutine[Any, Any, None]) -> int:
     """Run the daemon's root task to its end. Returns the process's exit status."""
     stop = _Signals(name)
     task = asyncio.create_task(main, name=name)
+    upkeep = asyncio.create_task(memory.keep_giving_back(), name="memory")
     stop.cancel_on_signal(task)
     try:
         await asyncio.wait([task])
     finally:
+        upkeep.cancel()
         stop.restore()
     if stop.requested and (task.cancelled() or task.exception() is None):
         return 0

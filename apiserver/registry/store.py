@@ -135,6 +135,11 @@ class Store(StoredReads[T]):
                 return await attempt(current)
             except StorageConflict as conflict:
                 current, from_etcd = conflict.current, True
+            except (
+                errors.ServiceUnavailable,
+                errors.Timeout,
+            ):  # no judgement of the object: asking again takes as long
+                raise
             except errors.ApiError:
                 if from_etcd:
                     raise

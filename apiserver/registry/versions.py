@@ -205,6 +205,8 @@ class ConvertedCache(Generic[T, S]):
     def __init__(self, conversion: Conversion[T, S], cache: ObjectCache[S]) -> None:
         self._conversion, self._cache = conversion, cache
         self.changed_at = cache.changed_at
+        self.count = cache.count
+        self.size = cache.size
         self.wait_until = cache.wait_until
         self.wait_current = cache.wait_current
 

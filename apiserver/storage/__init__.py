@@ -11,6 +11,7 @@ from apiserver.storage.errors import (
 from apiserver.storage.etcd import Etcd, EtcdConfig
 from apiserver.storage.meta import Meta, MetaValue
 from apiserver.storage.objects import Event, EventType, Stored
+from apiserver.storage.space import Space, make_room
 from apiserver.storage.store import Page, Storage
 from apiserver.storage.subscription import Subscription
 
@@ -28,9 +29,11 @@ __all__ = [
     "ObjectCache",
     "ObjectWatch",
     "Page",
+    "Space",
     "Storage",
     "StorageConflict",
     "Stored",
     "Subscription",
     "TooLargeResourceVersion",
+    "make_room",
 ]

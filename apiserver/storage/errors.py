@@ -14,12 +14,17 @@ and, from apimachinery:
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from apimachinery import errors
 from apimachinery.types.meta_v1 import StatusCause, StatusDetails
 from apiserver.storage.etcd import errors as etcd
 from apiserver.storage.objects import Stored
+
+OUT_OF_SPACE: Final = (
+    "etcd is out of space: objects can be read, and deleted without a grace period, but not written, until an "
+    "administrator makes room with kube-etcd-defrag"
+)
 
 
 class AlreadyExists(errors.AlreadyExists):
@@ -76,6 +81,6 @@ def as_api_errors() -> Iterator[None]:
     except (etcd.TooLarge, etcd.TooManyOperations) as exc:
         raise errors.RequestEntityTooLarge(f"etcd refuses the request: {exc}") from exc
     except etcd.NoSpace as exc:
-        raise errors.ServiceUnavailable(f"etcd is out of space, only reads work: {exc}") from exc
+        raise errors.ServiceUnavailable(OUT_OF_SPACE) from exc
     except etcd.Unavailable as exc:
         raise errors.ServiceUnavailable(f"etcd cannot be reached: {exc}", retry_after=1) from exc

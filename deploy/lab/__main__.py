@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     verbs.add_parser("down", help="stop and remove everything on this machine, keep the state")
     verbs.add_parser("stop", help="stop etcd and the daemons, keep engines and containers running")
+    verbs.add_parser("defrag", help="make room in etcd when it is full")
     verbs.add_parser("clean", help="down, and remove the state")
     verbs.add_parser("status", help="show what runs; exit code 3 unless all of it is healthy")
     daemon = verbs.add_parser("daemon", help="control one daemon, for tests and experiments")

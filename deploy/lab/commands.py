@@ -1,5 +1,6 @@
-"""The commands ``up``, ``down``, ``stop`` and ``clean``, step by step."""
+"""The commands ``up``, ``down``, ``stop``, ``defrag`` and ``clean``, step by step."""
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from deploy.lab import (
     engine,
     etcd,
     example,
+    execute,
     images,
     kubeconfig,
     leftovers,
@@ -258,6 +260,15 @@ def stop(lab: Lab) -> None:
     checks.check_owner(lab)
     with step("daemons") as current:
         current.detail = f"{_stop_daemons(lab)} stopped"
+
+
+def defrag(lab: Lab) -> None:
+    """Make room in etcd; the lab may be up, and must be for its etcd to answer."""
+    checks.check_root()
+    checks.check_owner(lab)
+    argv = [sys.executable, "-m", "apiserver.defrag", f"--etcd-servers={etcd.CLIENT}"]
+    with step("etcd") as current:
+        current.detail = execute.run(execute.in_namespace(lab.namespace(MASTER), argv), timeout=600).strip()
 
 
 def clean(lab: Lab) -> None:

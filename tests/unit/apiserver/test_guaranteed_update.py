@@ -98,3 +98,14 @@ async def test_an_object_that_always_moves_is_a_conflict_in_the_end() -> None:
 
     with pytest.raises(errors.Conflict, match="please apply your changes to the latest version"):
         await store_of(Storage(at(3), at(3))).guaranteed_update(UPDATE, KEY, attempt)
+
+
+async def test_an_etcd_that_does_not_answer_is_not_asked_again() -> None:
+    storage = Storage(cached=at(3), current=at(3))
+
+    async def attempt(current: Stored[ConfigMap] | None) -> None:
+        raise errors.ServiceUnavailable("etcd cannot be reached")
+
+    with pytest.raises(errors.ServiceUnavailable):
+        await store_of(storage).guaranteed_update(UPDATE, KEY, attempt)
+    assert storage.reads == 0
