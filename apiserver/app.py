@@ -23,7 +23,7 @@ from apiserver.registry.resource import not_allowed
 from apiserver.request import Attributes, User
 from component_base import metrics
 from component_base.health import Health
-from component_base.version import VERSION
+from component_base.version import version_info
 
 log = logging.getLogger(__name__)
 
@@ -105,11 +105,12 @@ def _status(error: errors.ApiError) -> Response:
 def _fastapi(openapi: OpenAPI, health: Health, more: Sequence[BaseRoute]) -> FastAPI:
     """Everything that FastAPI serves."""
     app = FastAPI(title="Peapod", docs_url=None, redoc_url=None, openapi_url=None)
+    info = version_info()
     app.router.routes.extend([*health.routes(), *metrics.routes(), *more])
 
     @app.get("/version")
     async def version() -> dict[str, str]:
-        return VERSION
+        return info
 
     @app.get("/docs", response_class=HTMLResponse)
     async def docs() -> str:
