@@ -14,6 +14,7 @@ from typing import Literal
 from apimachinery import meta
 from apimachinery.core import containers
 from apimachinery.types import core_v1
+from kubelet.probes import metrics
 from kubelet.probes.checks import Checks, Outcome, Target
 from kubelet.probes.counter import Counter
 from kubelet.runtime import ContainerRecord
@@ -54,6 +55,7 @@ class PodProbes:
         self._states: dict[str, _State] = {}
         self._pod: core_v1.Pod | None = None
         self._address = ""
+        self._counted: set[tuple[str, ...]] = set()
 
     @property
     def not_started(self) -> set[str]:
@@ -90,6 +92,9 @@ class PodProbes:
     def end(self) -> None:
         for id in [*self._states]:
             self._end(id)
+        for labels in self._counted:
+            metrics.RESULTS.remove(*labels)
+            metrics.DURATION.remove(*labels[:-2])
 
     def _end(self, id: str) -> None:
         for task in self._states.pop(id).tasks.values():
@@ -121,19 +126,26 @@ class PodProbes:
         if kind != "Startup":
             await state.started.wait()
         while True:
-            outcome = await self._check(probe, Target(record, spec, self._address))
+            outcome = await self._check(kind, probe, Target(record, spec, self._address))
             if outcome.is_warning or not (outcome.ok or counter.is_warming_up):
                 self._report(kind, spec.name, outcome)
             if counter.count(outcome.ok) and self._apply(kind, probe, counter.passing, spec.name, state):
                 return
             await asyncio.sleep(counter.next_pause())
 
-    async def _check(self, probe: core_v1.Probe, target: Target) -> Outcome:
+    async def _check(self, kind: Kind, probe: core_v1.Probe, target: Target) -> Outcome:
+        record, began = target.record, time.monotonic()
+        where = (kind, record.name, record.pod_name, record.pod_namespace)
         try:
-            return await self._checks.probe(probe, target)
+            outcome = await self._checks.probe(probe, target)
+            result = "successful" if outcome.ok else "failed"
         except Exception as exc:  # a fault in one probe must not take the kubelet down
-            log.exception("container %s: probe failed", target.record.id[:12])
-            return Outcome(False, repr(exc))
+            log.exception("container %s: probe failed", record.id[:12])
+            outcome, result = Outcome(False, repr(exc)), "unknown"
+        metrics.RESULTS.inc(*where, record.pod_uid, result)
+        metrics.DURATION.observe(time.monotonic() - began, *where)
+        self._counted |= {(*where, record.pod_uid, result)}
+        return outcome
 
     def _apply(self, kind: Kind, probe: core_v1.Probe, passing: bool, name: str, state: _State) -> bool:
         """Apply a probe's result; whether it is done with this container."""

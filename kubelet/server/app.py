@@ -8,14 +8,16 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from apimachinery import codec, errors
 from apimachinery.types import core_v1
 from component_base import metrics
 from component_base.health import Health
-from kubelet.resources.resource_metrics import resource_metrics_text
+from kubelet.probes import metrics as probes
+from kubelet.resources.cadvisor_metrics import CadvisorMetrics
+from kubelet.resources.resource_metrics import ResourceMetrics
 from kubelet.server.backend import Backend
 from kubelet.server.commands import CommandEndpoint, begin_attach, begin_exec
 from kubelet.server.logs import LogEndpoint
@@ -38,7 +40,14 @@ def kubelet_app(backend: Backend, health: Health) -> Any:
 
     async def resource_metrics(request: Request) -> Response:
         await backend.stats.refresh()
-        return PlainTextResponse(resource_metrics_text(backend.stats), media_type="text/plain; version=0.0.4")
+        return metrics.response(ResourceMetrics(backend.stats))
+
+    async def cadvisor_metrics(request: Request) -> Response:
+        await backend.stats.refresh()
+        return metrics.response(CadvisorMetrics(backend.stats))
+
+    async def probe_metrics(request: Request) -> Response:
+        return metrics.response(probes.REGISTRY)
 
     routes = [
         Route("/containerLogs/{namespace}/{pod}/{container}", LogEndpoint(backend), methods=["GET"]),
@@ -48,6 +57,8 @@ def kubelet_app(backend: Backend, health: Health) -> Any:
         Route("/pods", pods, methods=["GET"]),
         Route("/stats/summary", summary, methods=["GET"]),
         Route("/metrics/resource", resource_metrics, methods=["GET"]),
+        Route("/metrics/cadvisor", cadvisor_metrics, methods=["GET"]),
+        Route("/metrics/probes", probe_metrics, methods=["GET"]),
         *health.routes(),
         *metrics.routes(),
     ]
