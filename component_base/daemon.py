@@ -4,7 +4,7 @@ Owns the root task. Promises:
 - the first SIGTERM or SIGINT cancels the root task, which then has ``GRACE`` seconds to clean up; a second
   signal, or the end of that time, ends the process at once, even if threads still run;
 - a root task that ends without a signal, even without an error, ends the daemon with status 1, so that its
-  supervisor restarts it.
+  supervisor restarts it; so does an event loop that does not come back (see ``watchdog``).
 The ``main`` coroutine function does the daemon's work.
 """
 
@@ -22,6 +22,7 @@ from typing import Any, NoReturn, TypeVar
 import uvloop
 
 from component_base import flags, logs, open_files
+from component_base.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,8 @@ async def _root(name: str, main: Coroutine[Any, Any, None]) -> int:
     task = asyncio.create_task(main, name=name)
     stop.cancel_on_signal(task)
     try:
-        await asyncio.wait([task])
+        with Watchdog(name, end=lambda: _exit(1)):
+            await asyncio.wait([task])
     finally:
         stop.restore()
     if stop.requested and (task.cancelled() or task.exception() is None):
