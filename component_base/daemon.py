@@ -19,9 +19,8 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn, TypeVar
 
-import uvloop
-
 from component_base import flags, logs, open_files
+from component_base.event_loop import Loop
 from component_base.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
@@ -40,7 +39,7 @@ def run(name: str, main: Callable[[OptionsT], Coroutine[Any, Any, None]], option
     log.info("%s: starting, pid %d", name, os.getpid())
     for line in flags.describe(options):
         log.debug("%s: FLAG %s", name, line)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=Loop) as runner:
         code = runner.run(_root(name, main(options)))
     log.info("%s: stopped", name)
     logs.flush()
