@@ -16,6 +16,7 @@ from apimachinery import codec, meta, scheme
 from apimachinery.types import meta_v1
 from apimachinery.types.objects import KubeObject
 from kube_client import watch
+from kube_client.history import History
 from kube_client.rest import RestClient
 from kube_client.watch import WatchEvent
 
@@ -49,6 +50,12 @@ class Resource(Generic[T]):
         self.type = type
         self.scheme = served_as or scheme.resource_of(type)
         self._list_type: Any = _list_type(type)
+
+    @property
+    def history(self) -> History:
+        """What the versions of these objects belong to. Other servers than ours may serve other kinds."""
+        built_in = scheme.type_of(self.scheme.api_version, self.scheme.kind) is not None
+        return self._client.history if built_in else History()
 
     async def get(self, name: str, *, namespace: str | None = None) -> T:
         return self._object(await self._client.request("GET", self._path(namespace, name)))

@@ -22,6 +22,7 @@ import aiohttp
 from apimachinery import errors
 from kube_client import metrics
 from kube_client.config import Config
+from kube_client.history import History
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class RestClient:
     def __init__(self, config: Config, user_agent: str = "peapod") -> None:
         self.config = config
         self.user_agent = user_agent
+        self.history = History()
         self._credentials = _Credentials(config)
         self._http: aiohttp.ClientSession
 
