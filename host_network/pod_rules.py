@@ -28,13 +28,18 @@ class Rules:
     chains: tuple[tuple[str, str], ...]
     """Chains of our own: table and name."""
     rules: tuple[Rule, ...]
+    shared: tuple[Rule, ...] = ()
+    """Jumps to chains that the container engine shares with us, which may have to be created."""
 
 
 def pod_rules(pod_cidr: IPv4Network, inside: Sequence[IPv4Network]) -> Rules:
     """Forward what comes from or goes to pods; masquerade pods only towards what is not ``inside`` the cluster.
 
     Where Docker switched ip_forward on itself, the policy of FORWARD is DROP: only an ACCEPT in DOCKER-USER helps.
+    Docker makes that chain with the first network that it creates; after a reboot, where it finds all its networks, it
+    does not.
     """
+    user_chain = Rule("filter", "FORWARD", ("-j", "DOCKER-USER"), first=True)
     clusters = tuple(dict.fromkeys([pod_cidr, *inside]))
     accepts = [
         Rule("filter", "DOCKER-USER", (flag, str(cidr), *_comment("pods"), "-j", "ACCEPT"), first=True)
@@ -44,7 +49,7 @@ def pod_rules(pod_cidr: IPv4Network, inside: Sequence[IPv4Network]) -> Rules:
     returns = [Rule("nat", MASQUERADE_CHAIN, ("-d", str(cidr), "-j", "RETURN")) for cidr in clusters]
     masquerade = Rule("nat", MASQUERADE_CHAIN, ("-j", "MASQUERADE"))
     jump = Rule("nat", "POSTROUTING", ("-s", str(pod_cidr), *_comment("pods to the outside"), "-j", MASQUERADE_CHAIN))
-    return Rules((("nat", MASQUERADE_CHAIN),), (*accepts, *returns, masquerade, jump))
+    return Rules((("nat", MASQUERADE_CHAIN),), (*accepts, *returns, masquerade, jump), (user_chain,))
 
 
 def ensure(rules: Rules) -> None:
@@ -57,6 +62,11 @@ def ensure(rules: Rules) -> None:
             iptables("-t", table, "-F", chain)
             for rule in own:
                 iptables("-t", table, "-A", chain, *rule.match)
+    for jump in rules.shared:
+        if not _exists(jump):
+            with suppress(CommandError):  # the chain exists
+                iptables("-t", jump.table, "-N", jump.match[-1])
+            iptables("-t", jump.table, "-I" if jump.first else "-A", jump.chain, *jump.match)
     for rule in rules.rules:
         if (rule.table, rule.chain) not in rules.chains and not _exists(rule):
             iptables("-t", rule.table, "-I" if rule.first else "-A", rule.chain, *rule.match)

@@ -9,20 +9,26 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy.lab import engine, namespaces, processes
+from deploy.lab import engine, namespaces, pids
 from deploy.lab.lab import Lab
+from deploy.lab.pids import Process
 
 
 def remove(lab: Lab, machines: Sequence[str]) -> None:
     """Remove what is left of these machines after their daemons have been stopped."""
-    strays = set(namespaces.processes_in(lab.namespace(machine) for machine in machines))
-    for machine in machines:
-        strays.update(with_descendants(engine.shims(lab, machine, command_lines), parents()))
-    strays.discard(os.getpid())
-    processes.end([process for pid in sorted(strays) if (process := processes.process_of(pid))], seconds=2)
+    pids.end(strays(lab, machines), seconds=2)
     for machine in machines:
         engine.unmount_below([lab.node_state(machine), lab.node_run(machine)])
         engine.remove_cgroups(engine.cgroup_of(lab, machine))
+
+
+def strays(lab: Lab, machines: Sequence[str]) -> list[Process]:
+    """The processes in these machines' networks, and those of their containers."""
+    found = set(namespaces.processes_in(lab.namespace(machine) for machine in machines))
+    for machine in machines:
+        found.update(with_descendants(engine.shims(lab, machine, command_lines), parents()))
+    found.discard(os.getpid())
+    return [process for pid in sorted(found) if (process := pids.process_of(pid))]
 
 
 def remove_folders(lab: Lab) -> None:

@@ -54,6 +54,19 @@ def test_no_request_fails_for_the_kill_of(lab: Lab, url: str, daemon: str) -> No
     lab.kubectl("delete", "pod", "probe", "--now")
 
 
+def test_a_daemon_that_crashes_is_started_again_and_status_says_so(lab: Lab) -> None:
+    for daemon in ("master/kube-controller-manager", "node-1/kubelet"):
+        lab.daemon(daemon, "crash")
+
+    def restarted() -> bool:
+        done = lab.make("status", check=False)
+        rows = {cells[0]: cells for line in done.stdout.splitlines() if (cells := line.split())}
+        counts = [int(rows[key][4]) for key in ("master/kube-controller-manager", "node-1/kubelet")]
+        return done.returncode == 0 and all(count > 0 for count in counts)
+
+    eventually(restarted)
+
+
 def test_a_killed_proxy_that_is_started_again_serves_every_request_from_its_first_on(lab: Lab, url: str) -> None:
     with flowing(lab, "node-1", url) as traffic:
         lab.daemon("node-1/kube-proxy", "kill")
