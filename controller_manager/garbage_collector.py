@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from apimachinery import errors, meta
+from apimachinery.types.meta_v1 import OwnerReference
 from apimachinery.types.objects import PartialObjectMetadata
 from controller_manager.api_resources import ApiResource, Discovery, discover
 from controller_manager.context import ControllerContext
@@ -128,7 +129,7 @@ class GarbageCollector:
 
     async def _orphan(self, owner: Item) -> None:
         for dependent in self._graph.dependents(owner.uid):
-            await self._disown(dependent, {owner.uid})
+            await self._set_owners(dependent, [other for other in dependent.owners if other.uid != owner.uid])
         await self._remove_finalizer(owner, ORPHAN)
 
     async def _foreground(self, owner: Item) -> None:
@@ -148,18 +149,18 @@ class GarbageCollector:
 
     async def _collect(self, item: Item) -> None:
         """Delete it unless an owner is left; remove references to owners that are gone."""
-        fates = {owner.uid: await self._owners.fate(item, owner) for owner in item.owners}
-        if "unresolvable" in fates.values():
+        fates = [await self._owners.fate(item, owner) for owner in item.owners]
+        if "unresolvable" in fates:
             return
-        if "unknown" in fates.values():
+        if "unknown" in fates:
             self._queue.add_after(item.uid, _UNKNOWN_KIND_RETRY)
             return
-        not_solid = {uid for uid, fate in fates.items() if fate != "solid"}
-        if len(not_solid) < len(fates):
-            if not_solid:
-                await self._disown(item, not_solid)
+        solid = [owner for owner, fate in zip(item.owners, fates, strict=True) if fate == "solid"]
+        if solid:
+            if len(solid) < len(fates):
+                await self._set_owners(item, solid)
             return
-        foreground = "waiting" in fates.values() and bool(self._graph.dependents(item.uid))
+        foreground = "waiting" in fates and bool(self._graph.dependents(item.uid))
         await self._delete(item, "Foreground" if foreground else None)
 
     async def _delete(self, item: Item, policy: str | None) -> None:
@@ -172,10 +173,9 @@ class GarbageCollector:
             objects = item.resource.metadata_of(self._client)
             await objects.delete(name, namespace=namespace or None, uid=item.uid, propagation_policy=policy)
 
-    async def _disown(self, item: Item, owners: set[str]) -> None:
-        others = [owner for owner in item.owners if owner.uid not in owners]
-        await self._patch(item, {"ownerReferences": others or None})
-        log.info("%s: removed %d owner references", item, len(item.owners) - len(others))
+    async def _set_owners(self, item: Item, owners: list[OwnerReference]) -> None:
+        await self._patch(item, {"ownerReferences": owners or None})
+        log.info("%s: removed %d owner references", item, len(item.owners) - len(owners))
 
     async def _unblock(self, item: Item, owner: Item) -> None:
         references = [

@@ -117,13 +117,12 @@ class RestClient:
         """
         try:
             response = await self._send("GET", path, params, {"accept-encoding": "identity"}, _STREAM_TIMEOUT)
-            body = await response.read() if response.status >= 300 else b""
         except Exception as exc:
             raise _lost(exc, "GET")[0] from exc
         metrics.REQUESTS.labels(response.status, "WATCH").inc()
         try:
             if response.status >= 300:
-                raise _refused(response, body)
+                raise _refused(response, b"".join([chunk async for chunk in _chunks(response)]))
             yield _chunks(response)
         finally:
             response.close()

@@ -105,10 +105,14 @@ async def test_a_reference_is_judged_by_kind_and_name_before_its_uid(
     for name, reference in references.items():
         metadata = ObjectMeta(name=name, namespace="default", owner_references=[reference])
         await maps.create(ConfigMap(metadata=metadata))
+    both = ObjectMeta(name="both", namespace="default", owner_references=[right, references["other-kind"]])
+    await maps.create(ConfigMap(metadata=both))
     await eventually(lambda: is_gone(maps, "other-kind", "default"))
     await eventually(lambda: is_gone(maps, "other-name", "default"))
+    await collected_something(maps)
     for name in ("right", "kind-not-served"):
         await maps.get(name, namespace="default")
+    assert (await maps.get("both", namespace="default")).metadata.owner_references == [right]
 
 
 async def test_a_cluster_scoped_object_is_kept_whatever_namespaced_owner_it_names(
