@@ -135,17 +135,15 @@ class GarbageCollector:
     async def _foreground(self, owner: Item) -> None:
         """Delete the dependents; once none blocks the owner any more, let it go. Their changes bring us back here."""
         dependents = self._graph.dependents(owner.uid)
-        blocking = [dependent for dependent in dependents if dependent.blocks(owner)]
-        if not blocking:
+        if not any(dependent.blocks(owner) for dependent in dependents):
             await self._remove_finalizer(owner, FOREGROUND)
             return
         for dependent in dependents:
             if not meta.is_being_deleted(dependent.obj):
                 self._queue.add(dependent.uid)
-        waiting = self._graph.waiting_on(owner)
-        for dependent in blocking:
-            if dependent.uid in waiting:  # owner and dependent wait for each other
-                await self._unblock(dependent, owner)
+        for other in self._graph.waiting_on(owner):
+            if other.blocks(owner):  # each waits for the other
+                await self._unblock(other, owner)
 
     async def _collect(self, item: Item) -> None:
         """Delete it unless an owner is left; remove references to owners that are gone."""

@@ -74,9 +74,9 @@ class OwnershipGraph:
     def dependents(self, uid: str) -> list[Item]:
         return [self._items[dependent] for dependent in self._dependents.get(uid, ()) if dependent in self._items]
 
-    def waiting_on(self, item: Item) -> set[str]:
-        """The UIDs of all that are being deleted in the foreground and wait for this item: its owners, theirs ..."""
-        waiting: set[str] = set()
+    def waiting_on(self, item: Item) -> list[Item]:
+        """All that are being deleted in the foreground and wait for this item: its owners, theirs ..."""
+        waiting: dict[str, Item] = {}
         blocked = [item]
         while blocked:
             dependent = blocked.pop()
@@ -85,9 +85,9 @@ class OwnershipGraph:
                 if owner is None or owner.uid in waiting:
                     continue
                 if owner.waits_for(FOREGROUND) and dependent.blocks(owner):
-                    waiting.add(owner.uid)
+                    waiting[owner.uid] = owner
                     blocked.append(owner)
-        return waiting
+        return [*waiting.values()]
 
     def of_resource(self, resource: ApiResource) -> list[Item]:
         return [item for item in self._items.values() if item.resource == resource]
