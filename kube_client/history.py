@@ -1,8 +1,9 @@
 """How far a server's data have come, and whether they went back: then etcd was restored from an older copy.
 
 Versions count up, over all resources of a server. When it answers a list with an older version than it has shown before,
-its history is another one from there on: a version seen before may be given out again, with other contents. What is
-known to have been overtaken by then cannot be recognized by its own version, so the one informer that notices tells all.
+its history is another one from there on, in which versions seen before come again with other contents. An informer of a
+quiet resource does not notice once the new history has overtaken its own version; so the first one that notices tells
+all of this client. An informer also lists again when the server that it watches has been started anew.
 """
 
 from collections.abc import Callable, Iterator

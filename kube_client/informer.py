@@ -59,6 +59,7 @@ class Informer(Generic[T]):
         self._continuous = False  # whether the events after our version are known to be all that is missing
         self._history = resource.history
         self._rewinds = 0
+        self._server: str | None = None  # which one was watched since the last list
         self._stream: asyncio.Timeout | None = None
         self.synced = asyncio.Event()
         self.add_indexes(indexes or {})
@@ -173,7 +174,9 @@ class Informer(Generic[T]):
         The read is consistent: a restarted daemon must not act on a state from before its own writes.
         """
         page = await self._list_now()
-        self._replace(page)
+        self._server = None
+        if self._replace(page) and self._rewinds == self._history.rewinds:
+            self._history.rewind(int(page.resource_version))
         self._version, self._continuous = page.resource_version, True
         self._history.saw(self._version)
         self.synced.set()
@@ -203,6 +206,7 @@ class Informer(Generic[T]):
             resource_version=self._version,
             label_selector=self._label_selector,
             field_selector=self._field_selector,
+            opened=self._on_open,
         )
         try:
             async with asyncio.timeout(None) as self._stream, aclosing(stream) as events:
@@ -216,12 +220,23 @@ class Informer(Generic[T]):
         finally:
             self._stream = None
 
-    def _replace(self, page: Page[T]) -> None:
+    def _on_open(self, server: str) -> None:
+        """Nothing tells whether a server that has been started anew has the history in which our version was given."""
+        if self._server is not None and server != self._server:
+            raise errors.Expired("this is another apiserver, or the same one after a restart")
+        self._server = server
+
+    def _replace(self, page: Page[T]) -> bool:
+        """Returns whether an object has gone back to an older version."""
         gone = self._store.objects.keys() - {meta.key_of(obj) for obj in page.items}
         for key in gone:
             self._delete(key)
+        went_back = False
         for obj in page.items:
+            known = self._store.objects.get(meta.key_of(obj))
+            went_back = went_back or (known is not None and _is_older(obj, known))
             self._set(obj)
+        return went_back
 
     def _set(self, obj: T) -> None:
         key = meta.key_of(obj)
@@ -300,6 +315,16 @@ def _values(name: str, function: Index[T], key: Key, obj: T) -> tuple[Hashable, 
     except Exception:
         log.exception("%s: index %s failed", key, name)
         return ()
+
+
+def _is_older(obj: KubeObject, known: KubeObject) -> bool:
+    version, known_version = obj.metadata.resource_version or "", known.metadata.resource_version or ""
+    return (
+        meta.uid_of(obj) == meta.uid_of(known)
+        and version.isdigit()
+        and known_version.isdigit()
+        and int(version) < int(known_version)
+    )
 
 
 class _Delay:

@@ -4,7 +4,7 @@ Pure translation between objects and HTTP; ``rest`` owns errors and retries.
 """
 
 import random
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cache
@@ -164,8 +164,12 @@ class Resource(Generic[T]):
         field_selector: str | None = None,
         bookmarks: bool = True,
         timeout_seconds: int | None = None,
+        opened: Callable[[str], object] = lambda server: None,
     ) -> AsyncGenerator[WatchEvent[T], None]:
         """Changes after ``resource_version``, until the server ends the stream (after 5 to 10 minutes).
+
+        Args:
+            opened: is told which apiserver answers; see ``RestClient.stream``.
 
         Raises:
             errors.Expired: that version is too old; list again.
@@ -181,7 +185,7 @@ class Resource(Generic[T]):
             timeoutSeconds=timeout_seconds or random.randint(300, 600),
         )
         decoder = watch.Decoder(self.type)
-        stream = self._client.stream(self.scheme.path(namespace), params=params)
+        stream = self._client.stream(self.scheme.path(namespace), params=params, opened=opened)
         async with stream as chunks, aclosing(watch.lines(chunks)) as lines:
             async for line in lines:
                 yield decoder.decode(line)

@@ -12,7 +12,7 @@ import random
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
@@ -108,9 +108,16 @@ class RestClient:
 
     @asynccontextmanager
     async def stream(
-        self, path: str, *, params: Mapping[str, str] | None = None
+        self,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        opened: Callable[[str], object] = lambda server: None,
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """A GET whose answer has no known length: its chunks as they arrive. Never repeated.
+
+        Args:
+            opened: is told which apiserver answers: a value that differs after each start of it; empty if it does not say.
 
         Raises:
             errors.ApiError: the server refused, could not be reached, or was lost in the middle.
@@ -123,6 +130,7 @@ class RestClient:
         try:
             if response.status >= 300:
                 raise _refused(response, b"".join([chunk async for chunk in _chunks(response)]))
+            opened(response.headers.get("x-peapod-instance", ""))
             yield _chunks(response)
         finally:
             response.close()

@@ -21,9 +21,13 @@ from tests.support import eventually
 POD = Key("default", "web")
 
 
-@pytest.mark.parametrize("restarted", [True, False], ids=["apiserver-restarted", "apiserver-running"])
+@pytest.mark.parametrize(
+    ("restarted", "lost"),
+    [(True, 200), (True, 3), (False, 200)],
+    ids=["apiserver-restarted", "overtaken-by-new-writes", "apiserver-running"],
+)
 async def test_caches_and_statuses_follow_to_the_older_data(
-    etcd: EtcdServer, apiserver: ApiserverProcess, tmp_path: Path, restarted: bool
+    etcd: EtcdServer, apiserver: ApiserverProcess, tmp_path: Path, restarted: bool, lost: int
 ) -> None:
     async with apiserver.client() as client, asyncio.TaskGroup() as tasks:
         maps, pods = Informer(client.resource(ConfigMap)), Informer(client.resource(Pod))
@@ -40,9 +44,10 @@ async def test_caches_and_statuses_follow_to_the_older_data(
         running.phase = "Running"
         statuses.set(pod, running)
         await asyncio.wait_for(statuses.settled(meta.uid_of(pod)), 30)
-        for number in range(200):
+        for number in range(lost):
             await client.resource(ConfigMap).create(config_map(f"lost-{number}"))
-        await eventually(lambda: maps.get(Key("default", "lost-199")))
+        await eventually(lambda: maps.get(Key("default", f"lost-{lost - 1}")))
+        assert pods.get(POD).status.phase == "Running"  # type: ignore[union-attr]
 
         if restarted:
             apiserver.kill()
@@ -52,8 +57,10 @@ async def test_caches_and_statuses_follow_to_the_older_data(
         await etcd.start()
         if restarted:
             await apiserver.start()
+            for number in range(10):  # before the informers try again
+                await client.resource(ConfigMap).create(config_map(f"early-{number}"))
 
-        await eventually(lambda: maps.get(Key("default", "lost-199")) is None)
+        await eventually(lambda: maps.get(Key("default", "lost-0")) is None)
         await eventually(lambda: is_running(client))
         await client.resource(ConfigMap).create(config_map("new"))
         await eventually(lambda: maps.get(Key("default", "new")))
