@@ -140,6 +140,10 @@ class Informer(Generic[T]):
         with self._history.listener(self._start_over):
             await self._run()
 
+    def _notice_rewind(self) -> None:
+        if self._rewinds == self._history.rewinds:  # no other informer was faster
+            self._history.rewind()
+
     def _start_over(self) -> None:
         """The server's data are older ones: what we follow may be another history by now, at the same version."""
         self._continuous = False
@@ -157,6 +161,8 @@ class Informer(Generic[T]):
             except (errors.Expired, errors.TooLargeResourceVersion) as exc:
                 log.info("%s: cannot go on from version %s: %s; listing again", self.name, self._version, exc)
                 self._continuous = False
+                if isinstance(exc, errors.TooLargeResourceVersion):
+                    self._notice_rewind()
             except errors.ApiError as exc:
                 log.info("%s: %s; will retry", self.name, exc)
             except TimeoutError:
@@ -175,10 +181,9 @@ class Informer(Generic[T]):
         """
         page = await self._list_now()
         self._server = None
-        if self._replace(page) and self._rewinds == self._history.rewinds:
-            self._history.rewind(int(page.resource_version))
+        if self._replace(page):
+            self._notice_rewind()
         self._version, self._continuous = page.resource_version, True
-        self._history.saw(self._version)
         self.synced.set()
         if self._rewinds != self._history.rewinds:
             log.warning("%s: the server has gone back to version %s", self.name, self._version)
@@ -189,15 +194,13 @@ class Informer(Generic[T]):
     async def _list_now(self) -> Page[T]:
         history = self._history
         while True:
-            newest, rewinds = history.newest, history.rewinds
+            rewinds = history.rewinds
             page = await self._resource.list(
                 namespace=self._namespace, label_selector=self._label_selector, field_selector=self._field_selector
             )
-            if history.rewinds != rewinds:
-                continue  # another informer noticed meanwhile; which history this list belongs to is open
-            if page.resource_version.isdigit() and int(page.resource_version) < newest:
-                history.rewind(int(page.resource_version))
-            return page
+            if history.rewinds == rewinds:
+                return page
+            # another informer noticed meanwhile; which history this list belongs to is open
 
     async def _follow(self) -> None:
         """Apply the events after our version until the stream ends."""
@@ -216,7 +219,6 @@ class Informer(Generic[T]):
                     elif event.type != "BOOKMARK":
                         self._set(event.object)
                     self._version = event.object.metadata.resource_version or self._version
-                    self._history.saw(self._version)
         finally:
             self._stream = None
 
