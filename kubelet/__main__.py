@@ -72,6 +72,7 @@ async def kubelet(options: KubeletOptions) -> None:
         folder, check_frequency = options.node.pod_manifest_path, options.node.file_check_frequency
         static = StaticPods(folder, check_frequency, client, pods, name, lambda: keeper.node) if folder else None
         statuses = StatusManager(client, static.in_api if static else None)
+        pods.on_rewind(statuses.rewind)
         events, objects = PodEvents(recorder), ApiObjects(client)
         shared = Dependencies(
             runtime=runtime,

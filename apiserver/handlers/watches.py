@@ -6,8 +6,10 @@ for all plain watchers; a watcher that falls too far behind is cut off and may r
 
 import asyncio
 import random
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Final, TypeVar
 
 from apimachinery import codec, errors
@@ -70,7 +72,7 @@ class Watch:
     # -- transport
 
     async def _begin(self) -> None:
-        await self._request.start(200, [(b"content-type", JSON.encode())])
+        await self._request.start(200, [(b"content-type", JSON.encode()), (b"x-peapod-instance", _instance())])
 
     async def _write(self, data: bytes) -> None:
         """Send whole lines, each of them one event."""
@@ -248,3 +250,9 @@ def chunk_of(event: Event[T], kind: EventType) -> bytes:
 
 def _encoded(kind: str, data: bytes) -> bytes:
     return b'{"type":"%b","object":%b}\n' % (kind.encode(), data)
+
+
+@cache
+def _instance() -> bytes:
+    """Differs after each start, so that clients notice that they watch another server than before."""
+    return uuid.uuid4().hex.encode()

@@ -6,7 +6,6 @@ from apiserver.storage.errors import (
     ClaimTaken,
     Lagged,
     StorageConflict,
-    TooLargeResourceVersion,
 )
 from apiserver.storage.etcd import Etcd, EtcdConfig
 from apiserver.storage.meta import Meta, MetaValue
@@ -34,6 +33,5 @@ __all__ = [
     "StorageConflict",
     "Stored",
     "Subscription",
-    "TooLargeResourceVersion",
     "make_room",
 ]

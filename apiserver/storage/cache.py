@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Generic, Protocol, Self
 
-from apimachinery.errors import ApiError, BadRequest, ServiceUnavailable
+from apimachinery.errors import ApiError, BadRequest, ServiceUnavailable, too_large_resource_version
 from apiserver.storage import metrics
-from apiserver.storage.errors import TooLargeResourceVersion, too_old
+from apiserver.storage.errors import too_old
 from apiserver.storage.etcd import Change, KeyValue
 from apiserver.storage.etcd.requests import prefix_end
 from apiserver.storage.objects import Event, Stored, T, from_value
@@ -205,7 +205,7 @@ class Cache(Generic[T]):
         if not self.is_loaded:
             raise ServiceUnavailable("storage is (re)initializing", retry_after=1)
         if since > self.revision:
-            raise TooLargeResourceVersion(since, self.revision)
+            raise too_large_resource_version(since, self.revision)
         prefix = prefix or self.prefix
         backlog = [
             event

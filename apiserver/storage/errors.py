@@ -3,13 +3,13 @@
     AlreadyExists        the key is taken                          (409)
     StorageConflict      the object is not at the expected revision (409); ``current`` is the present object
     ClaimTaken           a claim belongs to someone else           (409); ``claim`` is its key
-    TooLargeResourceVersion  a revision that the cache has not reached in time (504)
     Lagged               a watcher fell too far behind             (410)
 and, from apimachinery:
     Expired              a revision that is compacted, or older than the events that are kept
     ServiceUnavailable   etcd could not be reached or has no space; nothing was written
     Timeout              a write whose outcome is unknown: the connection to etcd was lost before it answered
     RequestEntityTooLarge  larger than etcd takes
+    TooLargeResourceVersion  a revision that the cache has not reached in time
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from apimachinery import errors
-from apimachinery.types.meta_v1 import StatusCause, StatusDetails
 from apiserver.storage.etcd import errors as etcd
 from apiserver.storage.objects import Stored
 
@@ -47,13 +46,6 @@ class ClaimTaken(errors.Conflict):
         self.claim = claim
 
 
-class TooLargeResourceVersion(errors.Timeout):
-    def __init__(self, revision: int, current: int) -> None:
-        message = f"Too large resource version: {revision}, current: {current}"
-        cause = StatusCause(reason="ResourceVersionTooLarge", message="Too large resource version")
-        super().__init__(message, details=StatusDetails(causes=[cause], retry_after_seconds=1))
-
-
 class Lagged(errors.Expired):
     """The watcher's buffer is full. Closing its stream is kinder than this error: it may then resume."""
 
@@ -73,7 +65,7 @@ def as_api_errors() -> Iterator[None]:
     except etcd.Compacted as exc:
         raise errors.Expired("The provided resource version is too old: it has been compacted") from exc
     except etcd.FutureRevision as exc:
-        raise errors.Timeout(f"Too large resource version: {exc}") from exc
+        raise errors.TooLargeResourceVersion(f"Too large resource version: {exc}") from exc
     except etcd.OutcomeUnknown as exc:
         raise errors.Timeout(
             f"the connection to etcd was lost before it answered; whether the write took effect is unknown: {exc}"

@@ -76,6 +76,8 @@ def up(lab: Lab, infrastructure_only: bool = False) -> None:
         _start_base(lab, started)
         if not infrastructure_only:
             _start_daemons(lab, started)
+        _start(lab, [daemons.supervisor(lab)], [])
+        if not infrastructure_only:
             _run_dns(lab)
             _show_example(lab)
     except BaseException:
@@ -198,7 +200,7 @@ def _start(lab: Lab, rows: Sequence[Daemon], started: list[Daemon]) -> list[Daem
     changed = []
     for row in rows:
         process = processes.running(lab, row)
-        if process and process.fingerprint != row.fingerprint():
+        if process and not processes.is_current(lab, row):
             processes.stop(lab, [row])
         if processes.start(lab, row):
             changed.append(row)
@@ -221,6 +223,7 @@ def _end_all(lab: Lab) -> None:
         removed = sum(_in_parallel(lambda node: _end_engine(lab, node), lab.nodes))
         current.detail = f"{removed} removed"
     with step("network") as current:
+        processes.stop(lab, [daemons.supervisor(lab)])
         leftovers.remove(lab, [MASTER, *lab.nodes])
         network.destroy(lab)
         leftovers.remove_folders(lab)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from apimachinery import errors, meta
+from apimachinery.meta import Key
 from apimachinery.types import core_v1
 from kube_client import Client, EventRecorder, Informer
 from kubelet.network.pod_network import PodNetwork
@@ -93,6 +94,7 @@ class NodeKeeper:
     async def run(self) -> None:
         retry = _RETRY_FIRST
         self._nodes.on_change(self._on_node)
+        self._nodes.on_rewind(self._on_rewind)
         while True:
             self._wake.clear()
             delay = self._frequency
@@ -207,6 +209,15 @@ class NodeKeeper:
             self._update(new)
             if changed:
                 self.wake()
+
+    def _on_rewind(self) -> None:
+        """What we wrote may be gone, and what is there now is newer whatever its version says."""
+        node = self._nodes.get(Key("", self._identity.name))
+        if node is None:
+            self._node = None
+        else:
+            self._update(node)
+        self.wake()
 
     def _update(self, node: core_v1.Node) -> None:
         self._node = node

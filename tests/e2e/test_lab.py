@@ -45,7 +45,7 @@ def leftovers(lab: Lab) -> list[str]:
     return [*namespaces, *mounts, *processes.stdout.splitlines()]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 def test_a_second_lab_runs_beside_stops_comes_back_and_leaves_nothing(lab: Lab, second: Lab) -> None:
     shared = identities(lab)
     assert second.up() < 60
@@ -71,6 +71,11 @@ def test_a_second_lab_runs_beside_stops_comes_back_and_leaves_nothing(lab: Lab, 
     assert identities(second) == before
     again = second.ready_pods("app=steady", 2)
     assert {pod["metadata"]["uid"] for pod in again} == {pod["metadata"]["uid"] for pod in pods}
+
+    second.cut_power()
+    second.up()
+    assert identities(second) == before
+    eventually(lambda: len(second.ready_pods("app=steady", 2)) == 2)
 
     second.make("clean")
     assert leftovers(second) == []

@@ -119,6 +119,25 @@ async def test_pods_are_masqueraded_only_to_the_outside(node: core_v1.Node) -> N
     assert f"-d {CLUSTER_CIDR}" in forward
 
 
+async def test_the_engines_chain_is_created_where_the_engine_did_not(cluster: Cluster, node: core_v1.Node) -> None:
+    """After a reboot it finds all its networks, and creates the chain with new ones only."""
+
+    def remove_chain() -> None:
+        iptables("-D", "FORWARD", "-j", "DOCKER-USER")
+        iptables("-F", "DOCKER-USER")
+        iptables("-X", "DOCKER-USER")
+
+    await asyncio.to_thread(remove_chain)
+    cluster.restart_kubelet()
+
+    async def restored() -> bool:
+        rules = (await asyncio.to_thread(iptables, "-S")).splitlines()
+        assert "-A FORWARD -j DOCKER-USER" in rules
+        return any(rule.startswith(f"-A DOCKER-USER -s {CLUSTER_CIDR}") for rule in rules)
+
+    await eventually(restored, timeout=30)
+
+
 async def test_a_restart_is_not_seen_from_outside(cluster: Cluster, client: Client, node: core_v1.Node) -> None:
     """The node stays Ready all along, and its bridge and rules are reused, not created again."""
 

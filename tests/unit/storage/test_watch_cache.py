@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from apimachinery import errors
 from apimachinery.types import core_v1, meta_v1
-from apiserver.storage import Cache, Lagged, TooLargeResourceVersion
+from apiserver.storage import Cache, Lagged
 from apiserver.storage import subscription as subscriptions
 from apiserver.storage.cache import Index
 from apiserver.storage.current import CurrentRevision
@@ -152,7 +152,7 @@ async def test_progress_wakes_who_waited_for_it_and_no_one_else() -> None:
     assert not late.done()
     progress.advance(7)
     await late
-    with pytest.raises(TooLargeResourceVersion):
+    with pytest.raises(errors.TooLargeResourceVersion):
         await progress.wait(8, 0.001)
     assert progress._waiters == []
 
