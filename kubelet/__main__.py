@@ -178,6 +178,7 @@ def node_context(options: KubeletOptions, identity: Identity, address: NodeAddre
         unsafe_sysctls=options.resources.allowed_unsafe_sysctls,
         apparmor=security.APPARMOR.exists(),
         seccomp_root=options.runtime.root_dir / "seccomp",
+        seccomp_default=options.resources.seccomp_default,
         cluster_dns=tuple(map(str, options.network.cluster_dns)),
         cluster_domain=options.network.cluster_domain,
         allocatable=allocatable(identity),

@@ -114,10 +114,10 @@ class RunOptions:
         return name if group is None else f"{name}:{group}"
 
     def _seccomp_profile(self, pod: core_v1.Pod, spec: core_v1.Container) -> str:
-        """The content of the node's profile that the spec names, empty without. Raises ``ConfigError``."""
+        """The content of the node's profile that the spec names, otherwise the default. Raises ``ConfigError``."""
         name = security.localhost_seccomp(pod, spec)
         if not name:
-            return ""
+            return "" if self._node.seccomp_default else security.UNCONFINED
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise ConfigError(f"seccomp profile {name!r} must be a path below the kubelet's seccomp directory")
         try:
