@@ -157,7 +157,7 @@ class NodeLifecycleController:
             if (
                 old is not None
                 and readiness(old) == readiness(new)
-                and node_health.pressure_taints(old) == node_health.pressure_taints(new)
+                and node_health.no_schedule_taints(old) == node_health.no_schedule_taints(new)
                 and old.spec.taints == new.spec.taints
             ):
                 return  # a heartbeat

@@ -152,15 +152,16 @@ def test_a_restarted_container_shows_the_one_before() -> None:
 def test_conditions_keep_their_time_and_those_of_others_are_kept() -> None:
     pod = make_pod()
     pod.status = status([sandbox(), record()], pod)
-    scheduled = core_v1.PodCondition(type="PodScheduled", status="True", last_transition_time="2025-01-01T00:00:00Z")
-    pod.status.conditions = [*(pod.status.conditions or ()), scheduled]
+    of_others = core_v1.PodCondition(type="x.io/g", status="True", last_transition_time="2025-01-01T00:00:00Z")
+    pod.status.conditions = [*(pod.status.conditions or ()), of_others]
     later = pod_status(pod, pod.status, PodState([sandbox(), record()], ("192.168.0.1",), "2026-02-02T00:00:00Z"))
     assert later == pod.status
     ended = [sandbox(), record(state="exited")]
     later = pod_status(pod, pod.status, PodState(ended, ("192.168.0.1",), "2026-02-02T00:00:00Z"))
     assert condition(later, "Ready").last_transition_time == "2026-02-02T00:00:00Z"
     assert condition(later, "Initialized").last_transition_time == NOW
-    assert condition(later, "PodScheduled") == scheduled
+    assert condition(later, "x.io/g") == of_others
+    assert condition(later, "PodScheduled").status == "True"
 
 
 def test_a_finished_pod_keeps_phase_and_address() -> None:
@@ -206,7 +207,7 @@ def test_a_patch_says_what_changed_and_nothing_else() -> None:
 def test_a_patch_leaves_the_conditions_of_others_out_and_replaces_addresses() -> None:
     before = status([sandbox(), record()])
     after = codec.copy(before)
-    after.conditions = [*(after.conditions or ()), core_v1.PodCondition(type="PodScheduled", status="True")]
+    after.conditions = [*(after.conditions or ()), core_v1.PodCondition(type="x.io/g", status="True")]
     after.pod_ips = [core_v1.PodIP(ip="10.1.0.9")]
     assert status_patch(before, after) == {"podIPs": [{"ip": "10.1.0.9"}, {"$patch": "replace"}]}
     assert meta.parse_time(NOW)
