@@ -57,6 +57,12 @@ class Request:
         self._query: Mapping[str, str] | None = None
         self._query_lists: Mapping[str, list[str]] | None = None
 
+    def forget(self) -> None:
+        """Let go of headers and query, of a stream that lasts and needs them no more."""
+        self._headers = self._query = self._query_lists = None
+        self.more_headers, self.sending = (), _unbounded
+        self.scope["headers"] = []
+
     # not cached_property: in Python 3.11 that takes a lock, which costs more than what is done under it
 
     @property

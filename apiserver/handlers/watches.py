@@ -66,6 +66,8 @@ class Watch:
             await self._begin()
             with self._ending(subscription):
                 await self._write_all(self._initial(initial, subscription))
+                initial = None
+                self._request.forget()
                 await self._stream(subscription)
                 await self._finish()
 
