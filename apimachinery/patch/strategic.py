@@ -222,7 +222,7 @@ def _element_type(*lists: list[Any]) -> type:
     if list in kinds:
         _fault("lists of lists are not supported")
     if len(kinds) > 1:
-        _fault(f"list element types are not identical: {_text(lists)}")
+        _fault("list element types are not identical")
     return kinds.pop()
 
 

@@ -144,7 +144,7 @@ def _decoded(token: str) -> _Token:
         raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
         decoded = msgspec.json.decode(raw, type=_Token)
     except (binascii.Error, ValueError, msgspec.DecodeError) as fault:
-        raise errors.BadRequest(f"continue key is not valid: {fault}") from fault
+        raise errors.BadRequest("continue key is not valid: it was not made by this server") from fault
     known = decoded.rv == _LATEST or 0 < decoded.rv < 2**63
     if decoded.v != _TOKEN_VERSION or not known or decoded.start.startswith("/"):
         raise errors.BadRequest("continue key is not valid: it was not made by this server")

@@ -81,7 +81,7 @@ def _check_identity(call: Call, config: Document) -> None:
     """What an apply patch must say of itself, and must not contradict the path in."""
     for field, expected in (("apiVersion", call.kind.api_version), ("kind", call.kind.name)):
         if config.get(field) != expected:
-            raise errors.BadRequest(f"{field} in the patch must be {expected!r}, it is {config.get(field)!r}")
+            raise errors.BadRequest(f'{field} in the patch must be "{expected}"')
     metadata = config.get("metadata") or {}
     if not isinstance(metadata, dict):
         raise errors.BadRequest("metadata in the patch must be an object")
