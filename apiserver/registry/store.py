@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from msgspec import structs
 from msgspec.structs import replace
 
-from apimachinery import codec, errors, meta
+from apimachinery import codec, errors, meta, times
 from apimachinery.fields import Path
 from apimachinery.managed_fields import track_update
 from apimachinery.meta import Key
@@ -93,6 +93,7 @@ class Store(StoredReads[T]):
         strategy, generated = self.info.strategy, not obj.metadata.name
         if obj.metadata.resource_version not in _ANY_VERSION:
             raise errors.BadRequest("resourceVersion should not be set on objects to be created")
+        times.canonicalize(obj)
         metadata.fill_for_create(obj.metadata, attributes.namespace)
         strategy.default(obj)
         strategy.prepare_for_create(obj)
@@ -120,8 +121,9 @@ class Store(StoredReads[T]):
     ) -> R:
         """The compare-and-set loop of every write to an object that may exist; returns what ``attempt`` returns.
 
-        That others write the object, too, is never the client's fault: it is waited for and tried again. The first attempt begins with the object of the cache, which will do for a write. A refusal counts only if
-        it was made from the current object, since the cache may be some milliseconds behind.
+        That others write the object, too, is never the client's fault: it is waited for and tried again. The first
+        attempt begins with the object of the cache, which will do for a write. A refusal counts only if it was made
+        from the current object, since the cache may be some milliseconds behind.
 
         Args:
             attempt: writes what it makes of the current object (None: there is none), or raises StorageConflict if
@@ -287,6 +289,7 @@ class Store(StoredReads[T]):
     async def _replace(self, attributes: Attributes, obj: T, current: Stored[T], strategy: Strategy[T]) -> Stored[T]:
         """All steps of an update. Raises StorageConflict if the object moved."""
         old = current.object
+        times.canonicalize(obj)
         metadata.fill_for_update(obj.metadata, old.metadata)
         strategy.default(obj)
         strategy.prepare_for_update(obj, old)

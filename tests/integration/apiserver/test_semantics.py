@@ -4,7 +4,7 @@ import asyncio
 
 import httpx
 
-from tests.integration.apiserver.objects import config_map, created, ok, refused
+from tests.integration.apiserver.objects import config_map, created, event, name_of, ok, refused
 
 MERGE = {"Content-Type": "application/merge-patch+json"}
 JSON_PATCH = {"Content-Type": "application/json-patch+json"}
@@ -36,3 +36,12 @@ async def test_a_failed_test_of_a_secret_does_not_tell_what_it_holds(api: httpx.
         assert "aHVzaA" not in reply.text
     absent = [{"op": "test", "path": "/data/none", "value": None}]
     ok(await api.patch(f"{ns}/secrets/s", json=absent, headers=JSON_PATCH))
+
+
+async def test_times_are_read_as_go_reads_them_and_stored_as_go_writes_them(api: httpx.AsyncClient, ns: str) -> None:
+    fields = {"action": "a", "reportingComponent": "c", "reportingInstance": "i"}
+    whole = event("whole", name_of(ns), eventTime="2026-01-02T03:04:00Z", **fields)
+    refused(await api.post(f"{ns}/events", json=whole), 400, "BadRequest", "eventTime: must be a time such as")
+    zoned = event("zoned", name_of(ns), eventTime="2026-01-02T03:04:00.100000+01:00", **fields)
+    stored = created(await api.post(f"{ns}/events", json={**zoned, "lastTimestamp": "2026-01-02T03:04:00.5+01:00"}))
+    assert (stored["eventTime"], stored["lastTimestamp"]) == ("2026-01-02T02:04:00.100000Z", "2026-01-02T02:04:00Z")
