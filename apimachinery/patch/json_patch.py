@@ -58,7 +58,7 @@ def _check(operation: Any) -> None:
         raise BadRequest(f"{_text(operation)}: op must be one of {', '.join(_NEEDS)}")
     for member in _NEEDS[name]:
         if member not in operation:
-            raise BadRequest(f"{_text(operation)}: {name} needs \"{member}\"")
+            raise BadRequest(f'{_text(operation)}: {name} needs "{member}"')
     for pointer in ("path", "from"):
         if pointer in _NEEDS[name]:
             _pointer(operation[pointer], operation)
@@ -68,7 +68,9 @@ def _pointer(text: Any, operation: Any) -> JsonPointer:
     try:
         return JsonPointer(text)
     except (JsonPointerException, TypeError) as fault:
-        raise BadRequest(f"{_text(operation)}: a path is empty or begins with a slash, with ~0 for ~ and ~1 for /") from fault
+        raise BadRequest(
+            f"{_text(operation)}: a path is empty or begins with a slash, with ~0 for ~ and ~1 for /"
+        ) from fault
 
 
 def _step(document: Any, operation: dict[str, Any]) -> Any:

@@ -167,7 +167,9 @@ def _parsed(query: bytes) -> Mapping[str, list[str]]:
     try:
         return parse_qs(query.decode(), keep_blank_values=True, max_num_fields=1000)
     except ValueError as fault:
-        raise errors.BadRequest("the query cannot be read: it must be UTF-8 text and have at most 1000 parameters") from fault
+        raise errors.BadRequest(
+            "the query cannot be read: it must be UTF-8 text and have at most 1000 parameters"
+        ) from fault
 
 
 def success(details: StatusDetails | None = None, code: int | None = None) -> bytes:

@@ -14,7 +14,6 @@ from apiserver.registry.core.pod_defaults import default_spec
 from apiserver.registry.field_rules import not_negative
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
-from apiserver.registry.subresources import ObjectSubresource
 from apiserver.registry.workloads import SPEC
 
 BACKOFF_LIMIT: Final = 6
@@ -259,5 +258,5 @@ JOBS = StoredResource(
         workloads.selector_column(lambda obj: obj.spec.selector),
     ),
     fields={"status.successful": lambda obj: str(obj.status.succeeded or 0)},
-    subresources={"status": ObjectSubresource(workloads.CountsStatus(_KIND))},
+    subresources={"status": workloads.status_subresource(_KIND)},
 )

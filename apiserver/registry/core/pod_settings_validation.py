@@ -1,6 +1,5 @@
 """The parts of a pod's spec besides containers and volumes: DNS, host aliases, gates, lifecycle, security contexts."""
 
-import ipaddress
 import re
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -18,7 +17,7 @@ def validate_settings(path: Path, spec: v1.PodSpec) -> Iterator[FieldError]:
     """Every fault of these."""
     yield from _dns(path / "dnsConfig", spec)
     for i, alias in enumerate(spec.host_aliases or ()):
-        yield from address((path / "hostAliases")[i] / "ip", alias.ip)
+        yield from field_rules.address((path / "hostAliases")[i] / "ip", alias.ip)
         for j, name in enumerate(alias.hostnames or ()):
             yield from names.check(((path / "hostAliases")[i] / "hostnames")[j], name, names.dns_subdomain)
     for i, secret in enumerate(spec.image_pull_secrets or ()):
@@ -73,14 +72,6 @@ def validate_container_settings(path: Path, container: v1.Container) -> Iterator
             yield (path / "lifecycle" / field).forbidden("may not specify more than 1 handler type")
 
 
-def address(path: Path, text: str | None) -> Iterator[FieldError]:
-    """An IP address of either family."""
-    try:
-        ipaddress.ip_address(text or "")
-    except ValueError:
-        yield path.invalid(text, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")
-
-
 def _dns(path: Path, spec: v1.PodSpec) -> Iterator[FieldError]:
     config = spec.dns_config
     servers, searches = (config.nameservers or [], config.searches or []) if config else ([], [])
@@ -91,7 +82,7 @@ def _dns(path: Path, spec: v1.PodSpec) -> Iterator[FieldError]:
     if len(servers) > _NAMESERVERS:
         yield (path / "nameservers").invalid(servers, f"must not have more than {_NAMESERVERS} nameservers")
     for i, server in enumerate(servers):
-        yield from address((path / "nameservers")[i], server)
+        yield from field_rules.address((path / "nameservers")[i], server)
     if len(searches) > _SEARCHES:
         yield (path / "searches").invalid(searches, f"must not have more than {_SEARCHES} search paths")
     for i, option in enumerate(config.options or () if config else ()):

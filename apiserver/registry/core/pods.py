@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec import structs
 
-from apimachinery import codec
+from apimachinery import codec, names
 from apimachinery.core.pods import is_terminal
 from apimachinery.core.qos import qos_class
 from apimachinery.fields import FieldError, Path
@@ -14,11 +14,14 @@ from apiserver.registry.core.bindings import BindingSubresource
 from apiserver.registry.core.pod_columns import COLUMNS
 from apiserver.registry.core.pod_defaults import default_pod
 from apiserver.registry.core.pod_validation import validate_spec
+from apiserver.registry.field_rules import one_of
+from apiserver.registry.status_rules import STATUS, addresses
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Deletion, StatusStrategy, Strategy
 from apiserver.registry.subresources import ConnectSubresource, ObjectSubresource, proxy
 
 _SPEC: Final = Path("spec")
+PHASES: Final = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
 
 
 class PodStrategy(Strategy[Pod]):
@@ -115,6 +118,15 @@ class PodStatusStrategy(StatusStrategy[Pod]):
     def prepare_for_update(self, obj: Pod, old: Pod) -> None:
         super().prepare_for_update(obj, old)
         obj.status.qos_class = old.status.qos_class  # it follows from the spec; no kubelet decides it
+
+    def validate_update(self, obj: Pod, old: Pod) -> Iterator[FieldError]:
+        status = obj.status
+        yield from super().validate_update(obj, old)
+        yield from one_of(STATUS / "phase", status.phase, PHASES)
+        yield from addresses(STATUS / "podIP", status.pod_ip, status.pod_ips)
+        yield from addresses(STATUS / "hostIP", status.host_ip, status.host_ips)
+        if status.nominated_node_name:
+            yield from names.check(STATUS / "nominatedNodeName", status.nominated_node_name, names.dns_subdomain)
 
 
 PODS = StoredResource(

@@ -25,9 +25,10 @@ from apiserver.registry.core.allocators import (
     wants_cluster_ip,
     wants_node_ports,
 )
-from apiserver.registry.core.pod_settings_validation import address as valid_address
 from apiserver.registry.core.pod_validation import PROTOCOLS, port_number, port_reference
+from apiserver.registry.field_rules import address as valid_address
 from apiserver.registry.field_rules import required
+from apiserver.registry.status_rules import STATUS, balancer
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
 from apiserver.registry.subresources import ObjectSubresource, proxy
@@ -39,6 +40,7 @@ FAMILIES: Final = ("IPv4", "IPv6")
 FAMILY_POLICIES: Final = ("PreferDualStack", "RequireDualStack", "SingleStack")
 AFFINITY_SECONDS: Final = 10800
 _LONGEST_AFFINITY: Final = 86400
+_KUBELET_PORT: Final = 10250
 _SPEC: Final = Path("spec")
 
 
@@ -139,6 +141,10 @@ class ServiceStrategy(Strategy[Service]):
                 )
         if spec.cluster_ips and spec.cluster_ip != spec.cluster_ips[0]:
             yield (_SPEC / "clusterIPs").invalid(spec.cluster_ips, "first value must match `clusterIP`")
+        if len(spec.cluster_ips or ()) > 1:
+            yield (_SPEC / "clusterIPs").invalid(
+                spec.cluster_ips, "may specify no more than one IP for each IP family, and this cluster has one family"
+            )
 
     def _ports_of(self, service: Service) -> Iterator[FieldError]:
         spec, path = service.spec, _SPEC / "ports"
@@ -146,6 +152,7 @@ class ServiceStrategy(Strategy[Service]):
             yield path.required()
         seen_names: set[str] = set()
         seen_ports: set[tuple[str | None, int]] = set()
+        seen_node_ports: set[tuple[str | None, int]] = set()
         for i, port in enumerate(spec.ports or ()):
             yield from _port(path[i], port, needs_name=len(spec.ports or ()) > 1)
             if port.name and port.name in seen_names:
@@ -155,6 +162,16 @@ class ServiceStrategy(Strategy[Service]):
             seen_names.add(port.name or "")
             seen_ports.add((port.protocol, port.port))
             yield from self._node_port(path[i] / "nodePort", port, service)
+            if port.node_port:
+                if (port.protocol, port.node_port) in seen_node_ports:
+                    yield (path[i] / "nodePort").duplicate(port.node_port)
+                seen_node_ports.add((port.protocol, port.node_port))
+            if port.port == _KUBELET_PORT and spec.type == "LoadBalancer":
+                yield (path[i] / "port").invalid(
+                    port.port, f"may not expose port {_KUBELET_PORT} externally since it is used by kubelet"
+                )
+            if port.app_protocol:
+                yield from names.check(path[i] / "appProtocol", port.app_protocol, names.qualified_name)
 
     def _node_port(self, path: Path, port: ServicePort, service: Service) -> Iterator[FieldError]:
         if not port.node_port:
@@ -184,6 +201,21 @@ class ServiceStrategy(Strategy[Service]):
                 yield f"spec.{field} is deprecated; use spec.externalIPs, or spec.type NodePort"
 
 
+class ServiceStatusStrategy(StatusStrategy[Service]):
+    def default(self, obj: Service) -> None:
+        super().default(obj)
+        for point in obj.status.load_balancer.ingress or ():
+            if point.ip and point.ip_mode is None:
+                point.ip_mode = "VIP"
+
+    def validate_update(self, obj: Service, old: Service) -> Iterator[FieldError]:
+        yield from super().validate_update(obj, old)
+        path, ingress = STATUS / "loadBalancer", obj.status.load_balancer.ingress
+        if ingress and obj.spec.type != "LoadBalancer":
+            yield (path / "ingress").forbidden("may only be used when `spec.type` is LoadBalancer")
+        yield from balancer(path, ingress)
+
+
 def _families(spec: ServiceSpec) -> Iterator[FieldError]:
     """The service range is of one family; a service may prefer two, and must not need them."""
     for i, family in enumerate(spec.ip_families or ()):
@@ -191,6 +223,8 @@ def _families(spec: ServiceSpec) -> Iterator[FieldError]:
             yield (_SPEC / "ipFamilies")[i].not_supported(family, FAMILIES)
         elif family != FAMILY:
             yield (_SPEC / "ipFamilies")[i].invalid(family, "not configured on this cluster")
+        elif family in (spec.ip_families or [])[:i]:
+            yield (_SPEC / "ipFamilies")[i].duplicate(family)
     if spec.ip_family_policy and spec.ip_family_policy not in FAMILY_POLICIES:
         yield (_SPEC / "ipFamilyPolicy").not_supported(spec.ip_family_policy, FAMILY_POLICIES)
     elif spec.ip_family_policy == "RequireDualStack":
@@ -269,7 +303,7 @@ def services(addresses: ServiceRange, ports: PortRange) -> StoredResource[Servic
             "spec.type": lambda service: service.spec.type or "",
         },
         subresources={
-            "status": ObjectSubresource(StatusStrategy(strategy)),
+            "status": ObjectSubresource(ServiceStatusStrategy(strategy)),
             "proxy": proxy("ServiceProxyOptions"),
         },
         allocator=ServiceAllocator(addresses, ports),

@@ -19,6 +19,7 @@ from apiserver.registry import columns
 from apiserver.registry.columns import Column
 from apiserver.registry.core.pod_validation import port_number
 from apiserver.registry.field_rules import required
+from apiserver.registry.status_rules import STATUS, balancer
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
 from apiserver.registry.subresources import ObjectSubresource
@@ -148,6 +149,14 @@ def _address(obj: Ingress) -> str:
 
 _KIND = IngressKind()
 
+
+class IngressStatusStrategy(StatusStrategy[Ingress]):
+    def validate_update(self, obj: Ingress, old: Ingress) -> Iterator[FieldError]:
+        yield from super().validate_update(obj, old)
+        points = obj.status.load_balancer
+        yield from balancer(STATUS / "loadBalancer", points.ingress if points is not None else None)
+
+
 INGRESSES = StoredResource(
     Ingress,
     _KIND,
@@ -161,5 +170,5 @@ INGRESSES = StoredResource(
         Column("Ports", lambda obj: "80, 443" if obj.spec.tls else "80"),
         columns.age(),
     ),
-    subresources={"status": ObjectSubresource(StatusStrategy[Ingress](_KIND))},
+    subresources={"status": ObjectSubresource(IngressStatusStrategy(_KIND))},
 )
