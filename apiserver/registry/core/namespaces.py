@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 
 from apimachinery.core.well_known import NAMESPACE_NAME_LABEL
-from apimachinery.fields import FieldError
+from apimachinery.fields import FieldError, Path
 from apimachinery.names import dns_label
 from apimachinery.types.core_v1 import Namespace, NamespaceStatus
 from apiserver.registry import columns
+from apiserver.registry.metadata import finalizer
 from apiserver.registry.status_rules import STATUS
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
@@ -31,6 +32,10 @@ class NamespaceStrategy(Strategy[Namespace]):
     def prepare_for_update(self, obj: Namespace, old: Namespace) -> None:
         obj.spec.finalizers = old.spec.finalizers
         obj.status = old.status
+
+    def validate(self, obj: Namespace) -> Iterator[FieldError]:
+        for i, name in enumerate(obj.spec.finalizers or ()):
+            yield from finalizer(Path("spec", "finalizers")[i], name)
 
     def awaits(self, obj: Namespace) -> bool:
         return bool(obj.spec.finalizers)

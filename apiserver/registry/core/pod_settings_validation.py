@@ -27,6 +27,8 @@ def validate_settings(path: Path, spec: v1.PodSpec) -> Iterator[FieldError]:
         yield (path / "ephemeralContainers").forbidden("cannot be set on create")
     for i, gate in enumerate(spec.scheduling_gates or ()):
         yield from names.check((path / "schedulingGates")[i] / "name", gate.name, names.qualified_name)
+        if gate in (spec.scheduling_gates or [])[:i]:
+            yield (path / "schedulingGates")[i].duplicate(gate.name)
     if spec.security_context is not None:
         yield from validate_pod_security(path / "securityContext", spec.security_context)
     for field, of in (("priorityClassName", spec.priority_class_name), ("runtimeClassName", spec.runtime_class_name)):

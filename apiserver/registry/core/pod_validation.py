@@ -33,7 +33,6 @@ def validate_spec(path: Path, spec: v1.PodSpec) -> Iterator[FieldError]:
     yield from _host_ports(path / "containers", spec)
     yield from field_rules.required(path / "restartPolicy", spec.restart_policy, RESTART_POLICIES)
     yield from field_rules.required(path / "dnsPolicy", spec.dns_policy, DNS_POLICIES)
-    yield from not_negative(path / "terminationGracePeriodSeconds", spec.termination_grace_period_seconds)
     if (deadline := spec.active_deadline_seconds) is not None and not 1 <= deadline < 2**31:
         yield (path / "activeDeadlineSeconds").invalid(deadline, "must be between 1 and 2147483647, inclusive")
     yield from names.validate_labels(path / "nodeSelector", spec.node_selector)

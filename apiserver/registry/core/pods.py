@@ -48,6 +48,8 @@ class PodStrategy(Strategy[Pod]):
     def validate_create(self, obj: Pod) -> Iterator[FieldError]:
         if obj.spec.ephemeral_containers:
             yield (_SPEC / "ephemeralContainers").forbidden("cannot be set on create")
+        if obj.spec.scheduling_gates and obj.spec.node_name:
+            yield (_SPEC / "nodeName").forbidden("cannot be set until all schedulingGates have been cleared")
 
     def validate_update(self, obj: Pod, old: Pod) -> Iterator[FieldError]:
         if obj.spec != old.spec:

@@ -4,7 +4,7 @@ import asyncio
 
 import httpx
 
-from tests.integration.apiserver.objects import config_map, created, event, name_of, ok, refused
+from tests.integration.apiserver.objects import config_map, created, event, name_of, ok, pod, refused
 
 MERGE = {"Content-Type": "application/merge-patch+json"}
 JSON_PATCH = {"Content-Type": "application/json-patch+json"}
@@ -45,3 +45,44 @@ async def test_times_are_read_as_go_reads_them_and_stored_as_go_writes_them(api:
     zoned = event("zoned", name_of(ns), eventTime="2026-01-02T03:04:00.100000+01:00", **fields)
     stored = created(await api.post(f"{ns}/events", json={**zoned, "lastTimestamp": "2026-01-02T03:04:00.5+01:00"}))
     assert (stored["eventTime"], stored["lastTimestamp"]) == ("2026-01-02T02:04:00.100000Z", "2026-01-02T02:04:00Z")
+
+
+async def test_a_pod_has_the_priority_of_its_class(api: httpx.AsyncClient, ns: str) -> None:
+    classes = "/apis/scheduling.k8s.io/v1/priorityclasses"
+    unknown = await api.post(f"{ns}/pods", json=pod("a", priorityClassName="none-such"))
+    refused(unknown, 403, "Forbidden", "no PriorityClass with name none-such was found")
+    refused(await api.post(f"{ns}/pods", json=pod("a", priority=5)), 403, "Forbidden", "must not be provided in pod spec")
+    system = created(await api.post(f"{ns}/pods", json=pod("a", priorityClassName="system-node-critical")))
+    assert system["spec"]["priority"] == 2000001000
+    high = {"metadata": {"name": "high"}, "value": 7, "globalDefault": True, "preemptionPolicy": "Never"}
+    try:
+        created(await api.post(classes, json=high))
+        another = {**high, "metadata": {"name": "higher"}}
+        refused(await api.post(classes, json=another), 403, "Forbidden", "high is already marked as default")
+        spec = created(await api.post(f"{ns}/pods", json=pod("b")))["spec"]
+        assert (spec["priorityClassName"], spec["priority"], spec["preemptionPolicy"]) == ("high", 7, "Never")
+        preempting = pod("c", preemptionPolicy="PreemptLowerPriority")
+        refused(await api.post(f"{ns}/pods", json=preempting), 403, "Forbidden", "PreemptionPolicy")
+    finally:
+        await api.delete(f"{classes}/high")
+
+
+async def test_a_pod_gets_what_its_runtime_class_needs(api: httpx.AsyncClient, ns: str) -> None:
+    classes = "/apis/node.k8s.io/v1/runtimeclasses"
+    unknown = await api.post(f"{ns}/pods", json=pod("a", runtimeClassName="none-such"))
+    refused(unknown, 403, "Forbidden", 'RuntimeClass "none-such" not found')
+    sandboxed = {
+        "metadata": {"name": name_of(ns)},
+        "handler": "vm",
+        "overhead": {"podFixed": {"cpu": "100m"}},
+        "scheduling": {"nodeSelector": {"vm": "yes"}, "tolerations": [{"key": "vm", "operator": "Exists"}]},
+    }
+    created(await api.post(classes, json=sandboxed))
+    spec = created(await api.post(f"{ns}/pods", json=pod("a", runtimeClassName=name_of(ns))))["spec"]
+    assert (spec["overhead"], spec["nodeSelector"]) == ({"cpu": "100m"}, {"vm": "yes"})
+    assert {"key": "vm", "operator": "Exists"} in spec["tolerations"]
+    elsewhere = pod("b", runtimeClassName=name_of(ns), nodeSelector={"vm": "no"})
+    refused(await api.post(f"{ns}/pods", json=elsewhere), 403, "Forbidden", "pod rejected: conflict")
+    heavy = pod("b", runtimeClassName=name_of(ns), overhead={"cpu": "2"})
+    refused(await api.post(f"{ns}/pods", json=heavy), 403, "Forbidden", "doesn't match RuntimeClass's defined Overhead")
+    refused(await api.post(f"{ns}/pods", json=pod("b", overhead={"cpu": "2"})), 403, "Forbidden", "Pod Overhead set without")

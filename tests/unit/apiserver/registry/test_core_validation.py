@@ -7,6 +7,7 @@ import pytest
 from apimachinery import codec
 from apiserver.registry import metadata
 from apiserver.registry.subresources import ObjectSubresource
+from tests.kinds import CONTAINER
 from tests.unit.apiserver.registry.rows import read, row
 
 Faults = set[tuple[str, str]]
@@ -124,3 +125,77 @@ def test_what_is_wrong_with_a_status(
     plural: str, old: dict[str, Any], status: dict[str, Any], expected: Faults
 ) -> None:
     assert status_faults(plural, status, **old) == expected
+
+
+def pod(**spec: Any) -> dict[str, Any]:
+    return {"spec": {"containers": [CONTAINER], **spec}}
+
+
+def asking(limits: dict[str, Any] | None = None, **requests: Any) -> dict[str, Any]:
+    names = {name.replace("__", "/").replace("_", "."): amount for name, amount in requests.items()}
+    return pod(containers=[{**CONTAINER, "resources": {"limits": limits or {}, "requests": names}}])
+
+
+LIMITS = "spec.containers[0].resources.limits"
+REQUESTS = "spec.containers[0].resources.requests"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (asking(foo=1), {(f"{REQUESTS}[foo]", "Invalid")}),
+        (asking(pods=1), {(f"{REQUESTS}[pods]", "Invalid")}),
+        (asking({"requests.a/b": 1}), {(f"{LIMITS}[requests.a/b]", "Invalid"), (f"{REQUESTS}[requests.a/b]", "Invalid")}),
+        (asking({"a.b/c": "1500m"}), {(f"{LIMITS}[a.b/c]", "Invalid"), (f"{REQUESTS}[a.b/c]", "Invalid")}),
+        (asking({"a.b/c": 2}), set()),
+        (asking(a_b__c=1), {(LIMITS, "Required")}),
+        (asking({"a.b/c": 2}, a_b__c=1), {(REQUESTS, "Invalid")}),
+        (asking({"hugepages-2Mi": "4Mi", "cpu": 1}), set()),
+        (asking({"hugepages-2Mi": "4Mi"}), {("spec.containers[0].resources", "Forbidden")}),
+        (asking({"hugepages-2Mi": "3Mi", "cpu": 1}), {
+            (f"{LIMITS}[hugepages-2Mi]", "Invalid"), (f"{REQUESTS}[hugepages-2Mi]", "Invalid"),
+        }),
+        (asking({"hugepages-big": "4Mi", "cpu": 1}), {
+            (f"{LIMITS}[hugepages-big]", "Invalid"), (f"{REQUESTS}[hugepages-big]", "Invalid"),
+        }),
+        (asking({"cpu": 1}, cpu=2), {(REQUESTS, "Invalid")}),
+        (pod(terminationGracePeriodSeconds=-1), set()),
+        (pod(schedulingGates=[{"name": "a/b"}], nodeName="n"), {("spec.nodeName", "Forbidden")}),
+        (pod(schedulingGates=[{"name": "a/b"}] * 2), {("spec.schedulingGates[1]", "Duplicate")}),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_pod(body: dict[str, Any], expected: Faults) -> None:
+    assert faults_of("pods", **body) == expected
+
+
+OWNER = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"finalizers": ["orphan", "foregroundDeletion"]}, {("metadata.finalizers", "Invalid")}),
+        ({"finalizers": ["orphan", "a.b/c"]}, set()),
+        ({"ownerReferences": [{**OWNER, "kind": "Event"}]}, {("metadata.ownerReferences[0]", "Invalid")}),
+        ({"ownerReferences": [{**OWNER, "apiVersion": "a/b/c"}]}, {("metadata.ownerReferences[0].apiVersion", "Invalid")}),
+        ({"ownerReferences": [{**OWNER, "apiVersion": "apps/v1"}]}, set()),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_metadata(change: dict[str, Any], expected: Faults) -> None:
+    assert faults_of("configmaps", metadata={"name": "a", **change}) == expected
+
+
+@pytest.mark.parametrize(
+    ("plural", "body", "expected"),
+    [
+        ("namespaces", {"spec": {"finalizers": ["mine"]}}, {("spec.finalizers[0]", "Invalid")}),
+        ("namespaces", {"spec": {"finalizers": ["a.b/mine"]}}, set()),
+        ("secrets", {"type": "kubernetes.io/dockerconfigjson", "stringData": {".dockerconfigjson": "no"}}, {
+            ("data[.dockerconfigjson]", "Invalid"),
+        }),
+        ("secrets", {"type": "kubernetes.io/dockerconfigjson", "stringData": {".dockerconfigjson": '{"auths":{}}'}}, set()),
+        ("secrets", {"type": "kubernetes.io/dockercfg", "data": {".dockercfg": "W10="}}, {("data[.dockercfg]", "Invalid")}),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_namespaces_and_secrets(plural: str, body: dict[str, Any], expected: Faults) -> None:
+    assert faults_of(plural, **body) == expected
