@@ -43,6 +43,7 @@ async def _patch(call: Call, dialect: patch.Dialect, body: bytes) -> None:
         return _read(call, patch.apply(dialect, codec.to_builtins(current), body, call.kind.definition))
 
     stored, _ = await call.subresource.update(call.served, call.attributes, call.key, change, may_create=False)
+    call.warn(stored.object)
     await call.answer(200, stored)
 
 
@@ -74,6 +75,7 @@ async def _apply(call: Call) -> None:
     stored, created = await call.subresource.update(
         call.served, call.attributes, call.key, change, may_create=call.subresource is WHOLE
     )
+    call.warn(stored.object)
     await call.answer(201 if created else 200, stored)
 
 
@@ -92,14 +94,15 @@ def _check_identity(call: Call, config: Document) -> None:
 
 def _read(call: Call, document: Document) -> KubeObject:
     """The object that a patched document describes."""
-    validation, definition = field_validation(call.request), call.kind.definition
+    validation, definition, found = field_validation(call.request), call.kind.definition, list[str]()
     if validation != "Ignore" and definition is not None:
         faults = unknown(document, definition)
         if faults and validation == "Strict":
             raise strict_error(faults)
-        call.request.warnings[:] = faults  # a change that is made again must not warn twice
+        found = faults
+    call.request.warnings[:] = found  # a change that is made again must not warn twice
     obj = codec.from_builtins(document, call.kind.type)
     check_kind(obj, call.kind.api_version, call.kind.name)
     call.check_namespace(obj)
     call.check_name(obj)
-    return obj
+    return call.deduplicated(obj)

@@ -69,6 +69,26 @@ class Call(Struct, frozen=True):
             )
 
 
+    def warn(self, obj: KubeObject) -> None:
+        """Warn the client of what is accepted and may not be meant."""
+        self.request.warnings.extend(self.subresource.warnings(self.served.info, obj))
+
+    def deduplicated(self, obj: KubeObject) -> KubeObject:
+        """The object itself, with each of its owners once."""
+        owners, repeated = obj.metadata.owner_references or [], list[str]()
+        for i, owner in reversed(list(enumerate(owners))):
+            if owner in owners[:i]:
+                repeated.insert(0, owner.uid)
+                del owners[i]
+        if repeated:
+            self.request.warnings.append(
+                ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and "
+                "may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: "
+                f"[{' '.join(repeated)}]"
+            )
+        return obj
+
+
 async def get(call: Call) -> None:
     await call.answer(200, await call.subresource.get(call.served, call.key))
 
@@ -82,8 +102,8 @@ async def watch(call: Call) -> None:
 async def create(call: Call) -> None:
     obj = await read_object(call.request, call.kind)
     call.check_namespace(obj)
-    call.request.warnings.extend(call.subresource.warnings(call.served.info, obj))
-    stored = await call.subresource.create(call.served, call.attributes, call.key, obj)
+    stored = await call.subresource.create(call.served, call.attributes, call.key, call.deduplicated(obj))
+    call.warn(stored.object if stored is not None else obj)
     if stored is None:
         await call.request.respond(201, success(code=201))
     else:
@@ -94,10 +114,11 @@ async def update(call: Call) -> None:
     obj = await read_object(call.request, call.kind)
     call.check_namespace(obj)
     call.check_name(obj)
-    call.request.warnings.extend(call.subresource.warnings(call.served.info, obj))
+    call.deduplicated(obj)
     stored, created = await call.subresource.update(
         call.served, call.attributes, call.key, lambda current: codec.copy(obj), may_create=False
     )
+    call.warn(stored.object)
     await call.answer(201 if created else 200, stored)
 
 

@@ -14,6 +14,7 @@ from apiserver.registry.core.bindings import BindingSubresource
 from apiserver.registry.core.pod_columns import COLUMNS
 from apiserver.registry.core.pod_defaults import default_pod
 from apiserver.registry.core.pod_validation import validate_spec
+from apiserver.registry.core.pod_warnings import name_warnings, pod_warnings
 from apiserver.registry.field_rules import one_of
 from apiserver.registry.status_rules import STATUS, addresses
 from apiserver.registry.store import StoredResource
@@ -40,6 +41,10 @@ class PodStrategy(Strategy[Pod]):
 
     def prepare_for_update(self, obj: Pod, old: Pod) -> None:
         obj.status = old.status
+
+    def warnings(self, obj: Pod) -> Iterator[str]:
+        yield from name_warnings(obj.metadata.name, "the Pod's hostname")
+        yield from pod_warnings(Path(), obj.metadata, obj.spec)
 
     def validate(self, obj: Pod) -> Iterator[FieldError]:
         # ephemeral containers are added, and validated, under a path of their own

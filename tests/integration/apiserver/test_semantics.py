@@ -4,7 +4,7 @@ import asyncio
 
 import httpx
 
-from tests.integration.apiserver.objects import config_map, created, event, name_of, ok, pod, refused
+from tests.integration.apiserver.objects import config_map, controller, created, event, name_of, ok, pod, refused
 
 MERGE = {"Content-Type": "application/merge-patch+json"}
 JSON_PATCH = {"Content-Type": "application/json-patch+json"}
@@ -86,3 +86,29 @@ async def test_a_pod_gets_what_its_runtime_class_needs(api: httpx.AsyncClient, n
     heavy = pod("b", runtimeClassName=name_of(ns), overhead={"cpu": "2"})
     refused(await api.post(f"{ns}/pods", json=heavy), 403, "Forbidden", "doesn't match RuntimeClass's defined Overhead")
     refused(await api.post(f"{ns}/pods", json=pod("b", overhead={"cpu": "2"})), 403, "Forbidden", "Pod Overhead set without")
+
+
+def warned(reply: httpx.Response) -> str:
+    assert reply.status_code < 300, reply.text
+    return reply.headers.get("warning", "")
+
+
+async def test_every_write_warns_of_what_may_not_be_meant(api: httpx.AsyncClient, ns: str) -> None:
+    twice = {"name": "c", "image": "i", "env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]}
+    assert "hides previous definition" in warned(await api.post(f"{ns}/pods", json=pod("a", containers=[twice])))
+    created(await api.post(f"{ns}/replicationcontrollers", json=controller("r")))
+    change = {"spec": {"template": {"spec": {"containers": [twice]}}}}
+    reply = await api.patch(f"{ns}/replicationcontrollers/r", json=change, headers=MERGE)
+    assert 'spec.template.spec.containers[0].env[1]: hides previous definition of \\"A\\"' in warned(reply)
+    assert not warned(await api.put(f"{ns}/replicationcontrollers/r/status", json=reply.json()))
+    assert "hides previous definition" in warned(await api.put(f"{ns}/replicationcontrollers/r", json=reply.json()))
+
+
+async def test_an_owner_that_is_named_twice_counts_once(api: httpx.AsyncClient, ns: str) -> None:
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "o", "uid": "u-1"}
+    owned = {"metadata": {"name": "c", "ownerReferences": [owner, owner]}}
+    reply = await api.post(f"{ns}/configmaps", json=owned)
+    assert "duplicate UID(s) observed: [u-1]" in warned(reply)
+    assert reply.json()["metadata"]["ownerReferences"] == [owner]
+    reply = await api.patch(f"{ns}/configmaps/c", json={"metadata": owned["metadata"]}, headers=MERGE)
+    assert "duplicate UID(s) observed: [u-1]" in warned(reply)

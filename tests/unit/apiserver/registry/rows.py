@@ -38,9 +38,15 @@ def read(plural: str, document: dict[str, Any], version: str = "") -> Any:
 
 def prepared(plural: str, version: str = "", **body: Any) -> Any:
     """The object of a kind with this body (none: the smallest), as far as it comes before it is validated."""
-    info, sample = row(plural, version), kind(plural, version)
-    obj = read(plural, {"metadata": {"name": sample.name}, **(body or sample.body)}, version)
-    metadata.fill_for_create(obj.metadata, "default" if sample.namespaced else "")
+    sample = kind(plural, version)
+    return made(plural, version, **{"metadata": {"name": sample.name}, **(body or sample.body)})
+
+
+def made(plural: str, version: str = "", **document: Any) -> Any:
+    """The new object of any kind, as far as it comes before it is validated."""
+    info = row(plural, version)
+    obj = read(plural, {"metadata": {"name": "a"}, **document}, version)
+    metadata.fill_for_create(obj.metadata, "default" if info.resource.namespaced else "")
     info.strategy.default(obj)
     info.strategy.prepare_for_create(obj)
     return obj

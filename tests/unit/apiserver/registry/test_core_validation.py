@@ -8,7 +8,7 @@ from apimachinery import codec
 from apiserver.registry import metadata
 from apiserver.registry.subresources import ObjectSubresource
 from tests.kinds import CONTAINER
-from tests.unit.apiserver.registry.rows import read, row
+from tests.unit.apiserver.registry.rows import made, read, row
 
 Faults = set[tuple[str, str]]
 
@@ -19,11 +19,7 @@ def named(faults: Any) -> Faults:
 
 def faults_of(plural: str, **body: Any) -> Faults:
     """All that is wrong with a new object of a core kind."""
-    info = row(plural)
-    obj = read(plural, {"metadata": {"name": "a"}, **body})
-    metadata.fill_for_create(obj.metadata, "default" if info.resource.namespaced else "")
-    info.strategy.default(obj)
-    info.strategy.prepare_for_create(obj)
+    info, obj = row(plural), made(plural, **body)
     faults = list(metadata.validate(obj, namespaced=info.resource.namespaced, name_rule=info.strategy.name_rule))
     return named([*faults, *info.strategy.validate(obj), *info.strategy.validate_create(obj)])
 
