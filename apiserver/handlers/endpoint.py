@@ -13,7 +13,7 @@ from msgspec import Struct
 from apimachinery import errors
 from apimachinery.types.objects import KubeObject
 from apiserver.authorization import Authorizer
-from apiserver.handlers import metrics, patches, verbs
+from apiserver.handlers import metrics, patches, request_options, verbs
 from apiserver.handlers.discovery import Discovery
 from apiserver.handlers.http import Request
 from apiserver.handlers.lists import Lists
@@ -174,12 +174,9 @@ def _verb(
 
 
 def _attributes(request: Request, user: User, place: Place, verb: str) -> Attributes:
-    dry_run = False
-    if verb not in ("get", "list", "watch", "connect"):
-        for value in request.query_lists.get("dryRun", ()):
-            if value not in ("All", ""):
-                raise errors.BadRequest(f'dryRun: Unsupported value: "{value}": supported values: "All"')
-            dry_run = dry_run or value == "All"
+    is_apply = verb == "patch" and patches.is_apply(request.headers.get("content-type", ""))
+    request_options.validate(request, verb, is_apply=is_apply)
+    writes = verb not in ("get", "list", "watch", "connect")
     return Attributes(
         user=user,
         verb=verb,
@@ -190,9 +187,9 @@ def _attributes(request: Request, user: User, place: Place, verb: str) -> Attrib
         subresource=place.subresource,
         namespace="" if place.resource == "namespaces" else place.namespace,
         name=place.name,
-        dry_run=dry_run,
+        dry_run=writes and "All" in request.query_lists.get("dryRun", ()),
         field_manager=_field_manager(request) if verb != "connect" else "",
-        is_apply=verb == "patch" and patches.is_apply(request.headers.get("content-type", "")),
+        is_apply=is_apply,
     )
 
 
@@ -201,6 +198,4 @@ def _field_manager(request: Request) -> str:
     manager = request.query.get("fieldManager")
     if not manager:
         return request.headers.get("user-agent", "unknown").partition("/")[0][:_MANAGER_LIMIT] or "unknown"
-    if len(manager) > _MANAGER_LIMIT or not manager.isprintable():
-        raise errors.BadRequest(f"fieldManager: Invalid value: must be at most {_MANAGER_LIMIT} printable characters")
     return manager

@@ -67,11 +67,11 @@ class Request:
         return boolean(self.query.get(name))
 
     def integer(self, name: str) -> int | None:
-        """A whole number of a parameter that is not negative."""
+        """A whole number of a parameter."""
         value = self.query.get(name)
         if not value:
             return None
-        if not value.isdecimal() or len(value) > 18:
+        if not value.removeprefix("-").isdecimal() or len(value) > 18:
             raise errors.BadRequest(f"invalid value {value!r} for query parameter {name}: must be a whole number")
         return int(value)
 

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from apimachinery import codec, errors, meta, patch, yaml_loader
 from apimachinery.field_check import strict_error, unknown
+from apimachinery.fields import Path
 from apimachinery.managed_fields import apply
 from apimachinery.types.objects import KubeObject
 from apiserver.handlers.body import check_kind, field_validation, media_type
@@ -21,6 +22,10 @@ def is_apply(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() == APPLY
 
 
+class _Unreadable(errors.BadRequest):
+    """A patched document is none of an object of the kind."""
+
+
 async def patch_(call: Call) -> None:
     content_type = media_type(call.request)
     if content_type == APPLY:
@@ -34,13 +39,14 @@ async def patch_(call: Call) -> None:
 
 
 async def _patch(call: Call, dialect: patch.Dialect, body: bytes) -> None:
-    if call.request.flag("force"):
-        raise errors.BadRequest("force: Forbidden: may not be specified for non-apply patch")
-
     def change(current: KubeObject | None) -> KubeObject:
         if current is None:  # only a full object can make one, even where an update may
             raise call.served.not_found(call.key)
-        return _read(call, patch.apply(dialect, codec.to_builtins(current), body, call.kind.definition))
+        patched = patch.apply(dialect, codec.to_builtins(current), body, call.kind.definition)
+        try:
+            return _read(call, patched)
+        except _Unreadable as fault:
+            raise errors.invalid("", "", "", [Path("patch").invalid("", fault.message)]) from fault
 
     stored, _ = await call.subresource.update(call.served, call.attributes, call.key, change, may_create=False)
     call.warn(stored.object)
@@ -48,8 +54,6 @@ async def _patch(call: Call, dialect: patch.Dialect, body: bytes) -> None:
 
 
 async def _apply(call: Call) -> None:
-    if not call.request.query.get("fieldManager"):
-        raise errors.BadRequest("fieldManager is required for apply patch")
     config, _ = yaml_loader.load(await call.request.body())
     if not isinstance(config, dict):
         raise errors.BadRequest("an apply patch is an object")
@@ -98,10 +102,13 @@ def _read(call: Call, document: Document) -> KubeObject:
     if validation != "Ignore" and definition is not None:
         faults = unknown(document, definition)
         if faults and validation == "Strict":
-            raise strict_error(faults)
+            raise _Unreadable(strict_error(faults).message)
         found = faults
     call.request.warnings[:] = found  # a change that is made again must not warn twice
-    obj = codec.from_builtins(document, call.kind.type)
+    try:
+        obj = codec.from_builtins(document, call.kind.type)
+    except errors.BadRequest as fault:
+        raise _Unreadable(fault.message) from fault
     check_kind(obj, call.kind.api_version, call.kind.name)
     call.check_namespace(obj)
     call.check_name(obj)

@@ -13,6 +13,7 @@ from apimachinery.types.objects import KubeObject
 from apiserver.handlers.body import read_object
 from apiserver.handlers.http import Request, success
 from apiserver.handlers.rendering import Renderer
+from apiserver.handlers.request_options import validate_deletion
 from apiserver.handlers.selection import selection
 from apiserver.handlers.watches import Watch
 from apiserver.handlers.websocket_watches import WebSocketWatch
@@ -163,12 +164,10 @@ async def _delete_options(call: Call) -> tuple[DeleteOptions, Attributes]:
         options = DeleteOptions(
             grace_period_seconds=request.integer("gracePeriodSeconds"),
             propagation_policy=request.query.get("propagationPolicy"),
-            orphan_dependents=request.flag("orphanDependents") or None,
+            orphan_dependents=request.flag("orphanDependents") if "orphanDependents" in request.query else None,
+            dry_run=list(request.query_lists.get("dryRun", ())),
         )
-    if options.dry_run not in (None, [], ["All"]):
-        raise errors.BadRequest('dryRun: Unsupported value: supported values: "All"')
-    if (options.grace_period_seconds or 0) < 0:
-        raise errors.BadRequest("gracePeriodSeconds: Invalid value: must be greater than or equal to 0")
+    validate_deletion(options)
     # kubectl asks for a dry run in the body, other verbs do in the query
-    dry_run = call.attributes.dry_run or bool(options.dry_run)
+    dry_run = call.attributes.dry_run or "All" in (options.dry_run or ())
     return options, replace(call.attributes, dry_run=dry_run)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
-from apimachinery import errors, meta
+from apimachinery import meta
 from apimachinery.types.meta_v1 import DeleteOptions
 from apimachinery.types.objects import KubeObject
 from apiserver.registry.metadata import FOREGROUND, ORPHAN
@@ -16,22 +16,10 @@ _POLICIES: Final = {"Orphan": ORPHAN, "Foreground": FOREGROUND, "Background": ""
 
 
 def finalizer_of(options: DeleteOptions) -> str | None:
-    """The finalizer that stands for the propagation policy: empty for none, None where the object's own may stay.
-
-    Raises:
-        Invalid: the policy is unknown, or is named twice.
-    """
-    policy = options.propagation_policy
-    if policy is not None and options.orphan_dependents is not None:
-        raise errors.BadRequest("orphanDependents and propagationPolicy cannot be both set")
-    if options.orphan_dependents:
-        return ORPHAN
-    if policy is None:
-        return None
-    if policy not in _POLICIES:
-        allowed = ", ".join(f'"{name}"' for name in _POLICIES)
-        raise errors.BadRequest(f'propagationPolicy: Unsupported value: "{policy}": supported values: {allowed}')
-    return _POLICIES[policy]
+    """The finalizer that stands for the propagation policy: empty for none, None where the object's own may stay."""
+    if options.orphan_dependents is not None:
+        return ORPHAN if options.orphan_dependents else ""
+    return _POLICIES[options.propagation_policy] if options.propagation_policy is not None else None
 
 
 def failed_precondition(current: Stored[T], options: DeleteOptions) -> str | None:

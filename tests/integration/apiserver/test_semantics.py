@@ -4,7 +4,17 @@ import asyncio
 
 import httpx
 
-from tests.integration.apiserver.objects import config_map, controller, created, event, name_of, ok, pod, refused
+from tests.integration.apiserver.objects import (
+    causes,
+    config_map,
+    controller,
+    created,
+    event,
+    name_of,
+    ok,
+    pod,
+    refused,
+)
 
 MERGE = {"Content-Type": "application/merge-patch+json"}
 JSON_PATCH = {"Content-Type": "application/json-patch+json"}
@@ -51,7 +61,9 @@ async def test_a_pod_has_the_priority_of_its_class(api: httpx.AsyncClient, ns: s
     classes = "/apis/scheduling.k8s.io/v1/priorityclasses"
     unknown = await api.post(f"{ns}/pods", json=pod("a", priorityClassName="none-such"))
     refused(unknown, 403, "Forbidden", "no PriorityClass with name none-such was found")
-    refused(await api.post(f"{ns}/pods", json=pod("a", priority=5)), 403, "Forbidden", "must not be provided in pod spec")
+    refused(
+        await api.post(f"{ns}/pods", json=pod("a", priority=5)), 403, "Forbidden", "must not be provided in pod spec"
+    )
     system = created(await api.post(f"{ns}/pods", json=pod("a", priorityClassName="system-node-critical")))
     assert system["spec"]["priority"] == 2000001000
     high = {"metadata": {"name": "high"}, "value": 7, "globalDefault": True, "preemptionPolicy": "Never"}
@@ -85,7 +97,9 @@ async def test_a_pod_gets_what_its_runtime_class_needs(api: httpx.AsyncClient, n
     refused(await api.post(f"{ns}/pods", json=elsewhere), 403, "Forbidden", "pod rejected: conflict")
     heavy = pod("b", runtimeClassName=name_of(ns), overhead={"cpu": "2"})
     refused(await api.post(f"{ns}/pods", json=heavy), 403, "Forbidden", "doesn't match RuntimeClass's defined Overhead")
-    refused(await api.post(f"{ns}/pods", json=pod("b", overhead={"cpu": "2"})), 403, "Forbidden", "Pod Overhead set without")
+    refused(
+        await api.post(f"{ns}/pods", json=pod("b", overhead={"cpu": "2"})), 403, "Forbidden", "Pod Overhead set without"
+    )
 
 
 def warned(reply: httpx.Response) -> str:
@@ -112,3 +126,40 @@ async def test_an_owner_that_is_named_twice_counts_once(api: httpx.AsyncClient, 
     assert reply.json()["metadata"]["ownerReferences"] == [owner]
     reply = await api.patch(f"{ns}/configmaps/c", json={"metadata": owned["metadata"]}, headers=MERGE)
     assert "duplicate UID(s) observed: [u-1]" in warned(reply)
+
+
+async def test_options_are_refused_as_objects_of_their_kind(api: httpx.AsyncClient, ns: str) -> None:
+    path = f"{ns}/configmaps"
+    made = created(await api.post(path, json=config_map("c")))
+    wrong = {"dryRun": "Some", "fieldValidation": "Maybe", "fieldManager": "a\nb"}
+    for kind, reply in (
+        ("CreateOptions", await api.post(path, json=config_map("d"), params=wrong)),
+        ("UpdateOptions", await api.put(f"{path}/c", json=made, params=wrong)),
+        ("PatchOptions", await api.patch(f"{path}/c", json={}, params=wrong, headers=MERGE)),
+    ):
+        assert causes(reply) == {
+            ("dryRun", "FieldValueNotSupported"),
+            ("fieldValidation", "FieldValueNotSupported"),
+            ("fieldManager", "FieldValueInvalid"),
+        }
+        details = reply.json()["details"]
+        assert (details["kind"], details["group"]) == (kind, "meta.k8s.io")
+    forced = await api.patch(f"{path}/c", json={}, params={"force": "true"}, headers=MERGE)
+    assert causes(forced) == {("force", "FieldValueForbidden")}
+    apply = {"Content-Type": "application/apply-patch+yaml"}
+    nobody = await api.patch(f"{path}/c", json={"apiVersion": "v1", "kind": "ConfigMap"}, headers=apply)
+    assert causes(nobody) == {("fieldManager", "FieldValueRequired")}
+    both = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Up", "orphanDependents": True}
+    assert causes(await api.request("DELETE", f"{path}/c", json={**both, "dryRun": ["Some"]})) == {
+        ("dryRun", "FieldValueNotSupported"),
+        ("propagationPolicy", "FieldValueInvalid"),
+        ("propagationPolicy", "FieldValueNotSupported"),
+    }
+    ok(await api.delete(f"{path}/c", params={"gracePeriodSeconds": "-1"}))
+
+
+async def test_a_patch_that_gives_a_field_another_type_is_invalid(api: httpx.AsyncClient, ns: str) -> None:
+    created(await api.post(f"{ns}/pods", json=pod("p")))
+    reply = await api.patch(f"{ns}/pods/p", json={"spec": {"hostNetwork": "no"}}, headers=MERGE)
+    assert causes(reply) == {("patch", "FieldValueInvalid")}
+    assert "spec.hostNetwork: must be a boolean, not a string" in reply.json()["message"]
