@@ -48,18 +48,18 @@ class NamespaceLifecycle(Plugin[KubeObject]):
         if namespace is None:
             raise errors.not_found("namespaces", "", attributes.namespace)
         if namespace.metadata.deletion_timestamp or namespace.status.phase == "Terminating":
-            raise _terminating(attributes)
+            raise _terminating(attributes, meta.name_of(obj))
 
     async def validate_delete(self, attributes: Attributes, old: KubeObject) -> None:
         if isinstance(old, Namespace) and attributes.verb == "delete" and attributes.name in IMMORTAL:
             raise errors.forbidden("namespaces", "", attributes.name, "this namespace may not be deleted")
 
 
-def _terminating(attributes: Attributes) -> errors.Forbidden:
+def _terminating(attributes: Attributes, name: str) -> errors.Forbidden:
     error = errors.forbidden(
         attributes.resource,
         attributes.group,
-        attributes.name,
+        name,
         f"unable to create new content in namespace {attributes.namespace} because it is being terminated",
     )
     cause = StatusCause(

@@ -7,8 +7,10 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
+from urllib.parse import urlencode
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from apimachinery import errors
 from apimachinery.types.objects import KubeObject
@@ -94,7 +96,7 @@ class ApiEndpoint:
     async def serve(self, request: Request, user: User) -> None:
         """Answer one request of a known user. Raises ApiError unless an answer has begun."""
         parts = request.path.strip("/").split("/")
-        place = locate(parts)
+        place = _watched(request, parts) or locate(parts)
         if place is None:
             attributes = Attributes(user, request.method.lower(), request.path)
             await self._authorizer.authorize(attributes)
@@ -142,6 +144,21 @@ class ApiEndpoint:
                 metrics.request_duration.observe(elapsed, verb.upper(), place.group, place.resource)
             labels = (verb.upper(), place.group, place.version, place.resource, place.subresource, str(code))
             metrics.requests_total.inc(*labels)
+
+
+def _watched(request: Request, parts: Sequence[str]) -> Place | None:
+    """What a path of the old form ``/api/v1/watch/...`` watches, as the query of a list would say it; None for others."""
+    at = 2 if parts[0] == "api" else 3
+    if len(parts) <= at + 1 or parts[at] != "watch":
+        return None
+    if request.method not in ("GET", "HEAD"):
+        raise not_allowed()
+    place = locate([*parts[:at], *parts[at + 1 :]])
+    if place is None or place.subresource:
+        return None
+    options = {"watch": "true", **({"fieldSelector": f"metadata.name={place.name}"} if place.name else {})}
+    request.scope["query_string"] = urlencode(options).encode() + b"&" + request.scope["query_string"]
+    return replace(place, name="", namespace="" if place.resource == "namespaces" else place.namespace)
 
 
 def _is_in_scope(place: Place, served: Served[KubeObject]) -> bool:

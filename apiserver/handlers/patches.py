@@ -110,6 +110,7 @@ def _read(call: Call, document: Document) -> KubeObject:
     except errors.BadRequest as fault:
         raise _Unreadable(fault.message) from fault
     check_kind(obj, call.kind.api_version, call.kind.name)
+    obj.metadata.name = obj.metadata.name or call.key.name  # an applied document need not repeat it
     call.check_namespace(obj)
     call.check_name(obj)
     return call.deduplicated(obj)

@@ -60,11 +60,13 @@ class Call(Struct, frozen=True):
             )
 
     def check_name(self, obj: KubeObject) -> None:
-        """An object that is sent to its own path may omit its name. Raises BadRequest if it has another."""
+        """Raises BadRequest if an object that is sent to its own path has no name, or another."""
         name = obj.metadata.name
         if not name:
-            obj.metadata.name = self.attributes.name
-        elif name != self.attributes.name:
+            raise errors.BadRequest(
+                f"the name of the object ({self.attributes.name} based on URL) was undeterminable: name must be provided"
+            )
+        if name != self.attributes.name:
             raise errors.BadRequest(
                 f"the name of the object ({name}) does not match the name on the URL ({self.attributes.name})"
             )

@@ -18,6 +18,8 @@ _SHOWN: Final = 3
 
 
 class EndpointsStrategy(Strategy[Endpoints]):
+    allow_create_on_update = True
+
     def default(self, obj: Endpoints) -> None:
         for subset in obj.subsets or ():
             for port in subset.ports or ():

@@ -46,6 +46,7 @@ _SPEC: Final = Path("spec")
 
 class ServiceStrategy(Strategy[Service]):
     returns_deleted = True
+    allow_create_on_update = True
     name_rule = staticmethod(names.dns_label_1035)
 
     def __init__(self, addresses: ServiceRange, ports: PortRange) -> None:

@@ -14,6 +14,7 @@ from tests.integration.apiserver.objects import (
     ok,
     pod,
     refused,
+    service,
 )
 
 MERGE = {"Content-Type": "application/merge-patch+json"}
@@ -163,3 +164,32 @@ async def test_a_patch_that_gives_a_field_another_type_is_invalid(api: httpx.Asy
     reply = await api.patch(f"{ns}/pods/p", json={"spec": {"hostNetwork": "no"}}, headers=MERGE)
     assert causes(reply) == {("patch", "FieldValueInvalid")}
     assert "spec.hostNetwork: must be a boolean, not a string" in reply.json()["message"]
+
+
+async def test_put_creates_where_kubernetes_lets_it(api: httpx.AsyncClient, ns: str) -> None:
+    rbac = ns.replace("/api/v1/", "/apis/rbac.authorization.k8s.io/v1/")
+    role = {"kind": "Role", "apiGroup": "rbac.authorization.k8s.io", "name": "r"}
+    for path, body in (
+        (f"{ns}/services", service("s")),
+        (f"{ns}/endpoints", {"metadata": {"name": "s"}}),
+        (f"{ns}/limitranges", {"metadata": {"name": "s"}, "spec": {"limits": []}}),
+        (f"{rbac}/roles", {"metadata": {"name": "s"}}),
+        (f"{rbac}/rolebindings", {"metadata": {"name": "s"}, "roleRef": role}),
+        (ns.replace("/api/v1/", "/apis/coordination.k8s.io/v1/") + "/leases", {"metadata": {"name": "s"}}),
+    ):
+        made = created(await api.put(f"{path}/s", json=body))
+        ok(await api.put(f"{path}/s", json=made))
+    refused(await api.put(f"{ns}/configmaps/s", json=config_map("s")), 404, "NotFound")
+    nameless = {"metadata": {}, "spec": {"ports": [{"port": 80}]}}
+    refused(await api.put(f"{ns}/services/s", json=nameless), 400, "BadRequest", "name must be provided")
+
+
+async def test_the_form_that_is_wanted_most_is_answered(api: httpx.AsyncClient, ns: str) -> None:
+    for accept, expected in (
+        ("application/yaml;q=0.5, application/json", "application/json"),
+        ("application/json;q=0.2, application/yaml;q=0.9", "application/yaml"),
+        ("application/json;q=0, application/yaml", "application/yaml"),
+    ):
+        reply = await api.get(f"{ns}/configmaps", headers={"Accept": accept})
+        assert reply.headers["content-type"].partition(";")[0] == expected
+    refused(await api.get(f"{ns}/configmaps", headers={"Accept": "application/json;q=0"}), 406, "NotAcceptable")
