@@ -92,6 +92,8 @@ def _check_identity(call: Call, config: Document) -> None:
     if not isinstance(metadata, dict):
         raise errors.BadRequest("metadata in the patch must be an object")
     name = metadata.get("name")
+    if not isinstance(name, str | None):
+        raise errors.BadRequest("metadata.name in the patch must be a string")
     if name not in (None, "", call.key.name):
         raise errors.BadRequest(f"the name of the object ({name}) does not match the name on the URL ({call.key.name})")
 

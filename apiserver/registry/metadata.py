@@ -139,5 +139,6 @@ def validate_update(new: KubeObject, old: KubeObject) -> Iterator[FieldError]:
         added := set(new.metadata.finalizers or ()) - set(old.metadata.finalizers or ())
     ):
         yield (_METADATA / "finalizers").forbidden(
-            f"no new finalizers can be added if the object is being deleted, found new finalizers {sorted(added)}"
+            "no new finalizers can be added if the object is being deleted, found new finalizers: "
+            + ", ".join(sorted(added))
         )
