@@ -122,6 +122,19 @@ def cidr(path: Path, text: str) -> Iterator[FieldError]:
         yield path.invalid(text, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)")
 
 
+def port_number(path: Path, port: int) -> Iterator[FieldError]:
+    if not 1 <= port <= 65535:
+        yield path.invalid(port, "must be between 1 and 65535, inclusive")
+
+
+def port_reference(path: Path, port: int | str) -> Iterator[FieldError]:
+    """A port by its number or by its name."""
+    if isinstance(port, int):
+        yield from port_number(path, port)
+    else:
+        yield from names.check(path, port, names.port_name)
+
+
 def one_of(path: Path, value: str | None, allowed: Sequence[str]) -> Iterator[FieldError]:
     """A word of a fixed set, which may be omitted."""
     if value and value not in allowed:

@@ -8,9 +8,9 @@ from apimachinery import names
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import EndpointAddress, EndpointPort, Endpoints
 from apiserver.registry import columns
-from apiserver.registry.core.pod_validation import PROTOCOLS, port_number
+from apiserver.registry.core.pod_validation import PROTOCOLS
 from apiserver.registry.field_rules import address as valid_address
-from apiserver.registry.field_rules import required
+from apiserver.registry.field_rules import port_number, required
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 

@@ -25,9 +25,9 @@ from apiserver.registry.core.allocators import (
     wants_cluster_ip,
     wants_node_ports,
 )
-from apiserver.registry.core.pod_validation import PROTOCOLS, port_number, port_reference
+from apiserver.registry.core.pod_validation import PROTOCOLS
 from apiserver.registry.field_rules import address as valid_address
-from apiserver.registry.field_rules import required
+from apiserver.registry.field_rules import port_number, port_reference, required
 from apiserver.registry.status_rules import STATUS, balancer
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy

@@ -17,8 +17,7 @@ from apimachinery.types.networking_v1 import (
 )
 from apiserver.registry import columns
 from apiserver.registry.columns import Column
-from apiserver.registry.core.pod_validation import port_number
-from apiserver.registry.field_rules import required
+from apiserver.registry.field_rules import port_number, required
 from apiserver.registry.status_rules import STATUS, balancer
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy

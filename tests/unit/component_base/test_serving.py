@@ -117,7 +117,7 @@ class TestClientCertificates:
 
 
 @pytest.mark.parametrize(
-    ("head", "code", "why"),
+    ("start", "code", "why"),
     [
         ("GET / HTTP/1.1", 400, b"missing required Host header"),
         ("GET / HTTP/1.1\r\nhost: a\r\nhost: a", 400, b"too many Host headers"),
@@ -128,12 +128,12 @@ class TestClientCertificates:
         ("GET / HTTP/1.0", 200, b""),
     ],
 )
-async def test_a_request_names_one_host(head: str, code: int, why: bytes) -> None:
+async def test_a_request_names_one_host(start: str, code: int, why: bytes) -> None:
     async def app(scope, receive, send) -> None:
         await answer(send, b"")
 
     async with Server(app, LOCAL) as server, connect(server) as (reader, writer):
-        writer.write(f"{head}\r\n\r\n".encode())
+        writer.write(f"{start}\r\n\r\n".encode())
         assert (status := await response(reader))[0] == code
         assert why in status[1]
 

@@ -1,10 +1,11 @@
 """A row of the resource table by its name, and what it makes of an object that a client sends."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv4Network
 from typing import Any
 
 from apimachinery import codec
+from apimachinery.fields import FieldError
 from apiserver.authentication.authenticators import Union
 from apiserver.authorization import AlwaysAllow
 from apiserver.registry import metadata
@@ -13,6 +14,8 @@ from apiserver.registry.core.componentstatuses import component_statuses
 from apiserver.registry.resource import ResourceInfo
 from apiserver.registry.resources import Resources
 from tests.kinds import KINDS, kind
+
+Faults = set[tuple[str, str]]
 
 ROWS = [
     *builtin(Resources(), IPv4Network("10.0.0.0/24"), range(30000, 32768)),
@@ -64,6 +67,17 @@ def faults(plural: str, version: str = "", **body: Any) -> set[tuple[str, str]]:
     faults_of_it = list(metadata.validate(obj, namespaced=info.resource.namespaced, name_rule=info.strategy.name_rule))
     faults_of_it += info.strategy.validate(obj)
     return {(fault.field, fault.reason.removeprefix("FieldValue")) for fault in faults_of_it}
+
+
+def faults_of(plural: str, **document: Any) -> Faults:
+    """Field and reason of all that is wrong with a new object of any kind."""
+    info, obj = row(plural), made(plural, **document)
+    found = list(metadata.validate(obj, namespaced=info.resource.namespaced, name_rule=info.strategy.name_rule))
+    return named([*found, *info.strategy.validate(obj), *info.strategy.validate_create(obj)])
+
+
+def named(faults: Iterable[FieldError]) -> Faults:
+    return {(fault.field, fault.reason.removeprefix("FieldValue")) for fault in faults}
 
 
 def update_faults(plural: str, change: Callable[[Any], None], version: str = "", **body: Any) -> set[tuple[str, str]]:

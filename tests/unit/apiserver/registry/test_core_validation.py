@@ -5,23 +5,9 @@ from typing import Any
 import pytest
 
 from apimachinery import codec
-from apiserver.registry import metadata
 from apiserver.registry.subresources import ObjectSubresource
 from tests.kinds import CONTAINER
-from tests.unit.apiserver.registry.rows import made, read, row
-
-Faults = set[tuple[str, str]]
-
-
-def named(faults: Any) -> Faults:
-    return {(fault.field, fault.reason.removeprefix("FieldValue")) for fault in faults}
-
-
-def faults_of(plural: str, **body: Any) -> Faults:
-    """All that is wrong with a new object of a core kind."""
-    info, obj = row(plural), made(plural, **body)
-    faults = list(metadata.validate(obj, namespaced=info.resource.namespaced, name_rule=info.strategy.name_rule))
-    return named([*faults, *info.strategy.validate(obj), *info.strategy.validate_create(obj)])
+from tests.unit.apiserver.registry.rows import Faults, faults_of, named, read, row
 
 
 def status_faults(plural: str, status: dict[str, Any], **old: Any) -> Faults:
