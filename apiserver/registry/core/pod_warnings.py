@@ -55,17 +55,18 @@ def pod_warnings(path: Path, metadata: ObjectMeta, spec: v1.PodSpec) -> Iterator
     for key in spec.node_selector or {}:
         if key in _DEPRECATED_LABELS:
             yield f"{(path / 'nodeSelector').key(key)}: {_DEPRECATED_LABELS[key]}"
-    yield from _placement(path, spec)
+    if spec.topology_spread_constraints or spec.affinity is not None:
+        yield from _placement(path, spec)
     addresses = [alias.ip for alias in spec.host_aliases or ()]
     for i in _repeated(addresses):
         yield f'{(path / "hostAliases")[i] / "ip"}: duplicate ip "{addresses[i]}"'
     secrets = [secret.name or "" for secret in spec.image_pull_secrets or ()]
     for i in _repeated(secrets):
         yield f'{(path / "imagePullSecrets")[i] / "name"}: duplicate name "{secrets[i]}"'
-    yield from _fractions(path / "overhead", spec.overhead)
+    yield from _fractions(path, "overhead", spec.overhead)
     for field, group in (("initContainers", spec.init_containers or ()), ("containers", spec.containers)):
         for i, container in enumerate(group):
-            yield from _container((path / field)[i], container)
+            yield from _container(path, f"{field}[{i}]", container)
     yield from _ports(path, spec)
     if (spec.termination_grace_period_seconds or 0) < 0:
         place = path / "terminationGracePeriodSeconds"
@@ -127,39 +128,41 @@ def _label(path: Path, key: str) -> Iterator[str]:
         yield f"{path}: {key} is {_DEPRECATED_LABELS[key]}"
 
 
-def _container(path: Path, container: v1.Container) -> Iterator[str]:
+def _container(path: Path, place: str, container: v1.Container) -> Iterator[str]:
     variables = [variable.name for variable in container.env or ()]
     for i in _repeated(variables):
         yield (
-            f'{(path / "env")[i]}: hides previous definition of "{variables[i]}", which may be dropped when using apply'
+            f'{(path / place / "env")[i]}: hides previous definition of "{variables[i]}", which may be dropped when '
+            "using apply"
         )
-    yield from _fractions(path / "resources" / "limits", container.resources.limits)
-    yield from _fractions(path / "resources" / "requests", container.resources.requests)
+    yield from _fractions(path, f"{place}.resources.limits", container.resources.limits)
+    yield from _fractions(path, f"{place}.resources.requests", container.resources.requests)
 
 
-def _fractions(path: Path, amounts: dict[str, str | int | float] | None) -> Iterator[str]:
+def _fractions(path: Path, place: str, amounts: dict[str, str | int | float] | None) -> Iterator[str]:
+    if not amounts:
+        return
     for name in _WHOLE_BYTES:
-        amount = (amounts or {}).get(name)
+        amount = amounts.get(name)
         if amount is not None and (number := quantity.parse(amount)) != number.to_integral_value():
-            yield f'{path.key(name)}: fractional byte value "{amount}" is invalid, must be an integer'
+            yield f'{(path / place).key(name)}: fractional byte value "{amount}" is invalid, must be an integer'
 
 
 def _ports(path: Path, spec: v1.PodSpec) -> Iterator[str]:
     """Ports of one pod that are defined twice; those of init containers that end do not count."""
     lasting = [
-        (Path(f"{path}.{field}[{i}]"), container)
+        (f"{field}[{i}]", container)
         for field, group in (("containers", spec.containers), ("initContainers", spec.init_containers or ()))
         for i, container in enumerate(group)
         if field == "containers" or container.restart_policy == "Always"
     ]
-    earlier: dict[Hashable, Path] = {}
+    earlier: dict[Hashable, str] = {}
     for place, container in lasting:
         for i, port in enumerate(container.ports or ()):
             key = (port.container_port, port.protocol, port.host_port or 0, port.host_ip or "")
-            if key in earlier:
-                yield f"{(place / 'ports')[i]}: duplicate port definition with {earlier[key]}"
-            else:
-                earlier[key] = (place / "ports")[i]
+            first = earlier.setdefault(key, f"{place}.ports[{i}]")
+            if first != f"{place}.ports[{i}]":
+                yield f"{path}.{place}.ports[{i}]: duplicate port definition with {path}.{first}"
 
 
 def _repeated(values: Iterable[str]) -> Iterator[int]:

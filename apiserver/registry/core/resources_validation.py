@@ -48,13 +48,15 @@ def _is_huge_pages(name: str) -> bool:
 
 def _container_amounts(path: Path, amounts: Mapping[str, Quantity]) -> Iterator[FieldError]:
     for name, amount in amounts.items():
-        faults = list(resource_name(path.key(name), name))
-        if not faults and "/" not in name and name not in COMPUTE and not _is_huge_pages(name):
-            faults = [path.key(name).invalid(name, "must be a standard resource for containers")]
-        elif not faults and not is_native(name) and not is_extended(name):
-            faults = [path.key(name).invalid(name, "doesn't follow extended resource name standard")]
-        yield from faults
-        yield from _amount(path.key(name), name, amount)
+        place = path.key(name)
+        if name not in COMPUTE:
+            faults = list(resource_name(place, name))
+            if not faults and "/" not in name and not _is_huge_pages(name):
+                faults = [place.invalid(name, "must be a standard resource for containers")]
+            elif not faults and not is_native(name) and not is_extended(name):
+                faults = [place.invalid(name, "doesn't follow extended resource name standard")]
+            yield from faults
+        yield from _amount(place, name, amount)
 
 
 def _against_limit(path: Path, name: str, amount: Quantity, limit: Quantity) -> Iterator[FieldError]:
@@ -78,7 +80,7 @@ def _amount(path: Path, name: str, amount: Quantity) -> Iterator[FieldError]:
     """An amount of a resource, of which some are only given away in whole units."""
     faults = list(validate_quantity(path, amount))
     yield from faults
-    if faults:
+    if faults or name in COMPUTE:
         return
     number = quantity.parse(amount)
     if is_extended(name) and number != number.to_integral_value():
