@@ -57,6 +57,8 @@ async def _bind(pods: Store[Pod], attributes: Attributes, key: Key, binding: Bin
             raise errors.conflict(
                 "pods/binding", "", name, f'pod {name} is already assigned to node "{pod.spec.node_name}"'
             )
+        if pod.spec.scheduling_gates:
+            raise errors.conflict("pods/binding", "", name, f"pod {name} has non-empty .spec.schedulingGates")
         pod.spec.node_name = node
         pod.metadata.annotations = {**(pod.metadata.annotations or {}), **(binding.metadata.annotations or {})} or None
         scheduled = PodCondition(type="PodScheduled", status="True", last_transition_time=meta.now())
