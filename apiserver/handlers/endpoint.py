@@ -135,8 +135,9 @@ class ApiEndpoint:
         if verb == "connect":  # the Accept header of a proxied request is for the server behind
             out = Renderer(served.info.kind, (), Form())
         else:
-            form = negotiate(request.headers.get("accept", ""))
-            out = renderer(request, subresource.kind(served.info), subresource.columns(served.info), form)
+            columns = subresource.columns(served.info)
+            form = negotiate(request.headers.get("accept", ""), has_table=bool(columns))
+            out = renderer(request, subresource.kind(served.info), columns, form)
         call = Call(request, attributes, served, subresource, out)
         if self._flows is None:
             await self._run(call, verb, place)

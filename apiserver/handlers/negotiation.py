@@ -48,10 +48,11 @@ def _weight(text: str) -> float:
 
 
 @lru_cache(maxsize=512)
-def negotiate(accept: str) -> Form:
+def negotiate(accept: str, *, has_table: bool = True) -> Form:
     """The form in the header that can be made and is wanted most, of equals the first; JSON without a header.
 
-    Protobuf is chosen only if nothing else is accepted: JSON is ready in the cache.
+    There is no table of what is only answered, such as reviews. Protobuf is chosen only if nothing else is accepted: JSON
+    is ready in the cache.
 
     Raises:
         NotAcceptable: there is none.
@@ -60,6 +61,8 @@ def negotiate(accept: str) -> Form:
     for media_type, values in _clauses(accept) if accept.strip() else [("*/*", _NO_PARAMETERS)]:
         shape = values.get("as", "")
         if shape and (shape not in _SHAPES or values.get("g") != "meta.k8s.io"):
+            continue
+        if shape == "Table" and not has_table:
             continue
         version = values.get("v", "v1") if shape else ""
         if media_type in ("*/*", "application/*", JSON):

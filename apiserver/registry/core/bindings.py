@@ -5,7 +5,6 @@ from apimachinery.core import conditions
 from apimachinery.fields import Path
 from apimachinery.meta import Key
 from apimachinery.types.core_v1 import Binding, Pod, PodCondition
-from apiserver.registry import columns
 from apiserver.registry.resources import Resources
 from apiserver.registry.store import Store
 from apiserver.registry.strategy import PostedStrategy, Strategy
@@ -37,7 +36,6 @@ def bindings(resources: Resources) -> AnsweredResource[Binding]:
         Binding,
         Strategy[Binding](),
         singular="binding",
-        columns=(columns.name(),),
         verbs=("create",),
         answer=answer,
     )
