@@ -13,7 +13,7 @@ LABCLI := $(PY) -m deploy.lab $(if $(LAB),--lab $(LAB))
 UPFLAGS := $(if $(NODES),--nodes $(NODES)) $(if $(DNS),--dns $(DNS)) $(if $(filter 0,$(EGRESS)),--no-egress,$(if $(EGRESS),--egress))
 export PEAPOD_VENV := $(VENV)
 
-.PHONY: help up down stop clean status test check lint unit fuzz bench generate lock \
+.PHONY: help up down stop clean defrag status test check lint unit fuzz bench generate lock \
         test-lowest check-pythons test-release install test-install environment
 
 help: ## list the targets
@@ -28,6 +28,9 @@ down: | $(PY) ## stop and remove the lab on this machine; its state (.peapod) st
 
 stop: | $(PY) ## stop only the daemons; containers keep running
 	@$(LABCLI) stop
+
+defrag: | $(PY) ## make room in the lab's etcd, also when it is so full that nothing can be written
+	@$(LABCLI) defrag
 
 clean: | $(PY) ## 'make down', and remove the state
 	@$(LABCLI) clean
@@ -48,8 +51,8 @@ lint: environment ## lint, types, direction of imports
 unit: environment ## unit tests
 	@$(PY) -m pytest -q tests/unit
 
-fuzz: install ## send tens of thousands of generated requests to the API (FUZZ=n)
-	@FUZZ=$(or $(FUZZ),25000) $(PY) -m pytest -q tests/integration/apiserver/test_fuzz.py
+fuzz: install ## send tens of thousands of generated requests to the API (FUZZ=n), and the most expensive ones
+	@FUZZ=$(or $(FUZZ),25000) $(PY) -m pytest -q tests/integration/apiserver/test_fuzz.py tests/integration/apiserver/test_load.py
 
 bench: install ## measure speed and memory
 	@$(PY) -m benchmarks

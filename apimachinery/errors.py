@@ -4,14 +4,14 @@
       BadRequest 400   Unauthorized 401   Forbidden 403   NotFound 404   MethodNotAllowed 405
       NotAcceptable 406   AlreadyExists 409   Conflict 409   Expired 410   RequestEntityTooLarge 413
       UnsupportedMediaType 415   Invalid 422   TooManyRequests 429
-      InternalError 500   ServiceUnavailable 503   Timeout 504
+      InternalError 500   ServiceUnavailable 503   Timeout 504   TooLargeResourceVersion 504
 
 The apiserver raises them and writes ``status()``; the client reads a Status with ``from_status`` and
 raises the same class again.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -142,6 +142,21 @@ class Timeout(ApiError):
     reason = "Timeout"
 
 
+class TooLargeResourceVersion(Timeout):
+    """A version that the server has not reached: it lags behind, or its data are older ones, restored from a copy.
+
+    On the wire it is a Timeout with a cause.
+    """
+
+    cause: Final = "ResourceVersionTooLarge"
+
+    def __init__(self, message: str, *, details: StatusDetails | None = None, retry_after: int = 1) -> None:
+        if details is None:
+            cause = StatusCause(reason=self.cause, message="Too large resource version")
+            details = StatusDetails(causes=[cause])
+        super().__init__(message, details=details, retry_after=retry_after)
+
+
 _BY_REASON = {
     cls.reason: cls
     for cls in (
@@ -160,8 +175,15 @@ def from_status(code: int, body: bytes, retry_after: int = 0) -> ApiError:
     except msgspec.DecodeError:
         status = Status(message=body[:1024].decode(errors="replace").strip() or f"HTTP status {code}")
     known = _BY_REASON.get(status.reason or "") or _BY_CODE.get(code) or ApiError
+    causes = (status.details.causes if status.details else None) or ()
+    if known is Timeout and any(cause.reason == TooLargeResourceVersion.cause for cause in causes):
+        known = TooLargeResourceVersion
     after = (status.details.retry_after_seconds if status.details else 0) or retry_after
     return known(status.message or f"HTTP status {code}", details=status.details, retry_after=after)
+
+
+def too_large_resource_version(version: int, current: int) -> TooLargeResourceVersion:
+    return TooLargeResourceVersion(f"Too large resource version: {version}, current: {current}")
 
 
 def _named(kind: str, group: str, name: str) -> StatusDetails:

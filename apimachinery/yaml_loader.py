@@ -2,7 +2,7 @@
 
 Plain scalars are numbers, ``true``/``false``, ``null`` or strings: no dates, no sexagesimals, no yes and no.
 ``0644`` and ``0o644`` are octal, since people write file modes so. Keys become strings. Anchors, aliases and
-``<<`` work, but what aliases expand to is bounded. Parsing is synchronous: put more than 64 kB in a thread.
+``<<`` work, but what aliases expand to is bounded. A megabyte takes about a second.
 """
 
 import base64

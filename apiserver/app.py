@@ -5,7 +5,7 @@ straight to the raw endpoint, which must not pay for a router.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute
 from apimachinery import codec, errors
 from apiserver.authentication.authenticators import Credentials, Union
 from apiserver.authorization import Authorizer
+from apiserver.flowcontrol import FlowController
 from apiserver.handlers.endpoint import ApiEndpoint
 from apiserver.handlers.http import Request
 from apiserver.handlers.openapi import OpenAPI
@@ -22,11 +23,12 @@ from apiserver.registry.resource import not_allowed
 from apiserver.request import Attributes, User
 from component_base import metrics
 from component_base.health import Health
-from component_base.version import VERSION
+from component_base.version import version_info
 
 log = logging.getLogger(__name__)
 
 ANONYMOUS: Final = User("system:anonymous", groups=("system:unauthenticated",))
+_SEATS: Final = 5  # of a request outside the API: metrics and documents take some milliseconds
 _PUBLIC: Final = ("/healthz", "/livez", "/readyz", "/version")
 
 
@@ -40,29 +42,19 @@ class Application:
         health: Health,
         authenticator: Union,
         authorizer: Authorizer,
+        flows: FlowController,
         more: Sequence[BaseRoute] = (),
     ) -> None:
         """``more`` are further routes, for authenticated users."""
         self._api, self._openapi = api, openapi
-        self._authenticator, self._authorizer = authenticator, authorizer
+        self._authenticator, self._authorizer, self._flows = authenticator, authorizer, flows
         self._rest = _fastapi(openapi, health, more)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return
         request = Request(scope, receive, send)
-        try:
-            await self._route(request, scope, receive, send)
-        except errors.ApiError as error:
-            if request.code:
-                log.info("%s %s: aborted: %s", request.method, request.path, error)
-                raise
-            await request.fail(error)
-        except RecursionError:
-            await _fail_unless_begun(request, errors.BadRequest("the body is nested too deeply"))
-        except Exception:
-            log.exception("%s %s: failed", request.method, request.path)
-            await _fail_unless_begun(request, errors.InternalError("Internal error occurred; see the log"))
+        await answered(request, self._route(request, scope, receive, send))
 
     async def _route(self, request: Request, scope: Any, receive: Any, send: Any) -> None:
         path = request.path
@@ -73,13 +65,32 @@ class Application:
         if path.startswith(("/api/", "/apis/")) or path in ("/api", "/apis"):
             await self._api.serve(request, user)
             return
-        await self._authorizer.authorize(Attributes(user, request.method.lower(), path))
-        if path.startswith(("/openapi/", "/swagger-2.0.0.pb-v1")):
-            if request.method not in ("GET", "HEAD"):
+        attributes = Attributes(user, request.method.lower(), path)
+        await self._authorizer.authorize(attributes)
+        async with self._flows.seated(attributes, _SEATS) as flow:
+            request.more_headers = flow.headers
+            if not path.startswith(("/openapi/", "/swagger-2.0.0.pb-v1")):
+                await self._rest(scope, receive, send)
+            elif request.method not in ("GET", "HEAD"):
                 raise not_allowed()
-            await self._openapi.serve(request)
-        else:
-            await self._rest(scope, receive, send)
+            else:
+                await self._openapi.serve(request)
+
+
+async def answered(request: Request, serving: Awaitable[None]) -> None:
+    """Serve a request. Whatever that raises becomes an answer, if none has begun."""
+    try:
+        await serving
+    except errors.ApiError as error:
+        if request.code:
+            log.info("%s %s: aborted: %s", request.method, request.path, error)
+            raise
+        await request.fail(error)
+    except RecursionError:
+        await _fail_unless_begun(request, errors.BadRequest("the body is nested too deeply"))
+    except Exception:
+        log.exception("%s %s: failed", request.method, request.path)
+        await _fail_unless_begun(request, errors.InternalError("Internal error occurred; see the log"))
 
 
 async def _fail_unless_begun(request: Request, error: errors.ApiError) -> None:
@@ -94,11 +105,12 @@ def _status(error: errors.ApiError) -> Response:
 def _fastapi(openapi: OpenAPI, health: Health, more: Sequence[BaseRoute]) -> FastAPI:
     """Everything that FastAPI serves."""
     app = FastAPI(title="Peapod", docs_url=None, redoc_url=None, openapi_url=None)
+    info = version_info()
     app.router.routes.extend([*health.routes(), *metrics.routes(), *more])
 
     @app.get("/version")
     async def version() -> dict[str, str]:
-        return VERSION
+        return info
 
     @app.get("/docs", response_class=HTMLResponse)
     async def docs() -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from apiserver.admission.plugins import NAMES
 from apiserver.authentication.authenticators import TokenFile
+from apiserver.storage import EtcdConfig
 from component_base.credentials import CERTIFICATES, PRIVATE_KEY, RSA_PRIVATE_KEY, RSA_PUBLIC_KEY, check_pair
 from component_base.flags import Options, group, option
 from component_base.values import (
@@ -46,6 +47,15 @@ class ServingOptions:
         "Processes that serve side by side, each with a cache of its own; /metrics shows the one that answers.",
         type=number(1, 64),
     )
+    max_requests_inflight: int = option(
+        60,
+        "With --max-mutating-requests-inflight, the requests that are served at once, which priority levels share; "
+        "an expensive one counts as several. More do not make the server faster, and let its users wait longer.",
+        type=number(1, 10_000),
+    )
+    max_mutating_requests_inflight: int = option(
+        40, "See --max-requests-inflight: the sum of both counts.", type=number(0, 10_000)
+    )
     advertise_address: IPv4Address | None = option(
         None, "Address by which the cluster reaches this server; by default that of the default route."
     )
@@ -54,8 +64,8 @@ class ServingOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EtcdOptions:
-    """Where objects are kept."""
+class EtcdConnectionOptions:
+    """How etcd is reached."""
 
     etcd_servers: tuple[str, ...] = option(
         ("http://127.0.0.1:2379",), "URLs of the etcd members.", type=at_least_one(URL)
@@ -63,6 +73,28 @@ class EtcdOptions:
     etcd_cafile: Path | None = option(None, "CA of etcd's certificates.", type=CERTIFICATES)
     etcd_certfile: Path | None = option(None, "Client certificate for requests to etcd.", type=CERTIFICATES)
     etcd_keyfile: Path | None = option(None, "Key of that certificate.", type=PRIVATE_KEY)
+
+    def config(self) -> EtcdConfig:
+        return EtcdConfig(
+            endpoints=tuple(self.etcd_servers),
+            ca_file=_text(self.etcd_cafile),
+            cert_file=_text(self.etcd_certfile),
+            key_file=_text(self.etcd_keyfile),
+        )
+
+    def check(self) -> None:
+        """Raises ValueError if certificate and key do not belong together."""
+        check_pair("--etcd-certfile", self.etcd_certfile, "--etcd-keyfile", self.etcd_keyfile)
+
+
+def _text(path: Path | None) -> str | None:
+    return str(path) if path is not None else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EtcdOptions(EtcdConnectionOptions):
+    """Where objects are kept."""
+
     etcd_compaction_interval: Duration = option(
         "5m", "How often old revisions are compacted, and how long they are kept; 0 disables it.", type=AGE
     )
@@ -150,9 +182,9 @@ class ApiserverOptions(Options):
         on, off = self.admission.enable_admission_plugins, self.admission.disable_admission_plugins
         if both := set(on) & set(off):
             raise ValueError(f"--enable-admission-plugins and --disable-admission-plugins both name {min(both)!r}")
-        serving, etcd, kubelets = self.serving, self.etcd, self.kubelets
+        serving, kubelets = self.serving, self.kubelets
         check_pair("--tls-cert-file", serving.tls_cert_file, "--tls-private-key-file", serving.tls_private_key_file)
-        check_pair("--etcd-certfile", etcd.etcd_certfile, "--etcd-keyfile", etcd.etcd_keyfile)
+        self.etcd.check()
         check_pair(
             "--kubelet-client-certificate",
             kubelets.kubelet_client_certificate,

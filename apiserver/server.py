@@ -4,30 +4,36 @@ import asyncio
 import logging
 import socket
 import ssl
+from collections.abc import Iterator
 from ipaddress import IPv4Address
-from typing import Final
+from typing import Any, Final
 
 from apimachinery.types.core_v1 import Service
+from apimachinery.types.flowcontrol_v1 import FlowSchema, PriorityLevelConfiguration
 from apiserver import identity
 from apiserver.admission import Chain
 from apiserver.admission.plugins import plugins
 from apiserver.app import Application
 from apiserver.authentication.authenticators import Union
-from apiserver.authorization import AlwaysAllow, Authorizer
+from apiserver.authentication.service_accounts import TokenIssuer
+from apiserver.authorization import AlwaysAllow
 from apiserver.bootstrap import Bootstrap
+from apiserver.flowcontrol import FlowController
 from apiserver.handlers.discovery import Discovery
-from apiserver.handlers.endpoint import ApiEndpoint
+from apiserver.handlers.endpoint import ApiEndpoint, Beside
 from apiserver.handlers.openapi import OpenAPI
 from apiserver.handlers.proxying import Connectors
-from apiserver.options import ApiserverOptions, EtcdOptions, IdentityOptions, KubeletOptions
+from apiserver.offload import Lane
+from apiserver.options import ApiserverOptions, IdentityOptions, KubeletOptions
 from apiserver.registry.builtin import builtin, reviewing
 from apiserver.registry.core.component_health import checks
 from apiserver.registry.core.componentstatuses import component_statuses
 from apiserver.registry.core.repair import ClaimsRepair
 from apiserver.registry.metrics.usage import usage
+from apiserver.registry.resource import ResourceInfo
 from apiserver.registry.resources import Resources
 from apiserver.resource_metrics import ResourceMetrics
-from apiserver.storage import Etcd, EtcdConfig, Storage
+from apiserver.storage import Etcd, Space, Storage
 from component_base.daemon import freeze
 from component_base.health import Health, Unhealthy
 from component_base.serving import TLS, Server
@@ -37,45 +43,83 @@ log = logging.getLogger(__name__)
 _LEAVE_SECONDS: Final = 1.0
 
 
+class Parts:
+    """What every process of an apiserver has: the connection to etcd, and the resources on it."""
+
+    def __init__(self, options: ApiserverOptions) -> None:
+        self.etcd = Etcd(options.etcd.config())
+        self.storage = Storage(self.etcd, options.etcd.etcd_compaction_interval)
+        self.resources, admission = Resources(), Chain()
+        self.authenticator = Union(identity.authenticators(options.identity, self.resources))
+        self.authorizer = AlwaysAllow()
+        issuer = identity.token_issuer(options.identity)
+        for info in self._infos(options, issuer):
+            self.resources.add(info.serve(self.storage, admission))
+        self._connectors = Connectors(self.resources, _kubelet_tls(options.kubelets))
+        for used in usage(ResourceMetrics(self.resources, self._connectors.kubelets)):
+            self.resources.add(used.serve(self.storage, admission))
+        disabled, mounts_tokens = options.admission.disable_admission_plugins, issuer is not None
+        admission.use(plugins(self.resources, disabled, mounts_tokens=mounts_tokens))  # they read what is stored
+        self.advertised = str(options.serving.advertise_address or _own_address())
+        self.address = f"{self.advertised}:{options.serving.secure_port}"
+
+    def endpoint(self, flows: FlowController | None = None, beside: Beside | None = None) -> ApiEndpoint:
+        discovery = Discovery(self.resources, self.address)
+        return ApiEndpoint(self.resources, discovery, self.authorizer, self._connectors, flows, beside)
+
+    def _infos(self, options: ApiserverOptions, issuer: TokenIssuer | None) -> Iterator[ResourceInfo[Any]]:
+        node_ports = options.services.service_node_port_range
+        ports = range(node_ports.first, node_ports.last + 1)
+        yield from builtin(self.resources, options.services.service_cluster_ip_range, ports, issuer)
+        yield from reviewing(self.authenticator, self.authorizer)
+        yield component_statuses(checks(self.storage.check))
+
+
+class StoredConfiguration:
+    """Flow schemas and priority levels as the caches have them."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._schemas, self._levels = resources.store(FlowSchema), resources.store(PriorityLevelConfiguration)
+        self._schemas_changed, self._levels_changed = self._schemas.cache.changed_at, self._levels.cache.changed_at
+
+    def version(self) -> tuple[int, int]:
+        return self._schemas_changed(), self._levels_changed()
+
+    def schemas(self) -> list[FlowSchema]:
+        return self._schemas.all_cached()
+
+    def levels(self) -> list[PriorityLevelConfiguration]:
+        return self._levels.all_cached()
+
+
 async def serve(options: ApiserverOptions, listener: socket.socket | None = None) -> None:
     """Run until cancelled.
 
     Args:
         listener: where to serve, if other processes do so too; otherwise the address in the options.
     """
-    etcd = Etcd(_etcd(options.etcd))
-    storage = Storage(etcd, options.etcd.etcd_compaction_interval)
-    resources, admission = Resources(), Chain()
-    ports = range(options.services.service_node_port_range.first, options.services.service_node_port_range.last + 1)
-    authenticator, authorizer = Union(identity.authenticators(options.identity, resources)), AlwaysAllow()
-    issuer = identity.token_issuer(options.identity)
-    rows = builtin(resources, options.services.service_cluster_ip_range, ports, issuer)
-    for info in (*rows, *reviewing(authenticator, authorizer), component_statuses(checks(storage.check))):
-        resources.add(info.serve(storage, admission))
-    connectors = Connectors(resources, _kubelet_tls(options.kubelets))
-    for info in usage(ResourceMetrics(resources, connectors.kubelets)):
-        resources.add(info.serve(storage, admission))
-    disabled, mounts_tokens = options.admission.disable_admission_plugins, issuer is not None
-    admission.use(plugins(resources, disabled, mounts_tokens=mounts_tokens))  # they read what is stored
-    advertised = str(options.serving.advertise_address or _own_address())
-    port = options.serving.secure_port
-    bootstrap = Bootstrap(resources, options.services.service_cluster_ip_range, advertised, port)
-    app = _application(
-        options.identity, resources, storage, f"{advertised}:{port}", authenticator, authorizer, connectors
-    )
+    parts = Parts(options)
+    resources, storage, port = parts.resources, parts.storage, options.serving.secure_port
+    bootstrap = Bootstrap(resources, options.services.service_cluster_ip_range, parts.advertised, port)
+    inflight = options.serving.max_requests_inflight + options.serving.max_mutating_requests_inflight
+    flows, lane = FlowController(StoredConfiguration(resources), inflight), Lane(options)
+    space = Space(parts.etcd, options.etcd.config())
+    app = _application(options.identity, parts, flows, lane, space)
     tls = TLS(options.serving.tls_cert_file, options.serving.tls_private_key_file, options.identity.client_ca_file)
     server = Server(app, [listener or (str(options.serving.bind_address), port)], tls=tls)
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(storage.run(), name="storage")
             tasks.create_task(server.run(), name="server")
+            tasks.create_task(lane.run(), name="offload")
             await storage.wait_ready()
             freeze()
             tasks.create_task(bootstrap.run(), name="bootstrap")
+            tasks.create_task(space.run(), name="etcd-space")
             tasks.create_task(ClaimsRepair(resources.store(Service)).run(), name="claims-repair")
     finally:
         await _leave(bootstrap)
-        await etcd.close()
+        await parts.etcd.close()
 
 
 async def _leave(bootstrap: Bootstrap) -> None:
@@ -88,23 +132,25 @@ async def _leave(bootstrap: Bootstrap) -> None:
 
 
 def _application(
-    options: IdentityOptions,
-    resources: Resources,
-    storage: Storage,
-    address: str,
-    authenticator: Union,
-    authorizer: Authorizer,
-    connectors: Connectors,
+    options: IdentityOptions, parts: Parts, flows: FlowController, lane: Lane, space: Space
 ) -> Application:
-    endpoint = ApiEndpoint(resources, Discovery(resources, address), authorizer, connectors)
-    published = identity.openid(options, address)
-    more = published.routes() if published is not None else []
-    return Application(endpoint, OpenAPI(resources), _health(resources, storage), authenticator, authorizer, more)
+    resources = parts.resources
+    published = identity.openid(options, parts.address)
+    return Application(
+        parts.endpoint(flows, lane),
+        OpenAPI(resources),
+        _health(resources, parts.storage, space),
+        parts.authenticator,
+        parts.authorizer,
+        flows,
+        published.routes() if published is not None else [],
+    )
 
 
-def _health(resources: Resources, storage: Storage) -> Health:
+def _health(resources: Resources, storage: Storage, space: Space) -> Health:
     health = Health()
     health.add("etcd", storage.check, live=False)
+    health.add("etcd-space", space.check, live=False)
 
     def caches() -> None:
         behind = [served.info.resource.plural for served in resources if not served.is_loaded]
@@ -113,15 +159,6 @@ def _health(resources: Resources, storage: Storage) -> Health:
 
     health.add("informer-sync", caches, live=False)
     return health
-
-
-def _etcd(options: EtcdOptions) -> EtcdConfig:
-    return EtcdConfig(
-        endpoints=tuple(options.etcd_servers),
-        ca_file=_text(options.etcd_cafile),
-        cert_file=_text(options.etcd_certfile),
-        key_file=_text(options.etcd_keyfile),
-    )
 
 
 def _text(path: object) -> str | None:

@@ -4,7 +4,7 @@ Owns the root task. Promises:
 - the first SIGTERM or SIGINT cancels the root task, which then has ``GRACE`` seconds to clean up; a second
   signal, or the end of that time, ends the process at once, even if threads still run;
 - a root task that ends without a signal, even without an error, ends the daemon with status 1, so that its
-  supervisor restarts it.
+  supervisor restarts it; so does an event loop that does not come back (see ``watchdog``).
 The ``main`` coroutine function does the daemon's work.
 """
 
@@ -19,9 +19,9 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn, TypeVar
 
-import uvloop
-
-from component_base import flags, logs, open_files
+from component_base import flags, logs, memory, open_files
+from component_base.event_loop import Loop
+from component_base.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def run(name: str, main: Callable[[OptionsT], Coroutine[Any, Any, None]], option
     log.info("%s: starting, pid %d", name, os.getpid())
     for line in flags.describe(options):
         log.debug("%s: FLAG %s", name, line)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=Loop) as runner:
         code = runner.run(_root(name, main(options)))
     log.info("%s: stopped", name)
     logs.flush()
@@ -50,10 +50,13 @@ async def _root(name: str, main: Coroutine[Any, Any, None]) -> int:
     """Run the daemon's root task to its end. Returns the process's exit status."""
     stop = _Signals(name)
     task = asyncio.create_task(main, name=name)
+    upkeep = asyncio.create_task(memory.keep_giving_back(), name="memory")
     stop.cancel_on_signal(task)
     try:
-        await asyncio.wait([task])
+        with Watchdog(name, end=lambda: _exit(1)):
+            await asyncio.wait([task])
     finally:
+        upkeep.cancel()
         stop.restore()
     if stop.requested and (task.cancelled() or task.exception() is None):
         return 0

@@ -8,6 +8,7 @@ An application finds in ``scope["extensions"]``:
 
 import asyncio
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +18,21 @@ from uvicorn.protocols.http.httptools_impl import HEADER_RE, HEADER_VALUE_RE, Ht
 from component_base.streams import Headers, Stream
 
 MAX_HEAD = 1024 * 1024
-"""Bytes of request line and headers, as in Go's net/http."""
+"""Bytes of request line and headers, as in Go's net/http; as many may frame a body, in chunk extensions and trailers."""
+
+MAX_HEADERS = 2000
+"""Headers of a request. A megabyte of the shortest ones would take fifty when parsed."""
 
 HEAD_TIMEOUT = 32.0
-"""Seconds that a client may take to send them, as in the apiserver."""
+"""Seconds that a client may take to send a head, as in the apiserver, or what is left of a request that is answered."""
+
+MAX_UNREAD = 4 * 1024 * 1024
+"""Bytes of a request that are still taken, and dropped, after its answer: more than any body that the API accepts, so
+that an honest client has sent all and sees the answer. Then the connection is cut."""
+
+MAX_UNSENT = 128 * 1024
+"""Bytes of an answer that wait in a connection before its application has to. By default they would be four times that,
+for each of the thousands of connections that clients may open and not read from."""
 
 _HOST = re.compile(rb"[A-Za-z0-9!$%&()*+,\-.:;=\[\]'_~]*\Z")
 """What may be a host and its port, as golang.org/x/net/http/httpguts has it."""
@@ -72,7 +84,7 @@ class _HeldHead:
             self._held = data
             self._loop.call_soon(self._flush)
             return
-        self._cycle.transport = self._transport  # later writes go straight to the transport
+        self._step_aside()
         if self._held and len(data) <= _JOINED:
             held, self._held = self._held, b""
             self._transport.write(held + data)
@@ -88,9 +100,14 @@ class _HeldHead:
         return getattr(self._transport, name)
 
     def _flush(self) -> None:
+        self._step_aside()
         if self._held:
             held, self._held = self._held, b""
             self._transport.write(held)
+
+    def _step_aside(self) -> None:
+        """Let later writes go straight to the transport."""
+        self._cycle.transport = self._transport
 
 
 class Connection:
@@ -99,10 +116,12 @@ class Connection:
     Data must be framed already (chunked encoding). Writes here and ASGI's ``send`` keep the order of the calls.
     """
 
-    __slots__ = ("_protocol",)
+    __slots__ = ("_ended", "_on_end", "_protocol")
 
     def __init__(self, protocol: "HttpProtocol") -> None:
         self._protocol = protocol
+        self._on_end: Callable[[], None] | None = None
+        self._ended = False
 
     @property
     def writable(self) -> bool:
@@ -113,6 +132,21 @@ class Connection:
         """Send bytes; ignored once the connection is closed."""
         if not self._protocol.transport.is_closing():
             self._protocol.transport.write(framed)
+
+    def at_end(self, call: Callable[[], None] | None) -> None:
+        """What is called when the client is gone or the server begins to stop; at once if that is so already.
+
+        For those with thousands of streams: a task that awaits ``receive`` takes a kilobyte for each.
+        """
+        self._on_end = call
+        if self._ended:
+            self.end()
+
+    def end(self) -> None:
+        """For the protocol: there will be no further request."""
+        self._ended = True
+        if self._on_end is not None:
+            self._on_end()
 
     def abort(self) -> None:
         """Close in the middle of an answer, which tells the client that it is incomplete."""
@@ -148,13 +182,18 @@ class HttpProtocol(_HostChecked):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._extensions: dict[str, Any] = {"connection": Connection(self)}
+        transport.set_write_buffer_limits(high=MAX_UNSENT)
+        self._connection = Connection(self)
+        self._extensions: dict[str, Any] = {"connection": self._connection}
         if self.scheme == "https":
             certificate = client_certificate(transport.get_extra_info("ssl_object"))
             self._extensions["tls"] = {"client_certificate": certificate}
         self._in_head = True
-        self._head_since = self.loop.time()
-        self._head_size = 0
+        self._in_body = False  # or in its trailers
+        self._waits_since = self.loop.time()  # for the rest of a head, or of a request that is answered
+        self._framing = 0  # bytes that came without any of a body among them
+        self._unread = 0  # bytes that came after the answer
+        self._body_came = False
         self._early: bytearray | None = None  # bytes after an upgrade request, until it is accepted
         self._body_left = 0  # bytes of that request's own body among them
 
@@ -165,6 +204,7 @@ class HttpProtocol(_HostChecked):
             return
         if self.parser is None:
             return
+        self._body_came = False
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as exc:
@@ -173,20 +213,48 @@ class HttpProtocol(_HostChecked):
         except httptools.HttpParserError:
             self.send_400_response(self.fault or "Invalid HTTP request received.")
         else:
-            if self._in_head:
-                self._head_size += len(data)
-                if self._head_size > MAX_HEAD:
-                    self._refuse_head()
+            if self._in_head or self._in_body:
+                self._bound(len(data))
+
+    def _bound(self, size: int) -> None:
+        """Close a connection whose request is not complete after ``size`` more bytes, if it has had enough of them."""
+        if not self._body_came:
+            self._framing += size
+        if self._framing > MAX_HEAD or len(self.headers or ()) > MAX_HEADERS:
+            self._refuse()
+        elif self._in_body and self.cycle.response_complete:
+            self._unread += size
+            if self._unread > MAX_UNREAD:
+                self._cut()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._connection.end()
+        # What refers to this object and is referred to by it would stay until the next full garbage collection.
+        self._extensions = {}
+        self.scope = self.headers = self.cycle = self._connection = None  # type: ignore[assignment]
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self._connection.end()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["extensions"] = self._extensions.copy()
         self._in_head = True
-        self._head_since = self.loop.time()
-        self._head_size = 0
+        self._waits_since = self.loop.time()
+        self._framing = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head and len(self.headers) <= MAX_HEADERS:  # trailers are dropped, as nothing here asks for any
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        self._body_came, self._framing = True, 0
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
+        self._in_head, self._in_body, self._unread = False, True, 0
         if not self.parser.should_upgrade():
             super().on_headers_complete()
             self.cycle.transport = _HeldHead(self.cycle, self.loop)  # type: ignore[assignment]
@@ -204,11 +272,17 @@ class HttpProtocol(_HostChecked):
 
     def on_message_complete(self) -> None:
         if not self._body_left:
+            self._in_body = False
             super().on_message_complete()
 
-    def head_overdue(self, now: float) -> bool:
-        """Whether the client has begun a request and not finished its head in time."""
-        return self._in_head and now - self._head_since > HEAD_TIMEOUT
+    def on_response_complete(self) -> None:
+        self._waits_since = self.loop.time()
+        super().on_response_complete()
+
+    def overdue(self, now: float) -> bool:
+        """Whether the client has not finished its head in time, or a request that was answered meanwhile."""
+        waits = self._in_head or (self._in_body and self.cycle is not None and self.cycle.response_complete)
+        return waits and now - self._waits_since > HEAD_TIMEOUT
 
     def take_over(self) -> Stream:
         """Hand the connection to a stream; HTTP is over."""
@@ -237,11 +311,19 @@ class HttpProtocol(_HostChecked):
         if len(self._early) > _MAX_EARLY:
             self.flow.pause_reading()
 
-    def _refuse_head(self) -> None:
+    def _refuse(self) -> None:
+        if self._in_body and self.cycle.response_started:
+            self._cut()
+            return
         self.transport.write(
             b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
         )
         self.transport.close()
+        self.parser = None  # type: ignore[assignment]  # nothing more is read
+
+    def _cut(self) -> None:
+        self.transport.abort()
+        self.parser = None  # type: ignore[assignment]
 
 
 def _offered(headers: list[tuple[bytes, bytes]]) -> tuple[str, ...]:

@@ -107,7 +107,7 @@ def setup(format: Format = "text", verbosity: int = 2) -> None:
     level = logging.WARNING if verbosity <= 0 else logging.INFO if verbosity < 4 else logging.DEBUG
     root.setLevel(level)
     # Libraries that log every request at info or debug, which is useful only to debug them.
-    for name in ("httpx", "httpcore", "asyncio", "urllib3", "docker"):
+    for name in ("asyncio", "urllib3", "docker"):
         logging.getLogger(name).setLevel(logging.WARNING if verbosity < 8 else logging.DEBUG)
     logging.raiseExceptions = False
 

@@ -42,6 +42,9 @@ class Counter(Collector):
     def get(self, *labels: str) -> float:
         return self._values.get(labels, 0.0)
 
+    def remove(self, *labels: str) -> None:
+        self._values.pop(labels, None)
+
     def collect(self) -> Iterator[Metric]:
         family = CounterMetricFamily(self._name, self._help, labels=self._labels)
         for labels, value in self._values.items():
@@ -111,6 +114,10 @@ class Histogram(Collector):
         counts[bisect_left(self._bounds, value)] += 1
         self._sums[labels] += value
 
+    def remove(self, *labels: str) -> None:
+        self._counts.pop(labels, None)
+        self._sums.pop(labels, None)
+
     def collect(self) -> Iterator[Metric]:
         family = HistogramMetricFamily(self._name, self._help, labels=self._labels)
         names = [*map(str, self._bounds), "+Inf"]
@@ -123,15 +130,19 @@ class Histogram(Collector):
         yield family
 
 
-def exposition(registry: CollectorRegistry = registry) -> bytes:
-    """All metrics as text."""
-    return generate_latest(registry)
+def exposition(collector: Collector = registry) -> bytes:
+    """All metrics of a registry, or of one collector, as text."""
+    return generate_latest(collector)
+
+
+def response(collector: Collector = registry) -> Response:
+    return Response(exposition(collector), headers={"content-type": CONTENT_TYPE_LATEST})
 
 
 def routes() -> list[BaseRoute]:
     """``/metrics``, for a Starlette or FastAPI application."""
 
     async def serve(request: Request) -> Response:
-        return Response(exposition(), headers={"content-type": CONTENT_TYPE_LATEST})
+        return response()
 
     return [Route("/metrics", serve, include_in_schema=False)]

@@ -144,14 +144,14 @@ class Server:
         return HttpProtocol(config=self._config, server_state=self._state, app_state=self._app_state)
 
     async def _tick(self) -> None:
-        """Every second, set the Date header and close connections whose request head is overdue."""
+        """Every second, set the Date header and close connections whose client is overdue."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(1.0)
             self._set_date()
             now = loop.time()
             for connection in [*self._state.connections]:
-                if isinstance(connection, HttpProtocol) and connection.head_overdue(now):
+                if isinstance(connection, HttpProtocol) and connection.overdue(now):
                     connection.transport.close()
 
     def _set_date(self) -> None:

@@ -33,7 +33,8 @@ async def run(options: ControllerManagerOptions) -> None:
 
         async with asyncio.TaskGroup() as tasks:
             if options.nodes.configure_cloud_routes:  # of this machine, whichever process leads
-                tasks.create_task(NodeRoutes(informers.informer(Node)).run(), name="routes")
+                routes = NodeRoutes(informers.informer(Node), options.nodes.cluster_cidr)
+                tasks.create_task(routes.run(), name="routes")
             tasks.create_task(informers.run(), name="informers")
             tasks.create_task(recorder.run(), name="events")
             own_identity = identity(str(options.serving.bind_address), options.serving.secure_port)

@@ -29,10 +29,12 @@ class ApiResource:
 
 @dataclass(frozen=True)
 class Discovery:
-    """All resources, each in its group's preferred version; ``failed`` names group versions that are unavailable."""
+    """All resources, each in its group's preferred version; ``failed`` says which of these are unavailable."""
 
     resources: tuple[ApiResource, ...]
     failed: tuple[str, ...] = ()
+    group_versions: frozenset[str] = frozenset()
+    """All that are served, preferred or not."""
 
 
 async def discover(client: Client) -> Discovery:
@@ -50,7 +52,8 @@ async def discover(client: Client) -> Discovery:
             resources += await _resources(client, version)
         except errors.ApiError as exc:
             failed.append(f"{version}: {exc}")
-    return Discovery(tuple(resources), tuple(failed))
+    served = {version.group_version for group in groups.groups for version in group.versions}
+    return Discovery(tuple(resources), tuple(failed), frozenset({"v1", *served}))
 
 
 async def _resources(client: Client, group_version: str) -> list[ApiResource]:

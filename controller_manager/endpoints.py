@@ -25,7 +25,8 @@ log = logging.getLogger(__name__)
 class EndpointsController:
     def __init__(self, context: ControllerContext) -> None:
         self._workers = context.options.concurrency.concurrent_endpoint_syncs
-        self._endpoints_api, self._recorder = context.client.resource(Endpoints), context.recorder
+        self._endpoints_api = context.client.resource(Endpoints)
+        self._recorder = context.recorder.of("endpoint-controller")
         self._endpoints = context.informer(Endpoints)
         self._queue = WorkQueue[Key]("endpoint", backoff=Backoff(limit=LONGEST_BACKOFF))
         self._triggers = ServiceTriggers(context, self._queue)

@@ -23,7 +23,7 @@ MANAGER: Final = "endpointslice-controller.k8s.io"
 class EndpointSliceController:
     def __init__(self, context: ControllerContext) -> None:
         self._workers = context.options.concurrency.concurrent_endpoint_syncs
-        self._writer = SliceWriter(context.client, context.recorder)
+        self._writer = SliceWriter(context.client, context.recorder.of("endpoint-slice-controller"))
         self._queue = WorkQueue[Key]("endpointslice", backoff=Backoff(limit=LONGEST_BACKOFF))
         self._triggers = ServiceTriggers(context, self._queue)
         self._slices = ManagedSlices(context, MANAGER, self._queue)

@@ -22,7 +22,7 @@ class EndpointSliceMirroringController:
     def __init__(self, context: ControllerContext) -> None:
         self._workers = context.options.concurrency.concurrent_endpoint_syncs
         self._services, self._endpoints = context.informer(Service), context.informer(Endpoints)
-        self._writer = SliceWriter(context.client, context.recorder)
+        self._writer = SliceWriter(context.client, context.recorder.of("endpoint-slice-mirroring-controller"))
         self._queue = WorkQueue[Key]("endpointslice_mirroring")
         self._slices = ManagedSlices(context, MANAGER, self._queue)
         self._services.feed(self._queue)

@@ -16,7 +16,8 @@ _WORKERS: Final = 2
 
 class EphemeralVolumeController:
     def __init__(self, context: ControllerContext) -> None:
-        self._claims_api, self._recorder = context.client.resource(PersistentVolumeClaim), context.recorder
+        self._claims_api = context.client.resource(PersistentVolumeClaim)
+        self._recorder = context.recorder.of("ephemeral_volume")
         self._pods, self._claims = context.informer(Pod), context.informer(PersistentVolumeClaim)
         self._queue = WorkQueue[Key]("ephemeral_volume")
         self._pods.feed(self._queue, self._keys)

@@ -2,21 +2,23 @@
 
 An object is deleted once all its owners are gone. An owner deleted with the policy Orphan keeps its ``orphan`` finalizer
 until its dependents no longer refer to it; one deleted with Foreground keeps ``foregroundDeletion`` until the dependents
-that block it are gone. Works on every kind in discovery, by metadata alone. An owner that the watches do not show is
-looked up on the server before anything is deleted: a watch may lag behind.
+that block it are gone, and objects that wait for each other in a circle are freed. Works on every kind in discovery, by
+metadata alone. Whether an owner is there is decided by ``owners``.
 """
 
 import asyncio
 import logging
-from collections import OrderedDict
 from contextlib import suppress
-from typing import Any, Final, Literal
+from typing import Any, Final
+
+import msgspec
 
 from apimachinery import errors, meta
 from apimachinery.types.meta_v1 import OwnerReference
 from apimachinery.types.objects import PartialObjectMetadata
 from controller_manager.api_resources import ApiResource, Discovery, discover
 from controller_manager.context import ControllerContext
+from controller_manager.owners import Owners
 from controller_manager.ownership_graph import FOREGROUND, ORPHAN, Item, OwnershipGraph
 from kube_client import Informer, WorkQueue, process
 from kube_client.workqueue import Backoff
@@ -28,13 +30,9 @@ DISCOVERY_PERIOD: Final = 30.0
 """Seconds between checks for kinds that are served now or no longer."""
 
 _UNKNOWN_KIND_RETRY: Final = 60.0
-_ABSENT: Final = 1000
-"""How many UIDs of owners known to be gone are remembered; a UID is never used again."""
 
 _IGNORED: Final = {("v1", "Event"), ("events.k8s.io/v1", "Event")}
 """They expire on their own, and there are many."""
-
-_Fate = Literal["solid", "dangling", "waiting", "unknown"]
 
 
 class GarbageCollector:
@@ -42,8 +40,7 @@ class GarbageCollector:
         self._workers = context.options.concurrency.concurrent_gc_syncs
         self._client = context.client
         self._graph = OwnershipGraph()
-        self._kinds: dict[tuple[str, str], ApiResource] = {}
-        self._absent: OrderedDict[str, None] = OrderedDict()
+        self._owners = Owners(context.client, self._graph, context.recorder.of("garbage-collector-controller"))
         self._queue = WorkQueue[str]("garbage_collector", backoff=Backoff(limit=LONGEST_BACKOFF))
 
     async def run(self) -> None:
@@ -73,7 +70,8 @@ class GarbageCollector:
             if not discovery.failed:
                 for resource in watching.keys() - resources:
                     self._stop(resource, watching.pop(resource))
-            self._kinds = {resource.kind: resource for resource in watching}
+            readable = {resource for resource in discovery.resources if "get" in resource.verbs}
+            self._owners.set_kinds(readable | watching.keys(), discovery.group_versions)
             if not ready.is_set():
                 for informer in started:
                     await informer.synced.wait()
@@ -106,7 +104,7 @@ class GarbageCollector:
 
     def _on_delete(self, item: Item) -> None:
         self._graph.remove(item.uid)
-        self._remember_absent(item.uid)
+        self._owners.remember_absent(item)
         for dependent in self._graph.dependents(item.uid):
             self._queue.add(dependent.uid)
         for owner in item.owners:
@@ -131,53 +129,37 @@ class GarbageCollector:
 
     async def _orphan(self, owner: Item) -> None:
         for dependent in self._graph.dependents(owner.uid):
-            await self._disown(dependent, {owner.uid})
+            await self._set_owners(dependent, [other for other in dependent.owners if other.uid != owner.uid])
         await self._remove_finalizer(owner, ORPHAN)
 
     async def _foreground(self, owner: Item) -> None:
+        """Delete the dependents; once none blocks the owner any more, let it go. Their changes bring us back here."""
         dependents = self._graph.dependents(owner.uid)
-        if not any(dependent.blocks(owner.uid) for dependent in dependents):
+        if not any(dependent.blocks(owner) for dependent in dependents):
             await self._remove_finalizer(owner, FOREGROUND)
             return
         for dependent in dependents:
-            self._queue.add(dependent.uid)
+            if not meta.is_being_deleted(dependent.obj):
+                self._queue.add(dependent.uid)
+        for other in self._graph.waiting_on(owner):
+            if other.blocks(owner):  # each waits for the other
+                await self._unblock(other, owner)
 
     async def _collect(self, item: Item) -> None:
         """Delete it unless an owner is left; remove references to owners that are gone."""
-        fates = {owner.uid: await self._fate(item, owner) for owner in item.owners}
-        if "unknown" in fates.values():
+        fates = [await self._owners.fate(item, owner) for owner in item.owners]
+        if "unresolvable" in fates:
+            return
+        if "unknown" in fates:
             self._queue.add_after(item.uid, _UNKNOWN_KIND_RETRY)
             return
-        not_solid = {uid for uid, fate in fates.items() if fate != "solid"}
-        if len(not_solid) < len(fates):
-            if not_solid:
-                await self._disown(item, not_solid)
+        solid = [owner for owner, fate in zip(item.owners, fates, strict=True) if fate == "solid"]
+        if solid:
+            if len(solid) < len(fates):
+                await self._set_owners(item, solid)
             return
-        foreground = "waiting" in fates.values() and bool(self._graph.dependents(item.uid))
+        foreground = "waiting" in fates and bool(self._graph.dependents(item.uid))
         await self._delete(item, "Foreground" if foreground else None)
-
-    async def _fate(self, item: Item, owner: OwnerReference) -> _Fate:
-        owning = self._graph.get(owner.uid)
-        if owning is not None:
-            namespace = meta.namespace_of(owning.obj)
-            if namespace and namespace != meta.namespace_of(item.obj):
-                return "dangling"  # a reference across namespaces is invalid
-            return "waiting" if owning.waits_for(FOREGROUND) else "solid"
-        if owner.uid in self._absent:
-            return "dangling"
-        resource = self._kinds.get((owner.api_version, owner.kind))
-        if resource is None:
-            log.info("%s: owner %s %s is of a kind that is not served", item, owner.kind, owner.name)
-            return "unknown"
-        namespace = meta.namespace_of(item.obj) if resource.scheme.namespaced else ""
-        if resource.scheme.namespaced and not namespace:
-            return "unknown"  # a cluster-scoped object cannot have such an owner; leave it alone
-        with suppress(errors.NotFound):
-            current = await resource.metadata_of(self._client).get(owner.name, namespace=namespace or None)
-            if meta.uid_of(current) == owner.uid:
-                return "waiting" if Item(resource, current).waits_for(FOREGROUND) else "solid"
-        self._remember_absent(owner.uid)
-        return "dangling"
 
     async def _delete(self, item: Item, policy: str | None) -> None:
         finalizers = item.obj.metadata.finalizers or ()
@@ -189,10 +171,17 @@ class GarbageCollector:
             objects = item.resource.metadata_of(self._client)
             await objects.delete(name, namespace=namespace or None, uid=item.uid, propagation_policy=policy)
 
-    async def _disown(self, item: Item, owners: set[str]) -> None:
-        others = [owner for owner in item.owners if owner.uid not in owners]
-        await self._patch(item, {"ownerReferences": others or None})
-        log.info("%s: removed %d owner references", item, len(item.owners) - len(others))
+    async def _set_owners(self, item: Item, owners: list[OwnerReference]) -> None:
+        await self._patch(item, {"ownerReferences": owners or None})
+        log.info("%s: removed %d owner references", item, len(item.owners) - len(owners))
+
+    async def _unblock(self, item: Item, owner: Item) -> None:
+        references = [
+            msgspec.structs.replace(reference, block_owner_deletion=False) if reference.uid == owner.uid else reference
+            for reference in item.owners
+        ]
+        await self._patch(item, {"ownerReferences": references})
+        log.info("%s: no longer blocks the deletion of %s, which it waits for", item, owner)
 
     async def _remove_finalizer(self, item: Item, finalizer: str) -> None:
         others = [other for other in item.obj.metadata.finalizers or () if other != finalizer]
@@ -206,11 +195,6 @@ class GarbageCollector:
         with suppress(errors.NotFound):
             objects = item.resource.metadata_of(self._client)
             await objects.patch(name, patch, namespace=namespace or None, kind="merge")
-
-    def _remember_absent(self, uid: str) -> None:
-        self._absent[uid] = None
-        if len(self._absent) > _ABSENT:
-            self._absent.popitem(last=False)
 
 
 def collectable(discovery: Discovery) -> set[ApiResource]:

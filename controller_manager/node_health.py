@@ -83,7 +83,7 @@ def taints(node: Node, ready: str, effects: Collection[str], now: datetime) -> l
     ``effects`` are those of the taint of a node that is not ready.
     """
     present = node.spec.taints or []
-    required = [(key, NO_SCHEDULE) for key in pressure_taints(node)]
+    required = [(key, NO_SCHEDULE) for key in no_schedule_taints(node)]
     if ready != "True":
         required = [
             (READINESS_TAINTS.get(ready, well_known.UNREACHABLE_TAINT), effect) for effect in effects
@@ -98,9 +98,10 @@ def taints(node: Node, ready: str, effects: Collection[str], now: datetime) -> l
     return [*remaining, *missing] if missing or len(remaining) != len(present) else None
 
 
-def pressure_taints(node: Node) -> list[str]:
-    """The keys of the taints that the node's conditions require, its readiness aside."""
-    return [key for type, key in CONDITION_TAINTS.items() if conditions.is_true(node.status.conditions, type)]
+def no_schedule_taints(node: Node) -> list[str]:
+    """The keys of the taints that a cordon and the node's conditions require, its readiness aside."""
+    keys = [key for type, key in CONDITION_TAINTS.items() if conditions.is_true(node.status.conditions, type)]
+    return [*keys, well_known.UNSCHEDULABLE_TAINT] if node.spec.unschedulable else keys
 
 
 def has_readiness_taint(node: Node, effect: str) -> bool:
@@ -110,4 +111,5 @@ def has_readiness_taint(node: Node, effect: str) -> bool:
 def _is_ours(taint: Taint) -> bool:
     if taint.key in READINESS_TAINTS.values():
         return True
-    return taint.key in CONDITION_TAINTS.values() and taint.effect == NO_SCHEDULE
+    keys = {*CONDITION_TAINTS.values(), well_known.UNSCHEDULABLE_TAINT}
+    return taint.key in keys and taint.effect == NO_SCHEDULE

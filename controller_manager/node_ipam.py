@@ -1,7 +1,8 @@
 """Allocates to each node a part of the cluster's pod network, ``spec.podCIDR``.
 
 What is allocated is what nodes carry: it is read from the server before the first allocation, so a restart or a new
-leader allocates nothing twice. Writing is a compare-and-set on the node; if it fails the part is released.
+leader allocates nothing twice. Writing is a compare-and-set on the node; if it fails the part is released. A node that
+comes with a part which it cannot have (``PodCidrs``) takes nothing from the others, and an event says so.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import logging
 from typing import Final, Self
 
 from apimachinery import errors, meta
+from apimachinery.core.pod_cidrs import PodCidrs
 from apimachinery.types.core_v1 import Node
 from controller_manager.cidr_set import CidrSet, Network, RangeFull
 from controller_manager.context import ControllerContext
@@ -27,10 +29,12 @@ class NodeIpamController:
     """Raises ValueError if nodes' parts would be larger than the cluster's network."""
 
     def __init__(self, context: ControllerContext, cluster_cidr: Network, node_mask_size: int) -> None:
-        self._nodes_api, self._recorder = context.client.resource(Node), context.recorder
+        self._nodes_api, self._recorder = context.client.resource(Node), context.recorder.of("cidrAllocator")
         self._nodes = context.informer(Node)
         self._cidrs = CidrSet(cluster_cidr, node_mask_size)
-        self._holders: dict[str, str] = {}  # CIDR -> node
+        self._version = cluster_cidr.version
+        self._holders = PodCidrs(cluster_cidr)
+        self._refused: dict[str, str] = {}  # UID of a node -> CIDR that it cannot have
         self._queue = WorkQueue[str]("node_ipam", backoff=Backoff(limit=LONGEST_BACKOFF))
         self._nodes.on_change(self._on_node)
 
@@ -55,7 +59,7 @@ class NodeIpamController:
                 log.info("nodes: %s; will list again", exc)
                 await asyncio.sleep(_READ_RETRY)
             else:
-                for node in page.items:
+                for node in sorted(page.items, key=lambda node: node.metadata.creation_timestamp or ""):
                     self._occupy(node)
                 return
 
@@ -92,24 +96,32 @@ class NodeIpamController:
         if new is None:
             if old is not None:
                 self._release(old)
+                for node in [node for node in self._nodes.list() if meta.uid_of(node) in self._refused]:
+                    self._occupy(node)
             return
         self._occupy(new)
         if not new.spec.pod_cidr:
             self._queue.add(meta.name_of(new))
 
     def _occupy(self, node: Node) -> None:
-        for cidr in _cidrs(node):
-            holder = self._holders.setdefault(cidr, meta.name_of(node))
-            if holder != meta.name_of(node):
-                log.error("%s: pod CIDR %s is also that of node %s", meta.name_of(node), cidr, holder)
-            self._cidrs.occupy(cidr)
+        name, uid = meta.name_of(node), meta.uid_of(node)
+        for cidr in self._parts(node):
+            fault = self._holders.claim(name, cidr)
+            if not fault:
+                self._refused.pop(uid, None)
+                self._cidrs.occupy(cidr)
+            elif uid not in self._refused:
+                self._refused[uid] = cidr
+                log.error("%s: pod CIDR %s", name, fault)
+                self._recorder.event(node, "Warning", "CIDRAssignmentFailed", f"The node's pod CIDR {fault}")
 
     def _release(self, node: Node) -> None:
-        for cidr in _cidrs(node):
-            if self._holders.get(cidr) == meta.name_of(node):
-                del self._holders[cidr]
+        self._refused.pop(meta.uid_of(node), None)
+        for cidr in self._parts(node):
+            if self._holders.release(meta.name_of(node), cidr):
                 self._cidrs.release(cidr)
 
-
-def _cidrs(node: Node) -> list[str]:
-    return node.spec.pod_cidrs or ([node.spec.pod_cidr] if node.spec.pod_cidr else [])
+    def _parts(self, node: Node) -> list[str]:
+        """Those of the cluster network's IP version; a node may have one of the other too, which is not ours to allocate."""
+        cidrs = node.spec.pod_cidrs or ([node.spec.pod_cidr] if node.spec.pod_cidr else [])
+        return [cidr for cidr in cidrs if (":" in cidr) == (self._version == 6)]

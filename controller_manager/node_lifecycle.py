@@ -32,7 +32,8 @@ _WORKERS: Final = 8
 
 class NodeLifecycleController:
     def __init__(self, context: ControllerContext) -> None:
-        self._client, self._recorder, self._options = context.client, context.recorder, context.options.nodes
+        self._client, self._options = context.client, context.options.nodes
+        self._recorder = context.recorder.of("node-controller")
         self._nodes_api, self._pods_api = context.client.resource(Node), context.client.resource(Pod)
         self._nodes, self._leases = context.informer(Node), context.informer(Lease, namespace=NODE_LEASES)
         self._pods = context.informer(Pod, indexes={BY_NODE: indexes.node_of})
@@ -156,7 +157,7 @@ class NodeLifecycleController:
             if (
                 old is not None
                 and readiness(old) == readiness(new)
-                and node_health.pressure_taints(old) == node_health.pressure_taints(new)
+                and node_health.no_schedule_taints(old) == node_health.no_schedule_taints(new)
                 and old.spec.taints == new.spec.taints
             ):
                 return  # a heartbeat

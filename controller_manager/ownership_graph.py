@@ -31,8 +31,18 @@ class Item:
         """Whether it is being deleted, and remains until we remove this finalizer."""
         return meta.is_being_deleted(self.obj) and finalizer in (self.obj.metadata.finalizers or ())
 
-    def blocks(self, owner_uid: str) -> bool:
-        return any(owner.uid == owner_uid and owner.block_owner_deletion for owner in self.owners)
+    def is_named_by(self, reference: OwnerReference, dependent: "Item") -> bool:
+        """Whether a dependent's reference means this object, and it can own the dependent."""
+        named = (group_of(reference), reference.kind, reference.name, reference.uid)
+        scheme, key = self.resource.scheme, meta.key_of(self.obj)
+        in_reach = key.namespace in ("", meta.namespace_of(dependent.obj))
+        return in_reach and named == (scheme.group, scheme.kind, key.name, self.uid)
+
+    def blocks(self, owner: "Item") -> bool:
+        """Whether the owner's deletion in the foreground has to wait for this object's."""
+        return any(
+            ref.uid == owner.uid and ref.block_owner_deletion and owner.is_named_by(ref, self) for ref in self.owners
+        )
 
     def __str__(self) -> str:
         return f"{self.resource.scheme.plural} {meta.key_of(self.obj)}"
@@ -64,5 +74,25 @@ class OwnershipGraph:
     def dependents(self, uid: str) -> list[Item]:
         return [self._items[dependent] for dependent in self._dependents.get(uid, ()) if dependent in self._items]
 
+    def waiting_on(self, item: Item) -> list[Item]:
+        """All that are being deleted in the foreground and wait for this item: its owners, theirs ..."""
+        waiting: dict[str, Item] = {}
+        blocked = [item]
+        while blocked:
+            dependent = blocked.pop()
+            for reference in dependent.owners:
+                owner = self._items.get(reference.uid)
+                if owner is None or owner.uid in waiting:
+                    continue
+                if owner.waits_for(FOREGROUND) and dependent.blocks(owner):
+                    waiting[owner.uid] = owner
+                    blocked.append(owner)
+        return [*waiting.values()]
+
     def of_resource(self, resource: ApiResource) -> list[Item]:
         return [item for item in self._items.values() if item.resource == resource]
+
+
+def group_of(reference: OwnerReference) -> str:
+    """The API group of the kind that a reference names."""
+    return reference.api_version.rpartition("/")[0]

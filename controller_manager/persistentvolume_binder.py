@@ -50,8 +50,8 @@ class PersistentVolumeBinder:
         self._volumes, self._claims = context.informer(PersistentVolume), context.informer(PersistentVolumeClaim)
         self._classes = context.informer(StorageClass)
         self._pods = context.informer(Pod, indexes={BY_CLAIM: indexes.claims_of})
-        self._recorder = context.recorder
-        self._reclaimer = Reclaimer(context.client, context.recorder)
+        self._recorder = context.recorder.of("persistentvolume-controller")
+        self._reclaimer = Reclaimer(context.client, self._recorder)
         self._queue = WorkQueue[_Work]("persistentvolume_binder")
         self._volumes.on_change(self._on_volume)
         self._claims.on_change(self._on_claim)

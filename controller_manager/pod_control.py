@@ -13,8 +13,7 @@ from apimachinery import codec, errors, meta
 from apimachinery.types.core_v1 import Pod, PodTemplateSpec
 from apimachinery.types.meta_v1 import ObjectMeta
 from apimachinery.types.objects import KubeObject
-from controller_manager.context import ControllerContext
-from kube_client import Expectations
+from kube_client import Client, EventRecorder, Expectations
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +29,8 @@ class PodControlError(Exception):
 
 
 class PodControl:
-    def __init__(self, context: ControllerContext) -> None:
-        self._pods_api, self._recorder = context.client.resource(Pod), context.recorder
+    def __init__(self, client: Client, recorder: EventRecorder) -> None:
+        self._pods_api, self._recorder = client.resource(Pod), recorder
         self.expectations = Expectations()
         """By the owner's key."""
 

@@ -30,7 +30,7 @@ class ReplicationManager:
         self._workers = context.options.concurrency.concurrent_rc_syncs
         self._controllers_api = context.client.resource(ReplicationController)
         self._controllers = context.informer(ReplicationController)
-        self._pod_control = PodControl(context)
+        self._pod_control = PodControl(context.client, context.recorder.of("replication-controller"))
         self._adoption = PodAdoption(context, ReplicationController, selector_of)
         self._queue = WorkQueue[Key]("replicationmanager", backoff=Backoff(limit=LONGEST_BACKOFF))
         self._controllers.feed(self._queue)

@@ -32,7 +32,8 @@ _WORKERS: Final = 8
 
 class TaintEvictionController:
     def __init__(self, context: ControllerContext) -> None:
-        self._pods_api, self._recorder = context.client.resource(Pod), context.recorder
+        self._pods_api = context.client.resource(Pod)
+        self._recorder = context.recorder.of("taint-eviction-controller")
         self._pods = context.informer(Pod, indexes={BY_NODE: indexes.node_of})
         self._default = context.options.nodes.pod_eviction_timeout
         self._taints: dict[str, list[Taint]] = {}  # NoExecute ones by node, each with the time it was added

@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Final
 
 from host_network.commands import CommandError, ip, ip_json
@@ -42,6 +42,27 @@ def mtu_of(device: str) -> int:
 
 def exists(device: str) -> bool:
     return any(link["ifname"] == device for link in ip_json("link", "show"))
+
+
+def ensure_bridge(device: str, address: IPv4Interface, mtu: int) -> None:
+    """Make the bridge if it is missing, and let it be up and have the address. Safe to repeat.
+
+    Raises:
+        CommandError
+    """
+    if not exists(device):
+        log.warning("%s: there is no such bridge, made", device)
+        ip("link", "add", device, "mtu", str(mtu), "type", "bridge")
+    link = ip_json("address", "show", "dev", device)[0]
+    if all(entry.get("local") != str(address.ip) for entry in link.get("addr_info", ())):
+        ip("address", "add", str(address), "dev", device)
+    if "UP" not in link["flags"]:
+        ip("link", "set", "dev", device, "up")
+
+
+def ports_of(bridge: str) -> set[int]:
+    """Indexes of the devices that are attached to a bridge. Raises ``CommandError`` if there is no such bridge."""
+    return {link["ifindex"] for link in ip_json("link", "show", "master", bridge)}
 
 
 def enable_hairpin(network: IPv4Network) -> None:

@@ -41,7 +41,13 @@ def routes() -> list[Route]:
     ]
 
 
+def add_route(destination: IPv4Network, via: IPv4Address) -> None:
+    """Make a route of ours. Raises ``CommandError`` if there is one to the same destination, whosever it is."""
+    ip("-4", "route", "add", str(destination), "via", str(via), "proto", PROTOCOL)
+
+
 def replace_route(destination: IPv4Network, via: IPv4Address) -> None:
+    """Change a route of ours: the kernel would replace anybody's."""
     ip("-4", "route", "replace", str(destination), "via", str(via), "proto", PROTOCOL)
 
 
@@ -62,7 +68,7 @@ def ensure_service_route(service_range: IPv4Network) -> None:
     if not devices.exists(SERVICE_BRIDGE):
         ip("link", "add", SERVICE_BRIDGE, "type", "bridge")
     ip("link", "set", SERVICE_BRIDGE, "up")
-    ip("route", "replace", str(service_range), "dev", SERVICE_BRIDGE)
+    ip("-4", "route", "add", str(service_range), "dev", SERVICE_BRIDGE, "proto", PROTOCOL)
     log.info("%s: routed to %s", service_range, SERVICE_BRIDGE)
 
 

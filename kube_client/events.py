@@ -10,6 +10,7 @@ import logging
 import random
 import time
 from collections import OrderedDict
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -40,6 +41,7 @@ _SIMILAR, _SIMILAR_SPAN = 10, 600.0
 class _Subject:
     """What makes events similar: all but the message."""
 
+    component: str
     kind: str
     namespace: str
     name: str
@@ -50,8 +52,8 @@ class _Subject:
     reason: str
 
     @property
-    def object(self) -> tuple[str, str, str, str]:
-        return (self.kind, self.namespace, self.name, self.uid)
+    def object(self) -> tuple[str, str, str, str, str]:
+        return (self.component, self.kind, self.namespace, self.name, self.uid)
 
 
 @dataclass
@@ -111,12 +113,19 @@ class EventRecorder:
         self._similar: _Recent[_Similar] = _Recent(_CACHE)
         self._written: _Recent[core_v1.Event] = _Recent(_CACHE)  # the server's last, by subject and message
 
+    def of(self, component: str) -> "EventRecorder":
+        """Records as another component of this process; the ``run`` of this recorder writes its events, too."""
+        recorder = copy(self)
+        recorder._component = component
+        return recorder
+
     def event(self, obj: KubeObject, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         """Record that something happened. ``type`` is Normal or Warning, ``reason`` one word in CamelCase.
 
         ``field_path`` names a part of the object, such as ``spec.containers{web}``.
         """
         subject = _Subject(
+            self._component,
             obj.kind or "",
             meta.namespace_of(obj),
             meta.name_of(obj),

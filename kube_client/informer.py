@@ -3,7 +3,8 @@
 Owns the copy and its indexes. Promises: handlers are called for each object as it is added, changed and deleted, in
 the order of versions, whatever happened to the connection in between (after a gap the copy is compared with a new
 list). Handlers are plain functions called in the event loop, quick, and may not change the objects: these are
-shared. An error in one is logged and does not affect the others. The copy may lag behind the server.
+shared. An error in one is logged and does not affect the others. The copy may lag behind the server. Where the server's
+data are replaced by older ones (etcd restored from a copy), the copy follows; see ``on_rewind``.
 """
 
 import asyncio
@@ -53,7 +54,13 @@ class Informer(Generic[T]):
         self._field_selector = field_selector
         self._store = _Store[T]()
         self._handlers: list[Handler[T]] = []
+        self._rewind_handlers: list[Callable[[], object]] = []
         self._version = ""
+        self._continuous = False  # whether the events after our version are known to be all that is missing
+        self._history = resource.history
+        self._rewinds = 0
+        self._server: str | None = None  # which one was watched since the last list
+        self._stream: asyncio.Timeout | None = None
         self.synced = asyncio.Event()
         self.add_indexes(indexes or {})
 
@@ -121,23 +128,48 @@ class Informer(Generic[T]):
         for obj in self.list():
             self._call(handler, None, obj)
 
+    def on_rewind(self, handler: Callable[[], object]) -> None:
+        """Have ``handler()`` called when the copy has followed the server back to an older version.
+
+        The versions of before, such as those of one's own writes, have become those of other contents then.
+        """
+        self._rewind_handlers.append(handler)
+
     async def run(self) -> None:
         """Keep the copy up to date until cancelled."""
+        with self._history.listener(self._start_over):
+            await self._run()
+
+    def _notice_rewind(self) -> None:
+        if self._rewinds == self._history.rewinds:  # no other informer was faster
+            self._history.rewind()
+
+    def _start_over(self) -> None:
+        """The server's data are older ones: what we follow may be another history by now, at the same version."""
+        self._continuous = False
+        if self._stream is not None:
+            self._stream.reschedule(0)
+
+    async def _run(self) -> None:
         delay = _Delay()
         while True:
             started = asyncio.get_running_loop().time()
             try:
-                if not self._version:
+                if not self._continuous:
                     await self._relist()
                 await self._follow()
-            except errors.Expired as exc:
-                log.info("%s: version %s is too old: %s; listing again", self.name, self._version, exc)
-                self._version = ""
+            except (errors.Expired, errors.TooLargeResourceVersion) as exc:
+                log.info("%s: cannot go on from version %s: %s; listing again", self.name, self._version, exc)
+                self._continuous = False
+                if isinstance(exc, errors.TooLargeResourceVersion):
+                    self._notice_rewind()
             except errors.ApiError as exc:
                 log.info("%s: %s; will retry", self.name, exc)
+            except TimeoutError:
+                log.info("%s: the server's data are older ones; listing again", self.name)
             except Exception:  # an unforeseen answer; a new list repairs what can be repaired
                 log.exception("%s: watch failed; listing again", self.name)
-                self._version = ""
+                self._continuous = False
             if asyncio.get_running_loop().time() - started > _STEADY:
                 delay.reset()
             await asyncio.sleep(delay.next())
@@ -147,12 +179,28 @@ class Informer(Generic[T]):
 
         The read is consistent: a restarted daemon must not act on a state from before its own writes.
         """
-        page = await self._resource.list(
-            namespace=self._namespace, label_selector=self._label_selector, field_selector=self._field_selector
-        )
-        self._replace(page)
-        self._version = page.resource_version
+        page = await self._list_now()
+        self._server = None
+        if self._replace(page):
+            self._notice_rewind()
+        self._version, self._continuous = page.resource_version, True
         self.synced.set()
+        if self._rewinds != self._history.rewinds:
+            log.warning("%s: the server has gone back to version %s", self.name, self._version)
+            self._rewinds = self._history.rewinds
+            for handler in self._rewind_handlers:
+                handler()
+
+    async def _list_now(self) -> Page[T]:
+        history = self._history
+        while True:
+            rewinds = history.rewinds
+            page = await self._resource.list(
+                namespace=self._namespace, label_selector=self._label_selector, field_selector=self._field_selector
+            )
+            if history.rewinds == rewinds:
+                return page
+            # another informer noticed meanwhile; which history this list belongs to is open
 
     async def _follow(self) -> None:
         """Apply the events after our version until the stream ends."""
@@ -161,21 +209,36 @@ class Informer(Generic[T]):
             resource_version=self._version,
             label_selector=self._label_selector,
             field_selector=self._field_selector,
+            opened=self._on_open,
         )
-        async with aclosing(stream) as events:
-            async for event in events:
-                if event.type == "DELETED":
-                    self._delete(meta.key_of(event.object), event.object)
-                elif event.type != "BOOKMARK":
-                    self._set(event.object)
-                self._version = event.object.metadata.resource_version or self._version
+        try:
+            async with asyncio.timeout(None) as self._stream, aclosing(stream) as events:
+                async for event in events:
+                    if event.type == "DELETED":
+                        self._delete(meta.key_of(event.object), event.object)
+                    elif event.type != "BOOKMARK":
+                        self._set(event.object)
+                    self._version = event.object.metadata.resource_version or self._version
+        finally:
+            self._stream = None
 
-    def _replace(self, page: Page[T]) -> None:
+    def _on_open(self, server: str) -> None:
+        """Nothing tells whether a server that has been started anew has the history in which our version was given."""
+        if self._server is not None and server != self._server:
+            raise errors.Expired("this is another apiserver, or the same one after a restart")
+        self._server = server
+
+    def _replace(self, page: Page[T]) -> bool:
+        """Returns whether an object has gone back to an older version."""
         gone = self._store.objects.keys() - {meta.key_of(obj) for obj in page.items}
         for key in gone:
             self._delete(key)
+        went_back = False
         for obj in page.items:
+            known = self._store.objects.get(meta.key_of(obj))
+            went_back = went_back or (known is not None and _is_older(obj, known))
             self._set(obj)
+        return went_back
 
     def _set(self, obj: T) -> None:
         key = meta.key_of(obj)
@@ -183,7 +246,7 @@ class Informer(Generic[T]):
         if old is not None and meta.uid_of(old) != meta.uid_of(obj):
             self._delete(key)  # its deletion was missed: another object has the name now
             old = None
-        if old is not None and old.metadata.resource_version == obj.metadata.resource_version:
+        if old is not None and old.metadata.resource_version == obj.metadata.resource_version and old == obj:
             return
         self._store.set(key, obj)
         self._notify(old, obj)
@@ -254,6 +317,16 @@ def _values(name: str, function: Index[T], key: Key, obj: T) -> tuple[Hashable, 
     except Exception:
         log.exception("%s: index %s failed", key, name)
         return ()
+
+
+def _is_older(obj: KubeObject, known: KubeObject) -> bool:
+    version, known_version = obj.metadata.resource_version or "", known.metadata.resource_version or ""
+    return (
+        meta.uid_of(obj) == meta.uid_of(known)
+        and version.isdigit()
+        and known_version.isdigit()
+        and int(version) < int(known_version)
+    )
 
 
 class _Delay:

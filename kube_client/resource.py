@@ -4,7 +4,7 @@ Pure translation between objects and HTTP; ``rest`` owns errors and retries.
 """
 
 import random
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +16,7 @@ from apimachinery import codec, meta, scheme
 from apimachinery.types import meta_v1
 from apimachinery.types.objects import KubeObject
 from kube_client import watch
+from kube_client.history import History
 from kube_client.rest import RestClient
 from kube_client.watch import WatchEvent
 
@@ -49,6 +50,12 @@ class Resource(Generic[T]):
         self.type = type
         self.scheme = served_as or scheme.resource_of(type)
         self._list_type: Any = _list_type(type)
+
+    @property
+    def history(self) -> History:
+        """What the versions of these objects belong to. Other servers than ours may serve other kinds."""
+        built_in = scheme.type_of(self.scheme.api_version, self.scheme.kind) is not None
+        return self._client.history if built_in else History()
 
     async def get(self, name: str, *, namespace: str | None = None) -> T:
         return self._object(await self._client.request("GET", self._path(namespace, name)))
@@ -157,8 +164,12 @@ class Resource(Generic[T]):
         field_selector: str | None = None,
         bookmarks: bool = True,
         timeout_seconds: int | None = None,
+        opened: Callable[[str], object] = lambda server: None,
     ) -> AsyncGenerator[WatchEvent[T], None]:
         """Changes after ``resource_version``, until the server ends the stream (after 5 to 10 minutes).
+
+        Args:
+            opened: is told which apiserver answers; see ``RestClient.stream``.
 
         Raises:
             errors.Expired: that version is too old; list again.
@@ -174,7 +185,7 @@ class Resource(Generic[T]):
             timeoutSeconds=timeout_seconds or random.randint(300, 600),
         )
         decoder = watch.Decoder(self.type)
-        stream = self._client.stream(self.scheme.path(namespace), params=params)
+        stream = self._client.stream(self.scheme.path(namespace), params=params, opened=opened)
         async with stream as chunks, aclosing(watch.lines(chunks)) as lines:
             async for line in lines:
                 yield decoder.decode(line)

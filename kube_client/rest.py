@@ -1,9 +1,9 @@
 """HTTP to the apiserver: one connection pool, one identity, one policy of errors and retries.
 
 Promises: every failed call raises an ``apimachinery.errors.ApiError``; a lost connection, a timeout or an
-unreadable answer is ``ServiceUnavailable`` or ``Timeout``. A request is sent again only where that is safe:
-reading, a connection that was never made, and 429 or 503 with ``Retry-After``. What keeps failing is for the
-caller's own loop (informer, work queue). Which URL stands for what is decided by ``Resource``.
+unreadable answer is ``ServiceUnavailable`` or ``Timeout``. A request is sent again only where that is safe, here and
+not by the library: reading, a connection that was never made, and 429 or 503 with ``Retry-After``. What keeps failing is
+for the caller's own loop (informer, work queue). Which URL stands for what is decided by ``Resource``.
 """
 
 import asyncio
@@ -12,25 +12,24 @@ import random
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
 
 import aiohttp
-import httpx
-from httpx_aiohttp import AiohttpTransport
 
 from apimachinery import errors
 from kube_client import metrics
 from kube_client.config import Config
+from kube_client.history import History
 
 log = logging.getLogger(__name__)
 
-_TIMEOUT = httpx.Timeout(connect=5.0, read=60.0, write=30.0, pool=10.0)
-"""Seconds. Reading is generous: a large list may wait for the server's cache."""
+_TIMEOUT = aiohttp.ClientTimeout(sock_connect=5.0, sock_read=60.0)
+"""Seconds, to connect and of silence. Reading is generous: a large list may wait for the server's cache."""
 
-_STREAM_TIMEOUT = httpx.Timeout(connect=5.0, read=None, write=30.0, pool=10.0)
+_STREAM_TIMEOUT = aiohttp.ClientTimeout(sock_connect=5.0)
 """An idle watch is no failure; TCP keep-alive detects a peer that is gone."""
 
 _ATTEMPTS = 4
@@ -50,28 +49,29 @@ class RestClient:
     def __init__(self, config: Config, user_agent: str = "peapod") -> None:
         self.config = config
         self.user_agent = user_agent
+        self.history = History()
         self._credentials = _Credentials(config)
-        # The connector of our session has the SSL context that counts; the transport's own, which
-        # verify=False keeps from loading a bundle of public CAs, is never used.
-        transport = AiohttpTransport(client=self._session, verify=False)
-        name = config.tls_server_name
-        self._extensions = {"sni_hostname": name} if name else {}
-        self._http = httpx.AsyncClient(
-            base_url=config.server,
-            transport=transport,
-            headers={"user-agent": user_agent, "accept": "application/json"},
-            timeout=_TIMEOUT,
-            trust_env=False,
-        )
+        self._http: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
-        await self._http.__aenter__()
+        connector = aiohttp.TCPConnector(
+            limit=0,  # each watch holds a connection; a limit would starve the calls beside them
+            ssl=self._credentials.context or True,
+            keepalive_timeout=_KEEPALIVE,
+            socket_factory=_socket,
+        )
+        self._http = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"user-agent": self.user_agent, "accept": "application/json", "accept-encoding": "gzip"},
+            middlewares=(_once,),
+        )
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._http.__aexit__(kind, error, trace)
+        await self._http.close()
 
     async def request(
         self,
@@ -89,23 +89,16 @@ class RestClient:
         """
         headers = {"content-type": content_type} if body is not None else {}
         for attempt in range(_ATTEMPTS):
-            request = self._http.build_request(
-                method,
-                path,
-                params=params,
-                content=body,
-                headers=headers | self._credentials.headers(),
-                extensions=self._extensions,
-            )
             try:
-                response = await self._http.send(request)
-            except (httpx.HTTPError, OSError) as exc:
+                async with await self._send(method, path, params, headers, _TIMEOUT, body) as response:
+                    content = await response.read()
+            except Exception as exc:  # also what the library does not document: it must not end a caller's loop
                 failure, again = _lost(exc, method)
             else:
-                metrics.REQUESTS.labels(response.status_code, method).inc()
-                if response.status_code < 300:
-                    return response.content
-                failure = _refused(response, response.content)
+                metrics.REQUESTS.labels(response.status, method).inc()
+                if response.status < 300:
+                    return content
+                failure = _refused(response, content)
                 again = _may_repeat(failure, method)
             if not again or attempt == _ATTEMPTS - 1:
                 raise failure
@@ -115,42 +108,74 @@ class RestClient:
 
     @asynccontextmanager
     async def stream(
-        self, path: str, *, params: Mapping[str, str] | None = None
+        self,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        opened: Callable[[str], object] = lambda server: None,
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """A GET whose answer has no known length: its chunks as they arrive. Never repeated.
+
+        Args:
+            opened: is told which apiserver answers: a value that differs after each start of it; empty if it does not say.
 
         Raises:
             errors.ApiError: the server refused, could not be reached, or was lost in the middle.
         """
-        headers = {"accept-encoding": "identity"} | self._credentials.headers()
-        request = self._http.build_request(
-            "GET", path, params=params, headers=headers, timeout=_STREAM_TIMEOUT, extensions=self._extensions
-        )
         try:
-            response = await self._http.send(request, stream=True)
-            try:
-                metrics.REQUESTS.labels(response.status_code, "WATCH").inc()
-                if response.status_code >= 300:
-                    raise _refused(response, await response.aread())
-                yield response.aiter_raw()
-            finally:
-                await response.aclose()
-        except (httpx.HTTPError, httpx.StreamError, OSError) as exc:
+            response = await self._send("GET", path, params, {"accept-encoding": "identity"}, _STREAM_TIMEOUT)
+        except Exception as exc:
             raise _lost(exc, "GET")[0] from exc
+        metrics.REQUESTS.labels(response.status, "WATCH").inc()
+        try:
+            if response.status >= 300:
+                raise _refused(response, b"".join([chunk async for chunk in _chunks(response)]))
+            opened(response.headers.get("x-peapod-instance", ""))
+            yield _chunks(response)
+        finally:
+            response.close()
 
-    def _session(self) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
-            limit=0,  # each watch holds a connection; a limit would starve the calls beside them
-            ssl=self._credentials.context or True,
-            keepalive_timeout=_KEEPALIVE,
-            socket_factory=_socket,
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None,
+        headers: dict[str, str],
+        timeout: aiohttp.ClientTimeout,
+        body: bytes | None = None,
+    ) -> aiohttp.ClientResponse:
+        return await self._http.request(
+            method,
+            self.config.server + path,
+            params=params,
+            data=body,
+            headers=headers | self._credentials.headers(),
+            timeout=timeout,
+            allow_redirects=False,
+            server_hostname=self.config.tls_server_name,
         )
-        return aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-            skip_auto_headers=("user-agent", "accept", "accept-encoding", "content-type"),
-        )
+
+
+async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in response.content.iter_any():
+            yield chunk
+    except Exception as exc:
+        raise _lost(exc, "GET")[0] from exc
+
+
+class _ConnectionLost(aiohttp.ClientError):
+    """The connection ended after the request was sent, at least in part."""
+
+
+async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keeps aiohttp from sending a GET, PUT or DELETE again by itself, which it does for these two errors."""
+    try:
+        return await send(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as exc:
+        raise _ConnectionLost(str(exc) or type(exc).__name__) from exc
 
 
 class _Credentials:
@@ -202,23 +227,22 @@ def _socket(info: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socke
     return sock
 
 
-def _refused(response: httpx.Response, body: bytes) -> errors.ApiError:
+def _refused(response: aiohttp.ClientResponse, body: bytes) -> errors.ApiError:
     header = response.headers.get("retry-after", "")
-    return errors.from_status(response.status_code, body, int(header) if header.isdigit() else 0)
+    return errors.from_status(response.status, body, int(header) if header.isdigit() else 0)
 
 
 def _lost(exc: Exception, method: str) -> tuple[errors.ApiError, bool]:
     """An exception of the library as one of ours, and whether the request may be sent again."""
-    cause = exc.__cause__ or exc
     metrics.REQUESTS.labels("<error>", method).inc()
-    if isinstance(cause, aiohttp.ClientSSLError):  # wrong CA or name: repeating cannot help
-        return errors.ServiceUnavailable(f"TLS: {cause}"), False
-    # httpx-aiohttp calls a reset connection ConnectTimeout, so only aiohttp's own class says
-    # whether the request can have reached the server.
-    never_sent = isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+    if not isinstance(exc, aiohttp.ClientError | OSError):
+        log.warning("%s: a request failed in an unforeseen way", method, exc_info=exc)
+    if isinstance(exc, aiohttp.ClientSSLError):  # wrong CA or name: repeating cannot help
+        return errors.ServiceUnavailable(f"TLS: {exc}"), False
+    never_sent = isinstance(exc, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
     again = never_sent or method == "GET"
-    text = str(cause) or type(cause).__name__
-    if isinstance(exc, httpx.TimeoutException) and isinstance(cause, TimeoutError):
+    text = str(exc) or type(exc).__name__
+    if isinstance(exc, TimeoutError):
         return errors.Timeout(f"timed out: {text}"), again
     return errors.ServiceUnavailable(f"connection lost: {text}"), again
 

@@ -173,11 +173,16 @@ class WorkQueue(Generic[K]):
 
 
 async def process(queue: WorkQueue[K], sync: Callable[[K], Awaitable[None]], workers: int = 1) -> None:
-    """Call ``sync`` for each key, several keys at once, until cancelled. The one place that decides about retry."""
+    """Call ``sync`` for each key, several keys at once, until cancelled. The one place that decides about retry.
 
-    async def work() -> None:
+    Keys that are added again and again leave the event loop to others, whatever ``sync`` does. While a key is worked
+    on, the task has its name, for whoever asks what holds the loop.
+    """
+
+    async def work(task: str) -> None:
         while True:
             async with queue.next() as key:
+                asyncio.current_task().set_name(f"{task} {key}")  # type: ignore[union-attr]  # we are in one
                 try:
                     await sync(key)
                 except errors.ApiError as exc:  # conflict, throttled, server unavailable: expected
@@ -188,7 +193,8 @@ async def process(queue: WorkQueue[K], sync: Callable[[K], Awaitable[None]], wor
                     queue.add_rate_limited(key)
                 else:
                     queue.forget(key)
+            await asyncio.sleep(0)  # neither taking a key nor working on it need have waited for anything
 
     async with asyncio.TaskGroup() as tasks:
         for n in range(workers):
-            tasks.create_task(work(), name=f"{queue.name}-{n}")
+            tasks.create_task(work(f"{queue.name}-{n}"))

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import sys
+from urllib.parse import urlsplit
 
 from apimachinery.types import core_v1
 from component_base import daemon, open_files
@@ -13,6 +14,7 @@ from component_base.serving import Server
 from host_network.commands import CommandError
 from host_network.routes import remove_service_route
 from kube_client import Client, EventRecorder, Informer, load_config
+from kube_client.config import Config
 from kube_proxy import metrics, ports
 from kube_proxy.dataplane.pool import WorkerPool
 from kube_proxy.iptables import TablesError
@@ -67,7 +69,7 @@ async def run(options: KubeProxyOptions) -> None:
         services = Informer(client.resource(core_v1.Service))
         endpoints = FromApi(client, node=options.node)
         recorder = EventRecorder(client, component="kube-proxy", host=options.node)
-        proxier = Proxier(services, endpoints, mode, taken, recorder, settings_of(proxy))
+        proxier = Proxier(services, endpoints, mode, taken, recorder, settings_of(proxy, config))
         statistics.on_failing = proxier.report_failing
         daemon.freeze()
         async with asyncio.TaskGroup() as tasks:
@@ -98,12 +100,14 @@ def worker_pool(options: KubeProxyOptions, statistics: Statistics) -> WorkerPool
     return pool
 
 
-def settings_of(proxy: ProxyOptions) -> Settings:
+def settings_of(proxy: ProxyOptions, config: Config) -> Settings:
+    server = urlsplit(config.server)
     return Settings(
         service_range=proxy.service_cluster_ip_range,
         node_port_addresses=proxy.nodeport_addresses,
         sync_period=proxy.iptables_sync_period,
         cluster_cidr=proxy.cluster_cidr,
+        apiserver=(server.hostname or "", server.port or (443 if server.scheme == "https" else 80)),
     )
 
 

@@ -21,6 +21,8 @@ class Settings:
     """Seconds within which the node's rules are verified again."""
     cluster_cidr: IPv4Network | None = None
     """Where pods have their addresses; iptables mode masquerades the others."""
+    apiserver: tuple[str, int] | None = None
+    """Host and port at which we reach the API."""
 
 
 @dataclass

@@ -136,6 +136,22 @@ class Ports:
             raise PortTaken(f"{protocol} port {port}: {exc.strerror}") from exc
         return sock
 
+    def hold_address(self, address: str, protocol: str, port: int) -> socket.socket | None:
+        """Bind a port of one of the node's own addresses, so that its traffic is nobody else's; None if it is no such address.
+
+        Raises:
+            PortTaken: somebody else has.
+        """
+        sock = socket.socket(socket.AF_INET, _TYPES[protocol])
+        try:
+            sock.bind((address, port))
+        except OSError as exc:
+            sock.close()
+            if exc.errno == errno.EADDRNOTAVAIL:
+                return None
+            raise PortTaken(f"{exc.strerror}") from exc
+        return sock
+
     def _candidates(self) -> Iterable[int]:
         size = self._range.last - self._range.first + 1
         for _ in range(size):

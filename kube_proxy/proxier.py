@@ -22,11 +22,12 @@ from kube_proxy import metrics
 from kube_proxy.conntrack import UdpFlows
 from kube_proxy.dataplane.messages import Backend
 from kube_proxy.endpoints import NOBODY
+from kube_proxy.external_addresses import ExternalAddresses, Reserved, resolve
 from kube_proxy.healthcheck import HealthChecks, Recorder
 from kube_proxy.iptables import TablesError
 from kube_proxy.mode import Mode, ServedPort, Settings
 from kube_proxy.ports import Ports, PortsExhausted, PortTaken
-from kube_proxy.services import ServicePort, service_ports
+from kube_proxy.services import ServicePort, external_targets, service_ports
 from kube_proxy.sources import EndpointsSource, Source
 from kube_proxy.table import Row
 
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 MIN_SYNC_PERIOD = 0.02
 """Seconds in which events gather before a sync."""
 RETRY_DELAYS = (0.1, 0.5, 1.0, 5.0)
+KUBERNETES = Key("default", "kubernetes")
+"""The service whose endpoints are the apiservers."""
 FLOW_SWEEP_PERIOD = 30.0
 """Seconds between two sweeps of the kernel's UDP flows when nothing changes."""
 
@@ -62,6 +65,10 @@ class Proxier:
         self._verify = True
         """Whether to read the rules back, instead of trusting that they are as we left them."""
         self._clashes: set[tuple[str, str]] = set()
+        ranges = (("cluster IPs", settings.service_range), ("pods", settings.cluster_cidr))
+        self._external = ExternalAddresses(ports, Reserved(tuple((what, cidr) for what, cidr in ranges if cidr)))
+        self._apiserver: set[tuple[str, int]] = set()
+        """Where we reach the API ourselves."""
         self._health_checks = HealthChecks(recorder, self.is_healthy)
         self._flows = UdpFlows()
         self._flows_swept = 0.0
@@ -106,6 +113,7 @@ class Proxier:
                 await self._loop()
         finally:
             self._ports.release_unclaimed()
+            self._external.close()
             for port in self._all():
                 if port.node_port:
                     port.node_port.close()
@@ -120,9 +128,11 @@ class Proxier:
         self._dirty.update(meta.key_of(service) for service in self._services.list())
         failures = 0
         next_verification = self._next_verification()
+        await self._find_apiserver()
         while True:
             await asyncio.sleep(MIN_SYNC_PERIOD)
             if time.monotonic() >= next_verification:  # however many events keep us busy
+                await self._find_apiserver()
                 self._verify_again()
                 next_verification = self._next_verification()
             try:
@@ -147,6 +157,7 @@ class Proxier:
         """
         started = time.perf_counter()
         self._wake.clear()
+        self._dirty |= self._external.reserve_apiserver(self._apiserver | self._apiservers())
         dirty, self._dirty = self._dirty, set()
         for key in dirty:
             self._retire(key)  # all of them first: another service may be waiting for what this one gives up
@@ -173,9 +184,8 @@ class Proxier:
         self._rules_dirty = False
         leaving, self._leaving = self._leaving, []
         verify, self._verify = self._verify, False
+        failure = await self._prepare()
         try:
-            await asyncio.to_thread(ensure_service_route, self._settings.service_range)
-            await self._mode.prepare(self._settings)
             steps = await self._mode.tables.apply(self._mode.rules(self._all(), self._settings), verify=verify)
         except BaseException:
             self._leaving += leaving
@@ -188,6 +198,17 @@ class Proxier:
             self._mode.close(port)
         self._mode.settled()
         await self._sync_flows()
+        if failure:
+            raise failure
+
+    async def _prepare(self) -> CommandError | None:
+        """Set up what the node needs besides rules; what could not be, which is no reason to leave the rules undone."""
+        try:
+            await asyncio.to_thread(ensure_service_route, self._settings.service_range)
+            await self._mode.prepare(self._settings)
+        except CommandError as exc:
+            return exc
+        return None
 
     async def _sync_flows(self) -> None:
         """Delete the kernel's UDP flows that do not follow from the rules now in place."""
@@ -197,12 +218,23 @@ class Proxier:
             self._flows_swept = now
             metrics.stale_flows.inc(by=await self._flows.sweep())
 
+    def _apiservers(self) -> set[tuple[str, int]]:
+        return {backend for reachable in self._endpoints.of(KUBERNETES).values() for backend in reachable.everywhere}
+
+    async def _find_apiserver(self) -> None:
+        """Its name may lead elsewhere by now; while it cannot be resolved, the last answer stands."""
+        if self._settings.apiserver:
+            with contextlib.suppress(OSError, TimeoutError):
+                self._apiserver = await resolve(*self._settings.apiserver)
+
     def _desired(self, key: Key) -> dict[tuple[str, str], ServicePort]:
         service = self._services.get(key)
-        return {port.id: port for port in service_ports(service)} if service else {}
+        return {port.id: port for port in service_ports(service, self._external.refused(key))} if service else {}
 
     def _retire(self, key: Key) -> None:
-        """Give up the ports and node ports that a service no longer has."""
+        """Give up the addresses, ports and node ports that a service no longer has."""
+        service = self._services.get(key)
+        self._external.release(key, external_targets(service) if service else ())
         served, desired = self._served.get(key, {}), self._desired(key)
         for id in [id for id in served if id not in desired]:
             self._leave(served.pop(id))
@@ -219,6 +251,7 @@ class Proxier:
         if service is None:
             self._health_checks.remove(key)
             return
+        self._acquire_addresses(key, service)
         reachable = self._endpoints.of(key)
         self._health_checks.update(
             service, len(frozenset().union(*(endpoints.ready_here for endpoints in reachable.values())))
@@ -235,6 +268,15 @@ class Proxier:
             if spec.node_port and not port.node_port:
                 port.node_port = self._hold_node_port(spec, service)
                 self._rules_dirty |= port.node_port is not None
+
+    def _acquire_addresses(self, key: Key, service: core_v1.Service) -> None:
+        before = self._external.refused(key)
+        for (address, protocol, port), fault in self._external.acquire(key, external_targets(service)).items():
+            message = f"{address} port {port}/{protocol} is not served on this node: {fault}"
+            log.warning("%s: %s", key, message)
+            self._recorder.event(service, "Warning", "ExternalAddressRefused", message)
+        if self._external.refused(key).keys() != before.keys():
+            self._retire(key)  # what was served at an address that is refused now
 
     def _open(self, spec: ServicePort, backends: tuple[Backend, ...]) -> ServedPort:
         port = ServedPort(spec, backends)
@@ -283,6 +325,7 @@ class Proxier:
     def _verify_again(self) -> None:
         """Verify the rules, and try again for node ports that others held."""
         self._dirty.update(key for key, ports in self._served.items() if not self._clashes.isdisjoint(ports))
+        self._dirty |= self._external.services_refused
         self._rules_dirty = self._verify = True
 
     def _on_service(self, old: core_v1.Service | None, new: core_v1.Service | None) -> None:

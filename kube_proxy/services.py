@@ -8,7 +8,7 @@ the cluster; pods and the node itself come by such an address as if by a load ba
 (Load balancer addresses with source ranges make no such difference.)
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
@@ -66,8 +66,15 @@ class ServicePort:
         return PortSettings(self.affinity_seconds, self.proxy_protocol if self.protocol == "TCP" else 0)
 
 
-def service_ports(service: core_v1.Service) -> list[ServicePort]:
-    """The ports to offer; none for a service without an address (headless, ExternalName, or not yet allocated)."""
+Target = tuple[str, str, int]
+"""An address, a protocol and a port, such as ("192.0.2.1", "TCP", 80)."""
+
+
+def service_ports(service: core_v1.Service, refused: Collection[Target] = ()) -> list[ServicePort]:
+    """The ports to offer; none for a service without an address (headless, ExternalName, or not yet allocated).
+
+    ``refused`` are addresses and ports from outside that it does not get.
+    """
     spec = service.spec
     if not has_cluster_ip(service):
         return []
@@ -87,8 +94,28 @@ def service_ports(service: core_v1.Service) -> list[ServicePort]:
                 ),
                 **_guard(service),
             )
-            ports += _by_policy(whole, spec)
+            ports += _by_policy(_without(refused, whole, spec.cluster_ip), spec)
     return ports
+
+
+def external_targets(service: core_v1.Service) -> set[Target]:
+    """What a service wants besides its cluster IP."""
+    return {
+        (address, port.protocol, port.port)
+        for port in service_ports(service)
+        for address in (*port.addresses, *port.guarded, *port.insider_addresses)
+        if address != service.spec.cluster_ip
+    }
+
+
+def _without(refused: Collection[Target], port: ServicePort, cluster_ip: str | None) -> ServicePort:
+    if not refused:
+        return port
+
+    def kept(addresses: Iterable[str]) -> tuple[str, ...]:
+        return tuple(a for a in addresses if a == cluster_ip or (a, port.protocol, port.port) not in refused)
+
+    return replace(port, addresses=kept(port.addresses), guarded=kept(port.guarded))
 
 
 def _by_policy(whole: ServicePort, spec: core_v1.ServiceSpec) -> Iterator[ServicePort]:

@@ -163,8 +163,9 @@ class Statistics(Collector):
         is_news = port.reported_failing is None or now - port.reported_failing >= REPEAT
         if is_news and now - port.failing_since >= FAILING_FOR:
             port.reported_failing = now
-            failing = ", ".join(name for name, backend in stats.backends.items() if backend.errors or backend.timeouts)
-            self.on_failing(stats.port, f"{port.name}: no endpoint could be reached; last tried: {failing}")
+            tried = [name for name, backend in stats.backends.items() if backend.errors or backend.timeouts]
+            last = f"; last tried: {', '.join(tried)}" if tried else ""  # none where there is no endpoint on this node
+            self.on_failing(stats.port, f"{port.name}: no endpoint could be reached{last}")
 
 
 def _buckets(counts: list[int]) -> list[tuple[str, float]]:

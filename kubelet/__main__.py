@@ -66,12 +66,13 @@ async def kubelet(options: KubeletOptions) -> None:
         nodes, services = Informer(client.resource(core_v1.Node)), Informer(client.resource(core_v1.Service))
         pods = Informer(client.resource(core_v1.Pod), field_selector=f"spec.nodeName={name}")
         runtime = Runtime(setup.engine, container_defaults(options))
-        network = PodNetwork(setup.engine, [cidr for _, cidr in setup.ranges], setup.mtu)
+        network = PodNetwork(runtime, [cidr for _, cidr in setup.ranges], setup.mtu)
         pressures = NodePressures()
         keeper = node_keeper(options, setup, client, nodes, recorder, runtime, network, pressures)
         folder, check_frequency = options.node.pod_manifest_path, options.node.file_check_frequency
         static = StaticPods(folder, check_frequency, client, pods, name, lambda: keeper.node) if folder else None
         statuses = StatusManager(client, static.in_api if static else None)
+        pods.on_rewind(statuses.rewind)
         events, objects = PodEvents(recorder), ApiObjects(client)
         shared = Dependencies(
             runtime=runtime,
@@ -99,7 +100,10 @@ async def kubelet(options: KubeletOptions) -> None:
         health = Health()
         health.add("docker", lambda: check(runtime.fault), live=False)
         listening = servers(options, Backend(runtime, workers.pods, stats, workers.find), health)
-        lease, routes = NodeLease(client, name, lambda: keeper.node), NodeRoutes(nodes, name)
+        lease, routes = (
+            NodeLease(client, name, lambda: keeper.node),
+            NodeRoutes(nodes, options.network.cluster_cidr, name),
+        )
         loops = (
             recorder.run, nodes.run, services.run, pods.run, runtime.run, network.run, statuses.run, keeper.run,
             lease.run, workers.run, collector.run, stats.run, evictor.run, volume_limits.run, routes.run,
@@ -174,6 +178,7 @@ def node_context(options: KubeletOptions, identity: Identity, address: NodeAddre
         unsafe_sysctls=options.resources.allowed_unsafe_sysctls,
         apparmor=security.APPARMOR.exists(),
         seccomp_root=options.runtime.root_dir / "seccomp",
+        seccomp_default=options.resources.seccomp_default,
         cluster_dns=tuple(map(str, options.network.cluster_dns)),
         cluster_domain=options.network.cluster_domain,
         allocatable=allocatable(identity),
@@ -243,8 +248,8 @@ def connect_listeners(
     runtime: Runtime, network: PodNetwork, keeper: NodeKeeper, workers: PodWorkers, pressures: NodePressures
 ) -> None:
     """Have each part wake those that depend on it."""
-    for listener in (keeper.wake, network.check):
-        runtime.on_health(listener)
+    runtime.on_health(keeper.wake)
+    runtime.on_connected(network.check)
     for listener in (keeper.wake, workers.wake_all):
         network.on_change(listener)
     keeper.on_address(workers.wake_all)

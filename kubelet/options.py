@@ -74,6 +74,10 @@ class ResourceOptions:
     allowed_unsafe_sysctls: tuple[str, ...] = option(
         (), "Kernel parameters that pods may set besides the safe ones; a name may end in *.", type=values.SYSCTLS
     )
+    seccomp_default: bool = option(
+        True,
+        "Give containers that name no seccomp profile the engine's own instead of none (false is Kubernetes' default).",
+    )
     eviction_hard: tuple[Threshold, ...] = option(
         "memory.available<100Mi,nodefs.available<10%,nodefs.inodesFree<5%,imagefs.available<15%",
         "What makes the node evict pods.",

@@ -11,8 +11,11 @@ from apimachinery import codec
 from apimachinery.errors import BadRequest, Invalid, RequestEntityTooLarge
 
 MAX_OPERATIONS: Final = 10_000
-_MAX_COPIED: Final = 3 * 1024 * 1024  # bytes: ``copy`` could double a document with every operation
+MAX_POINTER: Final = 4096
+"""Characters of a path: several times what the longest key of an annotation needs."""
 
+_MAX_COPIED: Final = 3 * 1024 * 1024  # bytes: ``copy`` could double a document with every operation
+_COPIED_OF_SMALL: Final = 64 * 1024  # of a small document not even that: a few operations would make it large
 
 _NEEDS: Final = {
     "add": ("path", "value"),
@@ -30,7 +33,7 @@ def apply(current: Any, operations: Any) -> Any:
 
     Raises:
         BadRequest: not a list of well-formed operations.
-        RequestEntityTooLarge: more than MAX_OPERATIONS, or copies that add up to too much.
+        RequestEntityTooLarge: more than MAX_OPERATIONS, or copies that add up to several times the document.
         Invalid: an operation does not fit the document, or a ``test`` failed.
     """
     if not isinstance(operations, list):
@@ -40,12 +43,15 @@ def apply(current: Any, operations: Any) -> Any:
             f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}"
         )
     document, copied = copy.deepcopy(current), 0
+    may_copy = min(_COPIED_OF_SMALL + 8 * len(codec.encode(current)), _MAX_COPIED)
     for operation in copy.deepcopy(operations):
         _check(operation)
         if operation["op"] == "copy":
             copied += _size(document, operation["from"])
-            if copied > _MAX_COPIED:
-                raise RequestEntityTooLarge(f"the copies of a JSON patch add up to more than {_MAX_COPIED} bytes")
+            if copied > may_copy:
+                raise RequestEntityTooLarge(
+                    f"the copies of a JSON patch add up to more than {may_copy} bytes, which is the limit for this object"
+                )
         document = _step(document, operation)
     return document
 
@@ -65,6 +71,8 @@ def _check(operation: Any) -> None:
 
 
 def _pointer(text: Any, operation: Any) -> JsonPointer:
+    if isinstance(text, str) and len(text) > MAX_POINTER:
+        raise BadRequest(f"a path of a JSON patch has {len(text)} characters; {MAX_POINTER} are allowed")
     try:
         return JsonPointer(text)
     except (JsonPointerException, TypeError) as fault:

@@ -3,7 +3,6 @@
 Unknown and duplicate fields are dropped, warned of or refused, as ``fieldValidation`` asks.
 """
 
-import asyncio
 from typing import Final, TypeVar
 
 from apimachinery import codec, errors, yaml_loader
@@ -16,7 +15,6 @@ from apiserver.registry.resource import Kind
 
 T = TypeVar("T")
 
-_THREAD_FROM: Final = 64 * 1024  # bytes of YAML above which the parser must not hold up the loop
 _SAME_AS: Final = {("policy/v1beta1", "Eviction"): "policy/v1"}
 """What old clients, such as kubectl 1.20 when it drains, still send in a version that is no longer served."""
 _YAML_TYPES: Final = (YAML, "application/x-yaml", "text/yaml")
@@ -42,7 +40,7 @@ async def read_object(request: Request, kind: Kind[T]) -> T:
     content_type, data = media_type(request), await request.body()
     duplicates: list[str] = []
     if content_type != JSON:
-        data, duplicates = await _as_json(content_type, data)
+        data, duplicates = _as_json(content_type, data)
     if data.strip() in (b"", b"null"):
         raise errors.BadRequest("the body is empty; an object is expected")
     if kind.definition is not None and content_type != PROTOBUF:
@@ -57,11 +55,10 @@ async def read_object(request: Request, kind: Kind[T]) -> T:
     return obj
 
 
-async def _as_json(content_type: str, data: bytes) -> tuple[bytes, list[str]]:
+def _as_json(content_type: str, data: bytes) -> tuple[bytes, list[str]]:
     """A body as JSON, with the duplicate fields that only its own syntax shows."""
     if content_type in _YAML_TYPES:
-        load = yaml_loader.load
-        document, duplicates = await asyncio.to_thread(load, data) if len(data) > _THREAD_FROM else load(data)
+        document, duplicates = yaml_loader.load(data)
         return codec.encode(document), duplicates
     if content_type == PROTOBUF:
         api_version, name, document = protobuf.decode(data)

@@ -6,6 +6,7 @@ Generated routes would be tried one after the other; six hundred of them cost mo
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final, Protocol
 from urllib.parse import urlencode
 
@@ -15,7 +16,8 @@ from msgspec.structs import replace
 from apimachinery import errors
 from apimachinery.types.objects import KubeObject
 from apiserver.authorization import Authorizer
-from apiserver.handlers import metrics, patches, request_options, verbs
+from apiserver.flowcontrol import FlowController
+from apiserver.handlers import metrics, patches, request_options, verbs, work
 from apiserver.handlers.discovery import Discovery
 from apiserver.handlers.http import Request
 from apiserver.handlers.lists import Lists
@@ -49,6 +51,12 @@ class Connector(Protocol):
     """Serves the subresources that others answer: streams of a node, ``proxy``."""
 
     async def connect(self, call: Call, rest: Sequence[str]) -> None: ...
+
+
+class Beside(Protocol):
+    """Serves requests in another process."""
+
+    async def serve(self, request: Request, user: User) -> None: ...
 
 
 class Place(Struct, frozen=True):
@@ -87,10 +95,18 @@ class ApiEndpoint:
     """Serves every resource in the table."""
 
     def __init__(
-        self, resources: Resources, discovery: Discovery, authorizer: Authorizer, connector: Connector
+        self,
+        resources: Resources,
+        discovery: Discovery,
+        authorizer: Authorizer,
+        connector: Connector,
+        flows: FlowController | None = None,
+        beside: Beside | None = None,
     ) -> None:
+        """Without ``flows`` nobody waits, and without ``beside`` everything is served here."""
         self._resources, self._discovery = resources, discovery
         self._authorizer, self._connector = authorizer, connector
+        self._flows, self._beside = flows, beside
         self._verbs = {**_VERBS, "list": Lists().answer}
 
     async def serve(self, request: Request, user: User) -> None:
@@ -121,9 +137,33 @@ class ApiEndpoint:
         else:
             form = negotiate(request.headers.get("accept", ""))
             out = renderer(request, subresource.kind(served.info), subresource.columns(served.info), form)
-        await self._run(Call(request, attributes, served, subresource, out), verb, place)
+        call = Call(request, attributes, served, subresource, out)
+        if self._flows is None:
+            await self._run(call, verb, place)
+        else:
+            await self._controlled(self._flows, call, verb, place)
 
-    async def _run(self, call: Call, verb: str, place: Place) -> None:
+    async def _controlled(self, flows: FlowController, call: Call, verb: str, place: Place) -> None:
+        """Run the request when it has seats; elsewhere, without any here, if it is too much for the event loop."""
+        flow, request, user = flows.flow(call.attributes), call.request, call.attributes.user
+        request.more_headers = flow.headers
+        request.sending = partial(flows.sending, flow, user.name)
+        if verb == "connect":
+            await self._run(call, verb, place)
+        elif verb == "watch":
+            with flows.watching(flow, user.name):
+                await self._run(call, verb, place)
+        elif (cost := work.cost(call, verb)) > work.TOO_MUCH and self._beside is not None:
+            await self._run(call, verb, place, self._beside)
+        else:
+            seats = await flows.admit(flow, work.seats(cost))
+            request.when_answered = seats.leave
+            try:
+                await self._run(call, verb, place)
+            finally:
+                seats.leave()
+
+    async def _run(self, call: Call, verb: str, place: Place, beside: Beside | None = None) -> None:
         started, code = time.perf_counter(), 500
         streams = verb in ("watch", "connect")
         if not streams:
@@ -131,6 +171,8 @@ class ApiEndpoint:
         try:
             if verb == "connect":
                 await self._connector.connect(call, place.rest)
+            elif beside is not None:
+                await beside.serve(call.request, call.attributes.user)
             else:
                 await self._verbs[verb](call)
             code = call.request.code

@@ -1,9 +1,11 @@
 """One HTTP request as the handlers see it, and the ways in which they answer."""
 
+import asyncio
 import gzip
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from io import BytesIO
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qs
 
 from starlette.types import Receive, Scope, Send
@@ -13,6 +15,13 @@ from apimachinery.query import boolean
 from apimachinery.types.meta_v1 import Status, StatusDetails
 
 BODY_LIMIT: Final = 3 * 1024 * 1024  # bytes, as the apiserver of Kubernetes has it
+BODY_SECONDS: Final = 30.0
+"""Seconds in which a body has to come: whoever sends one has a place that others wait for."""
+
+ANSWER_SECONDS: Final = 60.0
+"""Seconds in which a client has to read an answer, as in Kubernetes."""
+
+_PIECE: Final = 256 * 1024  # bytes of an answer that wait in the transport
 _GZIP_FROM: Final = 128 * 1024  # bytes; below this compressing costs more than it saves
 _WARNINGS_LIMIT: Final = 4096  # characters of all warnings of an answer, as in Kubernetes
 _WARNING_LIMIT: Final = 256
@@ -21,6 +30,7 @@ JSON: Final = "application/json"
 _NO_QUERY: Final[Mapping[str, list[str]]] = {}
 
 Headers = list[tuple[bytes, bytes]]
+_Start = Callable[[int, Headers], Coroutine[Any, Any, None]]
 
 
 class Request:
@@ -36,10 +46,22 @@ class Request:
         """``Warning`` headers, sent with any answer."""
         self.code = 0
         """The status that was sent; 0 before."""
+        self.more_headers: Sequence[tuple[bytes, bytes]] = ()
+        """What any answer says besides."""
+        self.when_answered: Callable[[], None] = _nothing
+        """Called when an answer begins: what is left is up to the client."""
+        self.sending: Callable[[int], AbstractContextManager[None]] = _unbounded
+        """Entered, with its bytes, while a large answer is sent; may refuse it."""
         self._body: bytes | None = None
         self._headers: Mapping[str, str] | None = None
         self._query: Mapping[str, str] | None = None
         self._query_lists: Mapping[str, list[str]] | None = None
+
+    def forget(self) -> None:
+        """Let go of headers and query, of a stream that lasts and needs them no more."""
+        self._headers = self._query = self._query_lists = None
+        self.more_headers, self.sending = (), _unbounded
+        self.scope["headers"] = []
 
     # not cached_property: in Python 3.11 that takes a lock, which costs more than what is done under it
 
@@ -87,8 +109,22 @@ class Request:
     async def body(self) -> bytes:
         """The whole body, uncompressed. Raises RequestEntityTooLarge above ``BODY_LIMIT``."""
         if self._body is None:
-            self._body = await self._read_body()
+            data = await self.raw_body()
+            self._body = _inflated(data) if self.headers.get("content-encoding") == "gzip" else data
         return self._body
+
+    async def raw_body(self) -> bytes:
+        """The body as it was sent, which is read only once.
+
+        Raises:
+            RequestEntityTooLarge: it is larger than ``BODY_LIMIT``.
+            BadRequest: it did not come within ``BODY_SECONDS``.
+        """
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                return await self._read_body()
+        except TimeoutError:
+            raise errors.BadRequest(f"the body was not complete after {BODY_SECONDS:.0f} seconds") from None
 
     async def _read_body(self) -> bytes:
         declared = self.headers.get("content-length", "0")
@@ -106,8 +142,7 @@ class Request:
                 raise _too_large()
             if not message.get("more_body"):
                 break
-        data = b"".join(chunks)
-        return _inflated(data) if self.headers.get("content-encoding") == "gzip" else data
+        return b"".join(chunks)
 
     async def respond(
         self, code: int, body: bytes, content_type: str = JSON, memo: dict[str, bytes] | None = None
@@ -122,21 +157,46 @@ class Request:
             body = _compressed(body, memo)
             headers += [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
         headers.append((b"content-length", str(len(body)).encode()))
-        await self.start(code, headers)
+        await self._answer(self.start, code, headers, body)
+
+    async def relay(self, code: int, headers: Headers, body: bytes) -> None:
+        """Pass an answer on unchanged."""
+        await self._answer(self.start_relayed, code, headers, body)
+
+    async def _answer(self, start: _Start, code: int, headers: Headers, body: bytes) -> None:
+        if len(body) > _PIECE:
+            await self._answer_in_pieces(start, code, headers, body)
+            return
+        await start(code, headers)
         await self._send({"type": "http.response.body", "body": body})
+
+    async def _answer_in_pieces(self, start: _Start, code: int, headers: Headers, body: bytes) -> None:
+        """Answer no faster than the client reads; one that takes longer than ``ANSWER_SECONDS`` is cut off."""
+        with self.sending(len(body)):
+            try:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    await start(code, headers)
+                    for at in range(0, len(body), _PIECE):
+                        more = at + _PIECE < len(body)
+                        await self.chunk(body[at : at + _PIECE], more=more)
+            except TimeoutError:
+                self.scope["extensions"]["connection"].abort()
 
     async def start(self, code: int, headers: Headers) -> None:
         """Send the head of an answer."""
         self.code = code
+        self.when_answered()
         if self.warnings:
             headers += [(b"warning", _warning(text)) for text in _bounded(self.warnings)]
         headers.append((b"cache-control", b"no-cache, private"))
+        headers += self.more_headers
         await self._send({"type": "http.response.start", "status": code, "headers": headers})
 
     async def start_relayed(self, code: int, headers: Headers) -> None:
         """Send the head of an upstream's answer unchanged."""
         self.code = code
-        await self._send({"type": "http.response.start", "status": code, "headers": headers})
+        self.when_answered()
+        await self._send({"type": "http.response.start", "status": code, "headers": [*headers, *self.more_headers]})
 
     async def chunk(self, data: bytes, *, more: bool = True) -> None:
         """Send a part of a streamed answer."""
@@ -159,6 +219,14 @@ class Request:
         headers.append((b"content-length", str(len(body)).encode()))
         await self.start(error.code, headers)
         await self._send({"type": "http.response.body", "body": body})
+
+
+def _nothing() -> None:
+    return
+
+
+def _unbounded(size: int) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 def _parsed(query: bytes) -> Mapping[str, list[str]]:

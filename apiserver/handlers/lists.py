@@ -5,6 +5,7 @@
 which its ``continue`` token carries.
 """
 
+import asyncio
 import base64
 import binascii
 import time
@@ -90,11 +91,17 @@ class Lists:
         listing = await call.served.list(namespace, everything, ListRequest())
         body = call.out.many(listing.items, _metadata(listing, counts=True))
         prebuilt = _Prebuilt(changed_at, listing.revision, now, body)
-        for outdated in [name for name, body in bodies.items() if body.made_at < now - _KEEP_SECONDS]:
-            del bodies[outdated]
-        if len(bodies) < _MAX_BODIES:
+        if namespace in bodies or len(bodies) < _MAX_BODIES:
             bodies[namespace] = prebuilt
+            asyncio.get_running_loop().call_later(_KEEP_SECONDS, _drop, bodies, namespace, now)
         return prebuilt
+
+
+def _drop(bodies: dict[str, _Prebuilt], namespace: str, made_at: float) -> None:
+    """Forget a body unless a newer one has taken its place."""
+    body = bodies.get(namespace)
+    if body is not None and body.made_at <= made_at:
+        del bodies[namespace]
 
 
 _TOO_OLD: Final = (

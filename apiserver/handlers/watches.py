@@ -6,7 +6,10 @@ for all plain watchers; a watcher that falls too far behind is cut off and may r
 
 import asyncio
 import random
-from collections.abc import Iterable
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from typing import Final, TypeVar
 
 from apimachinery import codec, errors
@@ -27,11 +30,11 @@ T = TypeVar("T", bound=KubeObject)
 
 _SHORTEST: Final = 1800.0  # s that a watch is kept open when the client does not say; upstream's minimum
 _BOOKMARK_EVERY: Final = 60.0
+_PIECE: Final = 64 * 1024  # bytes that are handed to the transport at a time
 _MATCH: Final = Path("resourceVersionMatch")
-_AS_LINE: Final[dict[EventType, str]] = {"ADDED": "ADDED line", "MODIFIED": "MODIFIED line", "DELETED": "DELETED line"}
 
 
-class _Left(errors.ApiError):
+class Left(errors.ApiError):
     """The client has disconnected, or the server is stopping."""
 
 
@@ -62,30 +65,46 @@ class Watch:
             return
         with subscription, metrics.watching(self._served.info.resource):
             await self._begin()
-            ending = self._end_with(subscription)
-            try:
-                await self._write(b"".join(self._initial(initial, subscription)))
+            with self._ending(subscription):
+                await self._write_all(self._initial(initial, subscription))
+                initial = None
+                self._request.forget()
                 await self._stream(subscription)
                 await self._finish()
-            finally:
-                for task in ending:
-                    task.cancel()
 
     # -- transport
 
     async def _begin(self) -> None:
-        await self._request.start(200, [(b"content-type", JSON.encode())])
+        await self._request.start(200, [(b"content-type", JSON.encode()), (b"x-peapod-instance", _instance())])
 
     async def _write(self, data: bytes) -> None:
         """Send whole lines, each of them one event."""
-        await self._request.chunk(data)
+        for at in range(0, len(data), _PIECE):
+            await self._request.chunk(data[at : at + _PIECE])
+
+    async def _write_all(self, lines: Iterable[bytes]) -> None:
+        """Send lines, many at a time, but not faster than the client takes them: what is not sent yet is shared."""
+        piece, size = [], 0
+        for line in lines:
+            piece.append(line)
+            size += len(line)
+            if size >= _PIECE:
+                await self._write(b"".join(piece))
+                piece, size = [], 0
+        if piece:
+            await self._write(b"".join(piece))
 
     async def _finish(self) -> None:
         await self._request.chunk(b"", more=False)
 
-    async def _until_client_leaves(self) -> None:
-        while (await self._request.receive())["type"] != "http.disconnect":
-            pass
+    @contextmanager
+    def _ending(self, subscription: ObjectWatch[KubeObject]) -> Iterator[None]:
+        """End the stream when the client disconnects, or the server stops."""
+        self._connection.at_end(lambda: subscription.end(Left("the client disconnected, or the server stops")))
+        try:
+            yield
+        finally:
+            self._connection.at_end(None)
 
     # -- events
 
@@ -124,19 +143,6 @@ class Watch:
             return [stored] if stored is not None and self._selected.matches(stored.object) else []
         return [stored for stored in self._served.cache.items(prefix)[0] if self._selected.matches(stored.object)]
 
-    def _end_with(self, subscription: ObjectWatch[KubeObject]) -> list["asyncio.Task[None]"]:
-        """End the stream when the client disconnects, or the server stops."""
-
-        async def client_leaves() -> None:
-            await self._until_client_leaves()
-            subscription.end(_Left("the client disconnected"))
-
-        async def server_stops() -> None:
-            await self._request.scope["state"]["stopping"].wait()
-            subscription.end(_Left("the server stops"))
-
-        return [asyncio.create_task(client_leaves()), asyncio.create_task(server_stops())]
-
     def _initial(
         self, objects: list[Stored[KubeObject]] | None, subscription: ObjectWatch[KubeObject]
     ) -> Iterable[bytes]:
@@ -172,9 +178,8 @@ class Watch:
             while not is_time:
                 subscription.hand_to(self._hand_over)
                 events = await subscription.next()
-                if data := b"".join(self._lines(events)):
-                    await self._write(data)
-        except (_Left, Lagged):
+                await self._write_all(self._lines(events))
+        except (Left, Lagged):
             return False  # after Lagged, too: a plain end lets the client resume from what it has
         except errors.ApiError as fault:
             await self._write(_encoded("ERROR", codec.encode(fault.status())))
@@ -185,7 +190,7 @@ class Watch:
 
     def _hand_over(self, event: Event[KubeObject]) -> bool:
         """Write one event as it happens; False if the client does not keep up, and the event has to wait."""
-        if not self._connection.writable:
+        if not self._connection.writable or event.size > _PIECE:
             return False
         kind = event.type if self._selects_all else self._kind(event)
         if kind is not None:
@@ -233,15 +238,12 @@ def _check_match(match: str | None, *, decides: bool) -> None:
 
 
 def line_of(event: Event[T], kind: EventType) -> bytes:
-    """The event as one line of a JSON stream, encoded once for all watchers."""
-    line = event.encodings.get(_AS_LINE[kind])
-    if line is None:
-        line = event.encodings[_AS_LINE[kind]] = _encoded(kind, event.carried(kind).data)
-    return line
+    """The event as one line of a JSON stream."""
+    return _encoded(kind, event.carried(kind).data)
 
 
 def chunk_of(event: Event[T], kind: EventType) -> bytes:
-    """The line as one chunk of HTTP's chunked encoding; most events go out like this."""
+    """The line as one chunk of HTTP's chunked encoding, made once for all watchers: most events go out like this."""
     chunk = event.encodings.get(kind)
     if chunk is None:
         line = line_of(event, kind)
@@ -251,3 +253,9 @@ def chunk_of(event: Event[T], kind: EventType) -> bytes:
 
 def _encoded(kind: str, data: bytes) -> bytes:
     return b'{"type":"%b","object":%b}\n' % (kind.encode(), data)
+
+
+@cache
+def _instance() -> bytes:
+    """Differs after each start, so that clients notice that they watch another server than before."""
+    return uuid.uuid4().hex.encode()

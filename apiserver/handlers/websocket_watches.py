@@ -1,12 +1,14 @@
 """Watches over WebSocket, for web pages: each event is one text frame with what would be a line of a stream."""
 
-from contextlib import suppress
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from apimachinery import errors
 from apimachinery.types.objects import KubeObject
 from apiserver.authentication.authenticators import subprotocols
-from apiserver.handlers.watches import Watch
-from apiserver.storage import Event
+from apiserver.handlers.watches import Left, Watch
+from apiserver.storage import Event, ObjectWatch
 from component_base.websocket import HandshakeError, WebSocket
 
 
@@ -41,10 +43,26 @@ class WebSocketWatch(Watch):
         assert self._socket is not None
         await self._socket.close()
 
-    async def _until_client_leaves(self) -> None:
+    @contextmanager
+    def _ending(self, subscription: ObjectWatch[KubeObject]) -> Iterator[None]:
+        tasks = [asyncio.create_task(self._end(subscription, ended)) for ended in (self._client_leaves, self._stopping)]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _end(self, subscription: ObjectWatch[KubeObject], ended: Callable[[], Awaitable[None]]) -> None:
+        await ended()
+        subscription.end(Left("the client disconnected, or the server stops"))
+
+    async def _client_leaves(self) -> None:
         assert self._socket is not None
         while await self._socket.receive() is not None:
             pass  # what a client sends is ignored
+
+    async def _stopping(self) -> None:
+        await self._request.scope["state"]["stopping"].wait()
 
     def _hand_over(self, event: Event[KubeObject]) -> bool:
         return False  # frames are made where they are written

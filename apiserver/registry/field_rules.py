@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from apimachinery import names, selectors
+from apimachinery.core.addresses import special
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import ObjectReference
 from apimachinery.types.meta_v1 import LabelSelector
@@ -112,6 +113,14 @@ def address(path: Path, text: str | None) -> Iterator[FieldError]:
     """An IP address of either family."""
     if not is_address(text):
         yield path.invalid(text or "", "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")
+
+
+def reachable_address(path: Path, text: str | None) -> Iterator[FieldError]:
+    """One at which somebody is reached: not that of every machine, or of none in particular."""
+    faults = list(address(path, text))
+    yield from faults
+    if not faults and (fault := special(ipaddress.ip_address(text or ""))):
+        yield path.invalid(text, fault)
 
 
 def cidr(path: Path, text: str) -> Iterator[FieldError]:

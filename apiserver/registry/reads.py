@@ -70,6 +70,12 @@ class StoredReads(Served[T]):
     def changed_at(self, namespace: str) -> int | None:
         return self.cache.changed_at(self.info.storage_prefix(namespace))
 
+    def count(self, namespace: str) -> int:
+        return self.cache.count(self.info.storage_prefix(namespace))
+
+    def size(self, key: Key) -> int:
+        return self.cache.size(self.info.storage_key(key))
+
     async def list(self, namespace: str, selection: Selection, request: ListRequest) -> Listing[T]:
         if request.exact:
             return await self._list_from_etcd(namespace, selection, request)

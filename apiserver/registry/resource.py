@@ -215,6 +215,14 @@ class Served(Generic[T]):
         """A revision since which nothing in the namespace has changed; None if that is not known."""
         return None
 
+    def count(self, namespace: str) -> int:
+        """About how many objects a list of the namespace, or of all, has to read."""
+        return 0
+
+    def size(self, key: Key) -> int:
+        """About how many bytes the object's JSON has; 0 if there is none."""
+        return 0
+
     async def create(self, attributes: Attributes, obj: T) -> Stored[T] | None:
         """Write a new object; the answer, None for plain success."""
         raise not_allowed()

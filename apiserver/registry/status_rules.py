@@ -55,7 +55,7 @@ def balancer(
     for i, point in enumerate(ingress or ()):
         place = (path / "ingress")[i]
         if point.ip:
-            yield from field_rules.address(place / "ip", point.ip)
+            yield from field_rules.reachable_address(place / "ip", point.ip)
         if point.hostname:
             yield from names.check(place / "hostname", point.hostname, names.dns_subdomain)
             if field_rules.is_address(point.hostname):

@@ -4,7 +4,7 @@ Two pure functions lead from one version to the other. What is converted is kept
 it is made once however many readers there are. The rest of the server meets a resource like any other.
 """
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import TracebackType
@@ -126,8 +126,15 @@ def other_version(
     conversion: Conversion[T, S],
     strategy: ConvertedStrategy[T, S],
     subresources: dict[str, Subresource[T, Any]] | None = None,
+    renamed_fields: Mapping[str, str] | None = None,
 ) -> OtherVersion[T, S]:
-    """The row of another version, which says of itself what ``main`` does."""
+    """The row of another version, which says of itself what ``main`` does.
+
+    Args:
+        renamed_fields: what field selectors can name in this version (all that ``main`` has, if None), each with the name
+            in ``main``.
+    """
+    names = renamed_fields if renamed_fields is not None else {name: name for name in main.fields}
 
     def through(cell: Callable[[S], str]) -> Callable[[T], str]:
         return lambda obj: cell(conversion.to_stored(obj))
@@ -142,7 +149,7 @@ def other_version(
         singular=main.singular,
         short_names=main.short_names,
         categories=main.categories,
-        fields={name: through(cell) for name, cell in main.fields.items()},
+        fields={name: through(main.fields[main_name]) for name, main_name in names.items()},
         subresources=subresources or {},
         ttl_seconds=main.ttl_seconds,
         verbs=main.verbs,
@@ -198,6 +205,8 @@ class ConvertedCache(Generic[T, S]):
     def __init__(self, conversion: Conversion[T, S], cache: ObjectCache[S]) -> None:
         self._conversion, self._cache = conversion, cache
         self.changed_at = cache.changed_at
+        self.count = cache.count
+        self.size = cache.size
         self.wait_until = cache.wait_until
         self.wait_current = cache.wait_current
 

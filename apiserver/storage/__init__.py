@@ -6,11 +6,11 @@ from apiserver.storage.errors import (
     ClaimTaken,
     Lagged,
     StorageConflict,
-    TooLargeResourceVersion,
 )
 from apiserver.storage.etcd import Etcd, EtcdConfig
 from apiserver.storage.meta import Meta, MetaValue
 from apiserver.storage.objects import Event, EventType, Stored
+from apiserver.storage.space import Space, make_room
 from apiserver.storage.store import Page, Storage
 from apiserver.storage.subscription import Subscription
 
@@ -28,9 +28,10 @@ __all__ = [
     "ObjectCache",
     "ObjectWatch",
     "Page",
+    "Space",
     "Storage",
     "StorageConflict",
     "Stored",
     "Subscription",
-    "TooLargeResourceVersion",
+    "make_room",
 ]

@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Generic, Protocol, Self
 
-from apimachinery.errors import ApiError, BadRequest, ServiceUnavailable
+from apimachinery.errors import ApiError, BadRequest, ServiceUnavailable, too_large_resource_version
 from apiserver.storage import metrics
-from apiserver.storage.errors import TooLargeResourceVersion, too_old
+from apiserver.storage.errors import too_old
 from apiserver.storage.etcd import Change, KeyValue
 from apiserver.storage.etcd.requests import prefix_end
 from apiserver.storage.objects import Event, Stored, T, from_value
@@ -28,6 +28,7 @@ from apiserver.storage.subscription import Subscription
 log = logging.getLogger(__name__)
 
 WAIT = 3.0  # s that a read waits for a revision before it answers 504, as kube-apiserver does
+_SLICE = 5000  # objects that are shed before others get their turn on the event loop
 BUFFER = 10_000  # events that may wait for one watcher; they are shared, so each costs 8 bytes
 
 
@@ -53,6 +54,10 @@ class Index(Generic[T]):
     def remove(self, key: str) -> None:
         if self._items.pop(key, None) is not None:
             del self._keys[bisect_left(self._keys, key)]
+
+    def count(self, prefix: str) -> int:
+        first = bisect_left(self._keys, prefix)
+        return bisect_left(self._keys, prefix_end(prefix), lo=first) - first
 
     def range(self, prefix: str, start: str = "", limit: int = 0) -> tuple[list[Stored[T]], int]:
         """The objects under a prefix from key ``start`` on, at most ``limit`` of them (0: all), and how many
@@ -89,6 +94,8 @@ class ObjectCache(Protocol[T]):
     def get(self, key: str) -> Stored[T] | None: ...
     def items(self, prefix: str | None = None, *, start: str = "", limit: int = 0) -> tuple[list[Stored[T]], int]: ...
     def changed_at(self, prefix: str | None = None) -> int: ...
+    def count(self, prefix: str) -> int: ...
+    def size(self, key: str) -> int: ...
     async def wait_until(self, revision: int = 0, timeout: float = WAIT) -> None: ...
     async def wait_current(self, timeout: float = WAIT) -> int: ...
     def watch(self, prefix: str | None, since: int) -> ObjectWatch[T]: ...
@@ -142,6 +149,15 @@ class Cache(Generic[T]):
         """
         return self._index.range(prefix or self.prefix, start, limit)
 
+    def count(self, prefix: str) -> int:
+        """How many objects there are under a prefix: this cache's, or that of one namespace in it."""
+        return self._index.count(prefix)
+
+    def size(self, key: str) -> int:
+        """Bytes of an object's JSON; 0 if there is none."""
+        stored = self._index.get(key)
+        return len(stored.data) if stored is not None else 0
+
     def changed_at(self, prefix: str | None = None) -> int:
         """A revision since which nothing under the prefix (the cache's or a namespace's) has changed: what an
         encoding of a whole list can be kept under."""
@@ -189,7 +205,7 @@ class Cache(Generic[T]):
         if not self.is_loaded:
             raise ServiceUnavailable("storage is (re)initializing", retry_after=1)
         if since > self.revision:
-            raise TooLargeResourceVersion(since, self.revision)
+            raise too_large_resource_version(since, self.revision)
         prefix = prefix or self.prefix
         backlog = [
             event
@@ -244,6 +260,14 @@ class Cache(Generic[T]):
         if new is None and not self._index.range(namespace, limit=1)[0]:
             del self._changed[namespace]  # namespaces come and go
         self._publish(Event(key, revision, old, new, time.monotonic()), namespace)
+
+    async def shed(self) -> None:
+        """Hold all objects as JSON only, until somebody reads them again: who selects among them once, as a person who
+        looks for something does, must not make them four times as large for ever."""
+        for number, stored in enumerate(self._index.range(self.prefix)[0]):
+            stored.shed()
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
 
     def close(self) -> None:
         """End all watchers: the resource is no longer served."""

@@ -9,7 +9,7 @@ import asyncio
 import logging
 
 from apiserver.storage.etcd import Etcd, requests
-from apiserver.storage.etcd.errors import Compacted, EtcdError
+from apiserver.storage.etcd.errors import Compacted, EtcdError, NoSpace
 
 log = logging.getLogger(__name__)
 
@@ -35,18 +35,25 @@ class Compactor:
 
     async def compact(self) -> bool:
         """Begin the next interval, unless another apiserver has; whether this one did, and compacted."""
-        outcome = await self._etcd.transact(
-            [requests.at_version(KEY, self._version)],
-            [requests.put(KEY, b"%d" % self._revision)],
-            [requests.read(KEY)],
-            operation="compactMark",
-        )
+        try:
+            outcome = await self._etcd.transact(
+                [requests.at_version(KEY, self._version)],
+                [requests.put(KEY, b"%d" % self._revision)],
+                [requests.read(KEY)],
+                operation="compactMark",
+            )
+        except NoSpace:  # no mark can be put, and compaction is needed more than ever: each apiserver does it then
+            target, self._revision = self._revision, await self._etcd.revision()
+            return await self._compact_to(target)
         target, self._revision = self._revision, outcome.revision
         if not outcome.succeeded:
             marks = outcome.reads[0]
             self._version = marks[0].version if marks else 0
             return False
         self._version += 1
+        return await self._compact_to(target)
+
+    async def _compact_to(self, target: int) -> bool:
         if target == 0:
             return False
         try:

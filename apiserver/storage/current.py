@@ -7,8 +7,8 @@ from apiserver.storage.etcd.errors import EtcdError
 
 
 class CurrentRevision:
-    """Asks while ``run`` runs. An answer is never older than the question: a question during a call gets
-    the answer of the next call."""
+    """Asks while ``run`` runs. An answer is never older than the question: a question during a call gets the answer
+    of the next call, but a call that fails has failed for all."""
 
     def __init__(self, ask: Callable[[], Awaitable[int]]) -> None:
         self._ask = ask
@@ -41,6 +41,9 @@ class CurrentRevision:
         try:
             revision = await self._ask()
         except EtcdError as exc:
+            # who asked meanwhile has waited as well: another failure would take as long again
+            late, self._waiting = self._waiting, []
+            waiting += late
             for future in waiting:
                 if not future.done():
                     future.set_exception(exc)

@@ -3,23 +3,27 @@
     AlreadyExists        the key is taken                          (409)
     StorageConflict      the object is not at the expected revision (409); ``current`` is the present object
     ClaimTaken           a claim belongs to someone else           (409); ``claim`` is its key
-    TooLargeResourceVersion  a revision that the cache has not reached in time (504)
     Lagged               a watcher fell too far behind             (410)
 and, from apimachinery:
     Expired              a revision that is compacted, or older than the events that are kept
     ServiceUnavailable   etcd could not be reached or has no space; nothing was written
     Timeout              a write whose outcome is unknown: the connection to etcd was lost before it answered
     RequestEntityTooLarge  larger than etcd takes
+    TooLargeResourceVersion  a revision that the cache has not reached in time
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from apimachinery import errors
-from apimachinery.types.meta_v1 import StatusCause, StatusDetails
 from apiserver.storage.etcd import errors as etcd
 from apiserver.storage.objects import Stored
+
+OUT_OF_SPACE: Final = (
+    "etcd is out of space: objects can be read, and deleted without a grace period, but not written, until an "
+    "administrator makes room with kube-etcd-defrag"
+)
 
 
 class AlreadyExists(errors.AlreadyExists):
@@ -42,13 +46,6 @@ class ClaimTaken(errors.Conflict):
         self.claim = claim
 
 
-class TooLargeResourceVersion(errors.Timeout):
-    def __init__(self, revision: int, current: int) -> None:
-        message = f"Too large resource version: {revision}, current: {current}"
-        cause = StatusCause(reason="ResourceVersionTooLarge", message="Too large resource version")
-        super().__init__(message, details=StatusDetails(causes=[cause], retry_after_seconds=1))
-
-
 class Lagged(errors.Expired):
     """The watcher's buffer is full. Closing its stream is kinder than this error: it may then resume."""
 
@@ -68,7 +65,7 @@ def as_api_errors() -> Iterator[None]:
     except etcd.Compacted as exc:
         raise errors.Expired("The provided resource version is too old: it has been compacted") from exc
     except etcd.FutureRevision as exc:
-        raise errors.Timeout("Too large resource version") from exc
+        raise errors.TooLargeResourceVersion("Too large resource version") from exc
     except etcd.OutcomeUnknown as exc:
         raise errors.Timeout(
             "the connection to etcd was lost before it answered; whether the write took effect is unknown"
@@ -76,6 +73,6 @@ def as_api_errors() -> Iterator[None]:
     except (etcd.TooLarge, etcd.TooManyOperations) as exc:
         raise errors.RequestEntityTooLarge("etcd refuses the request: the object is too large") from exc
     except etcd.NoSpace as exc:
-        raise errors.ServiceUnavailable("etcd is out of space, only reads work") from exc
+        raise errors.ServiceUnavailable(OUT_OF_SPACE) from exc
     except etcd.Unavailable as exc:
         raise errors.ServiceUnavailable("etcd cannot be reached", retry_after=1) from exc

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 REGISTRY = "/registry/"
 PATIENCE = 5.0  # s
+_SHED_INTERVAL = 300.0  # s
 _RETRY = 0.1  # s between two attempts to reach etcd, which waits for a connection itself
 _SLICE = 64  # revisions applied before others get their turn on the event loop, about 1 ms
 
@@ -81,6 +82,7 @@ class Feed:
             tasks.create_task(self._keep_following(), name="etcd-watch")
             tasks.create_task(self._load_added(), name="etcd-load")
             tasks.create_task(self._guard(), name="etcd-watch-guard")
+            tasks.create_task(self._keep_shedding(), name="etcd-shed")
 
     async def _keep_following(self) -> None:
         while True:
@@ -161,6 +163,12 @@ class Feed:
                 revision = revision or page.revision
                 items += cache.decoded(page.items)
             cache.replace(items, revision)
+
+    async def _keep_shedding(self) -> None:
+        while True:
+            await asyncio.sleep(_SHED_INTERVAL)
+            for cache in [*self._caches.values()]:
+                await cache.shed()
 
     async def _guard(self) -> None:
         """Keepalive detects a dead connection; this detects a live one whose watch has gone silent."""

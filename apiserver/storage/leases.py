@@ -17,7 +17,7 @@ class Leases:
     def __init__(self, etcd: Etcd, clock: Callable[[], float] = time.monotonic) -> None:
         self._etcd = etcd
         self._clock = clock
-        self._granting = asyncio.Lock()
+        self._granting: dict[int, asyncio.Task[None]] = {}  # minute of the end -> the call that all wait for
         self._leases: dict[int, tuple[int, int]] = {}  # minute of the end -> lease, keys given to it
 
     async def lease_for(self, ttl: float) -> int:
@@ -26,15 +26,23 @@ class Leases:
         Raises:
             EtcdError: none could be granted.
         """
-        async with self._granting:
-            now = self._clock()
-            bucket = math.ceil((now + ttl) / BUCKET)
+        while True:
+            bucket = math.ceil((self._clock() + ttl) / BUCKET)
             lease, keys = self._leases.get(bucket, (0, MOST_KEYS))
-            if keys >= MOST_KEYS:
-                lease, keys = await self._etcd.grant_lease(math.ceil(bucket * BUCKET - now)), 0
-                self._leases = {end: granted for end, granted in self._leases.items() if end * BUCKET > now}
-            self._leases[bucket] = lease, keys + 1
-            return lease
+            if keys < MOST_KEYS:
+                self._leases[bucket] = lease, keys + 1
+                return lease
+            granting = self._granting.get(bucket)
+            if granting is None:
+                granting = self._granting[bucket] = asyncio.create_task(self._grant(bucket), name="etcd-lease")
+                granting.add_done_callback(lambda _, bucket=bucket: self._granting.pop(bucket))  # type: ignore[misc]
+            await asyncio.shield(granting)  # if it fails, it has failed for all who wait, not for one after the other
+
+    async def _grant(self, bucket: int) -> None:
+        now = self._clock()
+        lease = await self._etcd.grant_lease(math.ceil(bucket * BUCKET - now))
+        self._leases = {end: granted for end, granted in self._leases.items() if end * BUCKET > now}
+        self._leases[bucket] = lease, 0
 
     def forget(self, lease: int) -> None:
         """Etcd does not know this lease any more."""

@@ -30,3 +30,17 @@ watchers_terminated: Final = Counter(
 )
 feed_revision: Final = Gauge("apiserver_watch_cache_revision", "The etcd revision that the watch caches have reached.")
 feed_restarts: Final = Counter("apiserver_watch_cache_restarts_total", "Restarts of the etcd watch, by kind.", ["how"])
+storage_size: Final = Gauge(
+    "apiserver_storage_size_bytes", "Size of etcd's database, which counts against its quota.", ["storage_cluster_id"]
+)
+storage_size_in_use: Final = Gauge(
+    "apiserver_storage_size_in_use_bytes", "What kube-etcd-defrag would leave of it.", ["storage_cluster_id"]
+)
+storage_quota: Final = Gauge(
+    "apiserver_storage_quota_bytes", "Etcd's --quota-backend-bytes, where etcd tells it.", ["storage_cluster_id"]
+)
+storage_space_low: Final = Gauge(
+    "apiserver_storage_space_low",
+    "1 if the database has more than four fifths of its quota, or writes are refused for lack of space.",
+    ["storage_cluster_id"],
+)

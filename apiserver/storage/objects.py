@@ -40,8 +40,9 @@ class Stored(Generic[T]):
         return self._object
 
     def shed(self) -> None:
-        """Drop the object, which takes three times the memory of ``data``, until it is read again."""
-        self._object = None
+        """Drop the object, which takes three times the memory of ``data``, and what was derived from it, until it is
+        read again."""
+        self._object = self._memo = None
 
     @property
     def memo(self) -> dict[Any, Any]:
@@ -124,12 +125,26 @@ class Event(Generic[T]):
         return "ADDED" if self.old is None else "MODIFIED"
 
     @property
+    def size(self) -> int:
+        """Bytes of JSON of the object as it is now, or was at last."""
+        latest = self.new or self.old
+        return len(latest.data) if latest is not None else 0
+
+    @property
     def gone(self) -> Stored[T]:
         """What DELETED shows: the last state, with this event's revision. Not for an object just created."""
         if self._gone is None:
             assert self.old is not None
             self._gone = self.old.at(self.revision)
         return self._gone
+
+    def shed(self) -> None:
+        """Drop all that can be made again from the objects' JSON."""
+        for stored in (self.old, self.new):
+            if stored is not None:
+                stored.shed()
+        self._gone = self._memo = None
+        self.encodings.clear()
 
     @property
     def memo(self) -> dict[Any, Any]:

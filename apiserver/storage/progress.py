@@ -4,8 +4,8 @@ import asyncio
 import heapq
 from itertools import count
 
+from apimachinery.errors import too_large_resource_version
 from apiserver.storage import metrics
-from apiserver.storage.errors import TooLargeResourceVersion
 
 
 class Progress:
@@ -39,7 +39,7 @@ class Progress:
             async with asyncio.timeout(timeout):
                 await future
         except TimeoutError:
-            raise TooLargeResourceVersion(revision, self.revision) from None
+            raise too_large_resource_version(revision, self.revision) from None
         finally:
             if future.cancelled():  # one that no revision will ever pop must not stay
                 self._waiters = [waiter for waiter in self._waiters if waiter[2] is not future]

@@ -1,6 +1,7 @@
 """The recent events of one resource, for watches that start in the past.
 
-Few watches go far back, and most readers want JSON, so all but the latest events hold their objects as that only.
+Few watches go far back, and most readers want JSON, so all but the latest events hold their objects as that only,
+and not as they were sent.
 Holds what is younger than ``FRESH`` seconds, at least ``least`` events, at most ``most`` and about
 ``most_bytes`` of JSON: under load it grows to its bounds, afterwards it shrinks again.
 """
@@ -39,12 +40,12 @@ class Ring(Generic[T]):
 
     def append(self, event: Event[T]) -> None:
         self._events.append(event)
-        self._bytes += _size(event)
+        self._bytes += event.size
         if len(self._events) > LATEST:
-            _shed(self._events[-LATEST - 1])
+            self._events[-LATEST - 1].shed()
         while self._is_over(event.time):
             dropped = self._events.popleft()
-            self._bytes -= _size(dropped)
+            self._bytes -= dropped.size
             self._oldest = dropped.revision
 
     def since(self, revision: int) -> Sequence[Event[T]]:
@@ -71,14 +72,3 @@ class Ring(Generic[T]):
         if count > self._most or self._bytes > self._most_bytes:
             return True
         return count > self._least and now - self._events[0].time > FRESH
-
-
-def _shed(event: Event[T]) -> None:
-    for stored in (event.old, event.new):
-        if stored is not None:
-            stored.shed()
-
-
-def _size(event: Event[T]) -> int:
-    latest = event.new or event.old
-    return len(latest.data) if latest else 0

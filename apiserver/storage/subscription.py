@@ -1,7 +1,7 @@
 """One watcher's view of a cache: the events it has not taken yet.
 
 The cache appends references to shared events; there is no task and no copy per watcher. A watcher that does
-not take its events is ended when ``limit`` of them wait, without any effect on others.
+not take its events is ended when ``limit`` of them wait, or more than ``MOST_BYTES``, without any effect on others.
 
 A watcher that has taken everything may have its events handed to it the moment they happen (``hand_to``), which
 spares the wake-up of a task for each of them.
@@ -9,11 +9,14 @@ spares the wake-up of a task for each of them.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Generic, Self
+from typing import Final, Generic, Self
 
 from apimachinery.errors import ApiError
 from apiserver.storage.errors import Lagged
 from apiserver.storage.objects import Event, T
+
+MOST_BYTES: Final = 32 << 20
+"""Of objects in events that wait: as many as a ring keeps. Beyond that they would live only for this watcher."""
 
 
 class Subscription(Generic[T]):
@@ -30,6 +33,7 @@ class Subscription(Generic[T]):
         self.prefix = prefix
         self._pending: list[Event[T]] = list(backlog)
         self._limit = limit + len(backlog)
+        self._bytes = 0
         self._reached = reached
         self._on_close = on_close
         self._sink: Callable[[Event[T]], bool] | None = None
@@ -52,7 +56,7 @@ class Subscription(Generic[T]):
             await self._wait(timeout)
         if self._error is not None:
             raise self._error
-        taken, self._pending = self._pending, []
+        taken, self._pending, self._bytes = self._pending, [], 0
         return taken
 
     def hand_to(self, sink: Callable[[Event[T]], bool]) -> None:
@@ -70,10 +74,11 @@ class Subscription(Generic[T]):
                 return True
             self._sink = None
         pending = self._pending
-        if len(pending) >= self._limit:
+        if len(pending) >= self._limit or self._bytes > MOST_BYTES:
             self.end(Lagged())
             return False
         pending.append(event)
+        self._bytes += event.size
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
@@ -92,6 +97,7 @@ class Subscription(Generic[T]):
 
     def close(self) -> None:
         self._on_close(self)
+        self._error = None  # its traceback leads back here: what a watch held would wait for the garbage collector
 
     def __enter__(self) -> Self:
         return self

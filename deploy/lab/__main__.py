@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Callable
 
-from deploy.lab import commands, daemons, processes, status
+from deploy.lab import commands, daemons, pids, processes, status
 from deploy.lab.checks import check_root
 from deploy.lab.errors import LabError
 from deploy.lab.lab import AS_PROCESS, IN_PODS, Lab, locked, validate_name
@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     verbs.add_parser("down", help="stop and remove everything on this machine, keep the state")
     verbs.add_parser("stop", help="stop etcd and the daemons, keep engines and containers running")
+    verbs.add_parser("defrag", help="make room in etcd when it is full")
     verbs.add_parser("clean", help="down, and remove the state")
     verbs.add_parser("status", help="show what runs; exit code 3 unless all of it is healthy")
     daemon = verbs.add_parser("daemon", help="control one daemon, for tests and experiments")
@@ -111,19 +112,20 @@ def _signal(number: signal.Signals) -> Callable[[Lab, Daemon], None]:
     return send
 
 
-def _kill(lab: Lab, row: Daemon) -> None:
-    """SIGKILL, and wait until it is gone."""
+def _crash(lab: Lab, row: Daemon) -> None:
+    """SIGKILL, and wait until it is gone; the supervisor starts it again."""
     process = processes.running(lab, row)
     if process is None:
         raise LabError(f"{row.key} is not running")
-    processes.kill(process)
+    pids.kill(process)
 
 
 _ACTIONS: dict[str, Callable[[Lab, Daemon], object]] = {
     "start": _start,
     "stop": lambda lab, row: processes.stop(lab, [row]),
     "restart": _restart,
-    "kill": _kill,
+    "kill": processes.kill,  # and it stays so until "start"
+    "crash": _crash,
     "pause": _signal(signal.SIGSTOP),
     "continue": _signal(signal.SIGCONT),
     "log": lambda lab, row: say(processes.last_lines(lab, row, 50)),

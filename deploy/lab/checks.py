@@ -102,7 +102,7 @@ def check_addresses(lab: Lab) -> None:
 
 def check_ports(lab: Lab, table: Sequence[Daemon]) -> None:
     """Ports of daemons that are not running must be free in their namespaces."""
-    for namespace in {daemon.namespace for daemon in table}:
+    for namespace in {daemon.namespace for daemon in table if daemon.ports}:
         if not namespaces.exists(namespace):
             continue
         used = namespaces.listening_ports(namespace)

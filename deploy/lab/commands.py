@@ -1,6 +1,6 @@
-"""The commands ``up``, ``down``, ``stop`` and ``clean``, step by step."""
+"""The commands ``up``, ``down``, ``stop``, ``defrag`` and ``clean``, step by step."""
 
-import shutil
+import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +17,7 @@ from deploy.lab import (
     engine,
     etcd,
     example,
+    execute,
     images,
     kubeconfig,
     leftovers,
@@ -75,6 +76,8 @@ def up(lab: Lab, infrastructure_only: bool = False) -> None:
         _start_base(lab, started)
         if not infrastructure_only:
             _start_daemons(lab, started)
+        _start(lab, [daemons.supervisor(lab)], [])
+        if not infrastructure_only:
             _run_dns(lab)
             _show_example(lab)
     except BaseException:
@@ -197,7 +200,7 @@ def _start(lab: Lab, rows: Sequence[Daemon], started: list[Daemon]) -> list[Daem
     changed = []
     for row in rows:
         process = processes.running(lab, row)
-        if process and process.fingerprint != row.fingerprint():
+        if process and not processes.is_current(lab, row):
             processes.stop(lab, [row])
         if processes.start(lab, row):
             changed.append(row)
@@ -220,6 +223,7 @@ def _end_all(lab: Lab) -> None:
         removed = sum(_in_parallel(lambda node: _end_engine(lab, node), lab.nodes))
         current.detail = f"{removed} removed"
     with step("network") as current:
+        processes.stop(lab, [daemons.supervisor(lab)])
         leftovers.remove(lab, [MASTER, *lab.nodes])
         network.destroy(lab)
         leftovers.remove_folders(lab)
@@ -261,12 +265,20 @@ def stop(lab: Lab) -> None:
         current.detail = f"{_stop_daemons(lab)} stopped"
 
 
+def defrag(lab: Lab) -> None:
+    """Make room in etcd; the lab may be up, and must be for its etcd to answer."""
+    checks.check_root()
+    checks.check_owner(lab)
+    argv = [sys.executable, "-m", "apiserver.defrag", f"--etcd-servers={etcd.CLIENT}"]
+    with step("etcd") as current:
+        current.detail = execute.run(execute.in_namespace(lab.namespace(MASTER), argv), timeout=600).strip()
+
+
 def clean(lab: Lab) -> None:
     """``down``, and remove the state: etcd's data, the certificates, the logs."""
     down(lab)
     with step("state") as current:
-        if lab.state.exists():
-            shutil.rmtree(lab.state)
+        leftovers.remove_folder(lab.state)
         current.detail = f"{lab.state.name} removed"
 
 

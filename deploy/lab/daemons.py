@@ -30,11 +30,23 @@ def of_node(lab: Lab, node: str) -> list[Daemon]:
 
 
 def table(lab: Lab) -> list[Daemon]:
-    """Every daemon of the lab: etcd and the control plane, then each node's engine, kubelet and proxy."""
+    """Every daemon of the lab: etcd, the control plane, each node's engine, kubelet and proxy; then their supervisor."""
     rows = [etcd.daemon(lab), *control_plane(lab)]
     for node in lab.nodes:
         rows += [*engine.daemons(lab, node), *of_node(lab, node)]
-    return rows
+    return [*rows, supervisor(lab)]
+
+
+def supervisor(lab: Lab) -> Daemon:
+    code = [lab.checkout / "deploy" / "lab" / f"{module}.py" for module in ("supervisor", "records", "pids")]
+    return Daemon(
+        node=MASTER,
+        name="supervisor",
+        namespace="",
+        argv=_python(lab, "deploy.lab.supervisor", str(lab.records)),
+        healthy=lambda: True,
+        inputs=tuple(code),
+    )
 
 
 def _python(lab: Lab, package: str, *flags: str) -> tuple[str, ...]:

@@ -27,6 +27,8 @@ GRACE = 2
 """Seconds that ``down`` gives containers to stop on SIGTERM."""
 _NO_OOM_SCORE = 25
 """The first Docker that does not set its own OOM score; from 26 on it rejects the setting."""
+_OCTAL = re.compile(r"\\([0-7]{3})")
+_CGROUPS = Path("/sys/fs/cgroup")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -172,8 +174,8 @@ def containers(lab: Lab, node: str, *filters: str) -> list[str]:
 def remove_containers(lab: Lab, node: str) -> int:
     """Stop and remove all of a node's containers and networks. Returns the number of containers.
 
-    Networks are removed because an engine that finds them in a new namespace does not create the chain DOCKER-USER
-    there, which the kubelet needs for its rules. Needs the node's engine.
+    Networks are removed because an engine that finds them in a new namespace does not create all of its chains there.
+    Needs the node's engine.
     """
     ids = containers(lab, node)
     if ids:
@@ -200,7 +202,8 @@ def shims(lab: Lab, node: str, command_lines: Callable[[], dict[int, list[str]]]
 
 def unmount_below(folders: list[Path]) -> int:
     """Unmount everything at or below these folders, innermost first. Returns the number of mounts."""
-    points = mounts_below(Path("/proc/self/mountinfo").read_text().splitlines(), folders)
+    mountinfo = os.fsdecode(Path("/proc/self/mountinfo").read_bytes())  # containers give names of any bytes
+    points = mounts_below(mountinfo.split("\n")[:-1], folders)
     for point in points:
         detach = 2
         if _libc.umount2(os.fsencode(point), detach) != 0 and point.is_mount():
@@ -213,18 +216,32 @@ def mounts_below(mountinfo: list[str], folders: list[Path]) -> list[Path]:
     points = []
     for line in mountinfo:
         # The kernel writes blanks and backslashes of a path as octal escapes.
-        point = Path(line.split()[4].encode().decode("unicode_escape").encode("latin-1").decode())
+        point = Path(_OCTAL.sub(lambda match: chr(int(match[1], 8)), line.split(" ")[4]))
         if any(point == folder or folder in point.parents for folder in folders):
             points.append(point)
     return points[::-1]
 
 
+def processes_in_cgroup(path: str, root: Path = _CGROUPS) -> set[int]:
+    """All processes of a cgroup and those below it: of containers too whose shim has died, which nothing else names."""
+    pids: set[int] = set()
+    for top in _hierarchies(path, root):
+        for folder, _, files in os.walk(top):
+            if "cgroup.procs" in files:
+                with suppress(OSError):  # removed meanwhile
+                    pids.update(map(int, Path(folder, "cgroup.procs").read_text().split()))
+    return pids - {0}  # processes that this namespace does not see
+
+
+def _hierarchies(path: str, root: Path) -> list[Path]:
+    """A cgroup in every hierarchy; it need not exist."""
+    return [base / path.lstrip("/") for base in [root, *(part for part in root.iterdir() if part.is_dir())]]
+
+
 def remove_cgroups(path: str, seconds: float = 3) -> None:
     """Remove a cgroup and all below it in every hierarchy; their processes must have ended."""
-    root = Path("/sys/fs/cgroup")
-    tops = [base / path.lstrip("/") for base in [root, *(part for part in root.iterdir() if part.is_dir())]]
     deadline = time.monotonic() + seconds
-    for top in tops:
+    for top in _hierarchies(path, _CGROUPS):
         if not top.is_dir():
             continue
         for folder, _, _ in os.walk(top, topdown=False):

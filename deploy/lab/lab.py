@@ -113,6 +113,11 @@ class Lab:
     def daemon_kubeconfig(self, daemon: str) -> Path:
         return self.state / "kubeconfigs" / f"{daemon}.kubeconfig"
 
+    @property
+    def records(self) -> Path:
+        """What is to run: a folder for each machine, with a file for each daemon."""
+        return self.state / "run"
+
     def log(self, node: str, daemon: str) -> Path:
         return self.state / "logs" / node / f"{daemon}.log"
 

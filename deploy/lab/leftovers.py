@@ -5,32 +5,43 @@ paths below its folders, its cgroups.
 """
 
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy.lab import engine, namespaces, processes
+from deploy.lab import engine, namespaces, pids
+from deploy.lab.execute import run
 from deploy.lab.lab import Lab
+from deploy.lab.pids import Process
 
 
 def remove(lab: Lab, machines: Sequence[str]) -> None:
     """Remove what is left of these machines after their daemons have been stopped."""
-    strays = set(namespaces.processes_in(lab.namespace(machine) for machine in machines))
-    for machine in machines:
-        strays.update(with_descendants(engine.shims(lab, machine, command_lines), parents()))
-    strays.discard(os.getpid())
-    processes.end([process for pid in sorted(strays) if (process := processes.process_of(pid))], seconds=2)
+    pids.end(strays(lab, machines), seconds=2)
     for machine in machines:
         engine.unmount_below([lab.node_state(machine), lab.node_run(machine)])
         engine.remove_cgroups(engine.cgroup_of(lab, machine))
+
+
+def strays(lab: Lab, machines: Sequence[str]) -> list[Process]:
+    """The processes in these machines' networks, and those of their containers."""
+    numbers = set(namespaces.processes_in(lab.namespace(machine) for machine in machines))
+    for machine in machines:
+        numbers.update(with_descendants(engine.shims(lab, machine, command_lines), parents()))
+        numbers.update(engine.processes_in_cgroup(engine.cgroup_of(lab, machine)))
+    numbers.discard(os.getpid())
+    return [process for pid in sorted(numbers) if (process := pids.process_of(pid))]
 
 
 def remove_folders(lab: Lab) -> None:
     """Remove the lab's folder in /run, and with it the claim to its name."""
     engine.remove_cgroups(f"/peapod/{lab.name}")
     _remove_if_empty("/peapod")
-    if lab.run.exists():
-        shutil.rmtree(lab.run)
+    remove_folder(lab.run)
+
+
+def remove_folder(folder: Path) -> None:
+    """However deep the trees are that containers have made there."""
+    run(["rm", "-rf", "--one-file-system", str(folder)], timeout=600)
 
 
 def _remove_if_empty(cgroup: str) -> None:

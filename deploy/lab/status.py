@@ -1,11 +1,14 @@
 """The output of ``make status``: daemons with their health, nodes, pods."""
 
+import time
+
 from deploy.lab import api, daemons, network, processes
 from deploy.lab.api import Api, Object
 from deploy.lab.errors import LabError
 from deploy.lab.lab import Lab
 from deploy.lab.processes import Daemon
 from deploy.lab.progress import say
+from deploy.lab.records import Record
 
 
 def show(lab: Lab) -> bool:
@@ -15,7 +18,7 @@ def show(lab: Lab) -> bool:
         return False
     say(f"lab {lab.name}: {lab.addresses.network}, pods {lab.addresses.cluster_cidr}, state {lab.state}")
     say()
-    rows: list[tuple[str, ...]] = [("DAEMON", "NAMESPACE", "PID", "AGE", "HEALTH")]
+    rows: list[tuple[str, ...]] = [("DAEMON", "NAMESPACE", "PID", "AGE", "RESTARTS", "HEALTH")]
     rows += [_daemon_row(lab, daemon) for daemon in daemons.table(lab)]
     _print_table(rows)
     healthy = all(row[-1] == "ok" for row in rows[1:])
@@ -33,11 +36,29 @@ def show(lab: Lab) -> bool:
 
 
 def _daemon_row(lab: Lab, daemon: Daemon) -> tuple[str, ...]:
-    process = processes.running(lab, daemon)
+    record, process = processes.record_of(lab, daemon), processes.running(lab, daemon)
+    where = (daemon.key, daemon.namespace or "-")
     if process is None:
-        return daemon.key, daemon.namespace, "-", "-", "not running"
+        return *where, "-", "-", restarts(record), absence(record, time.monotonic())
     health = "ok" if processes.is_healthy(daemon) else "unhealthy"
-    return daemon.key, daemon.namespace, str(process.pid), age(process.age), health
+    return *where, str(process.pid), age(process.age), restarts(record), health
+
+
+def restarts(record: Record | None, now: float | None = None) -> str:
+    """How often the supervisor has started a daemon again, and when it last ended, as kubectl writes it of a container."""
+    if record is None or record.ended is None:
+        return "0"
+    now = time.monotonic() if now is None else now
+    return f"{record.restarts} ({age(now - record.ended)} ago)"
+
+
+def absence(record: Record | None, now: float) -> str:
+    """Why a daemon does not run."""
+    if record is None:
+        return "not running"
+    if not record.wanted:
+        return "stopped"
+    return "ended" if record.retry is None else f"ended, started again in {age(max(0.0, record.retry - now))}"
 
 
 def age(seconds: float) -> str:

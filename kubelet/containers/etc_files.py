@@ -4,12 +4,14 @@ The kubelet mounts its own files because the engine would insert its own resolve
 name settings for a container that joins another's network.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from apimachinery import meta
 from apimachinery.types import core_v1
+from kubelet import untrusted_files
 
 HOSTS = Path("/etc/hosts")
 
@@ -133,14 +135,13 @@ def hosts_for(pod: core_v1.Pod, hostname: str, address: str, domain: str, node_h
 
 
 def read(path: Path) -> str:
-    """One of the node's own files; empty if it does not exist."""
-    return path.read_text() if path.exists() else ""
+    """One of the node's own files; empty if it does not exist. ``write`` gives back bytes that are no text as they were."""
+    return os.fsdecode(path.read_bytes()) if path.exists() else ""
 
 
-def write_once(path: Path, text: str) -> Path:
-    """Write a file unless it has this content. In place: a bind mount keeps the inode of its source."""
-    if not path.exists() or path.read_text() != text:
-        path.write_text(text)
+def write(path: Path, text: str) -> Path:
+    """Make this the content of a pod's file, whatever its containers have written there. Blocks. Raises OSError."""
+    untrusted_files.write_in_place(path, os.fsencode(text))
     return path
 
 

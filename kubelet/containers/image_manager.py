@@ -8,7 +8,7 @@ from apimachinery import errors, meta
 from apimachinery.types import core_v1
 from kubelet.containers.events import PodEvents
 from kubelet.containers.pull_secrets import BadSecret, Credential, credentials_for
-from kubelet.containers.waiting import Waiting
+from kubelet.containers.waiting import CREATING, Waiting
 from kubelet.references.api_objects import ApiObjects
 from kubelet.runtime.images import Images, Pull, is_valid
 
@@ -69,7 +69,7 @@ class ImageManager:
             if self._announced.get(waiter) is not pull:
                 self._events.normal(pod, "Pulling", f'Pulling image "{image}"', spec.name)
                 self._announced[waiter] = pull
-            return Waiting("ContainerCreating", retry_in=None)
+            return Waiting(CREATING, retry_in=None)
         self._announced.pop(waiter, None)
         if pull.done:
             message = f'Successfully pulled image "{image}" in {pull.seconds * 1000:.0f}ms'

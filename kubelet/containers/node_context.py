@@ -23,6 +23,8 @@ class NodeContext:
     """The node's own /etc/hosts."""
     seccomp_root: Path
     """The directory of the profiles that pods name (``localhostProfile``)."""
+    seccomp_default: bool = True
+    """Whether containers that name no profile get the engine's own."""
     unsafe_sysctls: tuple[str, ...] = ()
     """Those that pods may set although they may affect others."""
     apparmor: bool = False

@@ -60,10 +60,7 @@ class RunOptions:
         seccomp = self._seccomp_profile(pod, spec)
         self._report_invalid_names(pod, spec, sources)
         targets = {mount.target for mount in volume_mounts}
-        own_mounts = self._etc_mounts(pod, placement)
-        if spec.termination_message_path:
-            path = spec.termination_message_path
-            own_mounts.append(message_mount(placement.pod_dir, spec.name, attempt, path))
+        own_mounts = await asyncio.to_thread(self._own_mounts, pod, spec, attempt, placement)
         score = oom_score.oom_score_adj(pod, spec, self._node.memory)
         return RunContainerOptions(
             command=[expand(text, variables) for text in spec.command or ()],
@@ -117,16 +114,18 @@ class RunOptions:
         return name if group is None else f"{name}:{group}"
 
     def _seccomp_profile(self, pod: core_v1.Pod, spec: core_v1.Container) -> str:
-        """The content of the node's profile that the spec names, empty without. Raises ``ConfigError``."""
+        """The content of the node's profile that the spec names, otherwise the default. Raises ``ConfigError``."""
         name = security.localhost_seccomp(pod, spec)
         if not name:
-            return ""
+            return "" if self._node.seccomp_default else security.UNCONFINED
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise ConfigError(f"seccomp profile {name!r} must be a path below the kubelet's seccomp directory")
         try:
             return (self._node.seccomp_root / name).read_text()
         except OSError as exc:
             raise ConfigError(f"seccomp profile {name!r} cannot be read: {exc.strerror}") from exc
+        except UnicodeDecodeError as exc:
+            raise ConfigError(f"seccomp profile {name!r} is not JSON") from exc
 
     def _process_target(self, pod: core_v1.Pod, spec: core_v1.Container) -> str:
         """The ID of the container whose processes an ephemeral one shares. Raises ``TargetNotRunning``."""
@@ -138,6 +137,13 @@ class RunOptions:
             raise TargetNotRunning(f'unable to find target container "{name}"')
         return record.id
 
+    def _own_mounts(self, pod: core_v1.Pod, spec: core_v1.Container, attempt: int, placement: Placement) -> list[Mount]:
+        """The kubelet's own files in every container. Blocks."""
+        mounts = self._etc_mounts(pod, placement)
+        if path := spec.termination_message_path:
+            mounts.append(message_mount(placement.pod_dir, spec.name, attempt, path))
+        return mounts
+
     def _etc_mounts(self, pod: core_v1.Pod, placement: Placement) -> list[Mount]:
         node, pod_dir = self._node, placement.pod_dir
         hostname = etc_files.hostname_of(pod, node.hostname)
@@ -145,9 +151,7 @@ class RunOptions:
         hosts = etc_files.hosts_for(pod, hostname, placement.sandbox.ip, node.cluster_domain, node.hosts)
         own_name = etc_files.kernel_hostname(pod, hostname, node.cluster_domain)
         files = {"resolv.conf": resolver.text(), "hosts": hosts, "hostname": f"{own_name}\n"}
-        return [
-            Mount(etc_files.write_once(pod_dir / f"etc-{name}", text), f"/etc/{name}") for name, text in files.items()
-        ]
+        return [Mount(etc_files.write(pod_dir / f"etc-{name}", text), f"/etc/{name}") for name, text in files.items()]
 
 
 class TargetNotRunning(Exception):

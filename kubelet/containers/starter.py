@@ -9,7 +9,7 @@ from kubelet.containers.environment import ConfigError
 from kubelet.containers.events import PodEvents
 from kubelet.containers.image_manager import ImageManager
 from kubelet.containers.run_options import Placement, RunOptions, TargetNotRunning
-from kubelet.containers.waiting import Waiting
+from kubelet.containers.waiting import CREATING, Waiting
 from kubelet.runtime import ContainerRecord, RunContainerOptions, Runtime, errors, security
 from kubelet.volumes import VolumeError
 
@@ -49,10 +49,18 @@ class ContainerStarter:
         except errors.Unavailable:
             raise
         except errors.EngineError as exc:
+            if await self._has_lost(placement.sandbox):
+                await self._runtime.remove(created)  # it never ran: the one in the next sandbox is no restart
+                return Waiting(CREATING, retry_in=None)
             self._events.warning(pod, "Failed", f"Error: {exc}", spec.name)
             return Waiting("RunContainerError", str(exc), retry_in=None)
         self._events.normal(pod, "Started", f"Started container {spec.name}", spec.name)
         return record
+
+    async def _has_lost(self, sandbox: ContainerRecord) -> bool:
+        """Whether the sandbox has ended meanwhile; its end wakes the pod's worker."""
+        record = await self._runtime.containers.refresh(sandbox.id)
+        return record is None or not record.running
 
     def forget(self, pod_uid: str) -> None:
         """The pod is gone."""
@@ -78,6 +86,8 @@ class ContainerStarter:
             except errors.Unavailable:
                 raise
             except errors.EngineError as exc:
+                if await self._has_lost(sandbox):
+                    return Waiting(CREATING, retry_in=None)
                 self._events.warning(pod, "Failed", f"Error: {exc}", spec.name)
                 return Waiting("CreateContainerError", str(exc))
         if not self._images.was_pulled(pod, spec, attempt):

@@ -3,12 +3,14 @@
 Kubernetes' limits apply to the file, to the log, and to all containers of a pod together.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
 from apimachinery.core import containers
 from apimachinery.types import core_v1
+from kubelet import untrusted_files
 from kubelet.runtime import ContainerRecord, Mount, Runtime, errors
 from kubelet.runtime.logs import LogOptions, read_logs
 
@@ -23,7 +25,7 @@ POD_LIMIT = 12 * 1024
 
 
 def message_mount(pod_dir: Path, container: str, attempt: int, target: str) -> Mount:
-    """A new, empty file for one attempt of one container, which any user in the container may write."""
+    """A new, empty file for one attempt of one container, which any user in the container may write. Blocks."""
     path = _path(pod_dir, container, attempt)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"")
@@ -50,7 +52,7 @@ class TerminationMessages:
         """Read the messages of containers that have ended since the last call. Raises ``errors.Unavailable``."""
         for record in records:
             if record.ended and not record.is_sandbox and record.id not in self._known:
-                message = read_file(self._pod_dir, record)
+                message = await asyncio.to_thread(read_file, self._pod_dir, record)
                 if not message and falls_back_to_log(pod, record):
                     message = await self._end_of_log(record.id)
                 self._known[record.id] = limited(message, sum(1 for _ in containers.all_containers(pod)))
@@ -70,9 +72,10 @@ class TerminationMessages:
 
 
 def read_file(pod_dir: Path, record: ContainerRecord) -> str:
-    """What an ended container wrote; empty if nothing."""
+    """What an ended container wrote; empty if nothing. Blocks."""
     try:
-        return _path(pod_dir, record.name, record.attempt).read_bytes()[-FILE_LIMIT:].decode(errors="replace")
+        end = untrusted_files.read_end(_path(pod_dir, record.name, record.attempt), FILE_LIMIT)
+        return end.decode(errors="replace")
     except OSError:
         return ""
 

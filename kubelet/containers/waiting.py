@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+CREATING = "ContainerCreating"
+"""The reason of one about which there is nothing to say yet."""
+
 RETRY = 10.0
 """Seconds until a container that could not be configured or created is tried again."""
 

@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from apimachinery import codec, errors, meta
+from apimachinery import errors, meta
+from apimachinery.meta import Key
 from apimachinery.types import core_v1
 from kube_client import Client, EventRecorder, Informer
 from kubelet.network.pod_network import PodNetwork
 from kubelet.node.address import NodeAddress
 from kubelet.node.pressures import NodePressures
-from kubelet.node.status import Identity, is_ready, is_same, new_node, node_status
+from kubelet.node.status import Identity, is_ready, is_same, new_node, node_status, status_patch
 from kubelet.runtime import Runtime
 from kubelet.runtime.errors import EngineError
 from kubelet.runtime.images import ImageRecord
@@ -93,6 +94,7 @@ class NodeKeeper:
     async def run(self) -> None:
         retry = _RETRY_FIRST
         self._nodes.on_change(self._on_node)
+        self._nodes.on_rewind(self._on_rewind)
         while True:
             self._wake.clear()
             delay = self._frequency
@@ -150,7 +152,7 @@ class NodeKeeper:
         if is_same(node.status, status) and self._written_at and now - self._written_at < REPORT:
             return
         was_ready = is_ready(node.status)
-        patch = {"metadata": {"uid": meta.uid_of(node)}, "status": codec.to_builtins(status)}
+        patch = {"metadata": {"uid": meta.uid_of(node)}, "status": status_patch(node.status, status)}
         patched = await self._nodes_api.patch(self._identity.name, patch, kind="strategic", subresource="status")
         self._written_at = now
         self._update(patched)
@@ -188,14 +190,8 @@ class NodeKeeper:
 
     async def _faults(self) -> list[str]:
         """Why the node is not ready. Calls the engine, for one that hangs does not drop its connections."""
-        try:
-            async with asyncio.timeout(_ENGINE_TIMEOUT):
-                info = await self._runtime.info()
-        except TimeoutError:
-            return [f"container runtime is down: no answer within {_ENGINE_TIMEOUT:.0f} s"]
-        except EngineError as exc:
-            return [f"container runtime is down: {exc}"]
-        self._engine_version = info.version
+        if (info := await self._runtime.check(_ENGINE_TIMEOUT)) is not None:
+            self._engine_version = info.version
         faults = [f"container runtime is down: {self._runtime.fault}"] if self._runtime.fault else []
         if fault := self._network.fault:
             faults.append(f"container runtime network not ready: {fault}")
@@ -213,6 +209,15 @@ class NodeKeeper:
             self._update(new)
             if changed:
                 self.wake()
+
+    def _on_rewind(self) -> None:
+        """What we wrote may be gone, and what is there now is newer whatever its version says."""
+        node = self._nodes.get(Key("", self._identity.name))
+        if node is None:
+            self._node = None
+        else:
+            self._update(node)
+        self.wake()
 
     def _update(self, node: core_v1.Node) -> None:
         self._node = node

@@ -91,14 +91,14 @@ def node_status(
 ) -> core_v1.NodeStatus:
     """The status now, at ``address``. ``faults`` keep the node from being Ready; conditions of others are left out."""
     machine = identity.machine
-    has = capacity(identity)
+    others = pod_resources.extended(before.capacity)  # others than the kubelet know how much there is
     return core_v1.NodeStatus(
         addresses=[
             core_v1.NodeAddress(type="InternalIP", address=address),
             core_v1.NodeAddress(type="Hostname", address=identity.hostname),
         ],
-        capacity=has,
-        allocatable=allocatable(identity),
+        capacity=capacity(identity) | others,
+        allocatable=allocatable(identity) | others,
         conditions=_conditions(before, faults, pressures, now),
         images=container_images(images) or None,
         daemon_endpoints=core_v1.NodeDaemonEndpoints(kubelet_endpoint=core_v1.DaemonEndpoint(port=identity.port)),
@@ -115,6 +115,14 @@ def node_status(
             system_uuid=machine.system_uuid,
         ),
     )
+
+
+def status_patch(before: core_v1.NodeStatus, status: core_v1.NodeStatus) -> dict[str, Any]:
+    """The strategic merge patch that brings the status about; resources that are gone have to be named in it."""
+    patch: dict[str, Any] = codec.to_builtins(status)
+    for amounts, old in ((patch["capacity"], before.capacity), (patch["allocatable"], before.allocatable)):
+        amounts |= dict.fromkeys((old or {}).keys() - amounts.keys())
+    return patch
 
 
 def container_images(images: Sequence[ImageRecord]) -> list[core_v1.ContainerImage]:

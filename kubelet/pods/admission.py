@@ -18,8 +18,13 @@ _MEMORY_PRESSURE = core_v1.Taint(key=well_known.MEMORY_PRESSURE_TAINT, effect=to
 def rejection(
     pod: core_v1.Pod, others: Sequence[core_v1.Pod], node: core_v1.Node | None, allocatable: Mapping[str, Quantity]
 ) -> PodFailure | None:
-    """Why ``pod`` may not run beside ``others``, or None."""
-    capacity = pod_resources.amounts(allocatable)
+    """Why ``pod`` may not run beside ``others``, or None.
+
+    Extended resources that the node does not have at all do not count: something else than the node provides them, as
+    ``removeMissingExtendedResources`` of Kubernetes' kubelet has it.
+    """
+    extended = pod_resources.extended(node.status.allocatable) if node is not None else {}
+    capacity = pod_resources.amounts({**allocatable, **extended})
     if len(others) + 1 > capacity.get("pods", 0):
         return _out_of("pods", 1, len(others), capacity.get("pods", 0))
     used: dict[str, int] = {}
@@ -27,6 +32,8 @@ def rejection(
         for name, amount in pod_resources.requests(other).items():
             used[name] = used.get(name, 0) + amount
     for name, amount in sorted(pod_resources.requests(pod).items()):
+        if pod_resources.is_extended(name) and name not in capacity:
+            continue
         if amount and used.get(name, 0) + amount > capacity.get(name, 0):
             return _out_of(name, amount, used.get(name, 0), capacity.get(name, 0))
     if node is not None and not node_selection.pod_matches(pod, node):

@@ -8,7 +8,7 @@ from apimachinery.core import containers
 from apimachinery.core.conditions import find, is_true
 from apimachinery.types import core_v1
 
-OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady")
+OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 DISRUPTION_TARGET = "DisruptionTarget"
 """Set by whoever ends the pod for another's sake: the kubelet, or an eviction through the API. The first one counts."""
 
@@ -31,6 +31,7 @@ def conditions(
         _initialized(pod, phase, init_statuses, statuses),
         _ready(pod, ready_containers, others),
         ready_containers,
+        core_v1.PodCondition(type="PodScheduled", status="True"),  # not every pod has come through the scheduler
     ]
     for condition in own:
         old = find(before.conditions, condition.type)
@@ -58,8 +59,8 @@ def with_disruption_target(
 def has_initialized(
     pod: core_v1.Pod, init_statuses: Sequence[core_v1.ContainerStatus], statuses: Sequence[core_v1.ContainerStatus]
 ) -> bool:
-    """Every init container has succeeded and every sidecar has started; it stays so once a container has run."""
-    has_run = any(s.state.running or s.state.terminated or s.last_state.terminated for s in statuses)
+    """Every init container has succeeded and every sidecar has started; it stays so while a container runs or has ended."""
+    has_run = any(s.state.running or s.state.terminated for s in statuses)
     return has_run or not _incomplete(pod, init_statuses)
 
 

@@ -27,9 +27,7 @@ class HealthMonitor:
         wake: Callable[[], object],
     ) -> None:
         self._node = node
-        self._probes = PodProbes(
-            checks, tasks, wake, lambda pod, name, message: events.warning(pod, "Unhealthy", message, name)
-        )
+        self._probes = PodProbes(checks, tasks, wake, events.warning)
         self._hooks = PodHooks(checks, events, tasks, wake)
 
     def follow(self, pod: core_v1.Pod, records: Sequence[ContainerRecord], *, ending: bool) -> None:
@@ -57,6 +55,7 @@ class HealthMonitor:
     def health(self) -> Health:
         return Health(
             not_started=self._probes.not_started | self._hooks.not_started,
+            starting=self._hooks.not_started,
             unready=self._probes.unready,
             failures={**self._probes.failures, **self._hooks.failures},
         )

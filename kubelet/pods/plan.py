@@ -45,6 +45,8 @@ class Health:
 
     not_started: Collection[str] = ()
     """Their startup probe has not succeeded yet, or their postStart hook has not ended."""
+    starting: Collection[str] = ()
+    """Of those, the ones whose postStart hook has not ended: the next container waits for it."""
     unready: Collection[str] = ()
     """Their readiness probe has not succeeded."""
     failures: Mapping[str, Failure] = field(default_factory=dict)
@@ -63,6 +65,8 @@ class Plan:
     """Seconds until each container that has to wait may start again, by name."""
     stop: tuple[Stop, ...] = ()
     remove: tuple[ContainerRecord, ...] = ()
+    is_last: bool = False
+    """Nothing of the pod is started any more."""
 
     @property
     def is_steady(self) -> bool:
@@ -80,23 +84,26 @@ def plan(
     restart_counts: Mapping[str, int],
     health: Health | None = None,
     must_end: str = "",
+    exit_codes: Mapping[str, int] | None = None,
 ) -> Plan:
-    """The next pass.
+    """The next pass. The pod's status is that which follows from the records.
 
     Args:
-        restart_counts: as the API has them, for containers that the engine has lost.
+        restart_counts: as the status has them, for containers that the engine has lost.
+        exit_codes: of containers that have ended, as the status has them, the same.
         must_end: why the whole pod has to end (its deadline, an eviction); empty while it may run.
     """
     sandboxes = sorted((record for record in records if record.is_sandbox), key=lambda record: record.attempt)
     sandbox = running_sandbox(sandboxes[-1:])
     surplus = _surplus(records)
     if must_end or is_finished(pod, latest_records(records)):
-        return Plan(stop=next_to_stop(pod, records, must_end), remove=tuple(surplus))
+        return Plan(stop=next_to_stop(pod, records, must_end), remove=tuple(surplus), is_last=True)
     orphans = [record for record in records if record.running and not record.is_sandbox]
     if sandbox is None and orphans:  # their network is gone with the sandbox
         return Plan(stop=tuple(Stop(record, SANDBOX_CHANGED) for record in orphans))
     stale = [record for record in sandboxes if record is not sandbox]
-    actions = _ContainerActions(pod, sandbox, latest_records(records), back_off_of, restart_counts, health or Health())
+    lost = Lost(restart_counts, exit_codes or {})
+    actions = _ContainerActions(pod, sandbox, latest_records(records), back_off_of, lost, health or Health())
     actions.compute()
     return Plan(
         create_sandbox=_next_attempt(sandboxes) if sandbox is None else None,
@@ -108,6 +115,14 @@ def plan(
     )
 
 
+@dataclass(frozen=True)
+class Lost:
+    """What the status says of containers, by name, some of which the engine may have lost."""
+
+    restart_counts: Mapping[str, int]
+    exit_codes: Mapping[str, int]
+
+
 class _ContainerActions:
     """Of a pod whose sandbox runs, or is about to be created (None)."""
 
@@ -117,11 +132,11 @@ class _ContainerActions:
         sandbox: ContainerRecord | None,
         latest: Mapping[str, ContainerRecord],
         back_off_of: BackOffOf,
-        restart_counts: Mapping[str, int],
+        lost: Lost,
         health: Health,
     ) -> None:
         self._pod, self._sandbox, self._latest = pod, sandbox, latest
-        self._back_off_of, self._restart_counts, self._health = back_off_of, restart_counts, health
+        self._back_off_of, self._lost, self._health = back_off_of, lost, health
         self.starts: list[Start] = []
         self.stops: list[Stop] = []
         self.back_off: dict[str, float] = {}
@@ -129,13 +144,12 @@ class _ContainerActions:
     def compute(self) -> None:
         for container in containers.ephemeral_containers(self._pod):
             record = self._latest.get(container.name)
-            if record is None and container.name not in self._restart_counts:
+            if record is None and container.name not in self._lost.restart_counts:
                 self.starts.append(Start(container, 0))
             elif record is not None and record.never_started:
                 self.starts.append(Start(container, record.attempt))
         if self._initialize():
-            for container in self._pod.spec.containers:
-                self._keep_running(container)
+            self._keep_all_running(self._pod.spec.containers)
 
     def _initialize(self) -> bool:
         """Plan the init containers; True once the others may run."""
@@ -155,6 +169,15 @@ class _ContainerActions:
                 return False
         return True
 
+    def _keep_all_running(self, members: Sequence[core_v1.Container]) -> None:
+        """Plan the pod's own containers; none is started while the postStart hook of one before it runs."""
+        is_held = False
+        for container in members:
+            record = self._latest.get(container.name)
+            if not is_held or (record is not None and record.running):
+                self._keep_running(container)
+            is_held = is_held or (record is not None and record.id in self._health.starting)
+
     def _has_succeeded(self, record: ContainerRecord | None) -> bool:
         return record is not None and self._is_here(record) and record.ended and record.exit_code == 0
 
@@ -169,7 +192,10 @@ class _ContainerActions:
         """Plan a container by its restart policy."""
         record = self._latest.get(container.name)
         if record is None:
-            restarts = self._restart_counts.get(container.name)
+            code = self._lost.exit_codes.get(container.name)
+            if code is not None and not restarts_after(self._pod, container.name, code):
+                return
+            restarts = self._lost.restart_counts.get(container.name)
             self.starts.append(Start(container, 0 if restarts is None else restarts + 1))
         elif record.running:
             self._stop_unless_right(container, record)
@@ -210,8 +236,13 @@ def next_to_stop(pod: core_v1.Pod | None, records: Sequence[ContainerRecord], me
 
 def should_restart(pod: core_v1.Pod, ended: ContainerRecord) -> bool:
     """Whether a container that ended is started again."""
-    policy = containers.restart_policy_of(pod, ended.name)
-    return policy == "Always" or (policy == "OnFailure" and ended.exit_code != 0)
+    return restarts_after(pod, ended.name, ended.exit_code)
+
+
+def restarts_after(pod: core_v1.Pod, name: str, exit_code: int) -> bool:
+    """Whether the container of that name is started again after it has ended with that code."""
+    policy = containers.restart_policy_of(pod, name)
+    return policy == "Always" or (policy == "OnFailure" and exit_code != 0)
 
 
 def is_finished(pod: core_v1.Pod, latest: Mapping[str, ContainerRecord]) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from apimachinery import errors, meta
 from apimachinery.types import core_v1
 from kubelet.containers.events import PodEvents
-from kubelet.volumes import VolumeError, Volumes, mounts
+from kubelet.volumes import VolumeError, Volumes, mounts, sub_path
 from kubelet.volumes.volumes import volumes_follow_api
 
 log = logging.getLogger(__name__)
@@ -76,6 +76,12 @@ class PodVolumes:
 
     def seconds_to_refresh(self) -> float | None:
         return max(0.01, self._refresh_at - time.monotonic()) if self._refresh_at < math.inf else None
+
+    def remove_volumes(self) -> None:
+        """Unmount and remove the volumes; what else the pod has here stays. Blocks. Raises OSError; safe to repeat."""
+        for directory in (sub_path.DIRECTORY, "volumes"):  # the former are mounted from the latter
+            mounts.remove_tree(self._directory / directory)
+        self._paths = None
 
     def remove(self) -> None:
         """Unmount and remove everything of the pod. Blocks. Raises OSError; safe to repeat."""

@@ -19,20 +19,22 @@ class StatusReporter:
     def __init__(self, statuses: StatusManager, messages: TerminationMessages, node: NodeContext) -> None:
         self._statuses, self._messages, self._node = statuses, messages, node
 
-    async def report(
+    async def read_messages(self, pod: core_v1.Pod, records: Sequence[ContainerRecord]) -> None:
+        """Read what containers that have ended left to say, for the next status. Raises ``errors.Unavailable``."""
+        await self._messages.read(pod, records)
+
+    def make(
         self,
         pod: core_v1.Pod,
         records: Sequence[ContainerRecord],
         waiting: Mapping[str, Waiting],
         health: Health,
         failure: PodFailure | None,
-    ) -> None:
-        """Have the status written if it differs from the last. Raises ``errors.Unavailable``."""
-        await self._messages.read(pod, records)
+    ) -> core_v1.PodStatus:
+        """The status now."""
         before = self._statuses.latest(pod)
         if failure is not None and not records and not before.container_statuses:
-            self._statuses.set(pod, rejected_status(before, failure, meta.now()))
-            return
+            return rejected_status(before, failure, meta.now())
         state = PodState(
             records=records,
             host_ips=self._node.host_ips,
@@ -42,7 +44,11 @@ class StatusReporter:
             health=health,
             failure=failure,
         )
-        self._statuses.set(pod, pod_status(pod, before, state))
+        return pod_status(pod, before, state)
+
+    def report(self, pod: core_v1.Pod, status: core_v1.PodStatus) -> None:
+        """Have the status written if it differs from the last."""
+        self._statuses.set(pod, status)
 
     async def settled(self, uid: str) -> None:
         """Return when the newest status is written, or cannot be because the pod is gone."""

@@ -6,14 +6,14 @@ container ended, so a restarted kubelet, which does not know of earlier ends, be
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from apimachinery import meta
 from apimachinery.types import core_v1
 from kubelet.containers.events import PodEvents
 from kubelet.containers.run_options import Placement
 from kubelet.containers.starter import ContainerStarter
-from kubelet.containers.waiting import Waiting
+from kubelet.containers.waiting import CREATING, Waiting
 from kubelet.pods.backoff import Backoff
 from kubelet.pods.health import HealthMonitor
 from kubelet.pods.plan import Plan, Start
@@ -56,10 +56,21 @@ class ContainerStarts:
             self._waiting[name] = Waiting("CrashLoopBackOff", message)
 
     async def start(self, pod: core_v1.Pod, starts: Sequence[Start], placement: Placement) -> None:
-        """Start those that are due, side by side. Raises ``errors.Unavailable`` while the engine is."""
+        """Start those that are due, side by side; after one with a postStart hook only once that has ended.
+
+        Raises ``errors.Unavailable`` while the engine is.
+        """
         now = time.monotonic()
         due = [start for start in starts if self._retry_at.get(start.container.name, now) <= now]
-        await asyncio.gather(*(self._start(pod, start, placement) for start in due))
+        for batch in _batches(due):
+            await asyncio.gather(*(self._start(pod, start, placement) for start in batch))
+            if _has_hook(batch[-1]) and self._may_still_start(batch[-1].container.name):
+                return  # the hook's end wakes the worker, or that of the pull
+
+    def _may_still_start(self, name: str) -> bool:
+        """Whether it has started, or waits for nothing but its image."""
+        waiting = self._waiting.get(name)
+        return waiting is None or (waiting.reason == CREATING and waiting.retry_in is None)
 
     async def _start(self, pod: core_v1.Pod, start: Start, placement: Placement) -> None:
         spec = start.container
@@ -79,6 +90,22 @@ class ContainerStarts:
         """Until each container that could not be started may be tried again."""
         now = time.monotonic()
         return [max(0.01, retry_at - now) for name, retry_at in self._retry_at.items() if name in self._waiting]
+
+
+def _has_hook(start: Start) -> bool:
+    return start.container.lifecycle is not None and start.container.lifecycle.post_start is not None
+
+
+def _batches(starts: Sequence[Start]) -> Iterator[list[Start]]:
+    """Each ends with a container that has a postStart hook, or with the last one."""
+    batch: list[Start] = []
+    for start in starts:
+        batch.append(start)
+        if _has_hook(start):
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def _ended_at(record: ContainerRecord) -> float:

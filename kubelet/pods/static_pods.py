@@ -15,10 +15,14 @@ from apimachinery import codec, errors, meta, yaml_loader
 from apimachinery.core import pods, tolerations, well_known
 from apimachinery.types import core_v1, meta_v1
 from kube_client import Client, Informer
+from kubelet import untrusted_files
 
 log = logging.getLogger(__name__)
 
 _SUFFIXES = (".yaml", ".yml", ".json")
+
+MAX_FILE = 10 * 1024 * 1024
+"""Bytes of a manifest, as in Kubernetes: a hostPath volume may let a pod write there."""
 
 
 def read_pod(data: bytes, path: Path, node: str) -> core_v1.Pod:
@@ -169,7 +173,7 @@ def _read_folder(folder: Path) -> list[tuple[Path, bytes]]:
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if not path.name.startswith(".") and path.suffix in _SUFFIXES:
             try:
-                files.append((path, path.read_bytes()))
+                files.append((path, untrusted_files.read_whole(path, MAX_FILE, follow_links=True)))
             except OSError as exc:
                 log.warning("%s: cannot be read: %s", path, exc.strerror)
     return files

@@ -1,7 +1,8 @@
 """A pod's status as Kubernetes reports it, made from its containers. Pure.
 
 What was reported before matters too: conditions keep their transition times, and what the engine no longer knows (an
-earlier termination, the address of a finished pod) is kept from there. Conditions are made in ``conditions``.
+earlier termination, the address of a finished pod) is kept from there. A pod that lost its sandbox begins anew: what ran
+in that one is the past, and init containers run again. Conditions are made in ``conditions``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,9 +13,9 @@ import msgspec
 from apimachinery import meta
 from apimachinery.core import containers, pods
 from apimachinery.types import core_v1
-from kubelet.containers.waiting import Waiting
+from kubelet.containers.waiting import CREATING, Waiting
 from kubelet.pods import conditions
-from kubelet.pods.plan import Health, should_restart
+from kubelet.pods.plan import Health, is_finished, restarts_after, should_restart
 from kubelet.runtime import ContainerRecord
 from kubelet.runtime.records import latest_records, running_sandbox
 
@@ -27,11 +28,17 @@ class PodFailure:
     message: str
     is_disruption: bool = False
     """Whether a healthy pod is ended for the node's sake, which its DisruptionTarget condition then says."""
+    grace_period: float | None = None
+    """Seconds that its containers have to end at most, whatever the pod itself says."""
+
+
+IMMEDIATE = 1.0
+"""Seconds; Kubernetes' ``immediateEvictionGracePeriodSeconds``: the node cannot wait for as long as a pod may ask."""
 
 
 def evicted(message: str) -> PodFailure:
     """Of a pod that uses more than the node can spare."""
-    return PodFailure("Evicted", message, is_disruption=True)
+    return PodFailure("Evicted", message, is_disruption=True, grace_period=IMMEDIATE)
 
 
 @dataclass(frozen=True)
@@ -49,15 +56,44 @@ class PodState:
     failure: PodFailure | None = None
 
 
+@dataclass(frozen=True)
+class _Run:
+    """The pod as it runs in its present sandbox."""
+
+    goes_on: bool
+    """Containers are started still: the pod has not ended, and need not."""
+    sandbox: str
+    """The ID of the one that runs; empty without."""
+    is_initialized: bool
+    """One of its own containers has been started in this sandbox."""
+
+    def is_past(self, record: ContainerRecord) -> bool:
+        """Whether it ended in a sandbox before this one."""
+        return self.goes_on and record.ended and record.sandbox_id != self.sandbox
+
+
+def _present_run(pod: core_v1.Pod, before: core_v1.PodStatus, state: PodState) -> _Run:
+    latest, sandbox = latest_records(state.records), running_sandbox(state.records)
+    own = [latest.get(container.name) for container in pod.spec.containers]
+    has_ended = before.phase in pods.TERMINAL_PHASES or meta.is_being_deleted(pod) or state.failure is not None
+    return _Run(
+        goes_on=not has_ended and not is_finished(pod, latest),
+        sandbox=sandbox.id if sandbox else "",
+        is_initialized=sandbox is not None
+        and any(r is not None and r.sandbox_id == sandbox.id and not r.never_started for r in own),
+    )
+
+
 def pod_status(pod: core_v1.Pod, before: core_v1.PodStatus, state: PodState) -> core_v1.PodStatus:
     """The status now. ``before`` is the status last reported, the API's or a newer one of ours."""
+    run = _present_run(pod, before, state)
     init_statuses = _statuses(
-        pod, containers.init_containers(pod), before.init_container_statuses, state, "PodInitializing"
+        pod, containers.init_containers(pod), before.init_container_statuses, state, run, "PodInitializing"
     )
-    pending = "PodInitializing" if init_statuses else "ContainerCreating"
-    statuses = _statuses(pod, pod.spec.containers, before.container_statuses, state, pending)
+    pending = "PodInitializing" if init_statuses else CREATING
+    statuses = _statuses(pod, pod.spec.containers, before.container_statuses, state, run, pending)
     ephemeral = _statuses(
-        pod, containers.ephemeral_containers(pod), before.ephemeral_container_statuses, state, "ContainerCreating"
+        pod, containers.ephemeral_containers(pod), before.ephemeral_container_statuses, state, run, CREATING
     )
     phase = _phase(pod, before.phase, init_statuses, statuses, state)
     sandbox = running_sandbox(state.records)
@@ -108,27 +144,34 @@ def _statuses(
     specs: Sequence[core_v1.Container],
     before: Sequence[core_v1.ContainerStatus] | None,
     state: PodState,
+    run: _Run,
     pending: str,
 ) -> list[core_v1.ContainerStatus]:
     """``pending`` is the waiting reason of a container of which nothing else is known."""
     old = {status.name: status for status in before or ()}
-    return [_container(pod, spec, old.get(spec.name), state, pending) for spec in specs]
+    return [_container(pod, spec, old.get(spec.name), state, run, pending) for spec in specs]
 
 
 def _container(
-    pod: core_v1.Pod, spec: core_v1.Container, old: core_v1.ContainerStatus | None, state: PodState, pending: str
+    pod: core_v1.Pod,
+    spec: core_v1.Container,
+    old: core_v1.ContainerStatus | None,
+    state: PodState,
+    run: _Run,
+    pending: str,
 ) -> core_v1.ContainerStatus:
     latest = latest_records(state.records).get(spec.name)
     waiting = state.waiting.get(spec.name, Waiting(pending))
     if latest is None:
-        return _without_record(pod, spec, old, waiting)
+        return _without_record(pod, spec, old, run, waiting)
+    begins_anew = run.is_past(latest) and (should_restart(pod, latest) or _initializes_again(pod, spec, run))
     status = core_v1.ContainerStatus(
         name=spec.name,
         image=latest.image,
         image_id=f"docker://{latest.image_id}",
         container_id=f"docker://{latest.id}",
         restart_count=latest.attempt,
-        ready=is_ready(pod, latest, state),
+        ready=is_ready(pod, latest, state) and not begins_anew,
         started=latest.running and latest.id not in state.health.not_started,
         allocated_resources=spec.resources.requests or None,
         resources=spec.resources if spec.resources.requests or spec.resources.limits else None,
@@ -136,13 +179,15 @@ def _container(
     previous = next((r for r in state.records if r.name == spec.name and r.attempt == latest.attempt - 1), None)
     if previous is not None and previous.ended:
         status.last_state = core_v1.ContainerState(terminated=_terminated(previous, state))
-    elif old is not None and latest.attempt and old.restart_count == latest.attempt:
-        status.last_state = old.last_state
-    if latest.running:
+    elif old is not None and latest.attempt:
+        status.last_state = _end_before(old, latest.attempt)
+    if latest.running and latest.id in state.health.starting:
+        status.state.waiting = _waiting_state(Waiting(CREATING))  # as long as its postStart hook runs
+    elif latest.running:
         status.state.running = core_v1.ContainerStateRunning(started_at=_time(latest.started_at))
     elif not latest.ended:
         status.state.waiting = _waiting_state(waiting)
-    elif spec.name in state.waiting and should_restart(pod, latest) and not meta.is_being_deleted(pod):
+    elif begins_anew or (spec.name in state.waiting and should_restart(pod, latest) and not meta.is_being_deleted(pod)):
         status.state.waiting = _waiting_state(waiting)
         status.last_state = core_v1.ContainerState(terminated=_terminated(latest, state))
     else:
@@ -150,16 +195,31 @@ def _container(
     return status
 
 
+def _end_before(old: core_v1.ContainerStatus, attempt: int) -> core_v1.ContainerState:
+    """How the attempt before this one ended, by an earlier status; the engine has lost that container."""
+    if old.restart_count == attempt - 1 and old.state.terminated is not None:
+        return core_v1.ContainerState(terminated=old.state.terminated)
+    is_known = old.restart_count == attempt or (old.restart_count == attempt - 1 and old.state.waiting is not None)
+    return old.last_state if is_known else core_v1.ContainerState()
+
+
+def _initializes_again(pod: core_v1.Pod, spec: core_v1.Container, run: _Run) -> bool:
+    """Whether it is an init container that has to run in the present sandbox, however it ended before."""
+    is_init = any(container.name == spec.name for container in containers.init_containers(pod))
+    return is_init and run.goes_on and not run.is_initialized
+
+
 def _without_record(
     pod: core_v1.Pod,
     spec: core_v1.Container,
     old: core_v1.ContainerStatus | None,
+    run: _Run,
     waiting: Waiting,
 ) -> core_v1.ContainerStatus:
     """A container that the engine does not have (any more): what the API knows of its past is kept."""
     if old is None:
         old = core_v1.ContainerStatus(name=spec.name, image=spec.image or "")
-    if old.state.terminated is not None and pods.is_terminal(pod):
+    if old.state.terminated is not None and not _starts_again(pod, spec, old.state.terminated, run):
         return old
     ended = old.state.terminated
     if ended is None and old.state.running is not None:
@@ -173,13 +233,22 @@ def _without_record(
             container_id=old.container_id,
         )
     status = msgspec.structs.replace(old, ready=False, started=False)
-    if ended is not None and meta.is_being_deleted(pod):
+    if ended is not None and not _starts_again(pod, spec, ended, run):
         status.state = core_v1.ContainerState(terminated=ended)
         return status
     if ended is not None:
         status.last_state = core_v1.ContainerState(terminated=ended)
     status.state = core_v1.ContainerState(waiting=_waiting_state(waiting))
     return status
+
+
+def _starts_again(
+    pod: core_v1.Pod, spec: core_v1.Container, ended: core_v1.ContainerStateTerminated, run: _Run
+) -> bool:
+    """Whether a container that has ended, and that the engine has lost, is started once more."""
+    if not run.goes_on:
+        return False
+    return restarts_after(pod, spec.name, ended.exit_code) or _initializes_again(pod, spec, run)
 
 
 def _waiting_state(waiting: Waiting) -> core_v1.ContainerStateWaiting:

@@ -28,8 +28,8 @@ class _Entry:
     pod: core_v1.Pod
     status: core_v1.PodStatus
     """The newest one of ours."""
-    written: core_v1.PodStatus
-    """The one that the apiserver has, as far as we know."""
+    written: core_v1.PodStatus | None
+    """The one that the apiserver has, as far as we know; None if it has to be asked."""
     version: int = 0
     """The revision of our last write; the informer's object may be older for a moment."""
     settled: asyncio.Event = field(default_factory=asyncio.Event)
@@ -88,6 +88,13 @@ class StatusManager:
         if entry is not None:
             await entry.settled.wait()
 
+    def rewind(self) -> None:
+        """The apiserver's data were replaced by older ones: what we wrote may be gone."""
+        for uid, entry in self._entries.items():
+            entry.written, entry.version = None, 0
+            entry.settled.clear()
+            self._queue.add(uid)
+
     def forget(self, uid: str) -> None:
         """The pod is gone: nothing more is written."""
         entry = self._entries.pop(uid, None)
@@ -99,31 +106,35 @@ class StatusManager:
         entry = self._entries.get(uid)
         if entry is None:
             return
-        status = entry.status
-        patch = status_patch(entry.written, status)
-        if patch:
-            try:
-                patched = await self._pods_api.patch(
-                    meta.name_of(entry.pod),
-                    {"metadata": {"uid": meta.uid_of(entry.pod)}, "status": patch},
-                    namespace=meta.namespace_of(entry.pod),
-                    kind="strategic",
-                    subresource="status",
-                )
-            except (errors.NotFound, errors.Invalid) as exc:  # gone, or rejected for good
-                log.info("%s: status not written: %s", meta.key_of(entry.pod), exc)
-            except errors.Conflict as exc:
-                if await self._exists(entry.pod):
-                    raise  # lost a race with another writer
-                log.info("%s: status not written, another pod has the name: %s", meta.key_of(entry.pod), exc)
-            else:
-                entry.version = int(patched.metadata.resource_version or 0)
-                log.debug("%s: status written: %s", meta.key_of(entry.pod), status.phase)
-        entry.written = status
-        if entry.status is status:
+        status, written = entry.status, entry.written
+        try:
+            await self._write(entry, status)
+        except (errors.NotFound, errors.Invalid) as exc:  # gone, or rejected for good
+            log.info("%s: status not written: %s", meta.key_of(entry.pod), exc)
+        except errors.Conflict as exc:
+            if await self._exists(entry.pod):
+                raise  # lost a race with another writer
+            log.info("%s: status not written, another pod has the name: %s", meta.key_of(entry.pod), exc)
+        if entry.written is written:  # no rewind meanwhile
+            entry.written = status
+        if entry.status is status and entry.written is status:
             entry.settled.set()
         else:
             self._queue.add(uid)
+
+    async def _write(self, entry: _Entry, status: core_v1.PodStatus) -> None:
+        name, namespace = meta.name_of(entry.pod), meta.namespace_of(entry.pod)
+        written = entry.written
+        if written is None:
+            written = (await self._pods_api.get(name, namespace=namespace)).status
+        patch = status_patch(written, status)
+        if patch:
+            body = {"metadata": {"uid": meta.uid_of(entry.pod)}, "status": patch}
+            patched = await self._pods_api.patch(
+                name, body, namespace=namespace, kind="strategic", subresource="status"
+            )
+            entry.version = int(patched.metadata.resource_version or 0)
+            log.debug("%s: status written: %s", meta.key_of(entry.pod), status.phase)
 
     async def _exists(self, pod: core_v1.Pod) -> bool:
         try:

@@ -3,7 +3,8 @@
 Level-triggered: whatever wakes the worker (a change of the pod, an event of the engine, a pull that ended, a timer), it
 looks at everything again. A pass never waits for a container to end, an image to arrive or a hook to run; those wake it.
 A pod that is deleted is stopped gracefully, then its containers, its directory and at last the API object are removed.
-A pod that must end for another reason (``fail``) is stopped in the same way and stays as Failed.
+A pod that must end for another reason (``fail``) is stopped in the same way and stays as Failed. What has ended for good
+keeps its containers, for their logs, and gives up its volumes.
 """
 
 import asyncio
@@ -11,6 +12,8 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+import msgspec
 
 from apimachinery import errors as api_errors
 from apimachinery import meta
@@ -73,6 +76,8 @@ class PodWorker:
         self.uid = uid
         self.finished = False
         """Nothing is left of the pod here. The API may take a moment longer to say so."""
+        self.gave_up_volumes = asyncio.Event()
+        """Set once the pod has ended for good and its volumes are gone."""
         self._pod = pod
         self._gone = pod is None
         self._failure: PodFailure | None = None
@@ -100,6 +105,11 @@ class PodWorker:
     def is_ending(self) -> bool:
         """Whether it has to end, by the kubelet's decision or its owner's."""
         return self._failure is not None or self._is_terminating
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it has to end by the kubelet's decision."""
+        return self._failure is not None
 
     @property
     def is_active(self) -> bool:
@@ -175,8 +185,10 @@ class PodWorker:
         """One pass of a pod that is not being deleted, in the steps of Kubernetes' SyncPod."""
         # Step 1: compute the changes of the sandbox and the containers.
         self._check_deadline(pod)
-        changes = self._compute_changes(pod)
+        changes = await self._compute_changes(pod)
         await self._report(pod)
+        if changes.is_last and not any(record.running for record in self._records()):
+            await self._give_up_volumes()
         if changes.is_steady:
             await self._volumes.refresh(pod, running=bool(self._running()))
             return self._seconds_to_next_pass(pod, changes)
@@ -232,18 +244,30 @@ class PodWorker:
             await self._delete_object(in_api)
 
         # Step 4: forget the pod.
+        self.gave_up_volumes.set()
         self._reporter.forget_pod(self.uid)
         self._shared.starter.forget(self.uid)
         log.info("%s: nothing is left on this node", self.name)
         self.finished = True
         return None
 
-    def _compute_changes(self, pod: core_v1.Pod) -> Plan:
-        records = self._records()
-        self._health.follow(pod, records, ending=self._failure is not None)
+    async def _give_up_volumes(self) -> None:
+        if not self.gave_up_volumes.is_set():
+            await asyncio.to_thread(self._volumes.remove_volumes)
+            self.gave_up_volumes.set()
+
+    async def _compute_changes(self, pod: core_v1.Pod) -> Plan:
+        """By the status as it is now: the API's may be older, and still name containers that the engine has lost."""
+        status, records = await self._make_status(pod), self._records()
         must_end = self._failure.message if self._failure else ""
         changes = plan(
-            pod, records, self._starts.back_off_of, _restart_counts(pod.status), self._health.health(), must_end
+            msgspec.structs.replace(pod, status=status),
+            records,
+            self._starts.back_off_of,
+            _restart_counts(status),
+            self._health.health(),
+            must_end,
+            _exit_codes(status),
         )
         self._starts.note_back_off(pod, changes)
         return changes
@@ -303,6 +327,8 @@ class PodWorker:
             message = stop.message or f"Stopping container {record.name}"
             self._events.normal(pod, "Killing", message, record.name)
         grace = grace_period(pod, stop)
+        if self._failure is not None and self._failure.grace_period is not None:
+            grace = min(grace, self._failure.grace_period)
         hook_done = grace <= 0 or self._health.pre_stop(pod, record, self._records())
         return await self._stopper.stop(record, grace, hook_done=hook_done)
 
@@ -319,10 +345,15 @@ class PodWorker:
             log.debug("%s: %s", self.name, exc)
 
     async def _report(self, pod: core_v1.Pod) -> None:
+        self._reporter.report(pod, await self._make_status(pod))
+
+    async def _make_status(self, pod: core_v1.Pod) -> core_v1.PodStatus:
+        records = self._records()
+        await self._reporter.read_messages(pod, records)
         records = self._records()
         self._health.follow(pod, records, ending=self.is_ending)  # a container that has just started is not ready yet
         waiting = self._starts.waiting(records)
-        await self._reporter.report(pod, records, waiting, self._health.health(), self._failure)
+        return self._reporter.make(pod, records, waiting, self._health.health(), self._failure)
 
     def _records(self) -> list[ContainerRecord]:
         return self._runtime.containers.of_pod(self.uid)
@@ -334,9 +365,18 @@ class PodWorker:
 
 def _restart_counts(status: core_v1.PodStatus) -> Mapping[str, int]:
     """By container name, of those that have been created."""
+    return {container.name: container.restart_count for container in _statuses(status) if container.container_id}
+
+
+def _exit_codes(status: core_v1.PodStatus) -> Mapping[str, int]:
+    """By container name, of those that have ended."""
+    ends = {container.name: container.state.terminated for container in _statuses(status)}
+    return {name: ended.exit_code for name, ended in ends.items() if ended is not None}
+
+
+def _statuses(status: core_v1.PodStatus) -> list[core_v1.ContainerStatus]:
     lists = (status.init_container_statuses, status.container_statuses, status.ephemeral_container_statuses)
-    created = [container for statuses in lists for container in statuses or () if container.container_id]
-    return {container.name: container.restart_count for container in created}
+    return [container for statuses in lists for container in statuses or ()]
 
 
 def grace_period(pod: core_v1.Pod, stop: Stop) -> float:

@@ -6,7 +6,6 @@ an ``Outcome`` with Kubernetes' message.
 
 import asyncio
 import errno
-import ssl
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -14,8 +13,7 @@ from typing import Self
 import aiohttp
 
 from apimachinery.types import core_v1
-from component_base.version import GIT_VERSION
-from kubelet.probes import grpc_health
+from kubelet.probes import grpc_health, http_get
 from kubelet.runtime import ContainerRecord, Engine
 from kubelet.runtime.errors import EngineError
 from kubelet.runtime.exec import run_command
@@ -28,6 +26,8 @@ _MAX_BODY = 10 * 1024
 class Outcome:
     ok: bool
     message: str = ""
+    is_warning: bool = False
+    """It is a success about which the owner should know."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,7 @@ class Checks:
         self._http: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        # A probe checks whatever listens now: connections are not reused, and certificates are not verified.
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        connector = aiohttp.TCPConnector(ssl=context, force_close=True, limit=0, use_dns_cache=False)
-        headers = {"User-Agent": f"kube-probe/{GIT_VERSION.removeprefix('v')}", "Accept": "*/*"}
-        self._http = aiohttp.ClientSession(connector=connector, headers=headers)
+        self._http = http_get.new_session()
         return self
 
     async def __aexit__(
@@ -93,24 +88,22 @@ class Checks:
 
     async def http_get(self, action: core_v1.HTTPGetAction, target: Target, timeout: float) -> Outcome:
         """Raises ``InvalidAction``."""
-        scheme, host = (action.scheme or "HTTP").lower(), action.host or target.address
-        path = (action.path or "").removeprefix("/")
-        where = f"{scheme}://{_bracketed(host)}:{port_of(action.port, target.spec)}/{path}"
-        headers = {header.name: header.value for header in action.http_headers or ()}
+        port = port_of(action.port, target.spec)
+        where = http_get.url_of(action.scheme or "HTTP", action.host or target.address, port, action.path or "")
         assert self._http is not None, "used within its context"
         try:
-            async with (
-                asyncio.timeout(timeout),
-                self._http.get(where, headers=headers, allow_redirects=False) as answer,
-            ):
-                text = (await answer.content.read(_MAX_BODY)).decode(errors="replace")
+            async with asyncio.timeout(timeout):
+                answer = await http_get.get(self._http, where, http_get.headers_of(action.http_headers), _MAX_BODY)
         except TimeoutError:
             return Outcome(False, f'Get "{where}": context deadline exceeded')
         except (aiohttp.ClientError, OSError, ValueError) as exc:
             return Outcome(False, f'Get "{where}": {_reason(exc)}')
-        if 200 <= answer.status < 400:
-            return Outcome(True, text)
-        return Outcome(False, f"HTTP probe failed with statuscode: {answer.status}")
+        text = answer.body.decode(errors="replace")
+        if answer.is_redirect:
+            return Outcome(True, f"Probe terminated redirects, Response body: {text}", is_warning=True)
+        return (
+            Outcome(True, text) if answer.ok else Outcome(False, f"HTTP probe failed with statuscode: {answer.status}")
+        )
 
     async def _grpc(self, action: core_v1.GRPCAction, target: Target, timeout: float) -> Outcome:
         where = f"{target.address}:{action.port}"

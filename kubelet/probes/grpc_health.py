@@ -14,6 +14,9 @@ _END_STREAM, _END_HEADERS, _ACK, _PADDED = 0x1, 0x4, 0x1, 0x8
 _PATH = "/grpc.health.v1.Health/Check"
 _SERVING = b"\x08\x01"
 
+MAX_ANSWER = 64 * 1024
+"""Bytes of all frames that are read for an answer, which takes about a hundred."""
+
 
 class NoResponse(Exception):
     """The peer responded, but not to the call."""
@@ -58,10 +61,13 @@ def request(authority: str, service: str) -> bytes:
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-    message = b""
+    message, left = b"", MAX_ANSWER
     while True:
         head = await reader.readexactly(9)
         length, kind, flags = int.from_bytes(head[:3], "big"), head[3], head[4]
+        left -= len(head) + length
+        if left < 0:
+            raise NoResponse(f"the answer is longer than {MAX_ANSWER} bytes")
         payload = await reader.readexactly(length)
         if kind == _SETTINGS and not flags & _ACK:
             writer.write(_frame(_SETTINGS, _ACK, 0, b""))

@@ -14,6 +14,7 @@ from typing import Literal
 from apimachinery import meta
 from apimachinery.core import containers
 from apimachinery.types import core_v1
+from kubelet.probes import metrics
 from kubelet.probes.checks import Checks, Outcome, Target
 from kubelet.probes.counter import Counter
 from kubelet.runtime import ContainerRecord
@@ -22,8 +23,8 @@ log = logging.getLogger(__name__)
 
 Kind = Literal["Startup", "Readiness", "Liveness"]
 
-Unhealthy = Callable[[core_v1.Pod, str, str], object]
-"""Called with the pod, the container's name and a message when a probe fails."""
+Report = Callable[[core_v1.Pod, str, str, str], object]
+"""Called with the pod, an event's reason and message, and the container's name: a probe has failed, or warns."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,13 @@ class _State:
 class PodProbes:
     """Belongs to one worker's task; ``tasks`` owns the probes."""
 
-    def __init__(
-        self, checks: Checks, tasks: asyncio.TaskGroup, wake: Callable[[], object], unhealthy: Unhealthy
-    ) -> None:
+    def __init__(self, checks: Checks, tasks: asyncio.TaskGroup, wake: Callable[[], object], report: Report) -> None:
         self._checks, self._tasks = checks, tasks
-        self._wake, self._unhealthy = wake, unhealthy
+        self._wake, self._report_event = wake, report
         self._states: dict[str, _State] = {}
         self._pod: core_v1.Pod | None = None
         self._address = ""
+        self._counted: set[tuple[str, ...]] = set()
 
     @property
     def not_started(self) -> set[str]:
@@ -92,6 +92,9 @@ class PodProbes:
     def end(self) -> None:
         for id in [*self._states]:
             self._end(id)
+        for labels in self._counted:
+            metrics.RESULTS.remove(*labels)
+            metrics.DURATION.remove(*labels[:-2])
 
     def _end(self, id: str) -> None:
         for task in self._states.pop(id).tasks.values():
@@ -123,19 +126,26 @@ class PodProbes:
         if kind != "Startup":
             await state.started.wait()
         while True:
-            outcome = await self._check(probe, Target(record, spec, self._address))
-            if not outcome.ok and not counter.is_warming_up:
+            outcome = await self._check(kind, probe, Target(record, spec, self._address))
+            if outcome.is_warning or not (outcome.ok or counter.is_warming_up):
                 self._report(kind, spec.name, outcome)
             if counter.count(outcome.ok) and self._apply(kind, probe, counter.passing, spec.name, state):
                 return
             await asyncio.sleep(counter.next_pause())
 
-    async def _check(self, probe: core_v1.Probe, target: Target) -> Outcome:
+    async def _check(self, kind: Kind, probe: core_v1.Probe, target: Target) -> Outcome:
+        record, began = target.record, time.monotonic()
+        where = (kind, record.name, record.pod_name, record.pod_namespace)
         try:
-            return await self._checks.probe(probe, target)
+            outcome = await self._checks.probe(probe, target)
+            result = "successful" if outcome.ok else "failed"
         except Exception as exc:  # a fault in one probe must not take the kubelet down
-            log.exception("container %s: probe failed", target.record.id[:12])
-            return Outcome(False, repr(exc))
+            log.exception("container %s: probe failed", record.id[:12])
+            outcome, result = Outcome(False, repr(exc)), "unknown"
+        metrics.RESULTS.inc(*where, record.pod_uid, result)
+        metrics.DURATION.observe(time.monotonic() - began, *where)
+        self._counted |= {(*where, record.pod_uid, result)}
+        return outcome
 
     def _apply(self, kind: Kind, probe: core_v1.Probe, passing: bool, name: str, state: _State) -> bool:
         """Apply a probe's result; whether it is done with this container."""
@@ -153,8 +163,12 @@ class PodProbes:
         return (kind == "Startup" and passing) or state.failure is not None
 
     def _report(self, kind: Kind, name: str, outcome: Outcome) -> None:
-        if self._pod is not None:
-            self._unhealthy(self._pod, name, f"{kind} probe failed: {outcome.message}")
+        if self._pod is None:
+            return
+        if outcome.is_warning:
+            self._report_event(self._pod, "ProbeWarning", f"{kind} probe warning: {outcome.message}", name)
+        else:
+            self._report_event(self._pod, "Unhealthy", f"{kind} probe failed: {outcome.message}", name)
 
 
 def _known(pod: core_v1.Pod, name: str, id: str) -> tuple[bool, bool]:

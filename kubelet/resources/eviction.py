@@ -1,8 +1,9 @@
 """Eviction: when the node runs out of memory or disk, pods are ended one by one before the kernel does it at random.
 
 First whatever is not needed is reclaimed (dead containers, unused images). Then the pod is evicted that exceeds its
-request for the scarce resource most, those of the lowest priority first; critical pods never. The pressure is reported
-as a condition of the node, which the control plane turns into a taint.
+request for the scarce resource most, those of the lowest priority first; critical pods never. The next one is not chosen
+before the last has given back what it had. The pressure is reported as a condition of the node, which the control plane
+turns into a taint.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from kube_client import EventRecorder
 from kubelet.node.pressures import NodePressures
 from kubelet.pods.pod_dirs import PodDirs
 from kubelet.pods.status import evicted
+from kubelet.pods.worker import PodWorker
 from kubelet.pods.workers import PodWorkers
 from kubelet.resources import usage
 from kubelet.resources.container_gc import remove_expendable
@@ -30,6 +32,9 @@ log = logging.getLogger(__name__)
 
 PERIOD = 10.0
 """Seconds between passes."""
+
+CLEANUP = 30.0
+"""Seconds that an evicted pod may take to end and to give up its volumes; Kubernetes' ``podCleanupTimeout``."""
 
 
 class Evictor:
@@ -55,24 +60,34 @@ class Evictor:
     async def run(self) -> None:
         while True:
             try:
-                await self._synchronize()
+                evicted = await self._synchronize()
+                if evicted is not None:
+                    await self._cleaned_up(evicted)
             except (EngineError, OSError) as exc:
                 log.info("eviction: %s; will retry", exc)
                 self._pressures.observe(())
             await asyncio.sleep(PERIOD)
 
-    async def _synchronize(self) -> None:
+    async def _synchronize(self) -> PodWorker | None:
+        """One pass; the pod that was evicted, if one was."""
         scarce = shortages(self._thresholds, await self._levels())
         self._pressures.observe(CONDITIONS[shortage.threshold.signal] for shortage in scarce)
         if not scarce:
-            return
+            return None
         worst = scarce[0]
         if (node := self._node()) is not None:
             message = f"Attempting to reclaim {RESOURCES[worst.threshold.signal]}"
             self._recorder.event(node, "Warning", "EvictionThresholdMet", message)
         if CONDITIONS[worst.threshold.signal] == "DiskPressure" and await self._reclaim_disk():
-            return  # the next pass finds out whether that was enough
-        await self._evict(worst)
+            return None  # the next pass finds out whether that was enough
+        return await self._evict(worst)
+
+    async def _cleaned_up(self, worker: PodWorker) -> None:
+        try:
+            async with asyncio.timeout(CLEANUP):
+                await worker.gave_up_volumes.wait()
+        except TimeoutError:
+            log.warning("%s: evicted, and has not ended within %.0f s", worker.name, CLEANUP)
 
     async def _reclaim_disk(self) -> bool:
         """Whether anything could be reclaimed without ending a pod."""
@@ -93,20 +108,21 @@ class Evictor:
             "pid.available": Level(*processes),
         }
 
-    async def _evict(self, shortage: Shortage) -> None:
-        """End the pod that ranks first. One that is ending already is waited for."""
-        candidates = {worker.uid: worker for worker in self._workers.active()}
+    async def _evict(self, shortage: Shortage) -> PodWorker | None:
+        """End the pod that ranks first, of those that do not end by the kubelet's decision already."""
+        candidates = {worker.uid: worker for worker in self._workers.active() if not worker.has_failed}
         by_uid = {
             uid: worker.pod for uid, worker in candidates.items() if worker.pod and not pods.is_critical(worker.pod)
         }
-        if not by_uid or any(candidates[uid].is_ending for uid in by_uid):
-            return
+        if not by_uid:
+            return None
         signal = shortage.threshold.signal
         used = await self._used(signal, [*by_uid])
         first = min(by_uid, key=lambda uid: rank(by_uid[uid], used.get(uid, 0), signal))
         log.warning("%s: evicted. %s", candidates[first].name, shortage.message)
         self._recorder.event(by_uid[first], "Warning", "Evicted", shortage.message)
         candidates[first].fail(evicted(shortage.message))
+        return candidates[first]
 
     async def _used(self, signal: str, uids: Sequence[str]) -> Mapping[str, int]:
         """What each pod uses of the resource that the signal measures."""

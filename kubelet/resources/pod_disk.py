@@ -6,7 +6,9 @@ memory are other file systems and do not count.
 
 import asyncio
 import os
-from collections.abc import Iterable, Mapping
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,22 +44,28 @@ def of_tree(root: Path) -> DiskUsage:
         device = root.lstat().st_dev
     except OSError:
         return DiskUsage()
-    size, inodes = 0, set[int]()
+    size, inodes, linked = 0, 0, set[int]()
     pending = [str(root)]
     while pending:
-        try:
-            entries = [*os.scandir(pending.pop())]
-        except OSError:
-            continue
-        for entry in entries:
-            try:
-                status = entry.stat(follow_symlinks=False)
-            except OSError:
+        for entry, status in _entries(pending.pop()):
+            is_directory = stat.S_ISDIR(status.st_mode)
+            if status.st_dev != device or status.st_ino in linked:
                 continue
-            if status.st_dev != device or status.st_ino in inodes:
-                continue
-            inodes.add(status.st_ino)
+            if status.st_nlink > 1 and not is_directory:
+                linked.add(status.st_ino)
             size += status.st_blocks * 512
-            if entry.is_dir(follow_symlinks=False):
+            inodes += 1
+            if is_directory:
                 pending.append(entry.path)
-    return DiskUsage(size, len(inodes))
+    return DiskUsage(size, inodes)
+
+
+def _entries(directory: str) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
+    """One after the other: a directory may have millions."""
+    try:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                with suppress(OSError):
+                    yield entry, entry.stat(follow_symlinks=False)
+    except OSError:
+        return

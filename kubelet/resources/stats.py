@@ -55,10 +55,11 @@ class Stats:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """``memory`` is the machine's, in bytes; ``root`` is on the file system that the summary describes."""
-        self._node_name, self._memory, self._root = node_name, memory, root
+        self._node_name, self.memory, self._root = node_name, memory, root
         self._containers, self._clock = containers, clock
         self._before, self._now = Sample(), Sample()
         self._began = meta.now()
+        self._sampling = asyncio.Lock()
 
     async def run(self) -> None:
         await self._containers.synced.wait()
@@ -71,13 +72,16 @@ class Stats:
 
     async def sample(self) -> None:
         """Take one now."""
-        running = [record for record in self._containers.all() if record.running]
-        sample = await asyncio.to_thread(_sample, running, self._clock())
-        self._before, self._now = self._now, sample
+        async with self._sampling:  # one after the other, so that whoever scrapes never goes back in time
+            running = [record for record in self._containers.all() if record.running]
+            sample = await asyncio.to_thread(_sample, running, max(self._clock(), self._now.at))
+            self._before, self._now = self._now, sample
 
     async def refresh(self) -> None:
-        """Take a sample unless the last one is fresh."""
-        if self._clock() - self._now.at > FRESH:
+        """Take a sample unless the last one is fresh, or another is under way."""
+        async with self._sampling:
+            is_fresh = self._clock() - self._now.at <= FRESH
+        if not is_fresh:
             await self.sample()
 
     def usage_of_pod(self, uid: str) -> Usage | None:
@@ -155,7 +159,7 @@ class Stats:
             "rssBytes": now.rss,
         }
         if machine:
-            memory["availableBytes"] = max(0, self._memory - now.working_set)
+            memory["availableBytes"] = max(0, self.memory - now.working_set)
         return {"cpu": cpu, "memory": memory}
 
     def _time(self) -> str:

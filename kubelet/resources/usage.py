@@ -77,7 +77,8 @@ def processes(pid: int, proc: Path = Path("/proc"), cgroups: Path = _CGROUPS) ->
 def traffic(pid: int, device: str = "eth0", proc: Path = Path("/proc")) -> Traffic | None:
     """Of a device in a process's network namespace."""
     try:
-        lines = dict(_pairs(proc.joinpath(str(pid), "net/dev").read_text(), ":"))
+        # Names of devices are any bytes: a pod with NET_ADMIN chooses them.
+        lines = dict(_pairs(proc.joinpath(str(pid), "net/dev").read_text(errors="replace"), ":"))
     except OSError:
         return None
     fields = lines.get(device, "").split()
@@ -112,5 +113,5 @@ def _version_2(group: Path) -> Usage:
 
 
 def _pairs(text: str, separator: str) -> list[tuple[str, str]]:
-    parts = (line.partition(separator) for line in text.splitlines())
+    parts = (line.partition(separator) for line in text.split("\n"))
     return [(name.strip(), rest) for name, present, rest in parts if present]

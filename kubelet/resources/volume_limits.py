@@ -34,7 +34,7 @@ class VolumeLimits:
     async def run(self) -> None:
         while True:
             for worker in self._workers.active():
-                if worker.pod is not None and not worker.is_ending and not pods.is_critical(worker.pod):
+                if worker.pod is not None and not worker.has_failed and not pods.is_critical(worker.pod):
                     await self._check(worker, worker.pod)
             await asyncio.sleep(self._period)
 

@@ -5,13 +5,16 @@ whatever may last longer than a request (pulls, logs, the event stream) takes ``
 so that it can never starve the pool. Errors are raised as ``errors.EngineError``.
 """
 
+import math
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 import docker
 
+from kubelet.runtime import errors
 from kubelet.runtime.errors import translated
 from kubelet.runtime.threads import ThreadPool
 
@@ -32,6 +35,12 @@ class Engine:
         self._threads = ThreadPool(THREADS, "docker")
         self._client: docker.APIClient | None = None
         self._connecting = threading.Lock()
+        self._answered_at = -math.inf
+
+    @property
+    def silence(self) -> float:
+        """Seconds since its last answer; infinite before the first."""
+        return time.monotonic() - self._answered_at
 
     async def call(self, work: Callable[[docker.APIClient], T]) -> T:
         """Run ``work`` with a client in the pool.
@@ -51,8 +60,16 @@ class Engine:
                 client.close()
 
     def _work(self, work: Callable[[docker.APIClient], T]) -> T:
-        with translated():
-            return work(self._connected())
+        try:
+            with translated():
+                result = work(self._connected())
+        except (errors.Unavailable, errors.Refused):  # no answer, or a failure of the engine's own
+            raise
+        except errors.EngineError:
+            self._answered_at = time.monotonic()
+            raise
+        self._answered_at = time.monotonic()
+        return result
 
     def _connected(self) -> docker.APIClient:
         """The shared client. Its API version is negotiated, so it is created when the engine first responds."""

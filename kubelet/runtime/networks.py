@@ -23,7 +23,7 @@ class Bridge:
     mtu: int
 
 
-async def ensure_bridge(engine: Engine, bridge: Bridge) -> None:
+async def ensure_network(engine: Engine, bridge: Bridge) -> None:
     """Create the network unless it exists. One of ours with another subnet is replaced if no pod is on it.
 
     Raises:

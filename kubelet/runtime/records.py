@@ -63,6 +63,8 @@ class ContainerRecord:
     grace_period: int = DEFAULT_GRACE_PERIOD
     ip: str = ""
     """A sandbox's address on the pod network."""
+    host_network: bool = False
+    """A sandbox on the node's own network."""
     pid: int = 0
     tty: bool = False
     stdin_once: bool = False
@@ -140,6 +142,7 @@ def record_of(inspected: Mapping[str, Any]) -> ContainerRecord:
         sandbox_id=labels.get(SANDBOX_ID, ""),
         grace_period=_number(labels.get(GRACE_PERIOD), DEFAULT_GRACE_PERIOD),
         ip=address,
+        host_network=(inspected.get("HostConfig") or {}).get("NetworkMode") == "host",
         pid=state.get("Pid") or 0,
         tty=bool(config.get("Tty")),
         stdin_once=bool(config.get("StdinOnce")),

@@ -27,12 +27,24 @@ RELIST = 30.0
 """Seconds between relists, which find what the event stream lost. A single call to the engine if nothing has changed."""
 
 
+SILENCE = 30.0
+"""Seconds after its last answer at which the engine counts as down. One that is busy may take ten for a single call.
+
+Kubernetes' ``baseRuntimeSyncThreshold``.
+"""
+
+_NO_CONTAINERD = "N/A"
+"""What the engine says of containerd's version when containerd does not answer it."""
+
+
 @dataclass(frozen=True)
 class EngineInfo:
     """The engine as the node's status describes it."""
 
     version: str
     root: str
+    has_containerd: bool
+    """Whether containerd, which runs the containers, answers the engine."""
 
 
 @dataclass(frozen=True)
@@ -55,30 +67,58 @@ class Runtime:
         self.defaults = defaults
         self.containers = Containers(engine)
         self.images = Images(engine)
-        self._fault = "the engine has not answered yet"
+        self._failure = "the engine has not answered yet"
+        """Of the last call that failed."""
+        self._containerd_fault = self._records_fault = ""
+        """Why no container can be run although the engine answers."""
+        self._reported = self.fault
         self._health_listeners: list[Callable[[], object]] = []
+        self._connection_listeners: list[Callable[[], object]] = []
         self._relist_now = asyncio.Event()
 
     @property
     def fault(self) -> str:
-        """Why the engine is unavailable; empty while it is not."""
-        return self._fault
+        """Why the node can run no containers; empty while it can. One late answer is no fault, see ``SILENCE``."""
+        return self._containerd_fault or self._records_fault or (self._failure if self.engine.silence > SILENCE else "")
 
     def on_health(self, listener: Callable[[], object]) -> None:
-        """``listener`` is called when ``fault`` changes."""
+        """``listener`` is called when ``fault`` was found to have changed."""
         self._health_listeners.append(listener)
+
+    def on_connected(self, listener: Callable[[], object]) -> None:
+        """``listener`` is called when the engine can be reached, again: it may have been restarted."""
+        self._connection_listeners.append(listener)
 
     async def run(self) -> None:
         """Follow the engine until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            stream = EventStream(self.engine, self._on_event(tasks), self._relist_now.set, self._on_lost)
+            stream = EventStream(self.engine, self._on_event(tasks), self._on_connected, self._on_lost)
             tasks.create_task(stream.run(), name="engine-events")
             tasks.create_task(self._relist_loop(), name="engine-relist")
 
     async def info(self) -> EngineInfo:
         """Raises ``errors.EngineError``."""
         info: dict[str, Any] = await self.engine.call(lambda client: client.info())
-        return EngineInfo(info.get("ServerVersion", ""), info.get("DockerRootDir", ""))
+        containerd = (info.get("ContainerdCommit") or {}).get("ID", "")
+        return EngineInfo(info.get("ServerVersion", ""), info.get("DockerRootDir", ""), containerd != _NO_CONTAINERD)
+
+    async def check(self, patience: float) -> EngineInfo | None:
+        """Ask the engine how it is, which brings ``fault`` up to date; None without an answer in ``patience`` seconds.
+
+        The answer goes through containerd: an engine lists its containers even if it cannot run any.
+        """
+        info = None
+        try:
+            async with asyncio.timeout(patience):
+                info = await self.info()
+        except TimeoutError:
+            self._failure = f"no answer within {patience:.0f} s"
+        except errors.EngineError as exc:
+            self._failure = str(exc)
+        else:
+            self._containerd_fault = "" if info.has_containerd else "containerd does not answer the engine"
+        self._tell()
+        return info
 
     async def layers(self) -> list[ContainerLayer]:
         """Of all containers of ours. Expensive: the engine adds up their files. Raises ``errors.EngineError``."""
@@ -170,6 +210,11 @@ class Runtime:
 
         return lambda id: tasks.create_task(refresh(id))
 
+    def _on_connected(self) -> None:
+        self._relist_now.set()
+        for listener in self._connection_listeners:
+            listener()
+
     def _on_lost(self, reason: str) -> None:
         log.info("engine events: %s; will reconnect", reason)
         self._relist_now.set()
@@ -179,19 +224,20 @@ class Runtime:
             self._relist_now.clear()
             try:
                 await self.containers.relist()
-                self._set_fault("")
+                self._records_fault = ""
             except errors.EngineError as exc:
-                self._set_fault(str(exc))
-            except Exception as exc:
+                self._failure = str(exc)
+            except Exception as exc:  # a fault in one container must not end the kubelet
                 log.exception("relist failed")
-                self._set_fault(f"cannot read the containers: {exc!r}")
+                self._records_fault = f"cannot read the containers: {exc!r}"
+            self._tell()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._relist_now.wait(), RELIST)
 
-    def _set_fault(self, fault: str) -> None:
-        if fault != self._fault:
-            self._fault = fault
-            if fault:
-                log.warning("container runtime is down: %s", fault)
+    def _tell(self) -> None:
+        before, self._reported = self._reported, self.fault
+        if self._reported != before:
+            if self._reported:
+                log.warning("container runtime is down: %s", self._reported)
             for listener in self._health_listeners:
                 listener()

@@ -13,12 +13,20 @@ APPARMOR = Path("/sys/kernel/security/apparmor")
 """Exists where the kernel enforces AppArmor profiles."""
 
 
+UNCONFINED = "unconfined"
+"""The engine's name of no seccomp profile."""
+
+
 class Unsupported(ValueError):
     """The security context needs what this node cannot do; the message is for people."""
 
 
 def settings(pod: core_v1.Pod, container: core_v1.Container, seccomp: str) -> dict[str, Any]:
-    """Part of the engine's host configuration. ``seccomp`` is the JSON of the profile of ``localhost_seccomp``."""
+    """Part of the engine's host configuration.
+
+    ``seccomp`` is the JSON of the profile of ``localhost_seccomp``, or what a container gets that names no profile at all:
+    ``UNCONFINED``, or empty for the engine's own.
+    """
     own, of_pod = _contexts(pod, container)
     capabilities = own.capabilities or core_v1.Capabilities()
     groups = [*(of_pod.supplemental_groups or ())]
@@ -73,9 +81,9 @@ def _options(own: core_v1.SecurityContext, of_pod: core_v1.PodSecurityContext, s
         options.append("no-new-privileges")
     profile = own.seccomp_profile or of_pod.seccomp_profile
     if profile and profile.type == "Unconfined":
-        options.append("seccomp=unconfined")
-    elif profile and profile.type == "Localhost":
-        options.append(f"seccomp={seccomp}")
+        options.append(f"seccomp={UNCONFINED}")
+    elif profile is None or profile.type == "Localhost":
+        options += [f"seccomp={seccomp}"] if seccomp else []
     armor = own.app_armor_profile or of_pod.app_armor_profile
     if armor and armor.type != "RuntimeDefault":
         options.append(f"apparmor={armor.localhost_profile if armor.type == 'Localhost' else 'unconfined'}")

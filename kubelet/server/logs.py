@@ -3,32 +3,80 @@
 Query parameters are those of the pod's ``log`` subresource; the apiserver passes them on.
 """
 
+import asyncio
+import base64
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Any
 
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import StreamingResponse
 
 from apimachinery import errors, meta
 from apimachinery.query import boolean
+from component_base.websocket import HandshakeError, WebSocket, is_websocket
 from kubelet.runtime import ContainerRecord
 from kubelet.runtime.errors import EngineError
 from kubelet.runtime.logs import LogOptions, read_logs
 from kubelet.server.backend import Backend
-from kubelet.server.responses import error_response
+from kubelet.server.responses import error_response, handshake_response
+
+BINARY, BASE64 = "binary.k8s.io", "base64.binary.k8s.io"
+"""Subprotocols of a log over WebSocket, as k8s.io/apiserver/pkg/util/wsstream has them; without one it is binary, too."""
 
 
-async def container_logs(backend: Backend, request: Request) -> Response:
-    path, query = request.path_params, request.query_params
+class LogEndpoint:
+    """An ASGI application of its own, since a log over WebSocket is no HTTP response."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        request = Request(scope, receive)
+        path, query = request.path_params, request.query_params
+        try:
+            options = log_options(query, time.time())
+            attempts = self._backend.attempts(path["namespace"], path["pod"], path["container"])
+            record = _select(attempts, path["pod"], path["container"], previous=boolean(query.get("previous")))
+        except errors.ApiError as exc:
+            await error_response(exc)(scope, receive, send)
+            return
+        chunks = _stream(self._backend, record, options)
+        if is_websocket(scope):
+            try:
+                socket = await WebSocket.accept(scope, (BINARY, BASE64))
+            except HandshakeError as exc:
+                await handshake_response(exc)(scope, receive, send)
+                return
+            async with socket:
+                await _send(socket, chunks)
+        else:
+            response = StreamingResponse(chunks, media_type="text/plain; charset=utf-8")
+            await response(scope, receive, send)
+
+
+async def _send(socket: WebSocket, chunks: AsyncGenerator[bytes]) -> None:
+    """Until the log ends or the client leaves."""
+
+    async def write() -> None:
+        await socket.send(b"")  # tells the client that the stream has begun
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                await socket.send(base64.b64encode(chunk).decode() if socket.subprotocol == BASE64 else chunk)
+
+    async def until_gone() -> None:
+        while await socket.receive() is not None:
+            continue  # what a client sends is ignored
+
+    tasks = [asyncio.create_task(write()), asyncio.create_task(until_gone())]
     try:
-        options = log_options(query, time.time())
-        attempts = backend.attempts(path["namespace"], path["pod"], path["container"])
-        record = _select(attempts, path["pod"], path["container"], previous=boolean(query.get("previous")))
-    except errors.ApiError as exc:
-        return error_response(exc)
-    return StreamingResponse(_stream(backend, record, options), media_type="text/plain; charset=utf-8")
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def log_options(query: QueryParams, now: float) -> LogOptions:
@@ -62,7 +110,7 @@ def _select(attempts: list[ContainerRecord], pod: str, container: str, *, previo
     return attempts[0]
 
 
-async def _stream(backend: Backend, record: ContainerRecord, options: LogOptions) -> AsyncIterator[bytes]:
+async def _stream(backend: Backend, record: ContainerRecord, options: LogOptions) -> AsyncGenerator[bytes]:
     def running() -> bool:
         current = backend.runtime.containers.get(record.id)
         return current is not None and current.running

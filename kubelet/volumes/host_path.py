@@ -1,5 +1,6 @@
 """hostPath: a path of the node, checked or created as its type says."""
 
+import asyncio
 import stat
 from pathlib import Path
 
@@ -26,13 +27,18 @@ class HostPath(Plugin):
         path, kind = Path(source.path), source.type or ""
         if ".." in path.parts or not path.is_absolute():
             raise VolumeError(f"hostPath {source.path!r} must be absolute and must not contain '..'")
-        try:
-            _make(path, kind)
-        except OSError as exc:
-            raise VolumeError(f"hostPath {path}: {exc.strerror}") from exc
-        if kind:
-            _check(path, kind.removesuffix("OrCreate"))
+        await asyncio.to_thread(_prepare, path, kind)  # what is mounted there may hang
         return path
+
+
+def _prepare(path: Path, kind: str) -> None:
+    """Raises ``VolumeError``."""
+    try:
+        _make(path, kind)
+    except OSError as exc:
+        raise VolumeError(f"hostPath {path}: {exc.strerror}") from exc
+    if kind:
+        _check(path, kind.removesuffix("OrCreate"))
 
 
 def _make(path: Path, kind: str) -> None:

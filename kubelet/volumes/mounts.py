@@ -7,7 +7,6 @@ import ctypes
 import logging
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +31,12 @@ def is_mount(path: Path) -> bool:
 
 
 def _mounts_now(path: Path) -> list[Path]:
-    return mounts_below(_real(path), Path("/proc/self/mountinfo").read_text())
+    return mounts_below(_real(path), _mountinfo())
+
+
+def _mountinfo() -> str:
+    """With the names of files as Python has them: containers may have made some of them, of any bytes."""
+    return os.fsdecode(Path("/proc/self/mountinfo").read_bytes())
 
 
 def _real(path: Path) -> Path:
@@ -42,12 +46,12 @@ def _real(path: Path) -> Path:
 
 def mounts_below(path: Path, mountinfo: str) -> list[Path]:
     """Mount points at or below a path, the latest first: the order in which they can be unmounted."""
-    points = [_point(line) for line in mountinfo.splitlines()]
+    points = [_point(line) for line in mountinfo.split("\n") if line]
     return [point for point in reversed(points) if point == path or path in point.parents]
 
 
 def _point(line: str) -> Path:
-    return Path(_OCTAL.sub(lambda match: chr(int(match[1], 8)), line.split()[4]))
+    return Path(_OCTAL.sub(lambda match: chr(int(match[1], 8)), line.split(" ")[4]))
 
 
 def mount_tmpfs(path: Path, options: str) -> None:
@@ -95,8 +99,14 @@ def remove_tree(path: Path) -> None:
         _unmount(point)
     if left := _mounts_now(path):
         raise OSError(f"cannot unmount {left[0]}")
-    if path.exists():
-        shutil.rmtree(path)
+    if not path.exists():
+        return
+    # A container may have made directories deeper than Python's stack, and than any path may be long.
+    done = subprocess.run(
+        ["rm", "-rf", "--one-file-system", "--", str(path)], capture_output=True, text=True, errors="replace"
+    )
+    if done.returncode:
+        raise OSError(f"cannot remove {path}: {done.stderr.partition(chr(10))[0]}")
 
 
 def _unmount(point: Path) -> None:
@@ -112,5 +122,5 @@ def _unmount(point: Path) -> None:
 
 
 def _is_remote(point: Path) -> bool:
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    return any(_point(line) == point and line.partition(" - ")[2].startswith("nfs") for line in lines)
+    lines = _mountinfo().split("\n")
+    return any(line and _point(line) == point and line.partition(" - ")[2].startswith("nfs") for line in lines)

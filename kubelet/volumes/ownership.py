@@ -17,12 +17,16 @@ def apply(root: Path, pod: core_v1.Pod) -> None:
     group = security.fs_group
     if security.fs_group_change_policy == "OnRootMismatch" and _is_right(root, group):
         return
-    for directory, _, files in os.walk(
-        root, topdown=False, followlinks=False
-    ):  # the root last, as the sign that all is done
-        for name in files:
-            _give(Path(directory, name), group)
-        _give(Path(directory), group)
+    directories = [root]
+    for directory in directories:  # grows; a walk by recursion ends at Python's stack, which is no limit to a volume
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    directories.append(Path(entry.path))
+                else:
+                    _give(Path(entry.path), group)
+    for directory in reversed(directories):  # the root last, as the sign that all is done
+        _give(directory, group)
 
 
 def _is_right(path: Path, group: int) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from apimachinery.types import core_v1
+from kubelet import untrusted_files
 from kubelet.volumes.plugin import VolumeError
 
 DATA = "..data"
@@ -94,7 +95,7 @@ def _give_to_group(directory: Path, group: int) -> None:
 def _contains(directory: Path, files: Mapping[str, File]) -> bool:
     present = {str(path.relative_to(directory)): path for path in directory.rglob("*") if path.is_file()}
     return present.keys() == files.keys() and all(
-        path.read_bytes() == files[name].data for name, path in present.items()
+        untrusted_files.contains(path, files[name].data) for name, path in present.items()
     )
 
 

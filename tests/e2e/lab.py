@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -10,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from deploy.lab import commands, engine
-from deploy.lab.lab import CHECKOUT
+from deploy.lab import commands, engine, leftovers, pids
+from deploy.lab.lab import CHECKOUT, MASTER
 
 T = TypeVar("T")
 
@@ -64,8 +65,23 @@ class Lab:
         return str(self.lab.node_address(node))
 
     def daemon(self, key: str, action: str) -> None:
-        """``kill``, ``start``, ``stop``, ``pause`` ... one daemon, such as ``node-1/kubelet``."""
+        """``stop``, ``start``, ``pause`` ... one daemon, such as ``node-1/kubelet``.
+
+        What was killed with ``kill`` stays away until ``start``; after ``crash`` the supervisor starts it again.
+        """
         self.make("daemon", key, action)
+
+    def cut_power(self) -> None:
+        """Leave what a power cut leaves: the files on disk; no process, namespace, mount, cgroup or folder in /run."""
+        lab = self.lab
+        self.daemon("master/supervisor", "kill")
+        for process in leftovers.strays(lab, [MASTER, *lab.nodes]):
+            pids.kill(process)
+        for namespace in lab.namespaces:
+            subprocess.run(["ip", "netns", "delete", namespace], check=True)
+        engine.unmount_below([folder(node) for node in lab.nodes for folder in (lab.node_state, lab.node_run)])
+        engine.remove_cgroups(f"/peapod/{lab.name}")
+        shutil.rmtree(lab.run)
 
     # -- inside
 

@@ -1,7 +1,9 @@
 """Killed daemons, a lost node, an engine started without forwarding: what the cluster guarantees meanwhile."""
 
+import shutil
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +54,19 @@ def test_no_request_fails_for_the_kill_of(lab: Lab, url: str, daemon: str) -> No
     lab.apply(sleeper("probe"))
     lab.kubectl("wait", "--for=condition=Ready", "pod/probe", "--timeout=60s")
     lab.kubectl("delete", "pod", "probe", "--now")
+
+
+def test_a_daemon_that_crashes_is_started_again_and_status_says_so(lab: Lab) -> None:
+    for daemon in ("master/kube-controller-manager", "node-1/kubelet"):
+        lab.daemon(daemon, "crash")
+
+    def restarted() -> bool:
+        done = lab.make("status", check=False)
+        rows = {cells[0]: cells for line in done.stdout.splitlines() if (cells := line.split())}
+        counts = [int(rows[key][4]) for key in ("master/kube-controller-manager", "node-1/kubelet")]
+        return done.returncode == 0 and all(count > 0 for count in counts)
+
+    eventually(restarted)
 
 
 def test_a_killed_proxy_that_is_started_again_serves_every_request_from_its_first_on(lab: Lab, url: str) -> None:
@@ -134,3 +149,43 @@ def test_pods_reach_each_other_on_an_engine_that_was_started_without_forwarding(
     page = eventually(lambda: lab.kubectl("exec", "client", "--", "wget", "-qO-", f"http://{address}:8080/hostname"))
     assert page.strip() == "server"
     lab.kubectl("delete", "pod", "server", "client", "--now")
+
+
+@pytest.mark.timeout(240)
+def test_the_cluster_follows_an_etcd_that_is_restored_from_an_older_copy(lab: Lab, tmp_path: Path) -> None:
+    """Pods from after the copy lose their containers; those from before are reported, started and served as ever."""
+    data = lab.state / "etcd"
+    lab.apply(controller("early", 2), service("early"))
+    kept = {pod["metadata"]["name"] for pod in lab.ready_pods("app=early", 2)}
+    lab.apply(sleeper("starting", nodeName="node-1"))
+    lab.daemon("master/etcd", "stop")
+    shutil.copytree(data, tmp_path / "copy")
+    lab.daemon("master/etcd", "start")
+
+    lab.kubectl("wait", "--for=condition=Ready", "pod/starting", "--timeout=60s")
+    lab.apply(controller("late", 2), service("late"))
+    lost = {pod["metadata"]["name"] for pod in lab.ready_pods("app=late", 2)}
+    lab.kubectl("delete", "service", "early")
+    maps = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"late-{n}"}} for n in range(300)]
+    lab.apply(*maps)
+
+    lab.daemon("master/kube-apiserver", "kill")
+    lab.daemon("master/etcd", "kill")
+    shutil.rmtree(data)
+    shutil.copytree(tmp_path / "copy", data)
+    lab.daemon("master/etcd", "start")
+    lab.daemon("master/kube-apiserver", "start")
+
+    def containers() -> set[str]:
+        return {name for node in lab.nodes for name in running_names(lab, node)}
+
+    eventually(lambda: not containers() & lost, timeout=90)
+    assert containers() >= kept | {"starting"}
+    assert {pod["metadata"]["name"] for pod in lab.ready_pods("app=early", 2)} == kept
+    lab.kubectl("wait", "--for=condition=Ready", "pod/starting", "--timeout=60s")
+    url = f"http://{lab.get('service', 'early')['spec']['clusterIP']}:1234/"
+    for node in lab.nodes:
+        assert eventually(lambda node=node: lab.fetch_in_node(node, url)).split()[0] in kept
+    lab.apply(sleeper("new"))
+    lab.kubectl("wait", "--for=condition=Ready", "pod/new", "--timeout=60s")
+    lab.kubectl("delete", "rc/early", "service/early", "pod/starting", "pod/new", "--wait=false")

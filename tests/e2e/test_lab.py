@@ -1,8 +1,12 @@
 """``make up``, ``down``, ``stop`` and ``clean``, on separate labs."""
 
+import os
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,7 +45,7 @@ def leftovers(lab: Lab) -> list[str]:
     return [*namespaces, *mounts, *processes.stdout.splitlines()]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 def test_a_second_lab_runs_beside_stops_comes_back_and_leaves_nothing(lab: Lab, second: Lab) -> None:
     shared = identities(lab)
     assert second.up() < 60
@@ -60,6 +64,7 @@ def test_a_second_lab_runs_beside_stops_comes_back_and_leaves_nothing(lab: Lab, 
     assert second.containers("node-1") == containers, "the same containers, none restarted"
     assert nat_rules(second) == rules
 
+    orphan_containers()
     second.make("down")
     assert leftovers(second) == []
     second.up()
@@ -67,10 +72,25 @@ def test_a_second_lab_runs_beside_stops_comes_back_and_leaves_nothing(lab: Lab, 
     again = second.ready_pods("app=steady", 2)
     assert {pod["metadata"]["uid"] for pod in again} == {pod["metadata"]["uid"] for pod in pods}
 
+    second.cut_power()
+    second.up()
+    assert identities(second) == before
+    eventually(lambda: len(second.ready_pods("app=steady", 2)) == 2)
+
     second.make("clean")
     assert leftovers(second) == []
     assert not second.state.exists()
     assert identities(lab) == shared, "the other lab is unchanged"
+
+
+def orphan_containers() -> None:
+    """Kill the node's engine and the shims, which leaves the containers' processes, and let the engine forget them."""
+    run = Path("/run/peapod/e2e-b/node-1")
+    for pattern in (f"containerd --config={run}", f"dockerd --config-file={run}", f"containerd-shim.*{run}"):
+        found = subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True, check=True).stdout
+        for pid in found.split():
+            os.kill(int(pid), signal.SIGKILL)
+    shutil.rmtree(run / "containerd")
 
 
 def nat_rules(lab: Lab) -> list[str]:

@@ -28,6 +28,7 @@ def test_the_tour_with_kubectl(lab: Lab) -> None:
     assert "IMAGE_PROCESSING_SERVICE_HOST=10.0." in output
     assert output.count("image-processing-") > 10
     assert "replicationcontroller/image-processing scaled" in output
+    assert re.search(r'^\[pod/image-processing-\S+\] \S+ "GET /', output, re.MULTILINE)  # a request in a log
     # the page leaves relabelled pods behind
     lab.kubectl("delete", "pods", "-l", "tier=debug", "--now")
     lab.kubectl("scale", "rc", "image-processing", "--replicas=3")

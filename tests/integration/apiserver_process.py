@@ -15,6 +15,9 @@ from tests.support import eventually
 
 TOKEN = "sesame"
 
+USERS = ("ann", "bob")
+"""Users without any group; their tokens are their names."""
+
 _WITHOUT_CONTROLLERS = ("--disable-admission-plugins=ServiceAccount,StorageObjectInUseProtection",)
 """These need a controller manager; tests that run one override this flag (the last flag counts)."""
 
@@ -30,7 +33,8 @@ class ApiserverProcess(Process):
         self.port = free_port()
         self.url = f"https://127.0.0.1:{self.port}"
         self.tokens = directory / "tokens.csv"
-        self.tokens.write_text(f'{TOKEN},admin,1,"system:masters"\n')
+        users = "".join(f"{user},{user},{user}\n" for user in USERS)
+        self.tokens.write_text(f'{TOKEN},admin,1,"system:masters"\n{users}')
         self.kubeconfig = self._write_kubeconfig()
         super().__init__(directory / "apiserver.log", sys.executable, "-m", "apiserver", *self.arguments)
 
@@ -60,9 +64,9 @@ class ApiserverProcess(Process):
         """Our own client, as the administrator."""
         return Client(load_config(self.kubeconfig), user_agent="test")
 
-    def http(self, **options: object) -> httpx.AsyncClient:
-        """A plain HTTP client with the administrator's token."""
-        headers = {"Authorization": f"Bearer {TOKEN}"}
+    def http(self, token: str = TOKEN, **options: object) -> httpx.AsyncClient:
+        """A plain HTTP client with the administrator's token, or one of ``USERS``."""
+        headers = {"Authorization": f"Bearer {token}"}
         return httpx.AsyncClient(base_url=self.url, headers=headers, verify=self.ssl_context(), timeout=30.0, **options)  # type: ignore[arg-type]
 
     def ssl_context(self) -> ssl.SSLContext:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from apimachinery import errors
+from apimachinery.core.addresses import special
 from apimachinery.types.core_v1 import EndpointAddress, Endpoints, Pod, Service
 from apiserver.handlers.proxying.upstream import why
 
@@ -92,9 +93,7 @@ def may_be_reached(address: str) -> bool:
         ip = ipaddress.ip_address(address)
     except ValueError:
         return False
-    ip = getattr(ip, "ipv4_mapped", None) or ip
-    is_broadcast = ip == ipaddress.IPv4Address("255.255.255.255")
-    return not (ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified or is_broadcast)
+    return not special(ip)
 
 
 async def checked(host: str) -> str:

@@ -1,6 +1,5 @@
 """Endpoints: the addresses behind a service."""
 
-import ipaddress
 from collections.abc import Iterator
 from typing import Final
 
@@ -9,8 +8,7 @@ from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import EndpointAddress, EndpointPort, Endpoints
 from apiserver.registry import columns
 from apiserver.registry.core.pod_validation import PROTOCOLS
-from apiserver.registry.field_rules import address as valid_address
-from apiserver.registry.field_rules import port_number, required
+from apiserver.registry.field_rules import port_number, reachable_address, required
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 
@@ -41,19 +39,7 @@ class EndpointsStrategy(Strategy[Endpoints]):
 
 
 def _address(path: Path, address: EndpointAddress) -> Iterator[FieldError]:
-    faults = list(valid_address(path / "ip", address.ip))
-    yield from faults
-    if faults:
-        return
-    ip = ipaddress.ip_address(address.ip)
-    for forbidden, what in (
-        (ip.is_unspecified, "may not be unspecified (0.0.0.0 or ::)"),
-        (ip.is_loopback, "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
-        (ip.is_link_local, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
-        (ip.is_multicast, "may not be in the multicast range (224.0.0.0/4, ff00::/8)"),
-    ):
-        if forbidden:
-            yield (path / "ip").invalid(address.ip, what)
+    yield from reachable_address(path / "ip", address.ip)
     if address.hostname:
         yield from names.check(path / "hostname", address.hostname, names.dns_label)
 

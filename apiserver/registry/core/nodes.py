@@ -18,6 +18,10 @@ from apiserver.registry.subresources import ObjectSubresource, proxy
 
 class NodeStrategy(Strategy[Node]):
     def default(self, obj: Node) -> None:
+        if obj.spec.pod_cidr and (obj.spec.pod_cidrs or [""])[0] != obj.spec.pod_cidr:
+            obj.spec.pod_cidrs = [obj.spec.pod_cidr]  # the older field comes first
+        elif obj.spec.pod_cidrs:
+            obj.spec.pod_cidr = obj.spec.pod_cidrs[0]
         for amounts in (obj.status.capacity, obj.status.allocatable):
             canonical(amounts)
         if obj.status.allocatable is None and obj.status.capacity is not None:

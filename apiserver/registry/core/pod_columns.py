@@ -1,34 +1,51 @@
-"""How a pod looks in a table: the words of kubectl's STATUS and READY columns."""
+"""How a pod looks in a table: kubectl's READY, STATUS and RESTARTS columns, by the rules of Kubernetes' ``printPod``."""
 
+from collections.abc import Sequence
 from typing import Final
 
-from apimachinery.core.pods import is_ready
+from apimachinery.core import containers
+from apimachinery.core.conditions import find, is_true
+from apimachinery.core.pods import is_ready, is_terminal
 from apimachinery.types.core_v1 import ContainerStatus, Pod
 from apiserver.registry import columns
 from apiserver.registry.columns import Column, wide
 
 
 def ready(pod: Pod) -> str:
-    statuses = pod.status.container_statuses or ()
-    return f"{sum(status.ready for status in statuses)}/{len(pod.spec.containers)}"
+    """Of the containers that run side by side, sidecars too, how many are ready."""
+    seen, _ = _initialization(pod)
+    count = sum(container.ready for container in _started_sidecars(pod, seen))
+    if not _is_initializing(pod):
+        count += sum(container.ready and container.state.running is not None for container in _own(pod))
+    return f"{count}/{len(containers.long_running(pod))}"
 
 
 def status(pod: Pod) -> str:
     """The phase, or something more specific: why containers wait or ended, that the pod is terminating."""
-    word = pod.status.reason or pod.status.phase or "Unknown"
-    initializing = _initializing(pod)
-    if initializing:
-        word = initializing
-    else:
-        running = False
-        for container in reversed(pod.status.container_statuses or ()):
-            word = _container_word(container) or word
-            running = running or (container.ready and container.state.running is not None)
-        if word == "Completed" and running:  # a finished container beside a running one
-            word = "Running" if is_ready(pod) else "NotReady"
-    if pod.metadata.deletion_timestamp:
-        return "Unknown" if pod.status.reason == "NodeLost" else "Terminating"
-    return word
+    if pod.metadata.deletion_timestamp and pod.status.reason == "NodeLost":
+        return "Unknown"
+    if pod.metadata.deletion_timestamp and not is_terminal(pod):
+        return "Terminating"
+    scheduled = find(pod.status.conditions, "PodScheduled")
+    gated = scheduled is not None and scheduled.reason == "SchedulingGated"
+    _, word = _initialization(pod)
+    word = word or ("SchedulingGated" if gated else pod.status.reason or pod.status.phase or "Unknown")
+    return word if _is_initializing(pod) else _word_of_containers(pod, word)
+
+
+def _word_of_containers(pod: Pod, word: str) -> str:
+    """That of the first container that waits or has ended; ``word`` if all run."""
+    error = ""
+    for container in reversed(_own(pod)):
+        word = _container_word(container) or word
+        if container.state.terminated is not None and container.state.terminated.exit_code:
+            error = word
+    runs = any(container.ready and container.state.running for container in _own(pod))
+    if word != "Completed":
+        return word
+    if runs and is_ready(pod):  # a finished container beside a running one
+        return "Running"
+    return error or ("NotReady" if runs else word)
 
 
 def _container_word(container: ContainerStatus) -> str | None:
@@ -42,26 +59,47 @@ def _container_word(container: ContainerStatus) -> str | None:
     return f"Signal:{ended.signal}" if ended.signal else f"ExitCode:{ended.exit_code}"
 
 
-def _initializing(pod: Pod) -> str | None:
-    statuses = pod.status.init_container_statuses or ()
-    for i, container in enumerate(statuses):
+def _own(pod: Pod) -> Sequence[ContainerStatus]:
+    return pod.status.container_statuses or ()
+
+
+def _initialization(pod: Pod) -> tuple[list[ContainerStatus], str | None]:
+    """The init containers up to the one at which initialization stands, and a word for where that is; None if it is over."""
+    sidecars, seen = _sidecars(pod), []
+    for i, container in enumerate(pod.status.init_container_statuses or ()):
+        seen.append(container)
         ended, waiting = container.state.terminated, container.state.waiting
-        if (ended is not None and ended.exit_code == 0) or container.started:
+        if (ended is not None and ended.exit_code == 0) or (container.name in sidecars and container.started):
             continue
-        if ended is not None:
-            return f"Init:{_container_word(container)}"
-        if waiting is not None and waiting.reason and waiting.reason != "PodInitializing":
-            return f"Init:{waiting.reason}"
-        return f"Init:{i}/{len(pod.spec.init_containers or ())}"
-    return None
+        if ended is not None or (waiting is not None and waiting.reason not in (None, "", "PodInitializing")):
+            return seen, f"Init:{_container_word(container)}"
+        return seen, f"Init:{i}/{len(containers.init_containers(pod))}"
+    return seen, None
+
+
+def _is_initializing(pod: Pod) -> bool:
+    """A pod that was initialized once stays so, even if a sidecar starts again."""
+    return _initialization(pod)[1] is not None and not is_true(pod.status.conditions, "Initialized")
+
+
+def _sidecars(pod: Pod) -> set[str]:
+    return {container.name for container in containers.sidecars(pod)}
+
+
+def _started_sidecars(pod: Pod, seen: Sequence[ContainerStatus]) -> list[ContainerStatus]:
+    sidecars = _sidecars(pod)
+    return [container for container in seen if container.name in sidecars and container.started]
 
 
 def restarts(pod: Pod) -> str:
-    statuses = pod.status.container_statuses or ()
-    count = sum(container.restart_count for container in statuses)
+    """Of all init containers so far while the pod initializes; then of its sidecars and its own containers."""
+    seen, _ = _initialization(pod)
+    sidecars = _sidecars(pod)
+    counted = seen if _is_initializing(pod) else [*(c for c in seen if c.name in sidecars), *_own(pod)]
+    count = sum(container.restart_count for container in counted)
     ends = [
         container.last_state.terminated.finished_at
-        for container in statuses
+        for container in counted
         if container.last_state.terminated and container.last_state.terminated.finished_at
     ]
     return f"{count} ({columns.since(max(ends))} ago)" if count and ends else str(count)

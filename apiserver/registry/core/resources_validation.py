@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from apimachinery import names, quantity
+from apimachinery.core.pod_resources import is_extended, is_native
 from apimachinery.fields import FieldError, Path
 from apimachinery.types import core_v1 as v1
 from apimachinery.types.base import Quantity
@@ -10,7 +11,6 @@ from apiserver.registry.core.quotas_validation import resource_name
 
 COMPUTE = ("cpu", "memory", "ephemeral-storage")
 _HUGE_PAGES = "hugepages-"
-_REQUESTS = "requests."
 
 
 def validate_requirements(path: Path, resources: v1.ResourceRequirements) -> Iterator[FieldError]:
@@ -26,16 +26,6 @@ def validate_requirements(path: Path, resources: v1.ResourceRequirements) -> Ite
     asked = {*limits, *requests}
     if any(map(_is_huge_pages, asked)) and not asked & {"cpu", "memory"}:
         yield path.forbidden("HugePages require cpu or memory")
-
-
-def is_native(name: str) -> bool:
-    """Whether Kubernetes itself defines the resource."""
-    return "/" not in name or "kubernetes.io/" in name
-
-
-def is_extended(name: str) -> bool:
-    """Whether a node's administrator defines it, and whole units of it are given away."""
-    return not is_native(name) and not name.startswith(_REQUESTS) and names.qualified_name(_REQUESTS + name) is None
 
 
 def may_be_overcommitted(name: str) -> bool:

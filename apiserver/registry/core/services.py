@@ -27,7 +27,7 @@ from apiserver.registry.core.allocators import (
 )
 from apiserver.registry.core.pod_validation import PROTOCOLS
 from apiserver.registry.field_rules import address as valid_address
-from apiserver.registry.field_rules import port_number, port_reference, required
+from apiserver.registry.field_rules import port_number, port_reference, reachable_address, required
 from apiserver.registry.status_rules import STATUS, balancer
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
@@ -123,7 +123,7 @@ class ServiceStrategy(Strategy[Service]):
             ("deprecatedPublicIPs", spec.deprecated_public_ips),
         ):
             for i, address in enumerate(addresses or ()):
-                yield from valid_address((_SPEC / field)[i], address)
+                yield from self._external((_SPEC / field)[i], address)
         path = (_SPEC / "clusterIPs")[0]
         if spec.type == "ExternalName":
             if spec.cluster_ip:
@@ -146,6 +146,12 @@ class ServiceStrategy(Strategy[Service]):
             yield (_SPEC / "clusterIPs").invalid(
                 spec.cluster_ips, "may specify no more than one IP for each IP family, and this cluster has one family"
             )
+
+    def _external(self, path: Path, address: str) -> Iterator[FieldError]:
+        faults = list(reachable_address(path, address))
+        yield from faults
+        if not faults and ipaddress.ip_address(address) in self._addresses:
+            yield path.invalid(address, f"may not be in the range of cluster IPs ({self._addresses})")
 
     def _ports_of(self, service: Service) -> Iterator[FieldError]:
         spec, path = service.spec, _SPEC / "ports"

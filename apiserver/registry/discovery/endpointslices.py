@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from apimachinery import names
+from apimachinery.core.addresses import special
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.discovery_v1 import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
 from apiserver.registry import columns, field_rules
@@ -70,14 +71,8 @@ def _address(path: Path, text: str, kind: str) -> Iterator[FieldError]:
         return
     if kind in ("IPv4", "IPv6") and kind != f"IPv{address.version}":
         yield path.invalid(text, f"must be a valid {kind} address")
-    for is_so, what in (
-        (address.is_unspecified, "may not be unspecified (0.0.0.0 or ::)"),
-        (address.is_loopback, "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
-        (address.is_link_local, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
-        (address.is_multicast, "may not be in the multicast range (224.0.0.0/4, ff00::/8)"),
-    ):
-        if is_so:
-            yield path.invalid(text, what)
+    if fault := special(address):
+        yield path.invalid(text, fault)
 
 
 def _ports(ports: Sequence[EndpointPort]) -> Iterator[FieldError]:

@@ -1,4 +1,4 @@
-"""Flow schemas and priority levels: shares of the server. Stored; no request is queued by them yet."""
+"""Flow schemas and priority levels: shares of the server, which ``apiserver/flowcontrol`` gives to requests."""
 
 from collections.abc import Callable, Iterator
 from typing import Final

@@ -32,9 +32,8 @@ class EtcdConfig:
     cert_file: str | None = None
     key_file: str | None = None
     request_timeout: float = 10.0
-    """Deadline of one call, and of a read with its repetitions."""
-    connect_timeout: float = 5.0
-    """How long a call waits for a connected endpoint: longer than an etcd takes to start again."""
+    """Deadline of one call: with the wait for a connected endpoint, and of a read with its repetitions. Longer than an
+    etcd takes to start again."""
     keepalive_time: float = 10.0
     """Silence after which the connection is tried; etcd refuses less than its --grpc-keepalive-min-time (5 s)."""
     keepalive_timeout: float = 5.0
@@ -67,20 +66,20 @@ class Endpoints:
     """The members of one etcd cluster, of which one at a time is used."""
 
     def __init__(self, config: EtcdConfig) -> None:
-        self._timeout = config.connect_timeout
         self._members = [Endpoint(url, config) for url in config.endpoints]
+        self.members = [*self._members]  # in the order of the configuration
         self._connecting = asyncio.Lock()
 
-    async def connected(self) -> Endpoint:
+    async def connected(self, deadline: float) -> Endpoint:
         """An endpoint to send a call to.
 
         Raises:
-            Unavailable: none could be connected in time.
+            Unavailable: none was connected when the loop's clock reached ``deadline``.
         """
         if endpoint := self._usable():
             return endpoint
         try:
-            async with asyncio.timeout(self._timeout), self._connecting:
+            async with asyncio.timeout_at(deadline), self._connecting:
                 while not (endpoint := self._usable()):  # noqa: ASYNC110 - channels have no event in common
                     await asyncio.sleep(_CONNECTED_POLL)
         except TimeoutError:

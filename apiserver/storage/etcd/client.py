@@ -19,13 +19,15 @@ from apiserver.storage.etcd.requests import Condition, KeyValue, Operation, Outc
 
 PAGE = 500  # keys; a list of any length is read in pieces that neither side has to hold whole
 _RETRY = 0.1  # s between two attempts of a read
+_DEFRAGMENT = 600.0  # s; a gigabyte takes some ten
 
 
 class Status(NamedTuple):
     """One member's view of itself."""
 
     version: str
-    db_size: int  # bytes
+    db_size: int  # bytes, which count against the quota
+    db_size_in_use: int  # bytes of them that a defragmentation would leave
     leader: int  # its member id, 0 if there is none
     errors: list[str]  # alarms that are on, such as NOSPACE
 
@@ -106,13 +108,13 @@ class Etcd:
         request = requests.transaction(conditions, then, otherwise)
         return requests.outcome_of(await self._write(operation, lambda on: on.kv.Txn, request))
 
-    async def compact(self, revision: int) -> None:
-        """Forget what came before ``revision``.
+    async def compact(self, revision: int, *, physical: bool = False) -> None:
+        """Forget what came before ``revision``; with ``physical`` its space is free when this returns.
 
         Raises:
             Compacted: that was done already.
         """
-        request = rpc_pb2.CompactionRequest(revision=revision)
+        request = rpc_pb2.CompactionRequest(revision=revision, physical=physical)
         await self._read("compact", lambda on: on.kv.Compact, request)  # harmless to repeat
 
     async def grant_lease(self, ttl: int) -> int:
@@ -122,14 +124,49 @@ class Etcd:
         response = await self._read("leaseGrant", lambda on: on.lease.LeaseGrant, request)
         return int(response.ID)
 
-    async def status(self) -> Status:
-        """How the member in use sees itself."""
-        response = await self._read("status", lambda on: on.maintenance.Status, rpc_pb2.StatusRequest())
-        return Status(response.version, response.dbSize, response.leader, list(response.errors))
+    async def status(self, member: Endpoint | None = None) -> Status:
+        """How a member sees itself: the one in use, or one of ``members``."""
+        request = rpc_pb2.StatusRequest()
+        if member is None:
+            answer = await self._read("status", lambda on: on.maintenance.Status, request)
+        else:
+            answer = await self._ask(member, "status", member.maintenance.Status, request, self._config.request_timeout)
+        return Status(answer.version, answer.dbSize, answer.dbSizeInUse, answer.leader, list(answer.errors))
+
+    @property
+    def members(self) -> list[Endpoint]:
+        """All that are configured: what concerns a member's own files must be asked of each."""
+        return self._endpoints.members
+
+    async def defragment(self, member: Endpoint) -> None:
+        """Give the free space in a member's database back to its file system. It answers nobody else meanwhile."""
+        request = rpc_pb2.DefragmentRequest()
+        await self._ask(member, "defragment", member.maintenance.Defragment, request, _DEFRAGMENT)
+
+    async def out_of_space(self) -> list[int]:
+        """The members that have raised the alarm, until which is disarmed nothing can be written: their ids."""
+        answer = await self._alarm(rpc_pb2.AlarmRequest.GET, 0)
+        return [alarm.memberID for alarm in answer.alarms if alarm.alarm == rpc_pb2.NOSPACE]
+
+    async def disarm(self, member_id: int) -> None:
+        """Switch that alarm off for a member; it comes back if there still is no space."""
+        await self._alarm(rpc_pb2.AlarmRequest.DEACTIVATE, member_id)
+
+    async def _alarm(self, action: int, member_id: int) -> Any:
+        request = rpc_pb2.AlarmRequest(action=action, memberID=member_id, alarm=rpc_pb2.NOSPACE)
+        return await self._read("alarm", lambda on: on.maintenance.Alarm, request)  # harmless to repeat
+
+    async def _ask(self, member: Endpoint, operation: str, method: Any, request: Any, timeout: float) -> Any:
+        """One call of one member and no other."""
+        try:
+            return await method(request, timeout=timeout, wait_for_ready=True)
+        except grpc.aio.AioRpcError as exc:
+            metrics.etcd_request_errors.labels(operation).inc()
+            raise translate(exc.code(), exc.details() or "", writes=False) from exc
 
     async def watch(self, start: int) -> AsyncGenerator[watch.Revision, None]:
         """Every revision from ``start`` on, in order and whole. See ``watch.revisions``."""
-        endpoint = await self._endpoints.connected()
+        endpoint = await self._endpoints.connected(self._deadline())
         stream = watch.revisions(endpoint.watch, start, self._config.request_timeout)
         try:
             async with aclosing(stream):
@@ -140,9 +177,9 @@ class Etcd:
             raise
 
     async def _read(self, operation: str, method: Callable[[Endpoint], Any], request: Any) -> Any:
-        deadline = asyncio.get_running_loop().time() + self._config.request_timeout
+        deadline = self._deadline()
         while True:
-            endpoint = await self._endpoints.connected()
+            endpoint = await self._endpoints.connected(deadline)
             try:
                 return await self._call(endpoint, operation, method, request, deadline, writes=False)
             except Unavailable:
@@ -151,9 +188,12 @@ class Etcd:
             await asyncio.sleep(_RETRY)
 
     async def _write(self, operation: str, method: Callable[[Endpoint], Any], request: Any) -> Any:
-        deadline = asyncio.get_running_loop().time() + self._config.request_timeout
-        endpoint = await self._endpoints.connected()
+        deadline = self._deadline()
+        endpoint = await self._endpoints.connected(deadline)
         return await self._call(endpoint, operation, method, request, deadline, writes=True)
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._config.request_timeout
 
     async def _call(
         self,

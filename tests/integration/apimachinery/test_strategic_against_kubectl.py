@@ -29,9 +29,7 @@ def kubectl(current: dict[str, Any], change: dict[str, Any]) -> Any | None:
         "-p",
         json.dumps(change),
     ]
-    done = subprocess.run(
-        command, input=json.dumps(current), capture_output=True, text=True, timeout=30, check=False
-    )
+    done = subprocess.run(command, input=json.dumps(current), capture_output=True, text=True, timeout=30, check=False)
     return json.loads(done.stdout) if done.returncode == 0 else None
 
 
@@ -66,16 +64,12 @@ def agree(current: dict[str, Any], change: dict[str, Any]) -> None:
         pytest.param({"spec": {"containers": [{"name": "web", "image": "new"}]}}, id="element merged by its key"),
         pytest.param({"spec": {"containers": [{"name": "third", "image": "new"}]}}, id="element added"),
         pytest.param({"spec": {"containers": [{"name": "web", "$patch": "delete"}]}}, id="element deleted"),
-        pytest.param(
-            {"spec": {"containers": [{"$patch": "replace"}, {"name": "x", "image": "y"}]}}, id="replaced"
-        ),
+        pytest.param({"spec": {"containers": [{"$patch": "replace"}, {"name": "x", "image": "y"}]}}, id="replaced"),
         pytest.param({"metadata": {"labels": {"$patch": "replace", "z": "1"}}}, id="map replaced"),
         pytest.param({"metadata": {"labels": {"$patch": "delete"}}}, id="map deleted"),
         pytest.param({"metadata": {"labels": {"tier": None, "z": "1"}}}, id="null deletes"),
         pytest.param({"metadata": {"finalizers": ["x/y", "example.com/b"]}}, id="scalars merge as a set"),
-        pytest.param(
-            {"metadata": {"$deleteFromPrimitiveList/finalizers": ["example.com/b"]}}, id="scalar deleted"
-        ),
+        pytest.param({"metadata": {"$deleteFromPrimitiveList/finalizers": ["example.com/b"]}}, id="scalar deleted"),
         pytest.param(
             {"metadata": {"$setElementOrder/finalizers": ["example.com/c", "example.com/a"]}}, id="scalars ordered"
         ),
@@ -99,11 +93,7 @@ def agree(current: dict[str, Any], change: dict[str, Any]) -> None:
             id="elements ordered",
         ),
         pytest.param(
-            {
-                "spec": {
-                    "volumes": [{"name": "data", "$retainKeys": ["name", "hostPath"], "hostPath": {"path": "/x"}}]
-                }
-            },
+            {"spec": {"volumes": [{"name": "data", "$retainKeys": ["name", "hostPath"], "hostPath": {"path": "/x"}}]}},
             id="retainKeys swaps a union's member",
         ),
         pytest.param(
@@ -129,9 +119,7 @@ def agree(current: dict[str, Any], change: dict[str, Any]) -> None:
         pytest.param({"spec": {"nodeSelector": {"a": "b"}}}, id="maps merge"),
         pytest.param({"spec": {"tolerations": [{"key": "b"}]}}, id="tolerations are replaced"),
         pytest.param({"spec": {"securityContext": {"runAsUser": 5}, "hostname": "h"}}, id="new values"),
-        pytest.param(
-            {"spec": {"dnsConfig": {"$patch": "replace", "nameservers": ["1.1.1.1"]}}}, id="directive on new"
-        ),
+        pytest.param({"spec": {"dnsConfig": {"$patch": "replace", "nameservers": ["1.1.1.1"]}}}, id="directive on new"),
         pytest.param(
             {"$patch": "replace", "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "w"}},
             id="everything replaced",
@@ -162,9 +150,7 @@ _CONTAINERS = st.lists(
         optional={
             "image": st.sampled_from(["a", "b", None]),
             "command": st.lists(st.sampled_from("abc"), max_size=2),
-            "env": st.lists(
-                st.fixed_dictionaries({"name": st.sampled_from("ABC")}, optional={"value": st.just("v")})
-            ),
+            "env": st.lists(st.fixed_dictionaries({"name": st.sampled_from("ABC")}, optional={"value": st.just("v")})),
             "$patch": st.sampled_from(["delete", "delete", "replace"]),
             "livenessProbe": st.sampled_from([None, {"$patch": "replace", "periodSeconds": 5}, {"httpGet": None}]),
         },
@@ -182,9 +168,7 @@ _METADATA = st.fixed_dictionaries(
     },
 )
 _PORTS = st.lists(
-    st.fixed_dictionaries(
-        {"port": st.sampled_from([80, 53, 443])}, optional={"name": st.sampled_from(["a", None])}
-    ),
+    st.fixed_dictionaries({"port": st.sampled_from([80, 53, 443])}, optional={"name": st.sampled_from(["a", None])}),
     max_size=3,
     unique_by=lambda one: one["port"],
 )

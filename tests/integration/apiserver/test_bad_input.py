@@ -157,6 +157,11 @@ INVALID: list[tuple[str, dict[str, Any], set[tuple[str, str]]]] = [
     ("services", service("a", type="ExternalName"), {("spec.externalName", "FieldValueRequired")}),
     ("services", service("a", sessionAffinity="Cookie"), {("spec.sessionAffinity", "FieldValueNotSupported")}),
     ("services", service("a", externalIPs=["nowhere"]), {("spec.externalIPs[0]", "FieldValueInvalid")}),
+    ("services", service("a", externalIPs=["127.0.0.1", "192.0.2.1", "0.0.0.0"], publicIPs=["169.254.169.254"],
+                         deprecatedPublicIPs=["224.0.0.1", "::ffff:127.0.0.1"]),
+     {(f"spec.{place}", "FieldValueInvalid") for place in (
+         "externalIPs[0]", "externalIPs[2]", "publicIPs[0]", "deprecatedPublicIPs[0]", "deprecatedPublicIPs[1]")}),
+    ("services", service("a", externalIPs=["10.0.0.10"]), {("spec.externalIPs[0]", "FieldValueInvalid")}),
     ("services", service("a", ipFamilies=["IPv6"]), {("spec.ipFamilies[0]", "FieldValueInvalid")}),
     ("services", service("a", ipFamilyPolicy="RequireDualStack"), {("spec.ipFamilyPolicy", "FieldValueInvalid")}),
     ("services", service("a", ports=[{"port": 1, "name": "p"}, {"port": 1, "name": "p"}]),
@@ -188,6 +193,25 @@ async def test_every_fault_of_an_object_is_named(
     api: httpx.AsyncClient, ns: str, plural: str, body: dict[str, Any], expected: set[tuple[str, str]]
 ) -> None:
     assert causes(await api.post(f"{ns}/{plural}", json=body)) == expected
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0", "169.254.169.254", "224.0.0.1", "nowhere"])
+async def test_a_load_balancer_s_address_is_one_that_can_be_reached(
+    api: httpx.AsyncClient, ns: str, address: str
+) -> None:
+    backend = {"service": {"name": "a", "port": {"number": 80}}}
+    ingress = {"metadata": {"name": "a"}, "spec": {"defaultBackend": backend}}
+    for plural, path, body in (
+        ("services", f"{ns}/services", service("a", type="LoadBalancer", ports=[{"port": 80}])),
+        ("ingresses", ns.replace("/api/v1/", "/apis/networking.k8s.io/v1/") + "/ingresses", ingress),
+    ):
+        created(await api.post(path, json=body))
+        status = {"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}, {"ip": address}]}}}
+        headers = {"Content-Type": "application/merge-patch+json"}
+        answer = await api.patch(f"{path}/a/status", json=status, headers=headers)
+        assert causes(answer) == {("status.loadBalancer.ingress[1].ip", "FieldValueInvalid")}, plural
+        status["status"]["loadBalancer"]["ingress"].pop()
+        ok(await api.patch(f"{path}/a/status", json=status, headers=headers))
 
 
 async def test_a_body_that_is_something_else(api: httpx.AsyncClient, ns: str) -> None:

@@ -138,10 +138,13 @@ async def test_an_event_of_either_group_is_seen_in_both(api: httpx.AsyncClient) 
     body = kind("events").manifest(note="hello", metadata={"name": "both"})
     created(await api.post(newer, json=body))
     assert ok(await api.get(f"{older}/both"))["message"] == "hello"
-    selected = ok(await api.get(newer, params={"fieldSelector": "reason=Because,involvedObject.name="}))["items"]
+    refused(await api.get(newer, params={"fieldSelector": "involvedObject.name="}), 400, "BadRequest")
+    selected = ok(await api.get(newer, params={"fieldSelector": "reason=Because,regarding.name="}))["items"]
     assert "both" in [item["metadata"]["name"] for item in selected]
     ok(await api.delete(f"{older}/both"))
     refused(await api.get(f"{newer}/both"), 404, "NotFound")
+    del body["eventTime"]
+    assert causes(await api.post(newer, json=body)) == {("eventTime", "FieldValueRequired")}
 
 
 async def test_the_newest_version_is_preferred(api: httpx.AsyncClient) -> None:

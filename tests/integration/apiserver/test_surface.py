@@ -1,5 +1,6 @@
 """What the server says of itself, and whom it lets in."""
 
+import re
 import ssl
 from pathlib import Path
 
@@ -77,6 +78,9 @@ async def test_version_health_and_metrics(api: httpx.AsyncClient, ns: str) -> No
     version = ok(await api.get("/version"))
     assert (version["major"], version["minor"]) == ("1", "32")
     assert version["gitVersion"].startswith("v1.32")
+    assert re.fullmatch("[0-9a-f]{40}", version["gitCommit"])
+    assert version["gitTreeState"] in ("clean", "dirty")
+    assert version["buildDate"].endswith("Z")
     for path in ("/healthz", "/livez", "/readyz"):
         assert (await api.get(path)).text == "ok"
     assert "[+]etcd ok" in (await api.get("/readyz", params={"verbose": ""})).text

@@ -1,8 +1,8 @@
-"""Namespace deletion and garbage collection of kinds that no controller of ours makes."""
+"""A deleted namespace goes with all that it holds, and says what it waits for."""
 
 from typing import Any
 
-from apimachinery import errors, meta
+from apimachinery import errors
 from apimachinery.core import conditions
 from apimachinery.types.core_v1 import ConfigMap, Namespace, Pod, ReplicationController, Secret
 from apimachinery.types.meta_v1 import ObjectMeta
@@ -90,44 +90,3 @@ async def test_a_namespace_waits_for_pods_that_are_still_ending_and_says_so(
     await eventually(waits)
     await client.resource(Pod).delete("own", namespace="shop", grace_period_seconds=0)  # as its kubelet would
     await eventually(lambda: is_gone(client, "shop"))
-
-
-async def test_an_object_with_several_owners_is_deleted_with_the_last_of_them(
-    client: Client, controller_manager: DaemonProcess
-) -> None:
-    maps = client.resource(ConfigMap)
-    owners = [await maps.create(ConfigMap(metadata=ObjectMeta(name=n, namespace="default"))) for n in ("a", "b")]
-    references = [meta.owner_reference(owner, controller=False) for owner in owners]
-    metadata = ObjectMeta(name="child", namespace="default", owner_references=references)
-    secrets = client.resource(Secret)
-    await secrets.create(Secret(metadata=metadata))
-    await maps.delete("a", namespace="default")
-
-    async def one_owner() -> bool:
-        child = await secrets.get("child", namespace="default")
-        return [owner.name for owner in child.metadata.owner_references or ()] == ["b"]
-
-    await eventually(one_owner)
-    await maps.delete("b", namespace="default")
-
-    async def gone() -> bool:
-        return "child" not in map(meta.name_of, (await secrets.list(namespace="default")).items)
-
-    await eventually(gone)
-
-
-async def test_an_object_whose_owner_never_existed_is_deleted(
-    client: Client, controller_manager: DaemonProcess
-) -> None:
-    maps = client.resource(ConfigMap)
-    owner = await maps.create(ConfigMap(metadata=ObjectMeta(name="a", namespace="default")))
-    reference = meta.owner_reference(owner, controller=False)
-    reference.uid = "00000000-0000-0000-0000-000000000000"
-    child = ConfigMap(metadata=ObjectMeta(name="child", namespace="default", owner_references=[reference]))
-    await maps.create(child)
-
-    async def gone() -> bool:
-        return "child" not in map(meta.name_of, (await maps.list(namespace="default")).items)
-
-    await eventually(gone)
-    await maps.get("a", namespace="default")

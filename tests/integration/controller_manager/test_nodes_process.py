@@ -1,6 +1,7 @@
 """Nodes against a real apiserver; the test plays the kubelets."""
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -8,7 +9,7 @@ from apimachinery import errors, meta
 from apimachinery.core.nodes import readiness
 from apimachinery.core.pods import is_ready
 from apimachinery.types.coordination_v1 import Lease, LeaseSpec
-from apimachinery.types.core_v1 import Node, Pod, Toleration
+from apimachinery.types.core_v1 import Event, Node, Pod, Toleration
 from apimachinery.types.meta_v1 import ObjectMeta
 from kube_client import Client, Resource
 from tests.integration.apiserver_process import ApiserverProcess
@@ -179,3 +180,35 @@ async def test_each_node_gets_a_part_of_the_pod_network_once_across_restarts(
     second = await cidrs(19)
     assert len(set(second.values())) == 19
     assert all(second[name] == cidr for name, cidr in first.items() if name != "n0")
+
+
+async def test_a_node_takes_no_part_of_another_by_what_it_claims(
+    client: Client, controller_manager: DaemonProcess
+) -> None:
+    """Nor the whole range, nor one outside, which an event says; the next nodes get parts as before."""
+    nodes, events = client.resource(Node), client.resource(Event)
+
+    async def part_of(name: str) -> str | None:
+        return (await nodes.get(name)).spec.pod_cidr
+
+    async def refusal(name: str) -> str | None:
+        page = await events.list(field_selector=f"involvedObject.name={name},reason=CIDRAssignmentFailed")
+        return page.items[0].message if page.items else None
+
+    await nodes.create(make_node("n1"))
+    first = await eventually(lambda: part_of("n1"))
+    for name, cidr, fault in (
+        ("whole", "10.128.0.0/16", "overlaps the pod CIDR of node n1"),
+        ("same", first, "overlaps the pod CIDR of node n1"),
+        ("machines", "100.64.0.0/24", "is not inside the cluster's pod network"),
+    ):
+        claiming = make_node(name)
+        claiming.spec.pod_cidr = cidr
+        await nodes.create(claiming)
+        assert fault in (await eventually(functools.partial(refusal, name)) or "")
+    await nodes.create(make_node("n2"))
+    second = await eventually(lambda: part_of("n2"))
+    assert second not in (None, first)
+    await nodes.delete("same")
+    await nodes.create(make_node("n3"))
+    assert await eventually(lambda: part_of("n3")) not in (None, first, second)

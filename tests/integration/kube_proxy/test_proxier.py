@@ -134,6 +134,28 @@ async def test_external_and_public_addresses_answer(lab: Lab, proxy: Proxy) -> N
         assert await lab.node.ask(address, 1234) in (b"a", b"b", b"c")
 
 
+async def test_what_others_listen_on_is_no_service_s(lab: Lab, backends: list[Backend]) -> None:
+    """A port of the node that a process has, and the apiserver's, whatever a service's externalIPs are."""
+    kubelet, apiserver = Backend("kubelet", "0.0.0.0"), Backend("apiserver", NODE_ADDRESS)
+    async with kubelet, apiserver:
+        port, place = kubelet.endpoint[1], ("192.0.2.9", 6443)
+        taking = [core_v1.ServicePort(name=str(number), port=number) for number in (port, place[1], 1234)]
+        thief = service(external_ips=[NODE_ADDRESS, place[0], CLUSTER_IP.replace("11", "10")], ports=taking)
+        objects = [endpoints(backends[0].endpoint, port="1234"), endpoints(place, name="kubernetes")]
+        async with running_proxy([thief], objects, sync_period=0.1) as proxy:
+            await eventually(lambda: proxy.proxier.syncs > 3)
+            assert await lab.pod.ask(NODE_ADDRESS, port) == b"kubelet"
+            assert await lab.pod.ask(NODE_ADDRESS, 1234) == b"a"
+            rules = iptables_save()
+            assert "-d 192.0.2.9/32 -p tcp" in rules, "its other ports are anybody's"
+            assert not [line for line in rules.splitlines() if "-d 192.0.2.9/32" in line and "--dport 6443" in line]
+            assert "-d 10.0.0.10/32" not in rules
+            refusals = [reason for reason in proxy.events.reasons if reason == ("web", "ExternalAddressRefused")]
+            assert len(refusals) == 5, "each is told once: of three ports at the cluster IP, the node's and the API's"
+            proxy.endpoints.delete("kubernetes")
+            await eventually(lambda: "--dport 6443" in iptables_save())
+
+
 async def test_a_node_port_answers_on_every_address_of_the_node(lab: Lab, proxy: Proxy) -> None:
     proxy.services.put(service(type="NodePort", ports=[core_v1.ServicePort(port=1234, node_port=30080)]))
     await proxy.settled()

@@ -1,15 +1,18 @@
 """``kubectl logs`` in all its ways, today's and the old one's, through the engine's rotation of the files."""
 
 import asyncio
+import base64
 import re
 
+import aiohttp
 import pytest
 
 from apimachinery.types import core_v1
 from kube_client import Client
-from tests.integration.kubelet.cluster import Cluster
+from tests.integration.kubelet.cluster import SERVER, Cluster
 from tests.integration.kubelet.kubectls import Kubectl
 from tests.integration.kubelet.pods import Pods, container, pod, status_of
+from tests.integration.kubelet.test_server import context
 from tests.support import eventually
 
 # The pauses keep the engine's own two readers of output and error from overtaking each other.
@@ -114,3 +117,29 @@ async def test_following_goes_on_through_rotation(pods: Pods, kubectl: Kubectl, 
     folder = cluster.directory / "docker" / "containers"
     assert any(len(list(directory.glob("*-json.log*"))) > 2 for directory in folder.iterdir()), "nothing was rotated"
     assert (await logs(kubectl, "writer", "--tail=3")) == [f"line number {i}" for i in (LINES - 1, LINES)] + ["end"]
+
+
+@pytest.mark.parametrize("protocol", ["", "binary.k8s.io", "base64.binary.k8s.io"])
+async def test_a_log_over_a_websocket(pods: Pods, cluster: Cluster, namespace: str, protocol: str) -> None:
+    await pods.running("talker", container(command=["sh", "-c", "echo one; exec sleep 3600"]))
+    url = f"{SERVER}/api/v1/namespaces/{namespace}/pods/talker/log"
+    connector = aiohttp.TCPConnector(ssl=context(cluster, "admin"))
+    received = b""
+    async with (
+        asyncio.timeout(60),
+        aiohttp.ClientSession(connector=connector) as session,
+        session.ws_connect(f"{url}?follow=true", protocols=[protocol] if protocol else ()) as ws,
+    ):
+        assert (ws.protocol or "") == protocol
+        while received != b"one\n":
+            message = await ws.receive()
+            received += base64.b64decode(message.data) if protocol.startswith("base64") else message.data
+            assert b"one\n".startswith(received)
+    async with (
+        asyncio.timeout(60),
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context(cluster, "admin"))) as session,
+        session.ws_connect(url, protocols=[protocol] if protocol else ()) as ws,
+    ):
+        kinds = [message.type async for message in ws]
+        assert len(kinds) >= 2  # the empty message, and the log; then it was closed
+        assert ws.close_code == 1000

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -117,32 +118,37 @@ def _node(name: str) -> core_v1.Node:
 
 
 async def test_the_kubelet_tells_prometheus(pods: Pods, http: aiohttp.ClientSession, namespace: str) -> None:
-    await pods.running("counted")
+    probe = core_v1.Probe(exec=core_v1.ExecAction(command=["true"]), period_seconds=1)
+    await pods.running("counted", container(readiness_probe=probe))
 
-    async def text() -> str:
-        async with http.get(f"https://{ADDRESS}:10250/metrics/resource") as answer:
+    async def text(path: str) -> str:
+        async with http.get(f"https://{ADDRESS}:10250/metrics/{path}") as answer:
             assert answer.status == 200
             return await answer.text()
 
-    where = f'namespace="{namespace}",pod="counted"'
+    async def has(path: str, name: str, *labels: str) -> bool:
+        """Whether there is a line of that metric with a number and these labels, in any order."""
+        lines = [line for line in (await text(path)).splitlines() if re.match(rf"{name}(\{{.*\}})? [\d.e+]+", line)]
+        return any(all(label in line for label in labels) for line in lines)
 
-    async def sampled() -> bool:
-        return where in await text()
-
-    await eventually(sampled, timeout=20, interval=0.5)
-    metrics = await text()
-    for pattern in (
-        r"node_cpu_usage_seconds_total \d+\.\d+ \d{13}",
-        r"node_memory_working_set_bytes \d+ \d{13}",
-        rf'container_cpu_usage_seconds_total{{container="main",{where}}} \d+\.\d+ \d{{13}}',
-        rf'container_memory_working_set_bytes{{container="main",{where}}} \d+ \d{{13}}',
-        rf'container_start_time_seconds{{container="main",{where}}} \d+\.\d+',
-        rf"pod_cpu_usage_seconds_total{{{where}}} \d+\.\d+ \d{{13}}",
-        rf"pod_memory_working_set_bytes{{{where}}} \d+ \d{{13}}",
-        r"resource_scrape_error 0",
-        r"scrape_error 0",
+    where = (f'namespace="{namespace}"', 'pod="counted"')
+    main = ('container="main"', *where)
+    for path, name, labels in (
+        ("resource", "container_cpu_usage_seconds_total", main),
+        ("resource", "pod_memory_working_set_bytes", where),
+        ("resource", "node_cpu_usage_seconds_total", ()),
+        ("cadvisor", "container_cpu_usage_seconds_total", (*main, 'cpu="total"')),
+        ("cadvisor", "container_network_receive_bytes_total", (*where, 'interface="eth0"')),
+        ("probes", "prober_probe_total", (*main, 'probe_type="Readiness"', 'result="successful"')),
+        ("probes", "prober_probe_duration_seconds_count", main),
     ):
-        assert re.search(f"^{pattern}$", metrics, re.MULTILINE), pattern
+        await eventually(partial(has, path, name, *labels), interval=0.5)
+    await pods.delete("counted")
+
+    async def is_forgotten() -> bool:
+        return namespace not in await text("resource") + await text("cadvisor") + await text("probes")
+
+    await eventually(is_forgotten, interval=0.5)
 
 
 @pytest.mark.parametrize("which", ["today", "old"])

@@ -2,6 +2,7 @@
 
 import asyncio
 import subprocess
+from functools import partial
 
 import pytest
 
@@ -57,6 +58,18 @@ async def test_the_node_says_what_it_is(node: core_v1.Node) -> None:
     assert endpoint.port == 10250
 
 
+async def test_what_others_add_to_the_capacity_is_allocatable(client: Client, node: core_v1.Node) -> None:
+    nodes = client.resource(core_v1.Node)
+
+    async def is_allocatable(count: str | None) -> bool:
+        return ((await nodes.get(NODE)).status.allocatable or {}).get("example.com/dongle") == count
+
+    for count in ("2", "3", None):
+        change = {"status": {"capacity": {"example.com/dongle": count}}}
+        await nodes.patch(NODE, change, kind="strategic", subresource="status")
+        await eventually(partial(is_allocatable, count))
+
+
 async def test_the_node_lists_its_images(client: Client, node: core_v1.Node) -> None:
     async def listed() -> list[core_v1.ContainerImage] | None:
         return (await client.resource(core_v1.Node).get(NODE)).status.images
@@ -106,6 +119,25 @@ async def test_pods_are_masqueraded_only_to_the_outside(node: core_v1.Node) -> N
     assert f"-d {CLUSTER_CIDR}" in forward
 
 
+async def test_the_engines_chain_is_created_where_the_engine_did_not(cluster: Cluster, node: core_v1.Node) -> None:
+    """After a reboot it finds all its networks, and creates the chain with new ones only."""
+
+    def remove_chain() -> None:
+        iptables("-D", "FORWARD", "-j", "DOCKER-USER")
+        iptables("-F", "DOCKER-USER")
+        iptables("-X", "DOCKER-USER")
+
+    await asyncio.to_thread(remove_chain)
+    cluster.restart_kubelet()
+
+    async def restored() -> bool:
+        rules = (await asyncio.to_thread(iptables, "-S")).splitlines()
+        assert "-A FORWARD -j DOCKER-USER" in rules
+        return any(rule.startswith(f"-A DOCKER-USER -s {CLUSTER_CIDR}") for rule in rules)
+
+    await eventually(restored, timeout=30)
+
+
 async def test_a_restart_is_not_seen_from_outside(cluster: Cluster, client: Client, node: core_v1.Node) -> None:
     """The node stays Ready all along, and its bridge and rules are reused, not created again."""
 
@@ -152,6 +184,36 @@ async def test_routes_lead_to_other_nodes_and_go_with_them(client: Client, node:
     await nodes.delete("node-2")
     await eventually(is_gone, timeout=5)
     assert "10.249.77.0/24" in await routes()
+    await asyncio.to_thread(ip, "route", "del", "10.249.77.0/24")
+
+
+async def test_a_node_object_does_not_rewrite_the_machine_s_own_routes(
+    cluster: Cluster, client: Client, node: core_v1.Node
+) -> None:
+    """One whose pod CIDR is the machines' network, one in the way of somebody's route, and one that is in order."""
+    nodes = client.resource(core_v1.Node)
+    await asyncio.to_thread(ip, "route", "add", "10.249.77.0/24", "via", NEIGHBOUR)
+    cidrs = {"machines": "100.64.251.0/24", "in-the-way": "10.249.77.0/24", "in-order": "10.249.2.0/24"}
+    before = set((await asyncio.to_thread(ip, "route")).splitlines())
+    for name, cidr in cidrs.items():
+        spec = core_v1.NodeSpec(pod_cidr=cidr)
+        await nodes.create(core_v1.Node(metadata=meta_v1.ObjectMeta(name=name), spec=spec))
+        addresses = [{"type": "InternalIP", "address": NEIGHBOUR}]
+        await nodes.patch(name, {"status": {"addresses": addresses}}, kind="merge", subresource="status")
+
+    async def added() -> set[str]:
+        return {line.strip() for line in set((await asyncio.to_thread(ip, "route")).splitlines()) ^ before}
+
+    await eventually(added, timeout=10)
+    assert await added() == {f"10.249.2.0/24 via {NEIGHBOUR} dev eth0 proto 80"}
+    assert "100.64.251.0/24 is not inside the cluster's pod network" in cluster.kubelet.log.read_text()
+    for name in cidrs:
+        await nodes.delete(name)
+
+    async def is_as_before() -> bool:
+        return not await added()
+
+    await eventually(is_as_before, timeout=10)
     await asyncio.to_thread(ip, "route", "del", "10.249.77.0/24")
 
 

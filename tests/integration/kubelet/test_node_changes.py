@@ -1,6 +1,7 @@
 """What a node tells when its machine is not as it should be, or not as it was: limits, address, pressure."""
 
 import asyncio
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,9 +10,9 @@ import pytest
 from apimachinery import meta
 from apimachinery.types import core_v1
 from kube_client import Client
-from tests.integration.kubelet.cluster import ADDRESS, NODE, Cluster, ip
+from tests.integration.kubelet.cluster import ADDRESS, CLUSTER_CIDR, NODE, POD_CIDR, Cluster, ip, iptables
 from tests.integration.kubelet.conftest import condition_of
-from tests.integration.kubelet.pods import Pods, container, is_ready, status_of
+from tests.integration.kubelet.pods import Pods, container, container_id, is_ready, status_of, uid_of
 from tests.integration.kubelet.test_resources import kubelet_with
 from tests.support import eventually
 
@@ -102,7 +103,11 @@ async def test_who_uses_most_of_what_is_short_goes_first(
         "i=0; while [ $i -lt 40 ]; do echo $i > /tmp-$i; i=$((i+1)); sleep 600 & done; dd if=/dev/zero of=/big bs=1M"
     )
     await pods.running("modest")
-    await pods.running("greedy", container(command=["sh", "-c", f"{script} count=8; trap 'exit 0' TERM; wait"]))
+    spec = container(
+        command=["sh", "-c", f"{script} count=8; wait"], volume_mounts=[core_v1.VolumeMount(name="v", mount_path="/v")]
+    )
+    volume = core_v1.Volume(name="v", empty_dir=core_v1.EmptyDirVolumeSource())
+    await pods.running("greedy", spec, volumes=[volume], termination_grace_period_seconds=300)
 
     async def written() -> bool:
         with cluster.docker() as engine:
@@ -115,6 +120,7 @@ async def test_who_uses_most_of_what_is_short_goes_first(
         assert evicted.status.reason == "Evicted"
         assert f"low on resource: {resource}." in (evicted.status.message or "")
         assert (await pods.get("modest")).status.phase == "Running"
+        await eventually(lambda: not (cluster.root / "pods" / uid_of(evicted) / "volumes").exists(), timeout=5)
 
         async def pressed() -> bool:
             return condition_of(await client.resource(core_v1.Node).get(NODE), condition) == "True"
@@ -139,3 +145,68 @@ async def test_dead_containers_go_when_the_disk_is_full(pods: Pods, cluster: Clu
     ended = status_of(pod).state.terminated
     assert ended is not None
     assert ended.exit_code == 0
+
+
+async def answers(pod: core_v1.Pod) -> bool:
+    """Whether its port can be reached from the node."""
+    try:
+        async with asyncio.timeout(2):
+            _, writer = await asyncio.open_connection(pod.status.pod_ip, 8080)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
+
+
+async def test_what_others_take_from_the_pod_network_comes_back(pods: Pods) -> None:
+    """A firewall that starts anew flushes and deletes all chains; somebody deletes the bridge, and its pods are cut off."""
+    web = container(command=["httpd", "-f", "-p", "8080"])
+    before = await pods.running("web", web)
+    await eventually(lambda: answers(before))
+    for table in ("nat", "filter"):
+        for way in ("-F", "-X"):
+            await asyncio.to_thread(iptables, "-t", table, way)
+    await asyncio.to_thread(ip, "link", "delete", "peapod0")
+
+    async def reachable() -> bool:
+        return await answers(await pods.get("web"))
+
+    await eventually(reachable, timeout=90, interval=0.5)
+    after = await pods.until("web", is_ready)
+    assert (uid_of(after), status_of(after).restart_count) == (uid_of(before), 1)
+    await pods.running("new")
+    for table, rule in (
+        ("filter", f"-A DOCKER-USER -s {CLUSTER_CIDR}"),
+        ("filter", "-A FORWARD -j DOCKER-USER"),
+        ("nat", f"-A POSTROUTING -s {POD_CIDR}"),
+        ("nat", "-A PEAPOD-POSTROUTING -j MASQUERADE"),
+    ):
+        assert rule in await asyncio.to_thread(iptables, "-t", table, "-S")
+
+
+async def test_an_engine_without_containerd_makes_the_node_unready(
+    pods: Pods, cluster: Cluster, client: Client
+) -> None:
+    """The engine's API answers, but it can run nothing."""
+    nodes = client.resource(core_v1.Node)
+
+    async def readiness() -> tuple[str, str]:
+        conditions = (await nodes.get(NODE)).status.conditions or ()
+        return next((c.status, c.message or "") for c in conditions if c.type == "Ready")
+
+    async def is_unready() -> bool:
+        status, message = await readiness()
+        return status == "False" and "containerd does not answer" in message
+
+    async def is_ready_again() -> bool:
+        return (await readiness())[0] == "True"
+
+    kept = await pods.running("kept")
+    cluster.containerd.stop(signal.SIGKILL)
+    try:
+        await eventually(is_unready, timeout=60)
+    finally:
+        cluster.containerd.spawn()
+    await eventually(is_ready_again, timeout=60)
+    assert container_id(await pods.get("kept")) == container_id(kept)
+    await pods.running("after")

@@ -26,7 +26,7 @@ async def running(config: EtcdConfig) -> AsyncIterator[Storage]:
 
 @pytest.fixture
 def config(etcd: EtcdServer) -> EtcdConfig:
-    return EtcdConfig(endpoints=(etcd.url,), request_timeout=3, connect_timeout=2)
+    return EtcdConfig(endpoints=(etcd.url,), request_timeout=3)
 
 
 @pytest.fixture

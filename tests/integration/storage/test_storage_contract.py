@@ -255,7 +255,7 @@ async def test_a_lost_lease_is_replaced(storage: Storage) -> None:
 
     await storage.create(key_of("a"), config_map("a"), ttl=3600)
     lease = await lease_of(storage, key_of("a"))
-    endpoint = await storage.etcd._endpoints.connected()
+    endpoint = await storage.etcd._endpoints.connected(storage.etcd._deadline())
     await endpoint.lease.LeaseRevoke(rpc_pb2.LeaseRevokeRequest(ID=lease))
     assert await storage.get(key_of("a"), core_v1.ConfigMap) is None
     await storage.create(key_of("a"), config_map("a"), ttl=3600)
@@ -265,7 +265,7 @@ async def test_a_lost_lease_is_replaced(storage: Storage) -> None:
 async def lease_of(storage: Storage, key: str) -> int:
     from aetcd.rpc import rpc_pb2
 
-    endpoint = await storage.etcd._endpoints.connected()
+    endpoint = await storage.etcd._endpoints.connected(storage.etcd._deadline())
     response = await endpoint.kv.Range(rpc_pb2.RangeRequest(key=key.encode()))
     return int(response.kvs[0].lease)
 

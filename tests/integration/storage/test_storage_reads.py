@@ -6,7 +6,7 @@ import pytest
 
 from apimachinery import errors
 from apimachinery.types import core_v1, meta_v1
-from apiserver.storage import Cache, Etcd, EtcdConfig, Lagged, Storage, TooLargeResourceVersion
+from apiserver.storage import Cache, Etcd, EtcdConfig, Lagged, Storage
 from apiserver.storage.compaction import Compactor
 from apiserver.storage.etcd import requests
 from tests.integration.storage.conftest import running
@@ -84,9 +84,9 @@ async def test_many_askers_share_calls_to_etcd(storage: Storage, cache: Cache) -
 
 async def test_a_revision_of_the_future_is_waited_for_and_then_refused(storage: Storage, cache: Cache) -> None:
     now = cache.revision
-    with pytest.raises(TooLargeResourceVersion, match=f"{now + 100}, current: {now}"):
+    with pytest.raises(errors.TooLargeResourceVersion, match=f"{now + 100}, current: {now}"):
         await cache.wait_until(now + 100, timeout=0.05)
-    with pytest.raises(TooLargeResourceVersion):
+    with pytest.raises(errors.TooLargeResourceVersion):
         cache.watch(PREFIX, now + 1)
     waiting = asyncio.create_task(cache.wait_until(now + 1))
     await storage.create(key_of("a"), config_map("a"))

@@ -23,7 +23,7 @@ async def test_etcd_is_reached_over_tls_with_a_client_certificate_and_not_withou
         client = Etcd(server.config)
         assert await client.revision() >= 1
         await client.close()
-        nobody = Etcd(EtcdConfig(server.config.endpoints, ca, request_timeout=1, connect_timeout=1))
+        nobody = Etcd(EtcdConfig(server.config.endpoints, ca, request_timeout=1))
         with pytest.raises(Unavailable):
             await nobody.revision()
         await nobody.close()

@@ -89,6 +89,9 @@ def test_a_json_patch_does_its_operations(change: Any, expected: Any) -> None:
         ([{"op": "copy", "from": "/nothing", "path": "/a"}], Invalid),
         ([{"op": "test", "path": "/l", "value": 1}] * 10_001, RequestEntityTooLarge),
         ([{"op": "copy", "from": "/l", "path": "/l/-"}] * 40, RequestEntityTooLarge),
+        ([{"op": "copy", "from": "", "path": "/l/-"}] * 14, RequestEntityTooLarge),  # half a MB of a small document
+        ([{"op": "test", "path": "/a" * 2049, "value": 1}], BadRequest),
+        ([{"op": "copy", "from": "/a" * 2049, "path": "/n"}], BadRequest),
     ],
 )
 def test_a_json_patch_that_cannot_be_applied_is_refused(change: Any, error: type[ApiError]) -> None:

@@ -17,6 +17,8 @@ BAD = [
     ("secure-port", "70000"),
     ("workers", "0"),
     ("workers", "many"),
+    ("max-requests-inflight", "0"),
+    ("max-mutating-requests-inflight", "-1"),
     ("advertise-address", "::1"),
     ("tls-cert-file", "/nonexistent"),
     ("tls-cert-file", "{junk}"),

@@ -1,12 +1,9 @@
-"""Ages as kubectl shortens them, pods' status words, and what names may be."""
+"""Ages as kubectl shortens them, and what names may be."""
 
 import pytest
 
 from apimachinery import names
-from apimachinery.types import core_v1 as v1
-from apimachinery.types.meta_v1 import ObjectMeta
 from apiserver.registry import columns, metadata
-from apiserver.registry.core import pod_columns
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
@@ -34,34 +31,6 @@ def test_a_long_list_is_cut() -> None:
     assert columns.first_few(["a", "b", "c", "d", "e"], 3) == "a,b,c + 2 more..."
     assert columns.first_few([], 3) == "<none>"
     assert columns.labels_text({"b": "2", "a": "1"}) == "a=1,b=2"
-
-
-def container(**state: object) -> v1.ContainerStatus:
-    return v1.ContainerStatus(name="c", state=v1.ContainerState(**state))  # type: ignore[arg-type]
-
-
-def pod(*statuses: v1.ContainerStatus, phase: str = "Running", deleted: str | None = None) -> v1.Pod:
-    return v1.Pod(
-        metadata=ObjectMeta(name="p", deletion_timestamp=deleted),
-        status=v1.PodStatus(phase=phase, container_statuses=list(statuses)),
-    )
-
-
-@pytest.mark.parametrize(
-    ("shown", "word"),
-    [
-        (pod(phase="Pending"), "Pending"),
-        (pod(container(waiting=v1.ContainerStateWaiting(reason="CrashLoopBackOff"))), "CrashLoopBackOff"),
-        (pod(container(terminated=v1.ContainerStateTerminated(exit_code=3, reason="Error"))), "Error"),
-        (pod(container(terminated=v1.ContainerStateTerminated(exit_code=3))), "ExitCode:3"),
-        (pod(container(terminated=v1.ContainerStateTerminated(exit_code=137, signal=9))), "Signal:9"),
-        (pod(deleted="2026-01-01T00:00:00Z"), "Terminating"),
-        (pod(container(terminated=v1.ContainerStateTerminated(exit_code=0, reason="Completed")), phase="Succeeded"),
-         "Completed"),
-    ],
-)  # fmt: skip
-def test_the_status_of_a_pod_in_a_word(shown: v1.Pod, word: str) -> None:
-    assert pod_columns.status(shown) == word
 
 
 @pytest.mark.parametrize(

@@ -135,3 +135,14 @@ async def test_an_object_that_always_moves_is_tried_again_until_time_is_up() -> 
     store.patience = 0.05
     with pytest.raises(errors.Timeout):
         await store.guaranteed_update(UPDATE, KEY, attempt)
+
+
+async def test_an_etcd_that_does_not_answer_is_not_asked_again() -> None:
+    storage = Storage(cached=at(3), current=at(3))
+
+    async def attempt(current: Stored[ConfigMap] | None) -> None:
+        raise errors.ServiceUnavailable("etcd cannot be reached")
+
+    with pytest.raises(errors.ServiceUnavailable):
+        await store_of(storage).guaranteed_update(UPDATE, KEY, attempt)
+    assert storage.reads == 0

@@ -1,17 +1,17 @@
-"""Certificates made for the test run, and uvloop, as daemons have it."""
+"""Certificates made for the test run, and the event loop that daemons have."""
 
 import ssl
 
 import pytest
-import uvloop
 
+from component_base.event_loop import Loop
 from component_base.serving import TLS
 from tests import certificates
 from tests.certificates import KeyPair
 
 
 def pytest_asyncio_loop_factories(config, item):
-    return {"uvloop": uvloop.new_event_loop}
+    return {"uvloop": Loop}
 
 
 class Authority(certificates.Authority):

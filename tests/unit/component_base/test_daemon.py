@@ -10,7 +10,7 @@ import pytest
 
 PROGRAM = """
 import asyncio, sys, time
-from component_base import daemon
+from component_base import daemon, watchdog
 from component_base.flags import Options
 
 async def main(options):
@@ -18,6 +18,7 @@ async def main(options):
     {body}
 
 daemon.GRACE = 0.5
+watchdog.PERIOD, watchdog.REPORT_AFTER, watchdog.EXIT_AFTER = 0.05, 0.2, 1.0
 daemon.run("example", main, Options())
 """
 
@@ -101,3 +102,45 @@ def test_what_blocks_cannot_keep_the_process_beyond_the_grace_period(body: str) 
     assert code == 1
     assert "exiting at once" in errors
     assert time.monotonic() - started < 4
+
+
+HELD = """
+async def sync(key):
+    end = time.monotonic() + {seconds}
+    while time.monotonic() < end:
+        pass
+async def work():
+    queue = WorkQueue("pods")
+    queue.add("default/web")
+    await process(queue, sync)
+from kube_client import WorkQueue, process
+task = asyncio.create_task(work())
+await asyncio.sleep({seconds} + 0.5)
+"""
+
+
+def test_a_sync_that_holds_the_event_loop_is_named() -> None:
+    code, errors = end(start(HELD.format(seconds=0.6)))
+    assert code == 1
+    assert "the event loop has been held for 0 s by pods-0 default/web, in:" in errors
+    assert "in sync" in errors
+    assert "the event loop runs again" in errors
+    assert "the root task ended unexpectedly" in errors
+
+
+def test_a_daemon_whose_event_loop_does_not_come_back_ends_with_1() -> None:
+    code, errors = end(start(HELD.format(seconds=60)))
+    assert code == 1
+    assert "the event loop does not come back, exiting: pods-0 default/web" in errors
+
+
+def test_time_in_which_a_daemon_is_stopped_as_a_whole_does_not_count_as_held() -> None:
+    process = start("await asyncio.sleep(2)")
+    os.kill(process.pid, signal.SIGSTOP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=1.5)
+    os.kill(process.pid, signal.SIGCONT)
+    code, errors = end(process)
+    assert code == 1
+    assert "held" not in errors
+    assert "the root task ended unexpectedly" in errors

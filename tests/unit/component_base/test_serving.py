@@ -4,11 +4,12 @@ import asyncio
 import socket
 import ssl
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
 from component_base import http_protocol
+from component_base.event_loop import Loop
 from component_base.serving import TLS, Server, Stream, ssl_context
 from tests.support import eventually
 
@@ -198,7 +199,7 @@ class TestUpgrade:
             assert await response(reader) == (200, b"abc")
 
     async def test_the_loop_is_the_daemons(self) -> None:
-        assert type(asyncio.get_running_loop()).__module__.startswith("uvloop")
+        assert isinstance(asyncio.get_running_loop(), Loop)
 
     async def test_megabytes_pass_both_ways_unharmed(self, context, server_tls) -> None:
         data = bytes(range(256)) * 16384
@@ -300,6 +301,19 @@ class TestUpgrade:
             assert await reader.read() == b"bye"
 
 
+async def sent_until_closed(writer: asyncio.StreamWriter, piece: bytes) -> int:
+    """How many bytes of a repeated piece a server takes before it closes the connection."""
+    sent = 0
+    with suppress(ConnectionError):
+        async with asyncio.timeout(30):
+            while True:
+                writer.write(piece)
+                await writer.drain()
+                sent += len(piece)
+                await asyncio.sleep(0)  # drain alone does not let the loop see the close
+    return sent
+
+
 async def stands_still(count, span: float = 0.2) -> int:
     """The count, once it has not changed for a while."""
 
@@ -330,6 +344,58 @@ class TestBounds:
         async with Server(whoami, LOCAL) as server, connect(server) as (reader, writer):
             writer.write(b"GET / HTTP/1.1\r\nhost:")
             assert await asyncio.wait_for(reader.read(), 5) == b""
+
+    async def test_too_many_headers_are_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(http_protocol, "MAX_HEADERS", 100)
+        async with Server(whoami, LOCAL) as server, connect(server) as (reader, writer):
+            writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n" + b"a:\r\n" * 200)
+            assert (await response(reader))[0] == 431
+
+    async def test_trailers_are_dropped_and_bounded_as_a_head_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(http_protocol, "MAX_HEAD", 10_000)
+        seen: list[bytes] = []
+
+        async def app(scope, receive, send) -> None:
+            while (await receive())["more_body"]:
+                continue
+            seen.extend(name for name, _ in scope["headers"])
+            await answer(send, b"read")
+
+        chunked = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n"
+        async with Server(app, LOCAL) as server:
+            async with connect(server) as (reader, writer):
+                for _ in range(2):
+                    writer.write(chunked + b"authorization: x\r\n\r\n")
+                    assert await response(reader) == (200, b"read")
+                assert b"authorization" not in seen
+            async with connect(server) as (reader, writer):
+                writer.write(chunked)
+                assert await sent_until_closed(writer, b"x: " + b"y" * 1000 + b"\r\n") < 2_000_000
+
+    @pytest.mark.parametrize("rest", [b"400\r\n" + b"y" * 1024 + b"\r\n", b"x: " + b"y" * 1000 + b"\r\n"])
+    async def test_a_client_may_not_go_on_sending_after_its_answer(
+        self, rest: bytes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(http_protocol, "MAX_UNREAD", 10_000)
+        head = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n"
+        async with Server(whoami, LOCAL) as server, connect(server) as (reader, writer):
+            writer.write(head + (b"0\r\n" if rest.startswith(b"x") else b""))
+            assert await response(reader) == (200, b"anonymous")
+            assert await sent_until_closed(writer, rest) < 2_000_000
+
+    async def test_a_body_that_comes_after_its_answer_in_time_does_no_harm(self) -> None:
+        async with Server(whoami, LOCAL) as server, connect(server) as (reader, writer):
+            for _ in range(2):
+                writer.write(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 300000\r\n\r\n")
+                assert await response(reader) == (200, b"anonymous")
+                writer.write(b"y" * 300_000)
+
+    async def test_a_request_that_is_answered_must_end_in_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(http_protocol, "HEAD_TIMEOUT", 0.1)
+        async with Server(whoami, LOCAL) as server, connect(server) as (reader, writer):
+            writer.write(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\n")
+            assert await response(reader) == (200, b"anonymous")
+            assert await asyncio.wait_for(reader.read(), 30) == b""
 
     async def test_what_is_no_http_gets_400(self) -> None:
         async with Server(whoami, LOCAL) as server, connect(server) as (reader, writer):

@@ -91,6 +91,18 @@ def pressed(*types: str) -> Node:
     return node
 
 
+def test_a_cordon_is_a_taint_until_it_ends() -> None:
+    node = make_node(taints=[OTHER])
+    node.spec.unschedulable = True
+    node.spec.taints = taints(node, "True", BOTH, datetime.now(UTC))
+    assert [(taint.key, taint.effect) for taint in node.spec.taints or ()] == [
+        ("dedicated", "NoExecute"), ("node.kubernetes.io/unschedulable", "NoSchedule"),
+    ]  # fmt: skip
+    assert taints(node, "True", BOTH, datetime.now(UTC)) is None
+    node.spec.unschedulable = None
+    assert taints(node, "True", BOTH, datetime.now(UTC)) == [OTHER]
+
+
 def test_pressure_keeps_new_pods_away_and_its_taint_is_removed_with_it() -> None:
     node = pressed("MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailable", "Other")
     pressed_taints = taints(node, "True", BOTH, datetime.now(UTC)) or []

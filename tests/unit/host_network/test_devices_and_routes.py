@@ -75,14 +75,14 @@ def test_the_service_range_is_routed_to_a_bridge_of_its_own(ip: FakeIp) -> None:
     assert ip.changes == [
         f"link add {SERVICE_BRIDGE} type bridge",
         f"link set {SERVICE_BRIDGE} up",
-        f"route replace {RANGE} dev {SERVICE_BRIDGE}",
+        f"-4 route add {RANGE} dev {SERVICE_BRIDGE} proto 80",
     ]
 
 
 def test_a_route_that_is_there_is_left_alone_and_a_lost_one_is_restored(ip: FakeIp) -> None:
     ip.links.append({"ifname": SERVICE_BRIDGE, "mtu": 1500})
     routes.ensure_service_route(RANGE)
-    assert ip.changes == [f"link set {SERVICE_BRIDGE} up", f"route replace {RANGE} dev {SERVICE_BRIDGE}"]
+    assert ip.changes == [f"link set {SERVICE_BRIDGE} up", f"-4 route add {RANGE} dev {SERVICE_BRIDGE} proto 80"]
     ip.changes.clear()
     ip.routes.append({"dst": str(RANGE), "dev": SERVICE_BRIDGE})
     routes.ensure_service_route(RANGE)

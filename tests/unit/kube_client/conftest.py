@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from apimachinery import codec, errors
 from component_base.serving import Server
 from kube_client import Client, Config
 
@@ -100,6 +101,12 @@ class ScriptedApi:
         self._epoch += 1
         self._wake()
 
+    def restore(self, version: int, objects: dict[str, dict[str, Any]]) -> None:
+        """Become what a copy of the data says, and end all watches; the histories after it differ."""
+        self.version, self.objects = version, objects
+        self.events = [event for event in self.events if event[0] <= version]
+        self.cut()
+
     def _happened(self, type: str, path: str, obj: dict[str, Any]) -> None:
         self.events.append((self.version, type, path, json.loads(json.dumps(obj))))
         self._wake()
@@ -154,6 +161,10 @@ class ScriptedApi:
 
     async def _watch(self, path: str, query: dict[str, str], scope: Any, receive: Any, send: Any) -> None:
         sent, epoch = int(query.get("resourceVersion") or self.version), self._epoch
+        if sent > self.version:
+            error = errors.too_large_resource_version(sent, self.version)
+            await _reply(send, error.code, codec.to_builtins(error.status()))
+            return
         await send({"type": "http.response.start", "status": 200, "headers": []})
         disconnected = asyncio.ensure_future(receive())
         stopping = asyncio.ensure_future(scope["state"]["stopping"].wait())

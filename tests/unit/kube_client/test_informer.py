@@ -1,6 +1,7 @@
 """The local copy against a server that cuts, forgets and fails."""
 
 import asyncio
+import json
 import logging
 from contextlib import asynccontextmanager
 
@@ -96,6 +97,45 @@ async def test_bookmarks_move_the_version_on(api, informer) -> None:
         api.put(f"{PODS}/a", {})
         await eventually(lambda: names(informer) == {"a"})
         assert api.count("GET") == 1
+
+
+async def test_a_server_whose_data_are_older_ones_again_is_listed_again(api, informer, changes) -> None:
+    rewound: list[set[str]] = []
+    informer.on_rewind(lambda: rewound.append(names(informer)))
+    api.put(f"{PODS}/kept", {})
+    version, objects = api.version, json.loads(json.dumps(api.objects))
+    api.put(f"{PODS}/kept", {"metadata": {"labels": {"app": "old"}}})
+    for name in ("lost", "lost-too"):
+        api.put(f"{PODS}/{name}", {})
+    async with running(informer):
+        await eventually(lambda: api.count("GET", watch=True))
+        changes.clear()
+        api.restore(version, objects)
+        api.put(f"{PODS}/kept", {"metadata": {"labels": {"app": "new"}}})  # at the version that the old one had
+        api.put(f"{PODS}/new", {})
+        await eventually(lambda: rewound)
+        assert rewound == [{"kept", "new"}]
+        assert sorted(changes) == [("added", "new"), ("changed", "kept"), ("deleted", "lost"), ("deleted", "lost-too")]
+        assert [key_of(pod).name for pod in informer.by_index("app", "new")] == ["kept"]
+        api.put(f"{PODS}/later", {})
+        await eventually(lambda: ("added", "later") in changes)
+    assert len(rewound) == 1
+
+
+async def test_an_informer_that_the_new_history_has_overtaken_hears_of_it_from_another(api, client, informer) -> None:
+    quiet = Informer(client.resource(core_v1.ConfigMap))
+    version, objects = api.version, json.loads(json.dumps(api.objects))
+    api.put("/api/v1/namespaces/default/configmaps/lost", {})
+    for name in ("a", "b"):
+        api.put(f"{PODS}/{name}", {})
+    async with running(quiet):
+        quiet._version = str(version + 1)  # as if it had seen the last event of its own resource alone
+        async with running(informer):
+            await eventually(lambda: api.count("GET", watch=True) == 2)
+            api.restore(version, objects)
+            api.put(f"{PODS}/new", {})  # at the version that the quiet one has
+            await eventually(lambda: names(informer) == {"new"})
+            await eventually(lambda: not quiet.list())
 
 
 async def test_a_gap_is_closed_by_comparing_with_a_new_list(api, informer, changes) -> None:

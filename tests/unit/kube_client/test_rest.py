@@ -6,7 +6,7 @@ import socket
 import time
 from pathlib import Path
 
-import httpx
+import aiohttp
 import pytest
 
 from apimachinery import errors
@@ -152,9 +152,50 @@ class TestRetries:
         server.close()
         assert len(requests) == times
 
+    @pytest.mark.parametrize(("method", "times"), [("GET", 4), ("POST", 1), ("PUT", 1), ("PATCH", 1), ("DELETE", 1)])
+    async def test_a_request_that_is_not_answered_is_sent_again_for_reading_alone(
+        self, method: str, times: int
+    ) -> None:
+        """On a connection that served before, too, where aiohttp would send a PUT or DELETE again by itself."""
+        served: list[bytes] = []
+
+        async def answer_once(reader, writer) -> None:
+            try:
+                first = await reader.readuntil(b"\r\n\r\n")
+                if b"/warm" in first:
+                    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                    first = await reader.readuntil(b"\r\n\r\n")
+                served.append(first)
+            finally:
+                writer.close()
+
+        async with await asyncio.start_server(answer_once, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with Client(Config(server=f"http://127.0.0.1:{port}")) as client:
+                await client.request("GET", "/warm")
+                with pytest.raises(errors.ServiceUnavailable, match="connection lost"):
+                    await client.request(method, "/a", body=None if method == "GET" else b"{}")
+        assert len(served) == times
+
+    @pytest.mark.parametrize(
+        "error", [RuntimeError("File descriptor 13 is used by transport"), ValueError("unforeseen")]
+    )
+    async def test_an_error_that_no_library_announces_is_one_of_the_apis(
+        self, client: Client, monkeypatch: pytest.MonkeyPatch, error: Exception
+    ) -> None:
+        async def fail(*args: object, **options: object) -> None:
+            raise error
+
+        monkeypatch.setattr(aiohttp.ClientSession, "_request", fail)
+        with pytest.raises(errors.ServiceUnavailable, match=str(error)):
+            await client.request("GET", "/a")
+        with pytest.raises(errors.ServiceUnavailable, match=str(error)):
+            async with client.stream("/a"):
+                pass
+
 
 async def test_a_silent_server_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rest, "_TIMEOUT", httpx.Timeout(0.1))
+    monkeypatch.setattr(rest, "_TIMEOUT", aiohttp.ClientTimeout(sock_read=0.1))
 
     closed = asyncio.Event()
 

@@ -1,7 +1,13 @@
 """A client's identity and its trust, over TLS."""
 
+import asyncio
 import datetime
 import ipaddress
+import os
+import socket
+import struct
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,9 +18,11 @@ from cryptography.x509.oid import NameOID
 
 from apimachinery import errors
 from apimachinery.types import core_v1
+from component_base.event_loop import Loop
 from component_base.serving import TLS, Server
 from kube_client import Client, Config, rest
 from kube_client.config import ConfigError, Material
+from tests.support import eventually
 
 PAGE = b'{"metadata":{"resourceVersion":"1"},"items":[]}'
 
@@ -123,3 +131,49 @@ async def test_the_servers_name_can_be_given(server: Server, tmp_path: Path, nam
 def test_a_certificate_that_cannot_be_loaded_is_a_fault_of_the_configuration(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot load certificates"):
         Client(Config(server="https://127.0.0.1:1", ca=Material(path=tmp_path / "none")))
+
+
+def test_connections_that_are_reset_after_they_were_accepted_are_lost_and_harm_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the daemons' event loop, many at once: nothing but ServiceUnavailable, and no descriptor is left over."""
+    monkeypatch.setattr(rest, "_FIRST_DELAY", 0.001)
+    self_signed(tmp_path, "server")
+    failures: list[str] = []
+
+    async def ask_in_vain(client: Client) -> None:
+        for _ in range(40):
+            with pytest.raises(errors.ServiceUnavailable) as failure:
+                await client.request("POST", "/a", body=b"{}")
+            failures.append(str(failure.value))
+
+    async def main(port: int) -> None:
+        ca = Material(path=tmp_path / "server.crt")
+        async with Client(Config(server=f"https://127.0.0.1:{port}", ca=ca)) as client:
+            before = open_sockets()
+            await asyncio.gather(*(ask_in_vain(client) for _ in range(8)))
+            await eventually(lambda: open_sockets() <= before)
+
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:
+        threading.Thread(target=reset_all, args=(listener,), daemon=True).start()
+        with asyncio.Runner(loop_factory=Loop) as runner:
+            runner.run(main(listener.getsockname()[1]))
+        listener.shutdown(socket.SHUT_RDWR)
+    assert len(failures) == 320
+    assert not [text for text in failures if "used by transport" in text or "Bad file descriptor" in text]
+
+
+def open_sockets() -> int:
+    count = 0
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # that of the listing itself
+            count += os.readlink(descriptor).startswith("socket:")
+    return count
+
+
+def reset_all(listener: socket.socket) -> None:
+    with suppress(OSError):  # the listener is closed
+        while True:
+            connection, _ = listener.accept()
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()

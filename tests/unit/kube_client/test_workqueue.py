@@ -126,6 +126,26 @@ def test_what_fails_is_tried_again_later_and_hurts_no_other(virtual, caplog, err
     assert {record.levelno for record in caplog.records if "bad: test" in record.getMessage()} == {expected}
 
 
+async def test_a_sync_that_never_waits_and_adds_its_key_again_leaves_the_loop_to_others() -> None:
+    queue = WorkQueue[str]("test")
+    other = asyncio.Event()
+
+    async def sync(key: str) -> None:
+        syncs.append(key)
+        if len(syncs) == 10:
+            asyncio.get_running_loop().call_soon(other.set)
+        if len(syncs) < 1000:  # with a fault this ends all the same
+            queue.add(key)
+
+    syncs: list[str] = []
+    work = asyncio.create_task(process(queue, sync))
+    queue.add("a")
+    await other.wait()
+    assert len(syncs) < 20
+    work.cancel()
+    await asyncio.wait([work])
+
+
 def test_several_keys_at_once_and_never_one_twice(virtual) -> None:
     async def main() -> None:
         queue = WorkQueue[int]("test")

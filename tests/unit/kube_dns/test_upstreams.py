@@ -23,9 +23,7 @@ def test_a_server_is_an_address_with_or_without_a_port(text: str, server: Server
     assert parse_server(text) == server
 
 
-@pytest.mark.parametrize(
-    "text", ["", "example.com", "192.0.2.1:", "192.0.2.1:x", "192.0.2.1:0", "192.0.2.1:70000"]
-)
+@pytest.mark.parametrize("text", ["", "example.com", "192.0.2.1:", "192.0.2.1:x", "192.0.2.1:0", "192.0.2.1:70000"])
 def test_anything_else_is_no_server(text: str) -> None:
     with pytest.raises(ValueError, match=r"port|address|number"):
         parse_server(text)
@@ -38,9 +36,7 @@ def test_resolv_conf_is_read_as_the_c_library_reads_it() -> None:
 
 
 def test_the_longest_stub_domain_wins() -> None:
-    upstreams = Upstreams(
-        [ONE], stub_domains=parse_stub_domains("Corp.=192.0.2.2:5353,a.corp=192.0.2.3+192.0.2.4")
-    )
+    upstreams = Upstreams([ONE], stub_domains=parse_stub_domains("Corp.=192.0.2.2:5353,a.corp=192.0.2.3+192.0.2.4"))
 
     assert upstreams.of("x.corp") == (TWO,)
     assert upstreams.of("x.a.corp") == (Server("192.0.2.3", 53), Server("192.0.2.4", 53))

@@ -5,7 +5,7 @@ from ipaddress import IPv4Network
 import pytest
 
 from apimachinery.types import core_v1, meta_v1
-from kube_proxy.services import ServicePort, service_ports
+from kube_proxy.services import ServicePort, external_targets, service_ports
 
 
 def service(**spec: object) -> core_v1.Service:
@@ -126,3 +126,13 @@ def test_the_annotation_for_the_proxy_protocol(value: str, expected: int) -> Non
     obj = service(ports=ports)
     obj.metadata.annotations = {"peapod.io/proxy-protocol": value}
     assert [port.settings.proxy_protocol for port in service_ports(obj)] == [expected, 0]
+
+
+def test_an_address_that_a_service_does_not_get_is_left_out() -> None:
+    obj = service(external_ips=["192.0.2.1", "192.0.2.2", "10.0.0.1"], external_traffic_policy="Local")
+    assert external_targets(obj) == {("192.0.2.1", "TCP", 80), ("192.0.2.2", "TCP", 80)}
+    refused = {("192.0.2.1", "TCP", 80), ("10.0.0.1", "TCP", 80)}
+    inside, outside = service_ports(obj, refused)
+    assert inside == port(insider_addresses=("192.0.2.2",))
+    assert outside.addresses == ("192.0.2.2",)
+    assert service_ports(obj, refused | {("192.0.2.2", "TCP", 80)}) == [port()]

@@ -61,6 +61,13 @@ def test_a_service_that_fails_for_a_while_is_told_once() -> None:
     assert said == ["7 ns/a:http: no endpoint could be reached; last tried: 10.1.0.1:80"]
 
 
+def test_a_service_without_endpoints_on_its_node_is_told_of_without_any() -> None:
+    statistics, said = make_statistics()
+    for now in (100, 100 + FAILING_FOR):
+        statistics.report(0, PortStats(7, unreachable=1), now=now)
+    assert said == ["7 ns/a:http: no endpoint could be reached"]
+
+
 def test_it_is_told_again_if_it_goes_on() -> None:
     statistics, said = make_statistics()
     for second in range(0, int(REPEAT) + 20, 10):

@@ -44,6 +44,7 @@ BAD_VALUES = [
     ("system-reserved", "cpu=abc"),
     ("kube-reserved", "moons=1"),
     ("allowed-unsafe-sysctls", "net.core.somaxconn,Kernel!"),
+    ("seccomp-default", "perhaps"),
     ("eviction-hard", "nonsense"),
     ("address", "everywhere"),
     ("port", "70000"),

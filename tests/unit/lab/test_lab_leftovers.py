@@ -1,5 +1,6 @@
 """What is recognised as the lab's own in the kernel's tables, which are given as text."""
 
+import os
 from pathlib import Path
 
 from deploy.lab import engine, leftovers
@@ -14,6 +15,7 @@ def test_mounts_below_the_labs_folders_come_innermost_first() -> None:
         "22 1 254:0 / / rw - ext4 /dev/vda rw",
         "90 22 0:60 / /src/.peapod/nodes/node-1/docker/overlay2/a/merged rw - overlay overlay rw",
         "91 90 0:61 / /src/.peapod/nodes/node-1/docker/overlay2/a/merged/in\\040side rw - tmpfs tmpfs rw",
+        os.fsdecode(b"93 22 0:63 /caf\xe9 /elsewhere rw - ext4 /dev/vda rw"),
         "92 22 0:62 / /src/.peapod/nodes/node-10/docker/overlay2/b/merged rw - overlay overlay rw",
     ]
     inside = Path("/src/.peapod/nodes/node-1/docker/overlay2/a/merged")
@@ -37,6 +39,20 @@ def test_shims_are_found_by_their_own_containerd_alone() -> None:
 
 def test_descendants_are_found_at_any_depth() -> None:
     assert leftovers.with_descendants([20], {20: 1, 31: 20, 30: 31, 40: 1, 41: 40}) == {20, 30, 31}
+
+
+def test_processes_of_containers_are_found_without_their_shims(tmp_path: Path) -> None:
+    """In the hierarchies of version 1, and in that of version 2."""
+    for folder, pids in (
+        ("memory/peapod/default/node-1/a", "30\n31\n"),
+        ("pids/peapod/default/node-1/a", "30\n31\n"),
+        ("pids/peapod/default/node-1/b/inner", "32\n0\n"),
+        ("peapod/default/node-1/c", "33\n"),
+        ("pids/peapod/default/node-2/d", "40\n"),
+    ):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "cgroup.procs").write_text(pids)
+    assert engine.processes_in_cgroup(engine.cgroup_of(LAB, "node-1"), tmp_path) == {30, 31, 32, 33}
 
 
 def test_listening_ports_are_read_from_the_kernels_table() -> None:

@@ -1,4 +1,4 @@
-"""Pid files, signals and stopping, with real short-lived processes."""
+"""Records, signals and stopping, with real short-lived processes."""
 
 import json
 import signal
@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.lab import processes
-from deploy.lab.processes import Process
+from deploy.lab import pids, records
+from deploy.lab.pids import Process
+from deploy.lab.records import Launch, Record
 
 # Prints a line once its handlers are installed, so that no signal comes before.
 WILLING = "import sys, time; print(); sys.stdout.flush(); time.sleep(60)"
@@ -35,7 +36,7 @@ class Children:
         self._stack.callback(child.stdout.close)
         child.stdout.readline()
         self._handles[child.pid] = child
-        process = processes.process_of(child.pid)
+        process = pids.process_of(child.pid)
         assert process is not None
         return process
 
@@ -49,39 +50,46 @@ def children() -> Iterator[Children]:
         yield Children(stack)
 
 
-def test_a_pid_file_finds_its_process(tmp_path: Path, children: Children) -> None:
-    process = children.start()
-    processes.write_pid_file(tmp_path / "a.json", process)
-    assert processes.read_pid_file(tmp_path / "a.json") == process
+def record(process: Process) -> Record:
+    return Record(
+        Launch(("sleep", "60"), "/", "/dev/null", {"A": "b"}, ("/tmp/x",)), process, "f", failures=2, retry=1.5
+    )
 
 
-def test_a_pid_that_another_process_has_now_is_not_taken_for_the_daemon(tmp_path: Path, children: Children) -> None:
+def test_a_record_is_read_as_it_was_written(tmp_path: Path, children: Children) -> None:
+    written = record(children.start())
+    path = records.path_of(tmp_path, "node-1", "kubelet")
+    records.write(path, written)
+    assert records.read(path) == written
+    assert records.paths(tmp_path) == [path]
+
+
+def test_a_pid_that_another_process_has_now_is_not_taken_for_the_daemon(children: Children) -> None:
     process = children.start()
     earlier = Process(process.pid, process.started - 1)
-    processes.write_pid_file(tmp_path / "a.json", earlier)
-    assert processes.read_pid_file(tmp_path / "a.json") is None
+    assert not earlier.alive()
     assert not earlier.signal(signal.SIGKILL)
-    processes.kill(earlier)
+    pids.kill(earlier)
     assert process.alive()
 
 
-def test_a_pid_file_from_before_a_reboot_means_nothing(tmp_path: Path, children: Children) -> None:
+def test_a_record_from_before_a_reboot_means_nothing(tmp_path: Path, children: Children) -> None:
     path = tmp_path / "a.json"
-    processes.write_pid_file(path, children.start())
+    records.write(path, record(children.start()))
     path.write_text(json.dumps(json.loads(path.read_text()) | {"boot": "another"}))
-    assert processes.read_pid_file(path) is None
+    assert records.read(path) is None
 
 
-@pytest.mark.parametrize("text", ["", "{}", "17", '{"pid": "x"}'])
-def test_a_broken_pid_file_means_nothing(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize("text", ["", "{}", "17", '{"pid": "x"}', '{"pid": 1, "started": 2, "fingerprint": ""}'])
+def test_a_broken_record_means_nothing(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.json").write_text(text)
-    assert processes.read_pid_file(tmp_path / "a.json") is None
-    assert processes.read_pid_file(tmp_path / "none.json") is None
+    assert records.read(tmp_path / "a.json") is None
+    assert records.read(tmp_path / "none.json") is None
 
 
 def test_a_zombie_is_not_alive(children: Children) -> None:
     process = children.start()
-    processes.kill(process)  # its parent, this test, has not waited for it
+    pids.kill(process)  # its parent, this test, has not waited for it
     assert Path(f"/proc/{process.pid}").exists()
     assert not process.alive()
 
@@ -89,7 +97,7 @@ def test_a_zombie_is_not_alive(children: Children) -> None:
 def test_processes_end_together_and_the_stubborn_ones_by_force(children: Children) -> None:
     willing, stubborn = children.start(), children.start(STUBBORN)
     began = time.monotonic()
-    processes.end([willing, stubborn], seconds=0.3)
+    pids.end([willing, stubborn], seconds=0.3)
     assert time.monotonic() - began < 3
     assert children.exit_code(willing) == -signal.SIGTERM
     assert children.exit_code(stubborn) == -signal.SIGKILL
@@ -98,7 +106,7 @@ def test_processes_end_together_and_the_stubborn_ones_by_force(children: Childre
 def test_a_paused_process_ends_in_its_own_way_too(children: Children) -> None:
     process = children.start(ORDERLY)
     process.signal(signal.SIGSTOP)
-    processes.end([process], seconds=3)
+    pids.end([process], seconds=3)
     assert children.exit_code(process) == 3
 
 

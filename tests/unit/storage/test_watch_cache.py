@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from apimachinery import errors
 from apimachinery.types import core_v1, meta_v1
-from apiserver.storage import Cache, Lagged, TooLargeResourceVersion
+from apiserver.storage import Cache, Lagged
+from apiserver.storage import subscription as subscriptions
 from apiserver.storage.cache import Index
 from apiserver.storage.current import CurrentRevision
 from apiserver.storage.etcd import Change, KeyValue
@@ -16,7 +17,7 @@ from apiserver.storage.etcd.errors import Unavailable
 from apiserver.storage.leases import Leases
 from apiserver.storage.objects import Event, Stored, from_value, to_value
 from apiserver.storage.progress import Progress
-from apiserver.storage.ring import FRESH, Ring
+from apiserver.storage.ring import FRESH, LATEST, Ring
 from apiserver.storage.subscription import Subscription
 
 PREFIX = "/registry/core/pods/"
@@ -83,6 +84,16 @@ def test_the_ring_is_bounded_in_bytes() -> None:
     assert (len(ring), ring.oldest) == (3, 4)
 
 
+def test_only_the_latest_events_keep_how_they_were_sent() -> None:
+    ring = Ring()
+    for revision in range(1, LATEST + 2):
+        sent = event(revision)
+        sent.encodings["ADDED"] = b"as it was sent"
+        ring.append(sent)
+    oldest, second, *_ = ring.since(0)
+    assert (oldest.encodings, second.encodings) == ({}, {"ADDED": b"as it was sent"})
+
+
 def subscription(limit: int = 3) -> Subscription[core_v1.Pod]:
     return Subscription(PREFIX, [], limit, lambda: 9, lambda _: None)
 
@@ -100,6 +111,14 @@ async def test_a_subscription_wakes_for_an_event_and_gives_all_that_wait() -> No
 async def test_a_subscription_with_no_room_is_over() -> None:
     watcher = subscription(limit=2)
     assert [watcher.push(event(n)) for n in (1, 2, 3)] == [True, True, False]
+    with pytest.raises(Lagged):
+        await watcher.next()
+
+
+async def test_a_subscription_does_not_keep_more_than_a_ring_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subscriptions, "MOST_BYTES", 2 * event(1).size)
+    watcher = subscription(limit=100)
+    assert [watcher.push(event(n)) for n in range(1, 5)] == [True, True, True, False]
     with pytest.raises(Lagged):
         await watcher.next()
 
@@ -133,7 +152,7 @@ async def test_progress_wakes_who_waited_for_it_and_no_one_else() -> None:
     assert not late.done()
     progress.advance(7)
     await late
-    with pytest.raises(TooLargeResourceVersion):
+    with pytest.raises(errors.TooLargeResourceVersion):
         await progress.wait(8, 0.001)
     assert progress._waiters == []
 
@@ -175,9 +194,9 @@ async def test_a_failed_question_fails_for_all_who_asked_it_and_not_for_the_next
 
     current = CurrentRevision(ask)
     runner = asyncio.create_task(current.run())
-    assert {type(outcome) for outcome in await asyncio.gather(current.get(), current.get(), return_exceptions=True)} == {
-        Unavailable
-    }
+    assert {
+        type(outcome) for outcome in await asyncio.gather(current.get(), current.get(), return_exceptions=True)
+    } == {Unavailable}
     assert await current.get() == 4
     runner.cancel()
 
@@ -193,6 +212,18 @@ async def test_a_cache_applies_what_came_while_its_list_was_read_once() -> None:
     assert cache.get(key) is None
     with cache.watch(PREFIX, 5) as watcher:
         assert [(event.type, event.revision) for event in await watcher.next()] == [("DELETED", 6)]
+
+
+async def test_a_cache_sheds_what_readers_derived() -> None:
+    cache = Cache(PREFIX, core_v1.Pod, Progress(), lambda: asyncio.sleep(0, 0))
+    cache.replace([stored(PREFIX + "a/x", 5)], 5)
+    read = cache.get(PREFIX + "a/x")
+    assert read is not None
+    before, read.memo["gzip"] = read.object, b"compressed"
+    await cache.shed()
+    assert read.memo == {}
+    assert read.object == before
+    assert read.object is not before
 
 
 async def test_a_watch_hears_of_its_own_namespace_or_object_only() -> None:

@@ -176,9 +176,6 @@ CORE: list[Case] = [
     ("endpointslices", {"ports": [{"name": "a", "port": 0}, {"name": "a", "protocol": "X"}]}, {
         ("ports[0].port", "Invalid"), ("ports[1].name", "Duplicate"), ("ports[1].protocol", "NotSupported"),
     }),
-    ("events", {"action": "", "type": "Odd", "reportingController": ""}, {
-        ("action", "Required"), ("type", "NotSupported"), ("reportingController", "Required"),
-    }),
 ]  # fmt: skip
 
 NETWORK: list[Case] = [

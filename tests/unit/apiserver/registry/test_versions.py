@@ -94,10 +94,33 @@ def test_an_event_comes_back_with_every_field() -> None:
 EVENT_FIELDS = tuple(codec.from_builtins(EVENT, core_v1.Event).__struct_fields__)
 
 
-def test_an_older_event_need_not_be_a_newer_one() -> None:
+def test_an_older_event_need_not_be_a_newer_one_and_has_a_time_there() -> None:
     obj = from_core(codec.from_builtins({**EVENT, "eventTime": None, "action": None}, core_v1.Event))
     assert list(row("events").strategy.validate(obj)) == []
     assert isinstance(obj, events_v1.Event)
+    assert obj.event_time == "2026-01-01T00:00:00.000000Z"
+
+
+def test_a_new_event_is_complete_and_has_nothing_deprecated() -> None:
+    obj = from_core(
+        codec.from_builtins(
+            {**EVENT, "action": None, "reportingComponent": "", "type": "Odd", "firstTimestamp": None}, core_v1.Event
+        )
+    )
+    obj.event_time = None
+    assert {fault.field for fault in row("events").strategy.validate_create(obj)} == {
+        "eventTime", "action", "reportingController", "type", "deprecatedCount", "deprecatedLastTimestamp", "deprecatedSource",
+    }  # fmt: skip
+
+
+def test_events_are_selected_by_the_names_of_their_version() -> None:
+    obj = from_core(codec.from_builtins(EVENT, core_v1.Event))
+    fields = {name: cell(obj) for name, cell in row("events").fields.items()}
+    assert fields == {
+        "reason": "r", "reportingController": "c", "type": "Normal", "regarding.kind": "Pod", "regarding.name": "p",
+        "regarding.namespace": "", "regarding.uid": "", "regarding.apiVersion": "", "regarding.resourceVersion": "",
+        "regarding.fieldPath": "",
+    }  # fmt: skip
 
 
 def test_both_versions_lie_in_one_place() -> None:

@@ -1,5 +1,7 @@
 """resolv.conf, hosts and host name of pods."""
 
+from pathlib import Path
+
 import pytest
 
 from apimachinery.types import core_v1, meta_v1
@@ -71,3 +73,17 @@ def test_host_names() -> None:
     assert hostname_of(make_pod(hostname="other"), "node") == "other"
     assert hostname_of(make_pod(host_network=True), "node") == "node"
     assert hostname_of(make_pod("a" * 62 + "-b"), "node") == "a" * 62
+
+
+def test_what_a_container_wrote_over_its_hosts_does_not_stay(tmp_path: Path) -> None:
+    path = tmp_path / "etc-hosts"
+    path.write_bytes(b"\xff\xfe")
+    assert etc_files.write(path, "10.1.0.5\tweb\n") == path
+    assert path.read_text() == "10.1.0.5\tweb\n"
+
+
+def test_bytes_of_the_node_that_are_no_text_stay_as_they_are(tmp_path: Path) -> None:
+    node, pod = tmp_path / "hosts", tmp_path / "etc-hosts"
+    node.write_bytes(b"10.0.0.1 caf\xe9\n")
+    text = hosts_for(make_pod(host_network=True), "n", "", "cluster.local", etc_files.read(node))
+    assert etc_files.write(pod, text).read_bytes().endswith(b"10.0.0.1 caf\xe9\n")

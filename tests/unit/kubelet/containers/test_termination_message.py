@@ -1,5 +1,7 @@
 """What a container's last words are, and how many."""
 
+import os
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,14 @@ def test_a_file_of_its_own_for_each_attempt(tmp_path: Path) -> None:
     assert message.endswith("end")
     assert read_file(tmp_path, record(attempt=0, state="exited")) == ""
     assert read_file(tmp_path, record(attempt=7, state="exited")) == ""
+
+
+def test_a_huge_file_is_read_from_its_end(tmp_path: Path) -> None:
+    os.truncate(message_mount(tmp_path, "main", 0, "/dev/termination-log").source, 3 * 1024**3)
+    tracemalloc.start()
+    assert read_file(tmp_path, record(state="exited")) == "\0" * 4096
+    assert tracemalloc.get_traced_memory()[1] < 1024**2
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize(

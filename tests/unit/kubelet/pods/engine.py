@@ -16,10 +16,20 @@ class MemoryRuntime(Runtime):
 
     def __init__(self) -> None:
         super().__init__(Engine("unix:///nowhere"), Defaults("peapod", "pause:1"))
+        self.containers.refresh = self._refresh  # type: ignore[method-assign]
         self.calls: list[str] = []
         self.present = {"app:1"}
         self.images: Any = SimpleNamespace(pull=self._pull, now=lambda: 0.0, seconds_to_retry=lambda pull: 9.0)
         self.unreachable: set[str] = set()
+        self.arriving: set[str] = set()
+        """Images whose pull is under way."""
+        self.dying = False
+        """Whether the sandbox ends just before the next container is started in it."""
+        self.deaf: set[str] = set()
+        """Containers that only SIGKILL ends."""
+
+    async def _refresh(self, id: str) -> ContainerRecord | None:
+        return self.containers.get(id)
 
     def of(self, name: str) -> list[ContainerRecord]:
         return sorted((r for r in self.containers.all() if r.name == name), key=lambda record: record.attempt)
@@ -57,6 +67,10 @@ class MemoryRuntime(Runtime):
         record = self.containers.get(id)
         assert record is not None, "it was created before"
         assert record.state == "created", "the engine starts a container once"
+        if record.sandbox_id and self.dying:
+            self.dying = False
+            self.end(records.SANDBOX)
+            raise errors.Refused("cannot join network of a non running container")
         self.calls.append(f"start {record.name}")
         record = replace(record, state="running", started_at=meta.now())
         self.containers._put(id, record)
@@ -66,7 +80,8 @@ class MemoryRuntime(Runtime):
         record = self.containers.get(id)
         assert record is not None, "it was not removed"
         self.calls.append(f"{signal} {record.name}")
-        asyncio.get_running_loop().call_soon(self.end, record.name, 137)
+        if signal == "SIGKILL" or record.name not in self.deaf:
+            asyncio.get_running_loop().call_soon(self.end, record.name, 137)
 
     async def remove(self, id: str) -> None:
         record = self.containers.get(id)
@@ -86,13 +101,14 @@ class MemoryRuntime(Runtime):
 
     def _pull(self, image: str, waiter: tuple[str, str], logins: object = ()) -> SimpleNamespace:
         failure = "no such image" if image in self.unreachable else ""
-        if not failure:
+        under_way = image in self.arriving
+        if not failure and not under_way:
             self.present.add(image)
         return SimpleNamespace(
             image=image,
-            done=not failure,
+            done=not failure and not under_way,
             failure=failure,
-            under_way=False,
+            under_way=under_way,
             seconds=0.1,
             seconds_since_end=lambda now: 0.0,
         )

@@ -40,6 +40,24 @@ def test_rejection(pod: core_v1.Pod, others: list[core_v1.Pod], reason: str | No
     assert (rejected.reason if rejected else None) == reason
 
 
+DONGLE = "example.com/dongle"
+
+
+def with_dongles(count: int) -> core_v1.Pod:
+    pod = make_pod()
+    pod.spec.containers[0].resources.requests = {DONGLE: count}
+    return pod
+
+
+@pytest.mark.parametrize(("wanted", "others", "reason"), [(2, 0, None), (1, 1, None), (2, 1, f"OutOf{DONGLE}")])
+def test_extended_resources_are_as_the_node_object_says(wanted: int, others: int, reason: str | None) -> None:
+    node = core_v1.Node(metadata=NODE.metadata, status=core_v1.NodeStatus(allocatable={DONGLE: "2", "cpu": "64"}))
+    rejected = rejection(with_dongles(wanted), [with_dongles(others)], node, HAS)
+    assert (rejected.reason if rejected else None) == reason
+    assert rejection(with_dongles(9), [], NODE, HAS) is None  # something else provides them
+    assert rejection(asking("3"), [], node, HAS) is not None  # how much CPU there is, the kubelet knows itself
+
+
 def test_the_message_counts_as_kubernetes_does() -> None:
     rejected = rejection(asking("1500m"), [asking("600m")], NODE, HAS)
     assert rejected is not None

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from kubelet.pods.plan import Plan, is_finished, plan
+from kubelet.pods.plan import Health, Plan, is_finished, plan
+from kubelet.probes import Failure
 from kubelet.runtime import ContainerRecord
 from tests.unit.kubelet.records import make_pod, record, sandbox
 
@@ -36,6 +37,16 @@ def test_in_a_new_sandbox_a_container_does_not_wait_for_its_back_off() -> None:
 def test_its_containers_start_once_the_sandbox_runs() -> None:
     changes = plan(make_pod("a", "b"), [sandbox()], lambda ended: 0.0, {})
     assert starts(changes) == [("a", 0), ("b", 0)]
+
+
+def test_a_container_does_not_start_while_the_hook_of_one_before_it_runs() -> None:
+    pod = make_pod("a", "b", "c")
+    running = [sandbox(), record("b"), record("c")]
+    starting = Health(starting={"b-0"}, not_started={"b-0"})
+    assert starts(plan(pod, running[:2], lambda ended: 0.0, {}, starting)) == [("a", 0)]
+    assert starts(plan(pod, running[:2], lambda ended: 0.0, {})) == [("a", 0), ("c", 0)]
+    failing = Health(starting={"b-0"}, failures={"c-0": Failure("Container c failed liveness probe")})
+    assert [stop.record.name for stop in plan(pod, running, lambda ended: 0.0, {}, failing).stop] == ["c"]
 
 
 def test_a_running_pod_is_left_alone() -> None:

@@ -98,6 +98,49 @@ def test_a_container_in_back_off_waits_and_shows_its_end_as_last_state() -> None
     assert reported.phase == "Running"
 
 
+def with_init(**spec: Any) -> core_v1.Pod:
+    pod = make_pod(**spec)
+    pod.spec.init_containers = [core_v1.Container(name="init", image="app:1")]
+    return pod
+
+
+def test_a_pod_that_lost_its_sandbox_is_pending_until_it_is_initialized_again() -> None:
+    pod = with_init()
+    init, main = record("init", state="exited"), record(state="exited", exit_code=137)
+    pod.status = status([sandbox(), init, record()], pod)
+    assert (pod.status.phase, condition(pod.status, "Initialized").status) == ("Running", "True")
+    again = record("init", attempt=1, sandbox_id="POD-1")
+    for records in ([sandbox(state="exited"), init, main], [sandbox(1), init, main], [sandbox(1), init, again, main]):
+        pod.status = status(records, pod)
+        assert pod.status.phase == "Pending"
+        assert condition(pod.status, "Initialized").status == "False"
+        container = (pod.status.container_statuses or [])[0]
+        assert container.state.waiting == core_v1.ContainerStateWaiting(reason="PodInitializing")
+        assert container.last_state.terminated is not None
+    done = record("init", attempt=1, state="exited", sandbox_id="POD-1")
+    pod.status = status([sandbox(1), done, record(attempt=1, sandbox_id="POD-1")], pod)
+    assert (pod.status.phase, condition(pod.status, "Initialized").status) == ("Running", "True")
+
+
+def test_an_init_container_that_was_removed_stays_done_while_its_pod_runs() -> None:
+    pod = with_init()
+    pod.status = status([sandbox(), record("init", state="exited"), record()], pod)
+    pod.status = status([sandbox(), record()], pod)
+    (init,) = pod.status.init_container_statuses or ()
+    assert init.state.terminated is not None
+    assert init.ready
+    assert condition(pod.status, "Initialized").status == "True"
+
+
+def test_a_finished_pod_keeps_its_ends_though_its_sandbox_is_gone() -> None:
+    pod = with_init(restart_policy="Never")
+    ends = [record("init", state="exited"), record(state="exited", exit_code=3)]
+    reported = status([sandbox(state="exited"), *ends], pod)
+    assert reported.phase == "Failed"
+    assert state_of(reported).terminated is not None
+    assert (reported.init_container_statuses or [])[0].ready
+
+
 def test_a_restarted_container_shows_the_one_before() -> None:
     reported = status([sandbox(), record(attempt=0, state="exited", exit_code=1), record(attempt=1)])
     container = (reported.container_statuses or [])[0]
@@ -109,15 +152,16 @@ def test_a_restarted_container_shows_the_one_before() -> None:
 def test_conditions_keep_their_time_and_those_of_others_are_kept() -> None:
     pod = make_pod()
     pod.status = status([sandbox(), record()], pod)
-    scheduled = core_v1.PodCondition(type="PodScheduled", status="True", last_transition_time="2025-01-01T00:00:00Z")
-    pod.status.conditions = [*(pod.status.conditions or ()), scheduled]
+    of_others = core_v1.PodCondition(type="x.io/g", status="True", last_transition_time="2025-01-01T00:00:00Z")
+    pod.status.conditions = [*(pod.status.conditions or ()), of_others]
     later = pod_status(pod, pod.status, PodState([sandbox(), record()], ("192.168.0.1",), "2026-02-02T00:00:00Z"))
     assert later == pod.status
     ended = [sandbox(), record(state="exited")]
     later = pod_status(pod, pod.status, PodState(ended, ("192.168.0.1",), "2026-02-02T00:00:00Z"))
     assert condition(later, "Ready").last_transition_time == "2026-02-02T00:00:00Z"
     assert condition(later, "Initialized").last_transition_time == NOW
-    assert condition(later, "PodScheduled") == scheduled
+    assert condition(later, "x.io/g") == of_others
+    assert condition(later, "PodScheduled").status == "True"
 
 
 def test_a_finished_pod_keeps_phase_and_address() -> None:
@@ -163,7 +207,7 @@ def test_a_patch_says_what_changed_and_nothing_else() -> None:
 def test_a_patch_leaves_the_conditions_of_others_out_and_replaces_addresses() -> None:
     before = status([sandbox(), record()])
     after = codec.copy(before)
-    after.conditions = [*(after.conditions or ()), core_v1.PodCondition(type="PodScheduled", status="True")]
+    after.conditions = [*(after.conditions or ()), core_v1.PodCondition(type="x.io/g", status="True")]
     after.pod_ips = [core_v1.PodIP(ip="10.1.0.9")]
     assert status_patch(before, after) == {"podIPs": [{"ip": "10.1.0.9"}, {"$patch": "replace"}]}
     assert meta.parse_time(NOW)

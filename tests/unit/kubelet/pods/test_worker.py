@@ -19,7 +19,7 @@ from kubelet.containers.node_context import NodeContext
 from kubelet.containers.run_options import RunOptions
 from kubelet.containers.starter import ContainerStarter
 from kubelet.pods.pod_dirs import PodDirs
-from kubelet.pods.status import PodFailure
+from kubelet.pods.status import PodFailure, evicted
 from kubelet.pods.worker import Dependencies, PodWorker
 from kubelet.probes import Checks
 from kubelet.probes.checks import Outcome, Target
@@ -64,11 +64,15 @@ class Answers(Checks):
         super().__init__(engine)
         self.failing: set[str] = set()
         """IDs of containers."""
+        self.gates: dict[str, asyncio.Event] = {}
+        """By ID of a container, what its hook waits for."""
 
     async def probe(self, probe: core_v1.Probe, target: Target) -> Outcome:
         return Outcome(target.record.id not in self.failing, "refused")
 
     async def command(self, command: list[str], target: Target, timeout: float | None) -> Outcome:
+        if gate := self.gates.get(target.record.id):
+            await gate.wait()
         return Outcome(target.record.id not in self.failing, "refused")
 
 
@@ -183,6 +187,83 @@ async def test_a_container_that_keeps_ending_waits_longer(node: Node) -> None:
     assert node.events.reasons.count("BackOff") == 1
 
 
+async def test_a_container_that_meets_a_dying_sandbox_is_no_restart(node: Node) -> None:
+    node.runtime.dying = True
+    async with node.working(make_pod()):
+        await until(lambda: node.statuses.newest and node.statuses.newest.phase == "Running")
+    assert [record.attempt for record in node.runtime.of("POD") if record.running] == [1]
+    assert node.container().restart_count == 0
+    assert node.container().last_state.terminated is None
+    assert "Failed" not in node.events.reasons
+
+
+@pytest.mark.parametrize(
+    ("policy", "phase", "calls"),
+    [
+        ("Never", "Failed", ["start POD", "start main"]),
+        ("Always", "Running", ["start POD", "start main", "start main"]),
+    ],
+)
+async def test_a_container_that_the_engine_has_lost(node: Node, policy: str, phase: str, calls: list[str]) -> None:
+    async with node.working(make_pod(restart_policy=policy)) as worker:
+        await until(lambda: node.statuses.newest and node.statuses.newest.phase == "Running")
+        node.runtime.containers.forget("main-0")
+        worker.wake()
+        await until(lambda: node.statuses.newest and node.statuses.newest.phase == phase)
+        await until(lambda: [call for call in node.runtime.calls if call.startswith("start")] == calls)
+    container = node.container()
+    lost = container.state.terminated if policy == "Never" else container.last_state.terminated
+    assert lost is not None
+    assert (lost.exit_code, lost.reason) == (137, "ContainerStatusUnknown")
+    assert container.restart_count == (0 if policy == "Never" else 1)
+
+
+def with_volume(**spec: Any) -> core_v1.Pod:
+    pod = make_pod(**spec)
+    pod.spec.volumes = [core_v1.Volume(name="v", empty_dir=core_v1.EmptyDirVolumeSource())]
+    pod.spec.containers[0].termination_message_path = "/dev/termination-log"
+    return pod
+
+
+async def test_a_pod_that_has_ended_for_good_gives_up_its_volumes_and_keeps_its_containers(node: Node) -> None:
+    volume = node.directory / "pods/u/volumes/kubernetes.io~empty-dir/v"
+    async with node.working(with_volume(restart_policy="Never")) as worker:
+        await until(lambda: node.runtime.states().get("main") == "running")
+        (volume / "big").write_bytes(b"x" * 10_000)
+        assert not worker.gave_up_volumes.is_set()
+        node.runtime.end("main")
+        await until(lambda: not volume.exists())
+        await until(worker.gave_up_volumes.is_set)
+    assert node.runtime.states() == {"POD": "exited", "main": "exited"}
+    assert node.statuses.newest is not None
+    assert node.statuses.newest.phase == "Succeeded"
+
+
+async def test_a_container_that_is_started_again_keeps_its_volumes(node: Node) -> None:
+    volume = node.directory / "pods/u/volumes/kubernetes.io~empty-dir/v"
+    async with node.working(with_volume()):
+        await until(lambda: node.runtime.states().get("main") == "running")
+        (volume / "data").write_bytes(b"x")
+        node.runtime.end("main", 1)
+        await until(lambda: len(node.runtime.of("main")) == 2)
+        assert (volume / "data").exists()
+
+
+async def test_an_evicted_pod_has_no_more_time_than_the_node(node: Node) -> None:
+    """However long its own grace period is; then its volumes are gone, and not its object."""
+    volume = node.directory / "pods/u/volumes/kubernetes.io~empty-dir/v"
+    node.runtime.deaf.add("main")
+    async with node.working(with_volume(termination_grace_period_seconds=3600)) as worker:
+        await until(lambda: node.runtime.states().get("main") == "running")
+        worker.fail(evicted("The node was low on resource: ephemeral-storage. "))
+        await until(worker.gave_up_volumes.is_set)
+        assert not volume.exists()
+    assert [call for call in node.runtime.calls if call.endswith("main")][1:] == ["SIGTERM main", "SIGKILL main"]
+    assert node.deleted == []
+    assert node.statuses.newest is not None
+    assert (node.statuses.newest.phase, node.statuses.newest.reason) == ("Failed", "Evicted")
+
+
 async def test_a_failed_liveness_probe_restarts_the_container(node: Node) -> None:
     pod = make_pod()
     probe = core_v1.Probe(period_seconds=1, failure_threshold=1, tcp_socket=core_v1.TCPSocketAction(port=80))
@@ -191,6 +272,40 @@ async def test_a_failed_liveness_probe_restarts_the_container(node: Node) -> Non
     async with node.working(pod):
         await until(lambda: node.runtime.states().get("main") == "running" and len(node.runtime.of("main")) == 2)
     assert {"Unhealthy", "Killing"} <= set(node.events.reasons)
+
+
+def with_hook(pod: core_v1.Pod, container: int = 0) -> core_v1.Pod:
+    handler = core_v1.LifecycleHandler(exec=core_v1.ExecAction(command=["x"]))
+    pod.spec.containers[container].lifecycle = core_v1.Lifecycle(post_start=handler)
+    return pod
+
+
+async def test_the_next_container_waits_for_the_post_start_hook(node: Node) -> None:
+    """And the pod is Pending until then, as a mesh's proxy needs it that has to be there first."""
+    node.checks.gates["proxy-0"] = asyncio.Event()
+    async with node.working(with_hook(make_pod("proxy", "app"))) as worker:
+        await until(lambda: node.runtime.states().get("proxy") == "running")
+        worker.wake()
+        await until(lambda: node.statuses.newest and node.statuses.newest.container_statuses)
+        assert "app" not in node.runtime.states()
+        assert node.statuses.newest is not None
+        assert (node.statuses.newest.phase, node.reason("proxy")) == ("Pending", "ContainerCreating")
+        node.checks.gates["proxy-0"].set()
+        await until(lambda: node.statuses.newest and node.statuses.newest.phase == "Running")
+    assert node.runtime.calls == ["start POD", "start proxy", "start app"]
+
+
+async def test_a_container_whose_image_is_pulled_holds_the_next_and_one_that_cannot_be_does_not(node: Node) -> None:
+    pod = with_hook(make_pod("proxy", "app"))
+    pod.spec.containers[0].image = "lost:1"
+    node.runtime.arriving.add("lost:1")
+    async with node.working(pod) as worker:
+        await until(lambda: node.runtime.states() == {"POD": "running"} and node.events.reasons[-1:] == ["Pulling"])
+        node.runtime.arriving.clear()
+        node.runtime.unreachable.add("lost:1")
+        worker.wake()
+        await until(lambda: node.runtime.states().get("app") == "running")
+        assert node.reason("proxy") == "ErrImagePull"
 
 
 async def test_a_failed_post_start_hook_stops_the_container(node: Node) -> None:

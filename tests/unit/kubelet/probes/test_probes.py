@@ -1,13 +1,14 @@
 """How probes count, and what they ask over real sockets."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
 from apimachinery.types import core_v1
-from kubelet.probes import Checks
+from kubelet.probes import Checks, Outcome
 from kubelet.probes.checks import InvalidAction, Target, port_of
 from kubelet.probes.counter import Counter
 from kubelet.runtime import Engine
@@ -78,7 +79,7 @@ async def checks() -> AsyncIterator[Checks]:
 TARGET = Target(record(), SPEC, "127.0.0.1")
 
 
-@pytest.mark.parametrize(("status", "ok"), [(200, True), (302, True), (404, False), (500, False)])
+@pytest.mark.parametrize(("status", "ok"), [(200, True), (299, True), (404, False), (500, False)])
 async def test_http(checks: Checks, status: int, ok: bool) -> None:
     requests: list[bytes] = []
 
@@ -95,6 +96,74 @@ async def test_http(checks: Checks, status: int, ok: bool) -> None:
     assert requests[0].startswith(b"GET /healthz HTTP/1.1\r\n")
     assert b"User-Agent: kube-probe/" in requests[0]
     assert b"X-Asked: yes" in requests[0]
+
+
+async def ask(checks: Checks, answers: list[str], **action: object) -> tuple[Outcome, list[bytes]]:
+    """The outcome of an HTTP probe to which these are the answers, one connection each, and the requests."""
+    requests: list[bytes] = []
+
+    def answer(request: bytes) -> bytes:
+        requests.append(request)
+        status, _, location = answers[min(len(requests), len(answers)) - 1].partition(" ")
+        more = f"Location: {location.replace('PORT', str(where))}\r\n" if location else ""
+        return f"HTTP/1.1 {status} X\r\nContent-Length: 2\r\n{more}\r\nhi".encode()
+
+    async with serving(answer) as where:
+        probe = core_v1.Probe(http_get=core_v1.HTTPGetAction(port=where, **action))  # type: ignore[arg-type]
+        return await checks.probe(probe, TARGET), requests
+
+
+@pytest.mark.parametrize(
+    ("answers", "outcome", "asked"),
+    [
+        (["302 /b", "200"], Outcome(True, "hi"), ["/a", "/b"]),
+        (["302 /b", "503"], Outcome(False, "HTTP probe failed with statuscode: 503"), ["/a", "/b"]),
+        (["307 c", "308 http://127.0.0.1:PORT/d?e", "200"], Outcome(True, "hi"), ["/a", "/c", "/d?e"]),
+        (["302 http://127.0.0.2:PORT/x"], Outcome(True, "Probe terminated redirects, Response body: hi", True), ["/a"]),
+        (["300"], Outcome(True, "Probe terminated redirects, Response body: hi", True), ["/a"]),
+        (["302"], Outcome(True, "Probe terminated redirects, Response body: hi", True), ["/a"]),
+    ],
+)
+async def test_redirects_are_followed_on_the_same_host(
+    checks: Checks, answers: list[str], outcome: Outcome, asked: list[str]
+) -> None:
+    result, requests = await ask(checks, answers, path="/a")
+    assert result == outcome
+    assert [request.split()[1].decode() for request in requests] == asked
+
+
+async def test_redirects_in_a_circle_are_a_failure(checks: Checks) -> None:
+    outcome, requests = await ask(checks, ["302 /a"], path="/a")
+    assert not outcome.ok
+    assert outcome.message.endswith('/a": stopped after 10 redirects')
+    assert len(requests) == 10
+
+
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("/a%2Fb/%41?x=%20&y=[1]", "/a%2Fb/%41?x=%20&y=[1]"),
+        ("/a/../b//c", "/a/../b//c"),
+        ("a b", "/a%20b"),
+        ("/ü#part", "/%C3%BC"),
+        ("//x", "//x"),
+    ],
+)
+async def test_a_path_goes_out_as_it_is_written(checks: Checks, path: str, sent: str) -> None:
+    _, requests = await ask(checks, ["200"], path=path)
+    assert requests[0].split(b"\r\n")[0].decode() == f"GET {sent} HTTP/1.1"
+
+
+async def test_headers_go_out_as_they_are_given(checks: Checks) -> None:
+    headers = [
+        core_v1.HTTPHeader(name=name, value=value) for name, value in (("X-A", "1"), ("x-a", "2"), ("Accept", ""))
+    ]
+    _, requests = await ask(checks, ["200"], http_headers=headers)
+    lines = requests[0].lower().split(b"\r\n")
+    assert [line for line in lines if line.startswith(b"x-a")] == [b"x-a: 1", b"x-a: 2"]
+    assert not [line for line in lines if line.startswith(b"accept")]
+    _, requests = await ask(checks, ["200"])
+    assert b"\r\naccept: */*\r\n" in requests[0].lower()
 
 
 async def test_nobody_there(checks: Checks) -> None:
@@ -124,3 +193,38 @@ async def test_grpc(checks: Checks, serving_status: int, ok: bool) -> None:
     async with serving(lambda _: reply) as port:
         probe = core_v1.Probe(grpc=core_v1.GRPCAction(port=port))
         assert (await checks.probe(probe, TARGET)).ok == ok
+
+
+async def test_a_grpc_answer_without_end_is_cut_off(checks: Checks) -> None:
+    sent = 0
+
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        with suppress(ConnectionError):
+            while sent < 64 * 1024**2:
+                writer.write(frame(0, 0, bytes(16384)))
+                await writer.drain()
+                sent += 16384
+        writer.close()
+
+    server = await asyncio.start_server(flood, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        probe = core_v1.Probe(grpc=core_v1.GRPCAction(port=port), timeout_seconds=30)
+        outcome = await checks.probe(probe, TARGET)
+    assert outcome.message.endswith("the answer is longer than 65536 bytes")
+    assert sent < 16 * 1024**2
+
+
+async def test_an_http_answer_is_not_unpacked(checks: Checks) -> None:
+    packed = gzip.compress(bytes(32 * 1024**2))
+
+    def answer(request: bytes) -> bytes:
+        assert b"accept-encoding" not in request.lower()
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n"
+        return head.encode() + packed
+
+    async with serving(answer) as port:
+        outcome = await checks.probe(core_v1.Probe(http_get=core_v1.HTTPGetAction(port=port)), TARGET)
+    assert outcome.ok
+    assert len(outcome.message) <= 10 * 1024

@@ -16,6 +16,7 @@ def settings(own: core_v1.SecurityContext | None = None, seccomp: str = "", **of
 
 
 LOCAL = core_v1.SeccompProfile(type="Localhost", localhost_profile="strict.json")
+RUNTIME_DEFAULT = core_v1.SeccompProfile(type="RuntimeDefault")
 UNCONFINED = core_v1.SeccompProfile(type="Unconfined")
 
 
@@ -37,7 +38,14 @@ def test_nothing_asked_for() -> None:
     ],
 )
 def test_options(own: dict[str, Any], of_pod: dict[str, Any], option: str) -> None:
-    assert settings(core_v1.SecurityContext(**own), "{}", **of_pod)["SecurityOpt"] == [option]
+    seccomp = "{}" if LOCAL in of_pod.values() else ""
+    assert settings(core_v1.SecurityContext(**own), seccomp, **of_pod)["SecurityOpt"] == [option]
+
+
+@pytest.mark.parametrize(("profile", "options"), [(None, ["seccomp=unconfined"]), (RUNTIME_DEFAULT, [])])
+def test_what_names_no_profile_may_be_unconfined(profile: core_v1.SeccompProfile | None, options: list[str]) -> None:
+    own = core_v1.SecurityContext(seccomp_profile=profile)
+    assert settings(own, security.UNCONFINED)["SecurityOpt"] == options
 
 
 def test_groups_capabilities_and_an_unmasked_proc() -> None:

@@ -16,7 +16,7 @@ from apimachinery.schema import descriptions
 from apimachinery.schema.definitions import definitions
 from apimachinery.types import core_v1, meta_v1
 from kubelet.resources.pod_disk import of_tree
-from kubelet.volumes import VolumeError, mounts, payload
+from kubelet.volumes import VolumeError, mounts, ownership, payload
 from kubelet.volumes.empty_dir import EmptyDir, memory_size
 from kubelet.volumes.host_path import HostPath
 from kubelet.volumes.local import Local
@@ -206,6 +206,41 @@ def test_what_an_empty_dir_holds_is_counted_once(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(os.urandom(100_000))
     os.link(tmp_path / "a", tmp_path / "b")
     assert 100_000 <= of_tree(tmp_path).bytes < 150_000
+
+
+def test_a_tree_deeper_than_python_s_stack_and_than_any_path_is_removed(tmp_path: Path) -> None:
+    tree = tmp_path / "pod"
+    tree.mkdir()
+    fd = os.open(tree, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("deep", dir_fd=fd)
+        below = os.open("deep", os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    os.close(fd)
+    mounts.remove_tree(tree)
+    assert not tree.exists()
+
+
+def test_a_volume_deeper_than_python_s_stack_is_given_to_the_group(tmp_path: Path) -> None:
+    deepest = tmp_path
+    for _ in range(1200):
+        deepest /= "d"
+        deepest.mkdir()
+    (deepest / "file").touch()
+    pod = core_v1.Pod(spec=core_v1.PodSpec(security_context=core_v1.PodSecurityContext(fs_group=os.getgid())))
+    ownership.apply(tmp_path, pod)
+    assert (deepest / "file").stat().st_mode & 0o660 == 0o660
+    assert tmp_path.stat().st_mode & 0o2770 == 0o2770
+    mounts.remove_tree(tmp_path / "d")
+
+
+def test_names_that_containers_gave_do_not_hide_mounts() -> None:
+    lines = [
+        os.fsdecode(line)
+        for line in (b"1 0 0:1 /caf\xe9 /p/a rw", b"2 0 0:1 /x\x1c /p/b rw", "3 0 0:1 /\u2003 /p/c rw".encode())
+    ]
+    assert mounts.mounts_below(Path("/p"), "\n".join(lines)) == [Path("/p/c"), Path("/p/b"), Path("/p/a")]
 
 
 def test_mounts_come_off_latest_first_and_only_below_the_path() -> None:
