@@ -9,7 +9,7 @@ from apimachinery import codec, names
 from apimachinery.core.pods import is_terminal
 from apimachinery.core.qos import qos_class
 from apimachinery.fields import FieldError, Path
-from apimachinery.types.core_v1 import Pod, PodSpec, PodStatus, Toleration
+from apimachinery.types.core_v1 import Pod, PodCondition, PodSpec, PodStatus, Toleration
 from apiserver.registry.core.bindings import BindingSubresource
 from apiserver.registry.core.pod_columns import COLUMNS
 from apiserver.registry.core.pod_defaults import default_pod
@@ -25,6 +25,14 @@ _SPEC: Final = Path("spec")
 PHASES: Final = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
 
 
+_GATED: Final = PodCondition(
+    type="PodScheduled",
+    status="False",
+    reason="SchedulingGated",
+    message="Scheduling is blocked due to non-empty scheduling gates",
+)
+
+
 class PodStrategy(Strategy[Pod]):
     returns_deleted = True
     counts_generations = True
@@ -38,6 +46,8 @@ class PodStrategy(Strategy[Pod]):
             obj.status = PodStatus(phase="Pending", qos_class=qos_class(obj.spec))
         except ValueError:
             obj.status = PodStatus(phase="Pending")
+        if obj.spec.scheduling_gates:
+            obj.status.conditions = [codec.copy(_GATED)]
 
     def prepare_for_update(self, obj: Pod, old: Pod) -> None:
         obj.status = old.status

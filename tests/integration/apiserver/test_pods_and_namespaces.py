@@ -119,6 +119,8 @@ async def test_only_some_of_a_pods_spec_may_change(api: httpx.AsyncClient, ns: s
     changed["spec"]["containers"] += [{"name": "more", "image": "x"}]
     assert ("spec.containers", "FieldValueForbidden") in causes(await api.put(f"{ns}/pods/a", json=changed))
     gated = created(await api.post(f"{ns}/pods", json=pod("g", schedulingGates=[{"name": "a.b/c"}, {"name": "d"}])))
+    [condition] = gated["status"]["conditions"]
+    assert (condition["type"], condition["status"], condition["reason"]) == ("PodScheduled", "False", "SchedulingGated")
     del gated["spec"]["schedulingGates"][0]
     assert ok(await api.put(f"{ns}/pods/g", json=gated))["spec"]["schedulingGates"] == [{"name": "d"}]
     more = {"spec": {"schedulingGates": [{"name": "d"}, {"name": "new"}]}}
