@@ -2,7 +2,8 @@
 
     messages   what goes between the two: whole requests and whole answers, as bytes
     lane       the apiserver's side: starts the process when it is needed, ends it when it is not, and shares it fairly
-    worker     the process: the same apiserver, with a connection to its parent in the place of a port
+
+The process is ``apiserver.offload_worker``: the same apiserver, with a connection to its parent instead of a port.
 
 The second process has its own connection to etcd and its own caches, as any apiserver beside another has. So all that
 a request needs is done there, from reading its body to the transaction, by the code that always does it.
