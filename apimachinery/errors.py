@@ -220,3 +220,9 @@ def invalid(kind: str, group: str, name: str, faults: Sequence[FieldError]) -> I
     details.causes = [StatusCause(reason=fault.reason, message=fault.detail, field=fault.field) for fault in faults]
     subject = f"{kind}.{group}" if group else kind
     return Invalid(f'{subject} "{name}" is invalid: {text}', details=details)
+
+
+def is_namespace_terminating(error: ApiError) -> bool:
+    """Whether an object was not created because its namespace is being deleted, with all that is in it."""
+    causes = (error.details.causes if error.details else None) or ()
+    return isinstance(error, Forbidden) and any(cause.reason == "NamespaceTerminating" for cause in causes)

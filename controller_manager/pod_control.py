@@ -51,7 +51,7 @@ class PodControl:
             with self.expectations.creation(key):
                 created = await self._pods_api.create(pod)
         except errors.ApiError as exc:
-            if _namespace_is_terminating(exc):
+            if errors.is_namespace_terminating(exc):
                 return  # it will never accept a pod again
             self._recorder.event(owner, "Warning", "FailedCreate", f"Error creating: {exc}")
             raise PodControlError("FailedCreate", exc) from exc
@@ -102,8 +102,3 @@ async def _all(act: Callable[[T], Awaitable[None]], items: Sequence[T]) -> None:
     for result in results:
         if isinstance(result, BaseException):
             raise result
-
-
-def _namespace_is_terminating(exc: errors.ApiError) -> bool:
-    causes = (exc.details.causes if exc.details else None) or ()
-    return isinstance(exc, errors.Forbidden) and any(cause.reason == "NamespaceTerminating" for cause in causes)

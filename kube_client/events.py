@@ -215,7 +215,8 @@ class EventRecorder:
             except (errors.ServiceUnavailable, errors.Timeout, errors.TooManyRequests, errors.InternalError) as exc:
                 log.debug("%s: event not written: %s; will retry", event.metadata.name, exc)
             except errors.ApiError as exc:  # refused: its namespace is gone, or it is invalid
-                log.info("%s: event refused: %s", event.metadata.name, exc)
+                level = logging.DEBUG if errors.is_namespace_terminating(exc) else logging.INFO
+                log.log(level, "%s: event refused: %s", event.metadata.name, exc)
                 self._drop("refused")
                 return
             except Exception:

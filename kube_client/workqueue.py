@@ -186,8 +186,12 @@ async def process(queue: WorkQueue[K], sync: Callable[[K], Awaitable[None]], wor
                 try:
                     await sync(key)
                 except errors.ApiError as exc:  # conflict, throttled, server unavailable: expected
-                    log.info("%s: %s: %s; will retry", key, queue.name, exc)
-                    queue.add_rate_limited(key)
+                    if errors.is_namespace_terminating(exc):  # trying again would end no differently
+                        log.debug("%s: %s: %s", key, queue.name, exc)
+                        queue.forget(key)
+                    else:
+                        log.info("%s: %s: %s; will retry", key, queue.name, exc)
+                        queue.add_rate_limited(key)
                 except Exception:  # a bug triggered by one object must not stop the others
                     log.exception("%s: %s: sync failed; will retry", key, queue.name)
                     queue.add_rate_limited(key)

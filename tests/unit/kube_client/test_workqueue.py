@@ -8,6 +8,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from apimachinery import errors
+from apimachinery.types import meta_v1
 from kube_client.workqueue import Backoff, WorkQueue, process
 
 
@@ -183,3 +184,30 @@ async def test_metrics_tell_of_depth_and_adds() -> None:
     await take_all(queue)
     assert REGISTRY.get_sample_value("workqueue_depth", labels) == 0
     assert REGISTRY.get_sample_value("workqueue_queue_duration_seconds_count", labels) == 2
+
+
+def test_what_is_refused_because_its_namespace_ends_is_not_tried_again(
+    virtual, caplog: pytest.LogCaptureFixture
+) -> None:
+    cause = meta_v1.StatusCause(reason="NamespaceTerminating")
+    refusal = errors.Forbidden("namespace ns is being terminated", details=meta_v1.StatusDetails(causes=[cause]))
+    attempts: list[str] = []
+
+    async def sync(key: str) -> None:
+        attempts.append(key)
+        raise refusal if key == "ending" else errors.Forbidden("no")
+
+    async def main() -> None:
+        queue = WorkQueue[str]("test")
+        work = asyncio.create_task(process(queue, sync))
+        queue.add("ending")
+        queue.add("forbidden")
+        await asyncio.sleep(1)
+        work.cancel()
+        await asyncio.wait([work])
+
+    with caplog.at_level("INFO"):
+        virtual(main())
+    assert attempts.count("ending") == 1
+    assert attempts.count("forbidden") > 1
+    assert not any("ending" in message for message in caplog.messages)
