@@ -59,6 +59,9 @@ class ConcurrencyOptions:
 class ControllerOptions(Options):
     terminated_pod_gc_threshold: int = option(12500, "Terminated pods to keep; 0 keeps all.", type=number(0))
     root_ca_file: Path | None = option(None, "CA certificate for the tokens of service accounts.", type=CERTIFICATES)
+    legacy_service_account_token_secrets: bool = option(
+        False, "Make a token secret for each service account, as Kubernetes did before 1.24."
+    )
     service_account_private_key_file: Path | None = option(
         None, "Key that signs the tokens of service accounts.", type=RSA_PRIVATE_KEY
     )

@@ -18,6 +18,7 @@ from controller_manager.persistentvolume_binder import PersistentVolumeBinder
 from controller_manager.pod_gc import PodGarbageCollector
 from controller_manager.replication import ReplicationManager
 from controller_manager.root_ca_publisher import RootCACertPublisher
+from controller_manager.serviceaccount_token_secrets import TokenSecretsController
 from controller_manager.serviceaccount_tokens import TokensController
 from controller_manager.serviceaccounts import ServiceAccountController
 from controller_manager.taint_eviction import TaintEvictionController
@@ -41,6 +42,7 @@ CONTROLLERS: Final[Mapping[str, Initializer]] = {
     "nodeipam": NodeIpamController.if_allocating,
     "serviceaccount": ServiceAccountController,
     "serviceaccount-token": TokensController.if_signing,
+    "serviceaccount-token-secrets": TokenSecretsController.if_requested,
     "root-ca-cert-publisher": RootCACertPublisher.if_published,
     "persistentvolume-binder": PersistentVolumeBinder,
     "pvc-protection": PVCProtectionController,

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,14 @@ async def client(server: ApiserverProcess) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-async def controllers(server: ApiserverProcess, tmp_path: Path) -> AsyncIterator[DaemonProcess]:
+async def controllers(
+    server: ApiserverProcess, tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[DaemonProcess]:
+    """With the flags that a test asks for."""
     flags = (
         f"--root-ca-file={server.authority.cert}",
         f"--service-account-private-key-file={tmp_path / 'sa.key'}",
+        *getattr(request, "param", ()),
     )
     process = DaemonProcess(tmp_path, "controller_manager", server.kubeconfig, *flags)
     try:
@@ -223,3 +228,29 @@ async def test_an_unknown_plugin_is_reported_with_its_flag(etcd: EtcdServer, tmp
     await eventually(lambda: "--disable-admission-plugins" in server.log.read_text())
     assert "must be one of NamespaceLifecycle, ServiceAccount, " in server.log.read_text()
     server.kill()
+
+
+@pytest.mark.parametrize("controllers", [("--legacy-service-account-token-secrets",)], indirect=True)
+@pytest.mark.usefixtures("controllers")
+async def test_each_account_gets_a_token_secret_where_that_is_asked_for(client: httpx.AsyncClient) -> None:
+    accounts, secrets = f"{API}/default/serviceaccounts", f"{API}/default/secrets"
+
+    async def names() -> list[str]:
+        answer = await client.get(f"{accounts}/default")
+        return [reference["name"] for reference in answer.json().get("secrets", ())]
+
+    async def is_filled(name: str) -> bool:
+        answer = await client.get(f"{secrets}/{name}")
+        return answer.status_code == 200 and "token" in answer.json().get("data", {})
+
+    [first] = await eventually(names)
+    assert first.startswith("default-token-")
+    await eventually(partial(is_filled, first))
+    await client.delete(f"{secrets}/{first}")
+
+    async def has_another() -> bool:
+        return len(await names()) == 2 and await is_filled((await names())[1])
+
+    await eventually(has_another)
+    made = [secret["metadata"]["name"] for secret in (await client.get(secrets)).json()["items"]]
+    assert made == (await names())[1:]

@@ -64,6 +64,7 @@ CONTROLLER_MANAGER: Bad = [
     ("terminated-pod-gc-threshold", {"terminated-pod-gc-threshold": "-1"}),
     ("root-ca-file", {"root-ca-file": "{nowhere}"}),
     ("root-ca-file", {"root-ca-file": "{key}"}),
+    ("legacy-service-account-token-secrets", {"legacy-service-account-token-secrets": "perhaps"}),
     ("service-account-private-key-file", {"service-account-private-key-file": "{nowhere}"}),
     ("service-account-private-key-file", {"service-account-private-key-file": "{certificate}"}),
     ("service-account-private-key-file", {"service-account-private-key-file": "{elliptic_key}"}),
