@@ -99,7 +99,7 @@ async def kubelet(options: KubeletOptions) -> None:
         metrics.register(name, runtime.containers)
         health = Health()
         health.add("docker", lambda: check(runtime.fault), live=False)
-        listening = servers(options, Backend(runtime, workers.pods, stats, workers.find), health)
+        listening = servers(options, Backend(runtime, workers.pods, stats, workers.find, statuses.latest), health)
         lease, routes = (
             NodeLease(client, name, lambda: keeper.node),
             NodeRoutes(nodes, options.network.cluster_cidr, name),
