@@ -259,14 +259,13 @@ class PodWorker:
     async def _compute_changes(self, pod: core_v1.Pod) -> Plan:
         """By the status as it is now: the API's may be older, and still name containers that the engine has lost."""
         status, records = await self._make_status(pod), self._records()
-        must_end = self._failure.message if self._failure else ""
         changes = plan(
             msgspec.structs.replace(pod, status=status),
             records,
             self._starts.back_off_of,
             _restart_counts(status),
             self._health.health(),
-            must_end,
+            self._failure is not None,
             _exit_codes(status),
         )
         self._starts.note_back_off(pod, changes)

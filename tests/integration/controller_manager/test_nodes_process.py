@@ -137,6 +137,19 @@ async def test_an_apiserver_that_was_away_costs_no_node_its_pods(
     assert not meta.is_being_deleted(await client.resource(Pod).get("a", namespace="default"))
 
 
+async def test_events_tell_that_a_node_came_and_went(client: Client, controller_manager: DaemonProcess) -> None:
+    await register(client, "n1")
+    events = client.resource(Event)
+
+    async def told(reason: str, message: str) -> bool:
+        page = await events.list(namespace="default", field_selector=f"involvedObject.name=n1,reason={reason}")
+        return [event.message for event in page.items] == [message]
+
+    await eventually(functools.partial(told, "RegisteredNode", "Registered Node n1 in Controller"))
+    await client.resource(Node).delete("n1")
+    await eventually(functools.partial(told, "RemovingNode", "Removing Node n1 from Controller"))
+
+
 async def test_a_node_that_says_it_is_not_ready_is_tainted_so(
     client: Client, controller_manager: DaemonProcess
 ) -> None:
