@@ -1,10 +1,10 @@
 """Objects to JSON and back. Decoding checks the structure; validation checks the values."""
 
-import re
 from typing import Any, Final, TypeVar
 
 import msgspec
 
+from apimachinery import malformed
 from apimachinery.errors import BadRequest
 from apimachinery.nulls import without_nulls
 
@@ -12,7 +12,6 @@ T = TypeVar("T")
 
 _ENCODER: Final = msgspec.json.Encoder()
 _BUILTINS: Final = msgspec.json.Decoder()
-_PLACE: Final = re.compile(r"(?P<what>.*) - at `\$\.?(?P<path>.*)`", re.DOTALL)
 
 
 class _Decoders(dict[Any, msgspec.json.Decoder[Any]]):
@@ -40,9 +39,9 @@ def decode(data: bytes, cls: type[T]) -> T:
     try:
         return _decoded(data, cls)
     except msgspec.ValidationError as fault:
-        raise _bad_request(fault, cls) from fault
+        raise BadRequest(f"the object cannot be read as a {cls.__name__}: {malformed.mismatch(fault)}") from fault
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
-        raise BadRequest(f"the body is not valid JSON: {fault}") from fault
+        raise BadRequest(f"the body is not valid JSON: {malformed.syntax(fault)}") from fault
 
 
 def _decoded(data: bytes, cls: type[T]) -> T:
@@ -53,13 +52,6 @@ def _decoded(data: bytes, cls: type[T]) -> T:
             raise
         decoded = _decoders[cls].decode(encode(without_nulls(_BUILTINS.decode(data), cls)))
     return decoded
-
-
-def _bad_request(fault: msgspec.ValidationError, cls: type[Any]) -> BadRequest:
-    place = _PLACE.match(str(fault))
-    what, path = (place["what"], place["path"]) if place else (str(fault), "")
-    reason = f"{path}: {what}" if path else what
-    return BadRequest(f"the object cannot be read as a {cls.__name__}: {reason}")
 
 
 def to_builtins(value: Any) -> Any:
@@ -76,7 +68,7 @@ def parse(data: bytes) -> Any:
     try:
         return _BUILTINS.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
-        raise BadRequest(f"the body is not valid JSON: {fault}") from fault
+        raise BadRequest(f"the body is not valid JSON: {malformed.syntax(fault)}") from fault
 
 
 def from_builtins(value: Any, cls: type[T]) -> T:

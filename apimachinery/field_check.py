@@ -7,6 +7,7 @@ clients read them.
 import json
 from typing import Any, Final
 
+from apimachinery import codec
 from apimachinery.errors import BadRequest
 from apimachinery.schema.shapes import Form, Shape, shape_of
 
@@ -32,7 +33,8 @@ def unknown_and_duplicate(data: bytes, definition: str) -> list[str]:
     try:
         document = json.loads(data, object_pairs_hook=as_dict)
     except (ValueError, RecursionError) as fault:
-        raise BadRequest(f"the body is not valid JSON: {fault}") from fault
+        codec.parse(data)  # says what is wrong
+        raise BadRequest("the body is not valid JSON") from fault
     return _problems(document, shape_of(definition), repeated=repeated)
 
 

@@ -5,9 +5,11 @@ Reasons and wording are those of Kubernetes' ``field.Error``, since clients read
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import msgspec
+
+_new: Final = object.__new__
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +32,22 @@ class Path:
     def __init__(self, *names: str) -> None:
         self._text = ".".join(names)
 
+    # validation makes a path for every field that it looks at, so these do without the constructor
+
     def __truediv__(self, name: str) -> "Path":
-        return Path(f"{self._text}.{name}" if self._text else name)
+        path = _new(Path)
+        path._text = f"{self._text}.{name}" if self._text else name
+        return path
 
     def __getitem__(self, index: int) -> "Path":
-        return Path(f"{self._text}[{index}]")
+        path = _new(Path)
+        path._text = f"{self._text}[{index}]"
+        return path
 
     def key(self, key: str) -> "Path":
-        return Path(f"{self._text}[{key}]")
+        path = _new(Path)
+        path._text = f"{self._text}[{key}]"
+        return path
 
     def __str__(self) -> str:
         return self._text or "<nil>"

@@ -226,8 +226,10 @@ def _value(tokens: _Tokens) -> str:
 
 
 def _values(tokens: _Tokens) -> frozenset[str]:
-    """``(a, b)``; nothing between two commas is the empty value."""
+    """``(a, b)``; nothing between two commas is the empty value, and at least one value is needed."""
     tokens.expect("(")
+    if tokens.peek() == ("op", ")"):
+        raise tokens.fault("for 'in', 'notin' operators, values set can't be empty")
     values = set()
     while True:
         if tokens.peek() in (("op", ","), ("op", ")")):

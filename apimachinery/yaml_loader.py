@@ -232,7 +232,7 @@ def _binary(text: str, event: yaml.Event) -> str:
     try:
         return base64.b64decode(text, validate=False).decode()
     except (binascii.Error, UnicodeDecodeError) as fault:
-        raise _fault(event, f"!!binary: {fault}") from fault
+        raise _fault(event, "!!binary: the value must be the base64 form of UTF-8 text") from fault
 
 
 def _line(event: yaml.Event) -> int:

@@ -7,6 +7,7 @@ An application finds in ``scope["extensions"]``:
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,9 @@ that an honest client has sent all and sees the answer. Then the connection is c
 MAX_UNSENT = 128 * 1024
 """Bytes of an answer that wait in a connection before its application has to. By default they would be four times that,
 for each of the thousands of connections that clients may open and not read from."""
+
+_HOST = re.compile(rb"[A-Za-z0-9!$%&()*+,\-.:;=\[\]'_~]*\Z")
+"""What may be a host and its port, as golang.org/x/net/http/httpguts has it."""
 
 _JOINED = 64 * 1024
 """Bytes of a body up to which copying it is cheaper than a separate TLS record."""
@@ -149,7 +153,31 @@ class Connection:
         self._protocol.transport.abort()
 
 
-class HttpProtocol(HttpToolsProtocol):
+class _HostChecked(HttpToolsProtocol):
+    """Refuses what Go's net/http refuses: a request that names no host, or several, or none that can be one."""
+
+    fault = ""
+    """What is wrong with the head, for the answer."""
+
+    def on_headers_complete(self) -> None:
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if len(hosts) != 1 or not _HOST.match(hosts[0]):
+            self._check_host(hosts)
+        super().on_headers_complete()
+
+    def _check_host(self, hosts: list[bytes]) -> None:
+        """Raises ValueError, which ends the parser."""
+        if len(hosts) > 1:
+            self.fault = "400 Bad Request: too many Host headers"
+        elif hosts:
+            self.fault = "400 Bad Request: malformed Host header"
+        elif self.parser.get_http_version() != "1.0":
+            self.fault = "400 Bad Request: missing required Host header"
+        if self.fault:
+            raise ValueError(self.fault)
+
+
+class HttpProtocol(_HostChecked):
     """One connection."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -183,7 +211,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._early = bytearray()
             self._keep_early(data[exc.args[0] :])
         except httptools.HttpParserError:
-            self.send_400_response("Invalid HTTP request received.")
+            self.send_400_response(self.fault or "Invalid HTTP request received.")
         else:
             if self._in_head or self._in_body:
                 self._bound(len(data))

@@ -171,8 +171,8 @@ class SpdyConnection:
         chosen = next((protocol for protocol in protocols if protocol in offered), "" if not offered else None)
         if chosen is None:
             accepted = [(b"x-accepted-stream-protocol-versions", protocol.encode()) for protocol in protocols]
-            message = f"unable to upgrade: unable to negotiate protocol: client supports {offered}"
-            raise HandshakeError(403, f"{message}, server accepts {[*protocols]}", accepted)
+            message = f"unable to upgrade: unable to negotiate protocol: client supports [{' '.join(offered)}]"
+            raise HandshakeError(403, f"{message}, server accepts [{' '.join(protocols)}]", accepted)
         answer = [(b"connection", b"Upgrade"), (b"upgrade", b"SPDY/3.1")]
         if chosen:
             answer.append((PROTOCOL_HEADER, chosen.encode("latin-1")))

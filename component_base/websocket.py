@@ -240,7 +240,8 @@ def negotiate(offered: str, supported: Sequence[str]) -> str:
         if subprotocol in supported:
             return subprotocol
     if offers and supported:
-        raise HandshakeError(400, f"websocket: unable to negotiate one of {offers}; supported are {[*supported]}")
+        asked, known = " ".join(offers), " ".join(supported)
+        raise HandshakeError(400, f"websocket: unable to negotiate one of [{asked}]; supported are [{known}]")
     return ""
 
 

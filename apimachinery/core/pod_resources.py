@@ -7,7 +7,7 @@ Kubernetes' scheduler and kubelet count. Rules of ``PodRequests`` and ``PodLimit
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from apimachinery import quantity
+from apimachinery import names, quantity
 from apimachinery.core import containers
 from apimachinery.types.base import Quantity
 from apimachinery.types.core_v1 import Container, Pod
@@ -16,11 +16,18 @@ CPU: Final = "cpu"
 MEMORY: Final = "memory"
 EPHEMERAL_STORAGE: Final = "ephemeral-storage"
 PODS: Final = "pods"
+_REQUESTS: Final = "requests."
+
+
+def is_native(resource: str) -> bool:
+    """Whether Kubernetes itself defines a resource."""
+    return "/" not in resource or "kubernetes.io/" in resource
 
 
 def is_extended(resource: str) -> bool:
-    """Whether Kubernetes knows nothing of a resource: an administrator or a device plugin says how much a node has."""
-    return "/" in resource and "kubernetes.io/" not in resource and not resource.startswith("requests.")
+    """Whether others do: an administrator or a device plugin says how much a node has, in whole units."""
+    in_quotas = f"{_REQUESTS}{resource}"
+    return not is_native(resource) and not resource.startswith(_REQUESTS) and names.qualified_name(in_quotas) is None
 
 
 def extended(quantities: Mapping[str, Quantity] | None) -> dict[str, Quantity]:

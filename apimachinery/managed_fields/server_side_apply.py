@@ -22,7 +22,7 @@ from apimachinery.managed_fields.field_set import (
     union,
 )
 from apimachinery.managed_fields.walk import compare, element_key, everything, is_atomic, is_leaf, named
-from apimachinery.patch.order import interleave
+from apimachinery.patch.order import merged_order
 from apimachinery.schema.shapes import UNTYPED, Form, Shape, shape_of
 from apimachinery.types.meta_v1 import ManagedFieldsEntry, StatusCause, StatusDetails
 
@@ -132,7 +132,7 @@ def _merge_list(shape: Shape, live: list[Any], config: list[Any]) -> list[Any]:
     present: dict[str, list[Any]] = {}  # several elements of one key stay until a document names the key
     for element in live:
         present.setdefault(element_key(shape, element), []).append(element)
-    order = interleave([key for key in present if key not in configured], list(configured), list(present), "")
+    order = merged_order(list(present), list(configured))
     merged: list[Any] = []
     for key in order:
         if key not in configured:

@@ -23,7 +23,7 @@ _NEEDS: Final = {
     "replace": ("path", "value"),
     "move": ("path", "from"),
     "copy": ("path", "from"),
-    "test": ("path", "value"),
+    "test": ("path",),
 }
 _ORDERED: Final = msgspec.json.Encoder(order="sorted")
 
@@ -64,7 +64,7 @@ def _check(operation: Any) -> None:
         raise BadRequest(f"{_text(operation)}: op must be one of {', '.join(_NEEDS)}")
     for member in _NEEDS[name]:
         if member not in operation:
-            raise BadRequest(f"{_text(operation)}: {name} needs {member!r}")
+            raise BadRequest(f'{_text(operation)}: {name} needs "{member}"')
     for pointer in ("path", "from"):
         if pointer in _NEEDS[name]:
             _pointer(operation[pointer], operation)
@@ -76,24 +76,42 @@ def _pointer(text: Any, operation: Any) -> JsonPointer:
     try:
         return JsonPointer(text)
     except (JsonPointerException, TypeError) as fault:
-        raise BadRequest(f"{_text(operation)}: {fault}") from fault
+        raise BadRequest(
+            f"{_text(operation)}: a path is empty or begins with a slash, with ~0 for ~ and ~1 for /"
+        ) from fault
 
 
 def _step(document: Any, operation: dict[str, Any]) -> Any:
+    """The document after one operation. No message has a value of the document: it may be secret."""
+    name, path = operation["op"], operation["path"]
+    if name == "test":
+        if not _holds(document, path, operation.get("value")):
+            raise _refused(f"testing value {path} failed")
+        return document
     try:
-        if operation["op"] == "test":
-            return _test(document, operation)
         return jsonpatch.JsonPatch([operation]).apply(document, in_place=True)
     except (jsonpatch.JsonPatchException, JsonPointerException, TypeError, ValueError, RecursionError) as fault:
-        raise Invalid(f"the server rejected our request due to an error in our request: {fault}") from fault
+        source = f" or {operation['from']}" if "from" in _NEEDS[name] else ""
+        raise _refused(f"{name} operation does not apply: doc is missing path: {path}{source}") from fault
 
 
-def _test(document: Any, operation: dict[str, Any]) -> Any:
-    """The ``test`` operation by JSON's rules: the library takes ``true`` and ``1`` for equal."""
-    value = JsonPointer(operation["path"]).resolve(document)
-    if _ORDERED.encode(value) != _ORDERED.encode(operation["value"]):
-        raise jsonpatch.JsonPatchTestFailed(f"testing value {operation['path']} failed")
-    return document
+def _holds(document: Any, path: str, value: Any) -> bool:
+    """Whether a ``test`` passes by JSON's rules (the library takes ``true`` and ``1`` for equal).
+
+    As in Kubernetes, a member that is absent is null. Raises Invalid if what would contain it is absent, too.
+    """
+    try:
+        container, key = JsonPointer(path).to_last(document)
+        if isinstance(container, dict) and key not in container and key is not None:
+            return value is None
+        present = container if key is None else JsonPointer(path).walk(container, key)
+        return _ORDERED.encode(present) == _ORDERED.encode(value)
+    except (JsonPointerException, TypeError, ValueError) as fault:
+        raise _refused(f"test operation does not apply: doc is missing path: {path}") from fault
+
+
+def _refused(why: str) -> Invalid:
+    return Invalid(f"the server rejected our request due to an error in our request: {why}")
 
 
 def _size(document: Any, source: str) -> int:

@@ -40,3 +40,30 @@ def interleave(left: list[Any], right: list[Any], order: list[Any], key: str) ->
             merged.append(right[j])
             j += 1
     return merged + left[i:] + right[j:]
+
+
+def merged_order(live: list[str], applied: list[str]) -> list[str]:
+    """All keys in the order in which server-side apply leaves a list; each list's own keys are distinct.
+
+    Both keep their own order where they can. Where they leave it open, live elements come first, so that what one
+    manager adds follows what is there. The order is that of structured-merge-diff (typed/merge.go, visitListItems).
+    """
+    in_live, in_applied = set(live), set(applied)
+    shared = iter([key for key in applied if key in in_live])
+    awaited = next(shared, None)
+    merged, i, j = [], 0, 0
+    while i < len(live) or j < len(applied):
+        if i < len(live) and j < len(applied) and live[i] in in_applied and live[i] not in (applied[j], awaited):
+            i += 1  # the applied list has it elsewhere
+        elif i < len(live) and live[i] not in in_applied:
+            merged.append(live[i])
+            i += 1
+        elif j < len(applied):
+            merged.append(applied[j])
+            i += i < len(live) and live[i] == applied[j]
+            if applied[j] == awaited:
+                awaited = next(shared, None)
+            j += 1
+        else:
+            i += 1
+    return merged

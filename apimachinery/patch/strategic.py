@@ -55,7 +55,7 @@ def _directed(patch: Map) -> Map:
             return replaced
         case "delete":
             return {}
-    _fault(f"Unknown patch type: {patch[_PATCH]} in map: {_text(patch)}")
+    _fault(f"Unknown patch type: {_word(patch[_PATCH])} in map: {_text(patch)}")
 
 
 def _merge_value(merged: Map, key: str, value: Any, shape: Shape) -> None:
@@ -117,7 +117,7 @@ def _special_elements(present: list[Map], patch: list[Map], key: str) -> tuple[l
             case "merge":
                 _fault("merging lists cannot yet be specified in the patch")
             case unknown:
-                _fault(f"Unknown patch type: {unknown} in map: {_text(element)}")
+                _fault(f"Unknown patch type: {_word(unknown)} in map: {_text(element)}")
     if replace:
         return [], [_plain(element) for element in ordinary]
     return [element for element in present if identity(element, key) not in deleted], ordinary
@@ -222,12 +222,16 @@ def _element_type(*lists: list[Any]) -> type:
     if list in kinds:
         _fault("lists of lists are not supported")
     if len(kinds) > 1:
-        _fault(f"list element types are not identical: {_text(lists)}")
+        _fault("list element types are not identical")
     return kinds.pop()
 
 
 def _text(value: Any) -> str:
     return codec.encode(value).decode()
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else _text(value)
 
 
 def _fault(why: str) -> NoReturn:

@@ -14,7 +14,7 @@ _SCALARS: Final = {
     "io.k8s.apimachinery.pkg.api.resource.Quantity": "Quantity",
     "io.k8s.apimachinery.pkg.util.intstr.IntOrString": "IntOrString",
     "io.k8s.apimachinery.pkg.apis.meta.v1.Time": "Time",
-    "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime": "Time",
+    "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime": "MicroTime",
     "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1": "FieldsV1",
     "io.k8s.apimachinery.pkg.apis.meta.v1.Patch": "JSON",
     "io.k8s.apimachinery.pkg.runtime.RawExtension": "JSON",
@@ -84,7 +84,7 @@ class Module:
         if kind == "FieldsV1":
             self.base.add("NO_FIELDS")
             return f"FieldsV1 = field({name}default=NO_FIELDS)"
-        if not always or kind in ("JSON", "Quantity", "IntOrString", "Time"):
+        if not always or kind in ("JSON", "Quantity", "IntOrString", "Time", "MicroTime"):
             optional = kind if kind == "JSON" else f"{kind} | None"
             return f"{optional} = field({name}default=None)" if name else f"{optional} = None"
         return f"{kind} = field({name}default_factory={self._zero(kind)})"

@@ -101,7 +101,7 @@ def _parsed(name: str, data: bytes) -> Message:
     try:
         message.ParseFromString(data)
     except DecodeError as fault:
-        raise BadRequest(f"the body is not Kubernetes protobuf: {fault}") from fault
+        raise BadRequest("the body is not Kubernetes protobuf") from fault
     return message
 
 
@@ -211,7 +211,7 @@ def _read_raw(message: Any) -> Any:
 
 def _write(message: Any, value: Any) -> None:
     if not isinstance(value, dict):
-        raise BadRequest(f"expected a map for {message.DESCRIPTOR.name}, found {type(value).__name__}")
+        raise BadRequest(f"expected a map for {message.DESCRIPTOR.name}, found another type")
     words = _words(definition_of(message.DESCRIPTOR.full_name))
     for field in message.DESCRIPTOR.fields:
         if field.name in words.inline:
@@ -223,7 +223,7 @@ def _write(message: Any, value: Any) -> None:
         try:
             _write_field(message, field, content)
         except (TypeError, ValueError, AttributeError, binascii.Error) as fault:
-            raise BadRequest(f"{message.DESCRIPTOR.name}.{field.name}: {fault}") from fault
+            raise BadRequest(f"{message.DESCRIPTOR.name}.{field.name}: the value has another type") from fault
 
 
 def _write_field(message: Any, field: Any, value: Any) -> None:

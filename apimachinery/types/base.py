@@ -7,13 +7,12 @@ from msgspec import Meta, Raw, Struct
 
 Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-Time = Annotated[  # kept as a string: most timestamps are only passed on
-    str,
-    Meta(
-        pattern=r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[Tt]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?"
-        r"([Zz]|[+-]\d\d:\d\d)\Z"
-    ),
-]
+_RFC_3339: Final = (
+    r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[Tt]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)\Z"
+)
+# kept as strings: most timestamps are only passed on; made canonical on write, see apimachinery.times
+Time = Annotated[str, Meta(pattern=_RFC_3339)]
+MicroTime = Annotated[str, Meta(pattern=_RFC_3339, title="MicroTime")]
 Quantity = str | int | float  # made canonical on write, see apimachinery.quantity
 IntOrString = int | str
 JSON = Any

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import field
 
-from apimachinery.types.base import ApiStruct, Int32, Time, constant, empty_list
+from apimachinery.types.base import ApiStruct, Int32, MicroTime, constant, empty_list
 from apimachinery.types.objects import KubeList, KubeObject
 
 
@@ -21,10 +21,10 @@ class LeaseList(KubeList):
 
 
 class LeaseSpec(ApiStruct):
-    acquire_time: Time | None = field(name="acquireTime", default=None)
+    acquire_time: MicroTime | None = field(name="acquireTime", default=None)
     holder_identity: str | None = field(name="holderIdentity", default=None)
     lease_duration_seconds: Int32 | None = field(name="leaseDurationSeconds", default=None)
     lease_transitions: Int32 | None = field(name="leaseTransitions", default=None)
     preferred_holder: str | None = field(name="preferredHolder", default=None)
-    renew_time: Time | None = field(name="renewTime", default=None)
+    renew_time: MicroTime | None = field(name="renewTime", default=None)
     strategy: str | None = None

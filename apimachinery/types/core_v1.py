@@ -10,6 +10,7 @@ from apimachinery.types.base import (
     Int32,
     Int64,
     IntOrString,
+    MicroTime,
     Quantity,
     Time,
     constant,
@@ -429,7 +430,7 @@ class Event(KubeObject):
     api_version: str | None = field(name="apiVersion", default_factory=constant("v1"))
     action: str | None = None
     count: Int32 | None = None
-    event_time: Time | None = field(name="eventTime", default=None)
+    event_time: MicroTime | None = field(name="eventTime", default=None)
     first_timestamp: Time | None = field(name="firstTimestamp", default=None)
     involved_object: ObjectReference = field(name="involvedObject", default_factory=lambda: ObjectReference())
     last_timestamp: Time | None = field(name="lastTimestamp", default=None)
@@ -451,7 +452,7 @@ class EventList(KubeList):
 
 class EventSeries(ApiStruct):
     count: Int32 | None = None
-    last_observed_time: Time | None = field(name="lastObservedTime", default=None)
+    last_observed_time: MicroTime | None = field(name="lastObservedTime", default=None)
 
 
 class EventSource(ApiStruct):

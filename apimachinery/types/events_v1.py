@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import field
 
 from apimachinery.types import core_v1
-from apimachinery.types.base import ApiStruct, Int32, Time, constant, empty_list
+from apimachinery.types.base import ApiStruct, Int32, MicroTime, Time, constant, empty_list
 from apimachinery.types.objects import KubeList, KubeObject
 
 
@@ -17,7 +17,7 @@ class Event(KubeObject):
     deprecated_first_timestamp: Time | None = field(name="deprecatedFirstTimestamp", default=None)
     deprecated_last_timestamp: Time | None = field(name="deprecatedLastTimestamp", default=None)
     deprecated_source: core_v1.EventSource | None = field(name="deprecatedSource", default=None)
-    event_time: Time | None = field(name="eventTime", default=None)
+    event_time: MicroTime | None = field(name="eventTime", default=None)
     note: str | None = None
     reason: str | None = None
     regarding: core_v1.ObjectReference | None = None
@@ -36,4 +36,4 @@ class EventList(KubeList):
 
 class EventSeries(ApiStruct):
     count: Int32 = field(default_factory=int)
-    last_observed_time: Time | None = field(name="lastObservedTime", default=None)
+    last_observed_time: MicroTime | None = field(name="lastObservedTime", default=None)

@@ -1,6 +1,6 @@
 """The admission plugins that every apiserver has, under Kubernetes' names, in the order in which they are asked.
 
-``ServiceAccount`` has a module of its own.
+``ServiceAccount``, ``Priority`` and ``RuntimeClass`` have modules of their own.
 """
 
 from collections.abc import Collection
@@ -21,12 +21,14 @@ from apimachinery.types.certificates_v1 import CertificateSigningRequest
 from apimachinery.types.core_v1 import Namespace, PersistentVolume, PersistentVolumeClaim, Pod, Toleration
 from apimachinery.types.core_v1 import ServiceAccount as Account
 from apimachinery.types.meta_v1 import StatusCause
+from apimachinery.types.node_v1 import RuntimeClass as NodeRuntimeClass
 from apimachinery.types.objects import KubeObject
+from apimachinery.types.scheduling_v1 import PriorityClass
 from apimachinery.types.storage_v1 import StorageClass
 from apiserver.admission import Plugin
+from apiserver.admission.classes import Priority, RuntimeClass
 from apiserver.admission.service_account import ServiceAccount
 from apiserver.registry.resources import Resources
-from apiserver.registry.scheduling.priorityclasses import SYSTEM_PRIORITIES
 from apiserver.registry.store import Store
 from apiserver.request import Attributes
 
@@ -46,18 +48,18 @@ class NamespaceLifecycle(Plugin[KubeObject]):
         if namespace is None:
             raise errors.not_found("namespaces", "", attributes.namespace)
         if namespace.metadata.deletion_timestamp or namespace.status.phase == "Terminating":
-            raise _terminating(attributes)
+            raise _terminating(attributes, meta.name_of(obj))
 
     async def validate_delete(self, attributes: Attributes, old: KubeObject) -> None:
         if isinstance(old, Namespace) and attributes.verb == "delete" and attributes.name in IMMORTAL:
             raise errors.forbidden("namespaces", "", attributes.name, "this namespace may not be deleted")
 
 
-def _terminating(attributes: Attributes) -> errors.Forbidden:
+def _terminating(attributes: Attributes, name: str) -> errors.Forbidden:
     error = errors.forbidden(
         attributes.resource,
         attributes.group,
-        attributes.name,
+        name,
         f"unable to create new content in namespace {attributes.namespace} because it is being terminated",
     )
     cause = StatusCause(
@@ -97,24 +99,6 @@ class DefaultTolerationSeconds(Plugin[Pod]):
 
 def _is_about(toleration: Toleration, key: str) -> bool:
     return (toleration.key or "") in ("", key) and (toleration.effect or "") in ("", NO_EXECUTE)
-
-
-class Priority(Plugin[Pod]):
-    """Every pod has a priority; it is 0 without one of the two built-in classes, and may preempt those below it."""
-
-    types = (Pod,)
-
-    async def admit(self, attributes: Attributes, obj: Pod, old: Pod | None) -> None:
-        if attributes.subresource:
-            return
-        if old is not None:  # a manifest that replaces a pod does not name what was filled in
-            if obj.spec.priority is None:
-                obj.spec.priority = old.spec.priority
-            obj.spec.preemption_policy = obj.spec.preemption_policy or old.spec.preemption_policy
-            return
-        if obj.spec.priority is None:
-            obj.spec.priority = SYSTEM_PRIORITIES.get(obj.spec.priority_class_name or "", 0)
-        obj.spec.preemption_policy = obj.spec.preemption_policy or "PreemptLowerPriority"
 
 
 class StorageObjectInUseProtection(Plugin[PersistentVolumeClaim | PersistentVolume]):
@@ -183,6 +167,7 @@ NAMES: Final = (
     "DefaultTolerationSeconds",
     "DefaultStorageClass",
     "StorageObjectInUseProtection",
+    "RuntimeClass",
 )
 
 
@@ -191,7 +176,8 @@ def plugins(resources: Resources, disabled: Collection[str], *, mounts_tokens: b
     by_name: dict[str, Plugin[Any]] = {
         "NamespaceLifecycle": NamespaceLifecycle(resources.store(Namespace)),
         "ServiceAccount": ServiceAccount(resources.store(Account), mounts_tokens=mounts_tokens),
-        "Priority": Priority(),
+        "Priority": Priority(resources.store(PriorityClass)),
+        "RuntimeClass": RuntimeClass(resources.store(NodeRuntimeClass)),
         "DefaultTolerationSeconds": DefaultTolerationSeconds(),
         "DefaultStorageClass": DefaultStorageClass(resources.store(StorageClass)),
         "StorageObjectInUseProtection": StorageObjectInUseProtection(),

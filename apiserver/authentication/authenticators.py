@@ -61,7 +61,7 @@ class X509:
 
     def authenticate(self, credentials: Credentials) -> User | None:
         certificate = credentials.extensions.get("tls", {}).get("client_certificate")
-        if certificate is None:
+        if certificate is None or not certificate.common_name:  # which names nobody
             return None
         identity = (certificate.common_name, certificate.organizations)
         user = self._users.get(identity)

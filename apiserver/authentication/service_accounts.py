@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import jwt
+import msgspec
 from cryptography.hazmat.primitives import serialization
+from msgspec import Struct, field
 
 from apimachinery import errors, meta
 from apimachinery.types.core_v1 import Node, Pod, Secret, ServiceAccount
@@ -35,6 +37,38 @@ _GONE_LEEWAY: Final = 60
 """Seconds for which a token outlives the deletion of what it is bound to: the pod is still stopping."""
 _CLOCK_LEEWAY: Final = 10
 _REMEMBERED: Final = 4096
+
+
+class _Reference(Struct, frozen=True):
+    name: str = ""
+    uid: str = ""
+
+
+class _Private(Struct, frozen=True):
+    """What a token says of the account, and of what it is bound to."""
+
+    namespace: str = ""
+    serviceaccount: _Reference = _Reference()
+    pod: _Reference | None = None
+    node: _Reference | None = None
+    secret: _Reference | None = None
+
+
+class _Claims(Struct, frozen=True):
+    """The claims of a token that are used. A token that is signed may still have them in another form."""
+
+    iss: str
+    exp: float | None = None
+    aud: str | list[str] = ()  # type: ignore[assignment]
+    jti: str = ""
+    private: _Private = field(name=_CLAIM, default=_Private())
+    legacy: Mapping[str, object] = {}
+    """All claims of a legacy token."""
+
+    @property
+    def audiences(self) -> frozenset[str]:
+        return frozenset((self.aud,) if isinstance(self.aud, str) else self.aud)
+
 
 Find = Callable[[type[Pod | Node | Secret | ServiceAccount], str, str], KubeObject | None]
 """The object of a type, namespace and name, if it exists. Raises ServiceUnavailable while that is not known."""
@@ -88,7 +122,7 @@ class ServiceAccountTokens:
         self._issuer, self._find = issuer, find
         self._audiences = frozenset(audiences or [issuer])
         self._key: Any = serialization.load_pem_public_key(public_key.read_bytes())
-        self._verified: dict[bytes, Mapping[str, Any]] = {}
+        self._verified: dict[bytes, _Claims] = {}
 
     def authenticate(self, credentials: Credentials) -> User | None:
         """The user, or None if somebody else issued the token. Raises Unauthorized if it is not valid."""
@@ -98,13 +132,13 @@ class ServiceAccountTokens:
         claims = self._claims(token)
         if claims is None:
             return None
-        if claims["iss"] == LEGACY_ISSUER:
-            return self._legacy(token, claims)
-        if not frozenset(claims.get("aud", ())) & (frozenset(credentials.audiences) or self._audiences):
+        if claims.iss == LEGACY_ISSUER:
+            return self._legacy(token, claims.legacy)
+        if not claims.audiences & (frozenset(credentials.audiences) or self._audiences):
             raise errors.Unauthorized("Unauthorized")
         return self._bound(claims)
 
-    def _claims(self, token: str) -> Mapping[str, Any] | None:
+    def _claims(self, token: str) -> _Claims | None:
         """The claims of a token, once it is known to be ours and valid now."""
         digest = hashlib.sha256(token.encode()).digest()
         claims = self._verified.get(digest)
@@ -112,12 +146,12 @@ class ServiceAccountTokens:
             claims = self._verify(token)
             if claims is not None:
                 self._remember(digest, claims)
-        elif claims.get("exp", time.time()) + _CLOCK_LEEWAY < time.time():
+        elif claims.exp is not None and claims.exp + _CLOCK_LEEWAY < time.time():
             del self._verified[digest]
             raise errors.Unauthorized("Unauthorized")
         return claims
 
-    def _verify(self, token: str) -> Mapping[str, Any] | None:
+    def _verify(self, token: str) -> _Claims | None:
         try:
             issuer = jwt.decode(token, options={"verify_signature": False}).get("iss")
             if issuer not in (self._issuer, LEGACY_ISSUER):
@@ -129,54 +163,52 @@ class ServiceAccountTokens:
                 options={"verify_aud": False, "require": [] if issuer == LEGACY_ISSUER else ["exp"]},
                 leeway=_CLOCK_LEEWAY,
             )
-        except (jwt.InvalidTokenError, UnicodeError) as fault:
+            legacy = claims if issuer == LEGACY_ISSUER else {}
+            return msgspec.convert({**claims, "legacy": legacy}, _Claims)
+        except (jwt.InvalidTokenError, msgspec.ValidationError, UnicodeError, OverflowError, RecursionError) as fault:
             raise errors.Unauthorized("Unauthorized") from fault
-        return claims
 
-    def _remember(self, digest: bytes, claims: Mapping[str, Any]) -> None:
+    def _remember(self, digest: bytes, claims: _Claims) -> None:
         if len(self._verified) >= _REMEMBERED:  # the oldest goes; should it be in use, it comes back as the newest
             del self._verified[next(iter(self._verified))]
         self._verified[digest] = claims
 
-    def _bound(self, claims: Mapping[str, Any]) -> User:
-        private = claims.get(_CLAIM, {})
-        namespace, account = private.get("namespace", ""), private.get("serviceaccount", {})
+    def _bound(self, claims: _Claims) -> User:
+        private = claims.private
+        namespace, account, pod, node = private.namespace, private.serviceaccount, private.pod, private.node
         self._must_live(ServiceAccount, namespace, account)
         extra: dict[str, tuple[str, ...]] = {}
-        if jti := claims.get("jti"):
-            extra["authentication.kubernetes.io/credential-id"] = (f"JTI={jti}",)
-        pod, node = private.get("pod"), private.get("node")
-        if "secret" in private:
-            self._must_live(Secret, namespace, private["secret"])
+        if claims.jti:
+            extra["authentication.kubernetes.io/credential-id"] = (f"JTI={claims.jti}",)
+        if private.secret:
+            self._must_live(Secret, namespace, private.secret)
         if pod:
             self._must_live(Pod, namespace, pod)
-            extra["authentication.kubernetes.io/pod-name"] = (pod.get("name", ""),)
-            extra["authentication.kubernetes.io/pod-uid"] = (pod.get("uid", ""),)
+            extra["authentication.kubernetes.io/pod-name"] = (pod.name,)
+            extra["authentication.kubernetes.io/pod-uid"] = (pod.uid,)
         elif node:
             self._must_live(Node, "", node)
         if node:
-            extra["authentication.kubernetes.io/node-name"] = (node.get("name", ""),)
-            if node.get("uid"):
-                extra["authentication.kubernetes.io/node-uid"] = (node["uid"],)
-        return _user(namespace, account["name"], account["uid"], extra)
+            extra["authentication.kubernetes.io/node-name"] = (node.name,)
+            if node.uid:
+                extra["authentication.kubernetes.io/node-uid"] = (node.uid,)
+        return _user(namespace, account.name, account.uid, extra)
 
-    def _must_live(
-        self, type: type[Pod | Node | Secret | ServiceAccount], namespace: str, ref: Mapping[str, str]
-    ) -> None:
+    def _must_live(self, type: type[Pod | Node | Secret | ServiceAccount], namespace: str, ref: _Reference) -> None:
         """Raises Unauthorized if the object no longer exists, or is another one of the same name."""
-        obj = self._find(type, namespace, ref.get("name", ""))
-        if obj is None or meta.uid_of(obj) != ref.get("uid", ""):
+        obj = self._find(type, namespace, ref.name)
+        if obj is None or meta.uid_of(obj) != ref.uid:
             raise errors.Unauthorized("Unauthorized")
         ends = obj.metadata.deletion_timestamp
         if ends and meta.parse_time(ends).timestamp() < time.time() - _GONE_LEEWAY:
             raise errors.Unauthorized("Unauthorized")
 
-    def _legacy(self, token: str, claims: Mapping[str, Any]) -> User:
+    def _legacy(self, token: str, claims: Mapping[str, object]) -> User:
         namespace, name, uid, secret_name = (
             str(claims.get(f"{_LEGACY}{part}", ""))
             for part in ("namespace", "service-account.name", "service-account.uid", "secret.name")
         )
-        self._must_live(ServiceAccount, namespace, {"name": name, "uid": uid})
+        self._must_live(ServiceAccount, namespace, _Reference(name, uid))
         kept_in = self._find(Secret, namespace, secret_name)
         if not isinstance(kept_in, Secret) or kept_in.metadata.deletion_timestamp:
             raise errors.Unauthorized("Unauthorized")

@@ -8,14 +8,16 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, Protocol
+from urllib.parse import urlencode
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from apimachinery import errors
 from apimachinery.types.objects import KubeObject
 from apiserver.authorization import Authorizer
 from apiserver.flowcontrol import FlowController
-from apiserver.handlers import metrics, patches, verbs, work
+from apiserver.handlers import metrics, patches, request_options, verbs, work
 from apiserver.handlers.discovery import Discovery
 from apiserver.handlers.http import Request
 from apiserver.handlers.lists import Lists
@@ -110,7 +112,7 @@ class ApiEndpoint:
     async def serve(self, request: Request, user: User) -> None:
         """Answer one request of a known user. Raises ApiError unless an answer has begun."""
         parts = request.path.strip("/").split("/")
-        place = locate(parts)
+        place = _watched(request, parts) or locate(parts)
         if place is None:
             attributes = Attributes(user, request.method.lower(), request.path)
             await self._authorizer.authorize(attributes)
@@ -133,8 +135,9 @@ class ApiEndpoint:
         if verb == "connect":  # the Accept header of a proxied request is for the server behind
             out = Renderer(served.info.kind, (), Form())
         else:
-            form = negotiate(request.headers.get("accept", ""))
-            out = renderer(request, subresource.kind(served.info), subresource.columns(served.info), form)
+            columns = subresource.columns(served.info)
+            form = negotiate(request.headers.get("accept", ""), has_table=bool(columns))
+            out = renderer(request, subresource.kind(served.info), columns, form)
         call = Call(request, attributes, served, subresource, out)
         if self._flows is None:
             await self._run(call, verb, place)
@@ -186,6 +189,21 @@ class ApiEndpoint:
             metrics.requests_total.inc(*labels)
 
 
+def _watched(request: Request, parts: Sequence[str]) -> Place | None:
+    """What a path of the old form ``/api/v1/watch/...`` watches, as the query of a list would say it; None for others."""
+    at = 2 if parts[0] == "api" else 3
+    if len(parts) <= at + 1 or parts[at] != "watch":
+        return None
+    if request.method not in ("GET", "HEAD"):
+        raise not_allowed()
+    place = locate([*parts[:at], *parts[at + 1 :]])
+    if place is None or place.subresource:
+        return None
+    options = {"watch": "true", **({"fieldSelector": f"metadata.name={place.name}"} if place.name else {})}
+    request.scope["query_string"] = urlencode(options).encode() + b"&" + request.scope["query_string"]
+    return replace(place, name="", namespace="" if place.resource == "namespaces" else place.namespace)
+
+
 def _is_in_scope(place: Place, served: Served[KubeObject]) -> bool:
     """Objects are in a namespace or in none; only collections of all namespaces are read without naming one."""
     if place.resource == "namespaces":
@@ -216,12 +234,9 @@ def _verb(
 
 
 def _attributes(request: Request, user: User, place: Place, verb: str) -> Attributes:
-    dry_run = False
-    if verb not in ("get", "list", "watch", "connect"):
-        for value in request.query_lists.get("dryRun", ()):
-            if value not in ("All", ""):
-                raise errors.BadRequest(f'dryRun: Unsupported value: "{value}": supported values: "All"')
-            dry_run = dry_run or value == "All"
+    is_apply = verb == "patch" and patches.is_apply(request.headers.get("content-type", ""))
+    request_options.validate(request, verb, is_apply=is_apply)
+    writes = verb not in ("get", "list", "watch", "connect")
     return Attributes(
         user=user,
         verb=verb,
@@ -232,9 +247,9 @@ def _attributes(request: Request, user: User, place: Place, verb: str) -> Attrib
         subresource=place.subresource,
         namespace="" if place.resource == "namespaces" else place.namespace,
         name=place.name,
-        dry_run=dry_run,
+        dry_run=writes and "All" in request.query_lists.get("dryRun", ()),
         field_manager=_field_manager(request) if verb != "connect" else "",
-        is_apply=verb == "patch" and patches.is_apply(request.headers.get("content-type", "")),
+        is_apply=is_apply,
     )
 
 
@@ -243,6 +258,4 @@ def _field_manager(request: Request) -> str:
     manager = request.query.get("fieldManager")
     if not manager:
         return request.headers.get("user-agent", "unknown").partition("/")[0][:_MANAGER_LIMIT] or "unknown"
-    if len(manager) > _MANAGER_LIMIT or not manager.isprintable():
-        raise errors.BadRequest(f"fieldManager: Invalid value: must be at most {_MANAGER_LIMIT} printable characters")
     return manager

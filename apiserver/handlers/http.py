@@ -57,6 +57,12 @@ class Request:
         self._query: Mapping[str, str] | None = None
         self._query_lists: Mapping[str, list[str]] | None = None
 
+    def forget(self) -> None:
+        """Let go of headers and query, of a stream that lasts and needs them no more."""
+        self._headers = self._query = self._query_lists = None
+        self.more_headers, self.sending = (), _unbounded
+        self.scope["headers"] = []
+
     # not cached_property: in Python 3.11 that takes a lock, which costs more than what is done under it
 
     @property
@@ -83,11 +89,11 @@ class Request:
         return boolean(self.query.get(name))
 
     def integer(self, name: str) -> int | None:
-        """A whole number of a parameter that is not negative."""
+        """A whole number of a parameter."""
         value = self.query.get(name)
         if not value:
             return None
-        if not value.isdecimal() or len(value) > 18:
+        if not value.removeprefix("-").isdecimal() or len(value) > 18:
             raise errors.BadRequest(f"invalid value {value!r} for query parameter {name}: must be a whole number")
         return int(value)
 
@@ -229,7 +235,9 @@ def _parsed(query: bytes) -> Mapping[str, list[str]]:
     try:
         return parse_qs(query.decode(), keep_blank_values=True, max_num_fields=1000)
     except ValueError as fault:
-        raise errors.BadRequest(f"the query cannot be read: {fault}") from fault
+        raise errors.BadRequest(
+            "the query cannot be read: it must be UTF-8 text and have at most 1000 parameters"
+        ) from fault
 
 
 def success(details: StatusDetails | None = None, code: int | None = None) -> bytes:
@@ -247,7 +255,7 @@ def _inflated(data: bytes) -> bytes:
         with gzip.GzipFile(fileobj=BytesIO(data)) as file:
             plain = file.read(BODY_LIMIT + 1)
     except (OSError, EOFError) as fault:
-        raise errors.BadRequest(f"the body is not valid gzip: {fault}") from fault
+        raise errors.BadRequest("the body is not valid gzip") from fault
     if len(plain) > BODY_LIMIT:
         raise _too_large()
     return plain

@@ -16,8 +16,10 @@ from typing import Final
 import msgspec
 
 from apimachinery import codec, errors
+from apimachinery.fields import Path
 from apimachinery.types.objects import KubeObject
 from apiserver.handlers.http import Request
+from apiserver.handlers.request_options import refused
 from apiserver.handlers.selection import selection
 from apiserver.handlers.verbs import Call
 from apiserver.registry.resource import Listing, ListRequest, Served
@@ -111,25 +113,35 @@ _TOO_OLD: Final = (
 
 def _parsed(request: Request) -> tuple[ListRequest, bool]:
     """What is asked for, and whether a ``continue`` token asks for it. Raises BadRequest."""
-    query, limit = request.query, request.integer("limit") or 0
+    query, limit = request.query, max(request.integer("limit") or 0, 0)
     version, match = query.get("resourceVersion", ""), query.get("resourceVersionMatch", "")
-    if match not in ("", "Exact", "NotOlderThan"):
-        raise errors.BadRequest(
-            f'resourceVersionMatch: Unsupported value: "{match}": supported values: "Exact", "NotOlderThan", ""'
-        )
+    _check_match(match, version, is_continued="continue" in query and bool(query["continue"]))
     revision = request.revision()
     if text := query.get("continue"):
-        if version not in ("", "0") or match:
+        if version not in ("", "0"):
             raise errors.BadRequest("specifying resource version is not allowed when using continue")
         token = _decoded(text)
         return ListRequest(limit, max(token.rv, 0), exact=True, start=token.start), True
-    if match and not version:
-        raise errors.BadRequest("resourceVersionMatch is forbidden unless resourceVersion is provided")
-    if match == "Exact" and revision == 0:
-        raise errors.BadRequest('resourceVersionMatch "Exact" is forbidden for resourceVersion "0"')
     # a limited list of an old revision has always meant exactly that revision
     exact = match == "Exact" or (bool(limit) and bool(revision) and not match)
     return ListRequest(limit, revision, exact), False
+
+
+def _check_match(match: str, version: str, *, is_continued: bool) -> None:
+    """Raises Invalid."""
+    path, faults = Path("resourceVersionMatch"), []
+    if not match:
+        return
+    if not version:
+        faults.append(path.forbidden("resourceVersionMatch is forbidden unless resourceVersion is provided"))
+    if is_continued:
+        faults.append(path.forbidden("resourceVersionMatch is forbidden when continue is provided"))
+    if match not in ("Exact", "NotOlderThan"):
+        faults.append(path.not_supported(match, ("Exact", "NotOlderThan", "")))
+    if match == "Exact" and version == "0":
+        faults.append(path.forbidden('resourceVersionMatch "exact" is forbidden for resourceVersion "0"'))
+    if faults:
+        raise refused("ListOptions", *faults)
 
 
 def _metadata(listing: Listing[KubeObject], *, counts: bool) -> dict[str, object]:
@@ -151,7 +163,7 @@ def _decoded(token: str) -> _Token:
         raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
         decoded = msgspec.json.decode(raw, type=_Token)
     except (binascii.Error, ValueError, msgspec.DecodeError) as fault:
-        raise errors.BadRequest(f"continue key is not valid: {fault}") from fault
+        raise errors.BadRequest("continue key is not valid: it was not made by this server") from fault
     known = decoded.rv == _LATEST or 0 < decoded.rv < 2**63
     if decoded.v != _TOKEN_VERSION or not known or decoded.start.startswith("/"):
         raise errors.BadRequest("continue key is not valid: it was not made by this server")

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from apimachinery import codec, errors, meta, patch, yaml_loader
 from apimachinery.field_check import strict_error, unknown
+from apimachinery.fields import Path
 from apimachinery.managed_fields import apply
 from apimachinery.types.objects import KubeObject
 from apiserver.handlers.body import check_kind, field_validation, media_type
@@ -21,6 +22,10 @@ def is_apply(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() == APPLY
 
 
+class _Unreadable(errors.BadRequest):
+    """A patched document is none of an object of the kind."""
+
+
 async def patch_(call: Call) -> None:
     content_type = media_type(call.request)
     if content_type == APPLY:
@@ -34,21 +39,21 @@ async def patch_(call: Call) -> None:
 
 
 async def _patch(call: Call, dialect: patch.Dialect, body: bytes) -> None:
-    if call.request.flag("force"):
-        raise errors.BadRequest("force: Forbidden: may not be specified for non-apply patch")
-
     def change(current: KubeObject | None) -> KubeObject:
         if current is None:  # only a full object can make one, even where an update may
             raise call.served.not_found(call.key)
-        return _read(call, patch.apply(dialect, codec.to_builtins(current), body, call.kind.definition))
+        patched = patch.apply(dialect, codec.to_builtins(current), body, call.kind.definition)
+        try:
+            return _read(call, patched)
+        except _Unreadable as fault:
+            raise errors.invalid("", "", "", [Path("patch").invalid("", fault.message)]) from fault
 
     stored, _ = await call.subresource.update(call.served, call.attributes, call.key, change, may_create=False)
+    call.warn(stored.object)
     await call.answer(200, stored)
 
 
 async def _apply(call: Call) -> None:
-    if not call.request.query.get("fieldManager"):
-        raise errors.BadRequest("fieldManager is required for apply patch")
     config, _ = yaml_loader.load(await call.request.body())
     if not isinstance(config, dict):
         raise errors.BadRequest("an apply patch is an object")
@@ -74,6 +79,7 @@ async def _apply(call: Call) -> None:
     stored, created = await call.subresource.update(
         call.served, call.attributes, call.key, change, may_create=call.subresource is WHOLE
     )
+    call.warn(stored.object)
     await call.answer(201 if created else 200, stored)
 
 
@@ -81,25 +87,32 @@ def _check_identity(call: Call, config: Document) -> None:
     """What an apply patch must say of itself, and must not contradict the path in."""
     for field, expected in (("apiVersion", call.kind.api_version), ("kind", call.kind.name)):
         if config.get(field) != expected:
-            raise errors.BadRequest(f"{field} in the patch must be {expected!r}, it is {config.get(field)!r}")
+            raise errors.BadRequest(f'{field} in the patch must be "{expected}"')
     metadata = config.get("metadata") or {}
     if not isinstance(metadata, dict):
         raise errors.BadRequest("metadata in the patch must be an object")
     name = metadata.get("name")
+    if not isinstance(name, str | None):
+        raise errors.BadRequest("metadata.name in the patch must be a string")
     if name not in (None, "", call.key.name):
         raise errors.BadRequest(f"the name of the object ({name}) does not match the name on the URL ({call.key.name})")
 
 
 def _read(call: Call, document: Document) -> KubeObject:
     """The object that a patched document describes."""
-    validation, definition = field_validation(call.request), call.kind.definition
+    validation, definition, found = field_validation(call.request), call.kind.definition, list[str]()
     if validation != "Ignore" and definition is not None:
         faults = unknown(document, definition)
         if faults and validation == "Strict":
-            raise strict_error(faults)
-        call.request.warnings[:] = faults  # a change that is made again must not warn twice
-    obj = codec.from_builtins(document, call.kind.type)
+            raise _Unreadable(strict_error(faults).message)
+        found = faults
+    call.request.warnings[:] = found  # a change that is made again must not warn twice
+    try:
+        obj = codec.from_builtins(document, call.kind.type)
+    except errors.BadRequest as fault:
+        raise _Unreadable(fault.message) from fault
     check_kind(obj, call.kind.api_version, call.kind.name)
+    obj.metadata.name = obj.metadata.name or call.key.name  # an applied document need not repeat it
     call.check_namespace(obj)
     call.check_name(obj)
-    return obj
+    return call.deduplicated(obj)

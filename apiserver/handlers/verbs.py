@@ -13,6 +13,7 @@ from apimachinery.types.objects import KubeObject
 from apiserver.handlers.body import read_object
 from apiserver.handlers.http import Request, success
 from apiserver.handlers.rendering import Renderer
+from apiserver.handlers.request_options import validate_deletion
 from apiserver.handlers.selection import selection
 from apiserver.handlers.watches import Watch
 from apiserver.handlers.websocket_watches import WebSocketWatch
@@ -59,14 +60,36 @@ class Call(Struct, frozen=True):
             )
 
     def check_name(self, obj: KubeObject) -> None:
-        """An object that is sent to its own path may omit its name. Raises BadRequest if it has another."""
+        """Raises BadRequest if an object that is sent to its own path has no name, or another."""
         name = obj.metadata.name
         if not name:
-            obj.metadata.name = self.attributes.name
-        elif name != self.attributes.name:
+            raise errors.BadRequest(
+                f"the name of the object ({self.attributes.name} based on URL) was undeterminable: name must be provided"
+            )
+        if name != self.attributes.name:
             raise errors.BadRequest(
                 f"the name of the object ({name}) does not match the name on the URL ({self.attributes.name})"
             )
+
+
+    def warn(self, obj: KubeObject) -> None:
+        """Warn the client of what is accepted and may not be meant."""
+        self.request.warnings.extend(self.subresource.warnings(self.served.info, obj))
+
+    def deduplicated(self, obj: KubeObject) -> KubeObject:
+        """The object itself, with each of its owners once."""
+        owners, repeated = obj.metadata.owner_references or [], list[str]()
+        for i, owner in reversed(list(enumerate(owners))):
+            if owner in owners[:i]:
+                repeated.insert(0, owner.uid)
+                del owners[i]
+        if repeated:
+            self.request.warnings.append(
+                ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and "
+                "may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: "
+                f"[{' '.join(repeated)}]"
+            )
+        return obj
 
 
 async def get(call: Call) -> None:
@@ -82,8 +105,8 @@ async def watch(call: Call) -> None:
 async def create(call: Call) -> None:
     obj = await read_object(call.request, call.kind)
     call.check_namespace(obj)
-    call.request.warnings.extend(call.subresource.warnings(call.served.info, obj))
-    stored = await call.subresource.create(call.served, call.attributes, call.key, obj)
+    stored = await call.subresource.create(call.served, call.attributes, call.key, call.deduplicated(obj))
+    call.warn(stored.object if stored is not None else obj)
     if stored is None:
         await call.request.respond(201, success(code=201))
     else:
@@ -94,10 +117,11 @@ async def update(call: Call) -> None:
     obj = await read_object(call.request, call.kind)
     call.check_namespace(obj)
     call.check_name(obj)
-    call.request.warnings.extend(call.subresource.warnings(call.served.info, obj))
+    call.deduplicated(obj)
     stored, created = await call.subresource.update(
         call.served, call.attributes, call.key, lambda current: codec.copy(obj), may_create=False
     )
+    call.warn(stored.object)
     await call.answer(201 if created else 200, stored)
 
 
@@ -142,12 +166,10 @@ async def _delete_options(call: Call) -> tuple[DeleteOptions, Attributes]:
         options = DeleteOptions(
             grace_period_seconds=request.integer("gracePeriodSeconds"),
             propagation_policy=request.query.get("propagationPolicy"),
-            orphan_dependents=request.flag("orphanDependents") or None,
+            orphan_dependents=request.flag("orphanDependents") if "orphanDependents" in request.query else None,
+            dry_run=list(request.query_lists.get("dryRun", ())),
         )
-    if options.dry_run not in (None, [], ["All"]):
-        raise errors.BadRequest('dryRun: Unsupported value: supported values: "All"')
-    if (options.grace_period_seconds or 0) < 0:
-        raise errors.BadRequest("gracePeriodSeconds: Invalid value: must be greater than or equal to 0")
+    validate_deletion(options)
     # kubectl asks for a dry run in the body, other verbs do in the query
-    dry_run = call.attributes.dry_run or bool(options.dry_run)
+    dry_run = call.attributes.dry_run or "All" in (options.dry_run or ())
     return options, replace(call.attributes, dry_run=dry_run)

@@ -20,6 +20,7 @@ from apimachinery.types.objects import KubeObject
 from apiserver.handlers import metrics
 from apiserver.handlers.http import JSON, Request
 from apiserver.handlers.rendering import Renderer
+from apiserver.handlers.request_options import refused
 from apiserver.registry.resource import Served
 from apiserver.registry.selection import Selection
 from apiserver.storage import Event, EventType, Lagged, ObjectWatch, Stored
@@ -66,6 +67,8 @@ class Watch:
             await self._begin()
             with self._ending(subscription):
                 await self._write_all(self._initial(initial, subscription))
+                initial = None
+                self._request.forget()
                 await self._stream(subscription)
                 await self._finish()
 
@@ -231,7 +234,7 @@ def _check_match(match: str | None, *, decides: bool) -> None:
         why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
     else:
         return
-    raise errors.invalid("ListOptions", "meta.k8s.io", "", [_MATCH.forbidden(why)])
+    raise refused("ListOptions", _MATCH.forbidden(why))
 
 
 def line_of(event: Event[T], kind: EventType) -> bytes:

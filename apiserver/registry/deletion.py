@@ -3,32 +3,23 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
-from apimachinery import errors, meta
+from apimachinery import meta
 from apimachinery.types.meta_v1 import DeleteOptions
 from apimachinery.types.objects import KubeObject
+from apiserver.registry.metadata import FOREGROUND, ORPHAN
 from apiserver.registry.strategy import Deletion, Strategy
 from apiserver.storage import Stored
 
 T = TypeVar("T", bound=KubeObject)
 
-ORPHAN: Final = "orphan"
-FOREGROUND: Final = "foregroundDeletion"
-_POLICIES: Final = {"Orphan": ORPHAN, "Foreground": FOREGROUND, "Background": None}
+_POLICIES: Final = {"Orphan": ORPHAN, "Foreground": FOREGROUND, "Background": ""}
 
 
 def finalizer_of(options: DeleteOptions) -> str | None:
-    """The finalizer that stands for the propagation policy, if one does. Raises BadRequest for unknown policies."""
-    policy = options.propagation_policy
-    if policy is not None and options.orphan_dependents is not None:
-        raise errors.BadRequest("orphanDependents and propagationPolicy cannot be both set")
-    if options.orphan_dependents:
-        return ORPHAN
-    if policy is None:
-        return None
-    if policy not in _POLICIES:
-        allowed = ", ".join(f'"{name}"' for name in _POLICIES)
-        raise errors.BadRequest(f'propagationPolicy: Unsupported value: "{policy}": supported values: {allowed}')
-    return _POLICIES[policy]
+    """The finalizer that stands for the propagation policy: empty for none, None where the object's own may stay."""
+    if options.orphan_dependents is not None:
+        return ORPHAN if options.orphan_dependents else ""
+    return _POLICIES[options.propagation_policy] if options.propagation_policy is not None else None
 
 
 def failed_precondition(current: Stored[T], options: DeleteOptions) -> str | None:
@@ -66,6 +57,7 @@ def mark(obj: T, strategy: Strategy[T], deletion: Deletion, finalizer: str | Non
         metadata.deletion_grace_period_seconds = grace
     if is_first and strategy.counts_generations:
         metadata.generation = (metadata.generation or 0) + 1
-    if finalizer and finalizer not in (metadata.finalizers or ()):
-        metadata.finalizers = [*(metadata.finalizers or ()), finalizer]
+    if finalizer is not None:  # the policies exclude each other
+        others = [name for name in metadata.finalizers or () if name not in (ORPHAN, FOREGROUND)]
+        metadata.finalizers = [*others, *([finalizer] if finalizer else [])] or None
     strategy.mark_deleted(obj)

@@ -1,5 +1,6 @@
 """Rules that fields of many kinds share: label selectors, numbers or percentages, counts, what may not change."""
 
+import ipaddress
 import re
 from collections.abc import Iterator, Sequence
 from typing import Final, TypeVar
@@ -7,6 +8,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from apimachinery import names, selectors
+from apimachinery.core.addresses import special
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import ObjectReference
 from apimachinery.types.meta_v1 import LabelSelector
@@ -18,6 +20,7 @@ _PERCENT_RULE: Final = (
     "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for "
     "validation is '[0-9]+%')"
 )
+_LENGTH: Final = re.compile(r"(0|[1-9][0-9]{0,2})\Z", re.ASCII)
 _LISTS: Final = ("In", "NotIn")
 _PRESENCE: Final = ("Exists", "DoesNotExist")
 
@@ -95,6 +98,50 @@ def is_zero(value: int | str | None) -> bool:
     if isinstance(value, str):
         return bool(_PERCENT.match(value)) and int(value[:-1]) == 0
     return not value
+
+
+def is_address(text: str | None) -> bool:
+    """Whether Go would read it, too: an address with a scope (``fe80::1%eth0``) is none."""
+    try:
+        ipaddress.ip_address(text or "")
+    except ValueError:
+        return False
+    return "%" not in (text or "")
+
+
+def address(path: Path, text: str | None) -> Iterator[FieldError]:
+    """An IP address of either family."""
+    if not is_address(text):
+        yield path.invalid(text or "", "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")
+
+
+def reachable_address(path: Path, text: str | None) -> Iterator[FieldError]:
+    """One at which somebody is reached: not that of every machine, or of none in particular."""
+    faults = list(address(path, text))
+    yield from faults
+    if not faults and (fault := special(ipaddress.ip_address(text or ""))):
+        yield path.invalid(text, fault)
+
+
+def cidr(path: Path, text: str) -> Iterator[FieldError]:
+    """A range of addresses, whose length is a number: Python would also take none, or a mask."""
+    address, _, length = text.partition("/")
+    limit = 128 if ":" in address else 32
+    if not is_address(address) or not _LENGTH.match(length) or int(length) > limit:
+        yield path.invalid(text, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)")
+
+
+def port_number(path: Path, port: int) -> Iterator[FieldError]:
+    if not 1 <= port <= 65535:
+        yield path.invalid(port, "must be between 1 and 65535, inclusive")
+
+
+def port_reference(path: Path, port: int | str) -> Iterator[FieldError]:
+    """A port by its number or by its name."""
+    if isinstance(port, int):
+        yield from port_number(path, port)
+    else:
+        yield from names.check(path, port, names.port_name)
 
 
 def one_of(path: Path, value: str | None, allowed: Sequence[str]) -> Iterator[FieldError]:

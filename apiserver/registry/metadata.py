@@ -1,17 +1,22 @@
 """The rules of ``metadata`` that hold for every kind."""
 
+import re
 import secrets
 import uuid
 from collections.abc import Iterator
 from typing import Final
 
-from apimachinery import meta
+from apimachinery import codec, meta
 from apimachinery.fields import FieldError, Path
 from apimachinery.names import NameRule, check, dns_label, qualified_name, validate_annotations, validate_labels
 from apimachinery.types.meta_v1 import ObjectMeta
 from apimachinery.types.objects import KubeObject
 
 _METADATA: Final = Path("metadata")
+ORPHAN: Final = "orphan"
+FOREGROUND: Final = "foregroundDeletion"
+_NO_OWNERS: Final = (("v1", "Event"), ("events.k8s.io/v1", "Event"))  # they are gone in an hour
+_API_VERSION: Final = re.compile(r"([^/]+/)?[^/]+\Z")
 _SUFFIX_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"  # Kubernetes' own: no vowels, so no words
 _SUFFIX_LENGTH: Final = 5
 _GENERATED_BASE: Final = 63 - _SUFFIX_LENGTH
@@ -86,11 +91,18 @@ def _namespace(namespace: str | None) -> Iterator[FieldError]:
 
 
 def _finalizers(metadata: ObjectMeta) -> Iterator[FieldError]:
-    for i, name in enumerate(metadata.finalizers or ()):
-        path = (_METADATA / "finalizers")[i]
-        yield from check(path, name, qualified_name)
-        if "/" not in name and name not in ("orphan", "foregroundDeletion", "kubernetes"):
-            yield path.invalid(name, "name is neither a standard finalizer name nor is it fully qualified")
+    path, finalizers = _METADATA / "finalizers", metadata.finalizers or []
+    for i, name in enumerate(finalizers):
+        yield from finalizer(path[i], name)
+    if ORPHAN in finalizers and FOREGROUND in finalizers:
+        yield path.invalid(finalizers, f"finalizer {ORPHAN} and {FOREGROUND} cannot be both set")
+
+
+def finalizer(path: Path, name: str) -> Iterator[FieldError]:
+    """A finalizer of an object's metadata or of a namespace's content."""
+    yield from check(path, name, qualified_name)
+    if "/" not in name and name not in (ORPHAN, FOREGROUND, "kubernetes"):
+        yield path.invalid(name, "name is neither a standard finalizer name nor is it fully qualified")
 
 
 def _owners(metadata: ObjectMeta) -> Iterator[FieldError]:
@@ -105,6 +117,10 @@ def _owners(metadata: ObjectMeta) -> Iterator[FieldError]:
         ):
             if not value:
                 yield (path / field).invalid(value, "must not be empty")
+        if (owner.api_version, owner.kind) in _NO_OWNERS:
+            yield path.invalid(codec.to_builtins(owner), f"{owner.kind} is disallowed from being an owner")
+        if owner.api_version and not _API_VERSION.match(owner.api_version):
+            yield (path / "apiVersion").invalid(owner.api_version, "must be a version, or a group and a version")
         controllers += bool(owner.controller)
     if controllers > 1:
         yield (_METADATA / "ownerReferences").invalid(
@@ -123,5 +139,6 @@ def validate_update(new: KubeObject, old: KubeObject) -> Iterator[FieldError]:
         added := set(new.metadata.finalizers or ()) - set(old.metadata.finalizers or ())
     ):
         yield (_METADATA / "finalizers").forbidden(
-            f"no new finalizers can be added if the object is being deleted, found new finalizers {sorted(added)}"
+            "no new finalizers can be added if the object is being deleted, found new finalizers: "
+            + ", ".join(sorted(added))
         )

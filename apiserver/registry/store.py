@@ -4,9 +4,10 @@
 
 A dry run stops before the transaction. A delete that has to wait, for a grace period or for a finalizer,
 is an update. Writes are compare-and-set on the revision that the change was made from; a change that
-does not name a revision is made again on what is there now.
+does not name a revision is made again on what is there now. Writers of one object take turns.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -14,16 +15,17 @@ from typing import Any, Final, TypeVar
 from msgspec import structs
 from msgspec.structs import replace
 
-from apimachinery import codec, errors, meta
+from apimachinery import codec, errors, meta, times
 from apimachinery.fields import Path
 from apimachinery.managed_fields import track_update
 from apimachinery.meta import Key
-from apimachinery.types.meta_v1 import DeleteOptions
+from apimachinery.types.meta_v1 import DeleteOptions, StatusDetails
 from apimachinery.types.objects import KubeObject
 from apiserver.registry import deletion, metadata
 from apiserver.registry.reads import StoredReads
 from apiserver.registry.resource import Admission, Allocation, Allocator, Change, Deleted, Kind, ResourceInfo
 from apiserver.registry.strategy import Strategy
+from apiserver.registry.turns import Turns
 from apiserver.request import Attributes
 from apiserver.storage import AlreadyExists, ClaimTaken, Storage, StorageConflict, Stored
 
@@ -31,7 +33,9 @@ T = TypeVar("T", bound=KubeObject)
 R = TypeVar("R")
 
 _ATTEMPTS: Final = 16
-"""How often a write is retried when others change the object in between."""
+"""How often a generated name, an address or a port is tried that turns out to be taken."""
+_PATIENCE: Final = 34.0
+"""Seconds after which a write gives up that others always forestall; Kubernetes gives a request as long."""
 _BLIND_ATTEMPTS: Final = 3
 """How often an address or port is guessed before all that are taken are read."""
 
@@ -61,10 +65,12 @@ class Store(StoredReads[T]):
     """One resource's objects."""
 
     info: StoredResource[T]
+    patience = _PATIENCE
 
     def __init__(self, info: StoredResource[T], storage: Storage, admission: Admission) -> None:
         super().__init__(info, storage)
         self._admission = admission
+        self._turns = Turns()
 
     # -- storage
 
@@ -87,6 +93,7 @@ class Store(StoredReads[T]):
         strategy, generated = self.info.strategy, not obj.metadata.name
         if obj.metadata.resource_version not in _ANY_VERSION:
             raise errors.BadRequest("resourceVersion should not be set on objects to be created")
+        times.canonicalize(obj)
         metadata.fill_for_create(obj.metadata, attributes.namespace)
         strategy.default(obj)
         strategy.prepare_for_create(obj)
@@ -114,8 +121,9 @@ class Store(StoredReads[T]):
     ) -> R:
         """The compare-and-set loop of every write to an object that may exist; returns what ``attempt`` returns.
 
-        The first attempt begins with the object of the cache, which will do for a write. A refusal counts only if
-        it was made from the current object, since the cache may be some milliseconds behind.
+        That others write the object, too, is never the client's fault: it is waited for and tried again. The first
+        attempt begins with the object of the cache, which will do for a write. A refusal counts only if it was made
+        from the current object, since the cache may be some milliseconds behind.
 
         Args:
             attempt: writes what it makes of the current object (None: there is none), or raises StorageConflict if
@@ -123,22 +131,40 @@ class Store(StoredReads[T]):
 
         Raises:
             ApiError: whatever ``attempt`` raises.
-            Conflict: others changed the object too often in between.
+            Timeout: others have changed the object in between for all of the time that a request has.
         """
+        path, deadline = self.info.storage_key(key), asyncio.get_running_loop().time() + self.patience
+        if attributes.dry_run:
+            return await self._compare_and_set(attributes, key, attempt, deadline)
+        try:
+            await self._turns.take(path, self.patience)
+        except TimeoutError as fault:
+            raise self._contended(key) from fault
+        try:
+            return await self._compare_and_set(attributes, key, attempt, deadline)
+        finally:
+            self._turns.give(path)
+
+    async def _compare_and_set(
+        self,
+        attributes: Attributes,
+        key: Key,
+        attempt: Callable[[Stored[T] | None], Awaitable[R]],
+        deadline: float,
+    ) -> R:
         path, current = self.info.storage_key(key), None
         if self.cache.is_loaded and not attributes.dry_run:
             current = self.cache.get(path)
         if from_etcd := current is None:
             current = await self._read(path)
-        for _ in range(_ATTEMPTS):
+        while True:
             try:
                 return await attempt(current)
             except StorageConflict as conflict:
                 current, from_etcd = conflict.current, True
-            except (
-                errors.ServiceUnavailable,
-                errors.Timeout,
-            ):  # no judgement of the object: asking again takes as long
+                if asyncio.get_running_loop().time() > deadline:
+                    raise self._contended(key) from conflict
+            except (errors.ServiceUnavailable, errors.Timeout):  # no judgement of the object: asking again takes as long
                 raise
             except errors.ApiError:
                 if from_etcd:
@@ -147,7 +173,11 @@ class Store(StoredReads[T]):
                 if latest is not None and current is not None and latest.revision == current.revision:
                     raise
                 current, from_etcd = latest, True
-        raise self.conflict(key, MODIFIED)
+
+    def _contended(self, key: Key) -> errors.Timeout:
+        resource = self.info.resource
+        details = StatusDetails(name=key.name, group=resource.group or None, kind=resource.plural)
+        return errors.Timeout("others change the object all the time; try again later", details=details, retry_after=1)
 
     async def update(
         self,
@@ -168,7 +198,7 @@ class Store(StoredReads[T]):
 
         Raises:
             NotFound: there is no such object, and the resource does not create by update.
-            Conflict: the revision or uid is not the object's, or others changed it too often in between.
+            Conflict: the revision or uid is not the object's.
         """
         may_create = may_create or (strategy is None and self.info.strategy.allow_create_on_update)
 
@@ -261,6 +291,7 @@ class Store(StoredReads[T]):
     async def _replace(self, attributes: Attributes, obj: T, current: Stored[T], strategy: Strategy[T]) -> Stored[T]:
         """All steps of an update. Raises StorageConflict if the object moved."""
         old = current.object
+        times.canonicalize(obj)
         metadata.fill_for_update(obj.metadata, old.metadata)
         strategy.default(obj)
         strategy.prepare_for_update(obj, old)

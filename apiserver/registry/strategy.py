@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 from apimachinery.fields import FieldError
 from apimachinery.names import NameRule, dns_subdomain
 from apimachinery.types.objects import KubeObject
+from apiserver.registry.status_rules import validate_status
 
 T = TypeVar("T", bound=KubeObject)
 
@@ -100,6 +101,10 @@ class StatusStrategy(Strategy[T]):
         if hasattr(old, "spec"):
             obj.spec = old.spec  # type: ignore[attr-defined]
         obj.metadata.owner_references = old.metadata.owner_references
+
+    def validate_update(self, obj: T, old: T) -> Iterator[FieldError]:
+        if (status := getattr(obj, "status", None)) is not None:
+            yield from validate_status(status)
 
     def desired_state(self, obj: T) -> object:
         return None

@@ -59,6 +59,9 @@ class ObjectSubresource(WholeObject[T]):
         super().__init__(verbs)
         self.strategy = strategy
 
+    def warnings(self, info: ResourceInfo[T], obj: T) -> Iterator[str]:
+        return self.strategy.warnings(obj)
+
     def update(
         self, served: Served[T], attributes: Attributes, key: Key, change: Change[T], *, may_create: bool
     ) -> Awaitable[tuple[Stored[T], bool]]:

@@ -1,12 +1,13 @@
 """Resources that are not stored: answered (reviews, the legacy bindings), or computed when they are read."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from apimachinery import codec, errors, meta
 from apimachinery.meta import Key
 from apimachinery.types.objects import KubeObject
+from apiserver.registry.columns import Column
 from apiserver.registry.resource import Admission, Listing, ListRequest, ResourceInfo, Served
 from apiserver.registry.selection import Selection
 from apiserver.request import Attributes
@@ -20,6 +21,8 @@ class AnsweredResource(ResourceInfo[T]):
     """A resource that is only posted: ``answer`` is what comes back, None for plain success."""
 
     answer: Callable[[Attributes, T], Awaitable[T | None]]
+    columns: Sequence[Column[T]] = ()
+    """There is no table of an answer."""
 
     def serve(self, storage: Storage, admission: Admission) -> "Answers[T]":
         return Answers(self, admission)

@@ -81,15 +81,8 @@ def count(name: str, cell: Callable[[T], int | None]) -> Column[T]:
     return Column(name, lambda obj: cell(obj) or 0, type="integer")
 
 
-class CountsStatus(StatusStrategy[T]):
-    """``/status`` of a kind that counts: no number may be negative."""
-
-    def validate_update(self, obj: T, old: T) -> Iterator[FieldError]:
-        yield from field_rules.counts(Path("status"), getattr(obj, "status"))  # noqa: B009 - T has no status
-
-
 def status_subresource(strategy: Strategy[T]) -> ObjectSubresource[T]:
-    return ObjectSubresource(CountsStatus(strategy))
+    return ObjectSubresource(StatusStrategy(strategy))
 
 
 # the kinds that can be scaled: spec.replicas, status.replicas

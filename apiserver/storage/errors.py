@@ -65,14 +65,14 @@ def as_api_errors() -> Iterator[None]:
     except etcd.Compacted as exc:
         raise errors.Expired("The provided resource version is too old: it has been compacted") from exc
     except etcd.FutureRevision as exc:
-        raise errors.TooLargeResourceVersion(f"Too large resource version: {exc}") from exc
+        raise errors.TooLargeResourceVersion("Too large resource version") from exc
     except etcd.OutcomeUnknown as exc:
         raise errors.Timeout(
-            f"the connection to etcd was lost before it answered; whether the write took effect is unknown: {exc}"
+            "the connection to etcd was lost before it answered; whether the write took effect is unknown"
         ) from exc
     except (etcd.TooLarge, etcd.TooManyOperations) as exc:
-        raise errors.RequestEntityTooLarge(f"etcd refuses the request: {exc}") from exc
+        raise errors.RequestEntityTooLarge("etcd refuses the request: the object is too large") from exc
     except etcd.NoSpace as exc:
         raise errors.ServiceUnavailable(OUT_OF_SPACE) from exc
     except etcd.Unavailable as exc:
-        raise errors.ServiceUnavailable(f"etcd cannot be reached: {exc}", retry_after=1) from exc
+        raise errors.ServiceUnavailable("etcd cannot be reached", retry_after=1) from exc

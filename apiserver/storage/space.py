@@ -9,9 +9,10 @@ import asyncio
 import logging
 import ssl
 from collections.abc import AsyncIterator
+from contextlib import closing
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Final, NamedTuple
-
-import httpx
+from urllib.parse import urlsplit
 
 from apimachinery.errors import ServiceUnavailable
 from apiserver.storage import metrics
@@ -27,8 +28,9 @@ LOW: Final = 0.8
 """The share of the quota from which on space is low."""
 
 _CLUSTER: Final = "etcd-0"
-_QUOTA: Final = "etcd_server_quota_backend_bytes "
+_QUOTA: Final = b"etcd_server_quota_backend_bytes "
 _MOST: Final = 4 << 20  # bytes of etcd's metrics that are read
+_SECONDS: Final = 5.0  # that this may take
 
 
 class Space:
@@ -82,26 +84,28 @@ class Space:
 
 async def quota_of(config: EtcdConfig) -> int | None:
     """The quota in bytes, which etcd tells only in its metrics; None if it does not show them to us."""
-    context: ssl.SSLContext | bool = False
-    if config.endpoints[0].startswith("https:"):
+    try:
+        return await asyncio.to_thread(_read_quota, config)
+    except (HTTPException, OSError, ValueError) as fault:
+        log.debug("etcd: cannot read its quota: %s", fault)
+        return None
+
+
+def _read_quota(config: EtcdConfig) -> int | None:
+    url = urlsplit(config.endpoints[0])
+    host, port = url.hostname or "", url.port or 2379
+    if url.scheme == "https":
         context = ssl.create_default_context(cafile=config.ca_file)
         if config.cert_file:
             context.load_cert_chain(config.cert_file, config.key_file)
-    try:
-        async with (
-            httpx.AsyncClient(verify=context, timeout=5.0, trust_env=False) as client,
-            client.stream("GET", f"{config.endpoints[0].rstrip('/')}/metrics") as reply,
-        ):
-            read = 0
-            async for line in reply.aiter_lines():
-                if line.startswith(_QUOTA):
-                    return int(float(line.rpartition(" ")[2]))
-                read += len(line)
-                if read > _MOST:
-                    break
-    except (httpx.HTTPError, OSError, ValueError) as fault:
-        log.debug("etcd: cannot read its quota: %s", fault)
-    return None
+        connection: HTTPConnection = HTTPSConnection(host, port, timeout=_SECONDS, context=context)
+    else:
+        connection = HTTPConnection(host, port, timeout=_SECONDS)
+    with closing(connection):
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read(_MOST)
+    line = next((line for line in text.splitlines() if line.startswith(_QUOTA)), None)
+    return int(float(line.rpartition(b" ")[2])) if line is not None else None
 
 
 class Defragmented(NamedTuple):

@@ -375,10 +375,14 @@ def _exit_codes(status: core_v1.PodStatus) -> Mapping[str, int]:
 
 
 def grace_period(pod: core_v1.Pod, stop: Stop) -> float:
-    """Seconds that a container has to end. A deletion's own grace period comes first, and may get shorter."""
+    """Seconds that a container has to end. A deletion's own grace period comes first, and may get shorter.
+
+    A negative one in the spec counts as a second, as in Kubernetes.
+    """
     candidates = (
         pod.metadata.deletion_grace_period_seconds,
         stop.grace_period,
         pod.spec.termination_grace_period_seconds,
     )
-    return next((seconds for seconds in candidates if seconds is not None), stop.record.grace_period)
+    granted = next((seconds for seconds in candidates if seconds is not None), stop.record.grace_period)
+    return granted if granted >= 0 else 1

@@ -8,7 +8,7 @@ from apimachinery import errors, meta
 from apimachinery.core import nodes
 from apimachinery.meta import Key
 from apimachinery.types.core_v1 import Node
-from apiserver.handlers.proxying.upstream import Answer, Upstream, dial, read_head
+from apiserver.handlers.proxying.upstream import Answer, Upstream, dial, read_head, why
 from apiserver.registry.store import Store
 
 _DEFAULT_PORT: Final = 10250
@@ -48,7 +48,7 @@ class Kubelets:
                 answer = await read_head(reader)
                 body = await _whole(answer, reader)
             except OSError as fault:
-                raise errors.ServiceUnavailable(f"{upstream.what} broke off: {fault}") from fault
+                raise errors.ServiceUnavailable(f"{upstream.what} broke off: {why(fault)}") from fault
             finally:
                 writer.close()
         if answer.code != 200:

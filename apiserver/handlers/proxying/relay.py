@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from apimachinery import errors
 from apiserver.authentication.authenticators import subprotocols
 from apiserver.handlers.http import Request
-from apiserver.handlers.proxying.upstream import CHUNK, Answer, Upstream, dial, read_head
+from apiserver.handlers.proxying.upstream import CHUNK, Answer, Upstream, dial, read_head, why
 from component_base.streams import Stream, Upgrade
 
 log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ async def relay(request: Request, upstream: Upstream, target: bytes, changes: Ch
             log.info("%s %s: %s: %s", request.method, request.path, upstream.what, fault)
             await request.break_off()
             return
-        raise errors.ServiceUnavailable(f"error trying to reach {upstream.what}: {fault}") from fault
+        raise errors.ServiceUnavailable(f"error trying to reach {upstream.what}: {why(fault)}") from fault
     finally:
         writer.close()
 

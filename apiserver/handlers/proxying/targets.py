@@ -14,6 +14,7 @@ from typing import Final
 from apimachinery import errors
 from apimachinery.core.addresses import special
 from apimachinery.types.core_v1 import EndpointAddress, Endpoints, Pod, Service
+from apiserver.handlers.proxying.upstream import why
 
 _SCHEMES: Final = ("", "http", "https")
 _DEFAULT_PORTS: Final = {"https": 443}
@@ -105,7 +106,7 @@ async def checked(host: str) -> str:
         try:
             infos = await get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
         except OSError as fault:
-            raise errors.ServiceUnavailable(f"error trying to reach {host}: {fault}") from fault
+            raise errors.ServiceUnavailable(f"error trying to reach {host}: {why(fault)}") from fault
         addresses = [str(info[4][0]) for info in infos]
     if not addresses or not all(map(may_be_reached, addresses)):
         raise errors.BadRequest("address not allowed")

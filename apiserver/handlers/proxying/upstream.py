@@ -5,6 +5,8 @@ collected, and a side that does not keep up slows the other down.
 """
 
 import asyncio
+import os
+import socket
 import ssl
 from dataclasses import dataclass
 from typing import Any, Final
@@ -35,6 +37,17 @@ class Upstream:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+def why(fault: OSError) -> str:
+    """What became of a connection, in the operating system's words."""
+    if isinstance(fault, ssl.SSLError):
+        return "TLS handshake failure"
+    if isinstance(fault, socket.gaierror):
+        return "no such host"
+    if fault.errno:
+        return os.strerror(fault.errno).lower()
+    return str(fault) if isinstance(fault, ConnectionResetError) else "the connection failed"
+
+
 async def dial(upstream: Upstream) -> Link:
     """Raises ServiceUnavailable."""
     try:
@@ -45,7 +58,7 @@ async def dial(upstream: Upstream) -> Link:
         raise errors.ServiceUnavailable(f"error trying to reach {where}: i/o timeout") from fault
     except OSError as fault:
         where = f"{upstream.what} at {upstream.authority}"
-        raise errors.ServiceUnavailable(f"error trying to reach {where}: {fault}") from fault
+        raise errors.ServiceUnavailable(f"error trying to reach {where}: {why(fault)}") from fault
 
 
 class Answer:
@@ -98,7 +111,7 @@ class Answer:
         except httptools.HttpParserUpgrade as upgrade:
             self.rest = data[upgrade.args[0] :]
         except httptools.HttpParserError as fault:
-            raise ConnectionResetError(f"the answer is not HTTP: {fault}") from fault
+            raise ConnectionResetError("the answer is not HTTP") from fault
 
     def taken(self) -> bytes:
         """The bytes of the body that have arrived."""

@@ -6,10 +6,11 @@ from apimachinery.fields import FieldError
 from apimachinery.types.apps_v1 import DaemonSet, DaemonSetStatus, DaemonSetUpdateStrategy, RollingUpdateDaemonSet
 from apiserver.registry import columns, field_rules, workloads
 from apiserver.registry.core.pod_defaults import default_spec
+from apiserver.registry.core.pod_warnings import maker_warnings
 from apiserver.registry.field_rules import at_most_all, is_zero, not_negative, number_or_percent
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
-from apiserver.registry.workloads import HISTORY_LIMIT, SPEC
+from apiserver.registry.workloads import HISTORY_LIMIT, SPEC, TEMPLATE
 
 _TEMPLATES = "deprecated.daemonset.template.generation"
 
@@ -44,6 +45,9 @@ class DaemonSetKind(Strategy[DaemonSet]):
         before = (old.metadata.annotations or {}).get(_TEMPLATES, "")
         known = int(before) if before.isdecimal() and len(before) < 19 else 0
         _count_templates(obj, known + (obj.spec.template != old.spec.template))
+
+    def warnings(self, obj: DaemonSet) -> Iterator[str]:
+        return maker_warnings(obj.metadata.name, TEMPLATE, obj.spec.template)
 
     def validate(self, obj: DaemonSet) -> Iterator[FieldError]:
         spec = obj.spec

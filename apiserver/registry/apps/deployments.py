@@ -6,10 +6,11 @@ from apimachinery.fields import FieldError
 from apimachinery.types.apps_v1 import Deployment, DeploymentStatus, DeploymentStrategy, RollingUpdateDeployment
 from apiserver.registry import columns, field_rules, workloads
 from apiserver.registry.core.pod_defaults import default_spec
+from apiserver.registry.core.pod_warnings import maker_warnings
 from apiserver.registry.field_rules import at_most_all, is_zero, not_negative, number_or_percent
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
-from apiserver.registry.workloads import HISTORY_LIMIT, SPEC
+from apiserver.registry.workloads import HISTORY_LIMIT, SPEC, TEMPLATE
 
 PROGRESS_SECONDS = 600
 _SHARE = "25%"
@@ -40,6 +41,9 @@ class DeploymentKind(Strategy[Deployment]):
 
     def prepare_for_update(self, obj: Deployment, old: Deployment) -> None:
         obj.status = old.status
+
+    def warnings(self, obj: Deployment) -> Iterator[str]:
+        return maker_warnings(obj.metadata.name, TEMPLATE, obj.spec.template)
 
     def validate(self, obj: Deployment) -> Iterator[FieldError]:
         spec = obj.spec

@@ -6,10 +6,11 @@ from apimachinery.fields import FieldError
 from apimachinery.types.apps_v1 import ReplicaSet, ReplicaSetStatus
 from apiserver.registry import columns, field_rules, workloads
 from apiserver.registry.core.pod_defaults import default_spec
+from apiserver.registry.core.pod_warnings import maker_warnings
 from apiserver.registry.field_rules import not_negative
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
-from apiserver.registry.workloads import SPEC
+from apiserver.registry.workloads import SPEC, TEMPLATE
 
 
 class ReplicaSetKind(Strategy[ReplicaSet]):
@@ -25,6 +26,9 @@ class ReplicaSetKind(Strategy[ReplicaSet]):
 
     def prepare_for_update(self, obj: ReplicaSet, old: ReplicaSet) -> None:
         obj.status = old.status
+
+    def warnings(self, obj: ReplicaSet) -> Iterator[str]:
+        return maker_warnings(obj.metadata.name, TEMPLATE, obj.spec.template)
 
     def validate(self, obj: ReplicaSet) -> Iterator[FieldError]:
         spec = obj.spec

@@ -16,10 +16,11 @@ from apimachinery.types.core_v1 import PodTemplateSpec, Volume
 from apiserver.registry import columns, field_rules, workloads
 from apiserver.registry.core.persistentvolumeclaims import default_claim
 from apiserver.registry.core.pod_defaults import default_spec
+from apiserver.registry.core.pod_warnings import maker_warnings
 from apiserver.registry.field_rules import not_negative
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
-from apiserver.registry.workloads import HISTORY_LIMIT, SPEC
+from apiserver.registry.workloads import HISTORY_LIMIT, SPEC, TEMPLATE
 
 _POLICIES: Final = ("OrderedReady", "Parallel")
 _RETENTION: Final = ("Delete", "Retain")
@@ -61,6 +62,9 @@ class StatefulSetKind(Strategy[StatefulSet]):
 
     def prepare_for_update(self, obj: StatefulSet, old: StatefulSet) -> None:
         obj.status = old.status
+
+    def warnings(self, obj: StatefulSet) -> Iterator[str]:
+        return maker_warnings(obj.metadata.name, TEMPLATE, obj.spec.template)
 
     def validate(self, obj: StatefulSet) -> Iterator[FieldError]:
         spec = obj.spec

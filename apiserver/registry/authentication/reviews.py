@@ -11,7 +11,6 @@ from apimachinery.types.authentication_v1 import (
     UserInfo,
 )
 from apiserver.authentication.authenticators import Authenticator, Credentials
-from apiserver.registry import columns
 from apiserver.registry.strategy import Strategy
 from apiserver.registry.unstored import AnsweredResource
 from apiserver.request import Attributes, User
@@ -36,7 +35,6 @@ SELF_SUBJECT_REVIEWS = AnsweredResource(
     SelfSubjectReview,
     Strategy[SelfSubjectReview](),
     singular="selfsubjectreview",
-    columns=(columns.name(),),
     verbs=("create",),
     answer=_self,
 )
@@ -55,7 +53,6 @@ def token_reviews(authenticator: Authenticator) -> AnsweredResource[TokenReview]
         TokenReview,
         Strategy[TokenReview](),
         singular="tokenreview",
-        columns=(columns.name(),),
         verbs=("create",),
         answer=answer,
     )

@@ -21,7 +21,6 @@ from apimachinery.types.authorization_v1 import (
 )
 from apimachinery.types.objects import KubeObject
 from apiserver.authorization import Authorizer
-from apiserver.registry import columns
 from apiserver.registry.resource import ResourceInfo
 from apiserver.registry.strategy import Strategy
 from apiserver.registry.unstored import AnsweredResource
@@ -112,9 +111,7 @@ def reviews(authorizer: Authorizer) -> tuple[ResourceInfo[Any], ...]:
 
 
 def _row(type: type[T], strategy: Strategy[T], answer: Callable[[Attributes, T], Awaitable[T]]) -> AnsweredResource[T]:
-    return AnsweredResource(
-        type, strategy, singular=type.__name__.lower(), columns=(columns.name(),), verbs=("create",), answer=answer
-    )
+    return AnsweredResource(type, strategy, singular=type.__name__.lower(), verbs=("create",), answer=answer)
 
 
 def _user(spec: SubjectAccessReviewSpec) -> User:

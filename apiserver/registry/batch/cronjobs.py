@@ -12,6 +12,7 @@ from apimachinery.types.core_v1 import PodTemplateSpec
 from apiserver.registry import columns, field_rules, workloads
 from apiserver.registry.batch import schedules
 from apiserver.registry.batch.jobs import default_template, validate_spec
+from apiserver.registry.core.pod_warnings import maker_warnings
 from apiserver.registry.field_rules import not_negative
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
@@ -39,6 +40,9 @@ class CronJobKind(Strategy[CronJob]):
 
     def prepare_for_update(self, obj: CronJob, old: CronJob) -> None:
         obj.status = old.status
+
+    def warnings(self, obj: CronJob) -> Iterator[str]:
+        return maker_warnings(obj.metadata.name, SPEC / "jobTemplate" / "spec" / "template", obj.spec.job_template.spec.template)
 
     def validate(self, obj: CronJob) -> Iterator[FieldError]:
         spec, name = obj.spec, obj.metadata.name or ""

@@ -11,11 +11,11 @@ from apimachinery.types.core_v1 import PodTemplateSpec
 from apimachinery.types.meta_v1 import LabelSelector
 from apiserver.registry import columns, field_rules, workloads
 from apiserver.registry.core.pod_defaults import default_spec
+from apiserver.registry.core.pod_warnings import maker_warnings
 from apiserver.registry.field_rules import not_negative
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
-from apiserver.registry.subresources import ObjectSubresource
-from apiserver.registry.workloads import SPEC
+from apiserver.registry.workloads import SPEC, TEMPLATE
 
 BACKOFF_LIMIT: Final = 6
 _OLD_UID_LABEL: Final = "controller-uid"
@@ -61,6 +61,9 @@ class JobKind(Strategy[Job]):
                 if key in (JOB_CONTROLLER_UID_LABEL, JOB_NAME_LABEL, _OLD_UID_LABEL, _OLD_NAME_LABEL)
             }
             obj.spec.template.metadata.labels = {**labels, **generated} or None
+
+    def warnings(self, obj: Job) -> Iterator[str]:
+        return maker_warnings(obj.metadata.name, TEMPLATE, obj.spec.template)
 
     def validate(self, obj: Job) -> Iterator[FieldError]:
         spec = obj.spec
@@ -259,5 +262,5 @@ JOBS = StoredResource(
         workloads.selector_column(lambda obj: obj.spec.selector),
     ),
     fields={"status.successful": lambda obj: str(obj.status.succeeded or 0)},
-    subresources={"status": ObjectSubresource(workloads.CountsStatus(_KIND))},
+    subresources={"status": workloads.status_subresource(_KIND)},
 )

@@ -65,18 +65,14 @@ class ServiceAllocator:
         spec.cluster_ips = [spec.cluster_ip]
 
     def _allocate_ports(self, service: Service, held: set[str], taken: frozenset[str]) -> None:
-        chosen: dict[int, str] = {}  # one number may serve TCP and UDP of the same service
         for i, port in enumerate(service.spec.ports or ()):
-            if not port.node_port:
-                continue
-            chosen[port.node_port] = port.protocol or ""
-            if NODE_PORTS + str(port.node_port) in taken - held:
+            if port.node_port and NODE_PORTS + str(port.node_port) in taken - held:
                 path = (Path("spec", "ports"))[i] / "nodePort"
                 raise _refused(service, path.invalid(port.node_port, "provided port is already allocated"))
         for port in service.spec.ports or ():
             if not port.node_port:
-                port.node_port = self._free_port(service, taken | {NODE_PORTS + str(number) for number in chosen})
-                chosen[port.node_port] = port.protocol or ""
+                ours = {NODE_PORTS + str(other.node_port) for other in service.spec.ports or () if other.node_port}
+                port.node_port = _shared(port, service.spec.ports or ()) or self._free_port(service, taken | ours)
 
     def _allocate_health_port(self, service: Service, held: set[str], taken: frozenset[str]) -> None:
         spec, path = service.spec, Path("spec", "healthCheckNodePort")
@@ -89,7 +85,9 @@ class ServiceAllocator:
                 spec.health_check_node_port,
                 f"provided port is not in the valid range. The range of valid ports is {span}",
             ))  # fmt: skip
-        elif NODE_PORTS + str(spec.health_check_node_port) in taken - held:
+        elif NODE_PORTS + str(spec.health_check_node_port) in taken - held or spec.health_check_node_port in [
+            port.node_port for port in spec.ports or ()
+        ]:
             raise _refused(service, path.invalid(spec.health_check_node_port, "provided port is already allocated"))
 
     def _free_port(self, service: Service, taken: frozenset[str]) -> int:
@@ -98,6 +96,13 @@ class ServiceAllocator:
             text = f"range {self._ports.start}-{self._ports.stop - 1} is full"
             raise _full(service, Path("spec", "ports"), text)
         return port
+
+
+def _shared(port: ServicePort, ports: Iterable[ServicePort]) -> int | None:
+    """One number serves all protocols of one port of a service, where that is possible."""
+    in_use = {(other.protocol, other.node_port) for other in ports}
+    numbers = (other.node_port for other in ports if other.port == port.port and other.node_port)
+    return next((number for number in numbers if (port.protocol, number) not in in_use), None)
 
 
 def wants_cluster_ip(service: Service) -> bool:

@@ -5,7 +5,6 @@ from apimachinery.core import conditions
 from apimachinery.fields import Path
 from apimachinery.meta import Key
 from apimachinery.types.core_v1 import Binding, Pod, PodCondition
-from apiserver.registry import columns
 from apiserver.registry.resources import Resources
 from apiserver.registry.store import Store
 from apiserver.registry.strategy import PostedStrategy, Strategy
@@ -37,7 +36,6 @@ def bindings(resources: Resources) -> AnsweredResource[Binding]:
         Binding,
         Strategy[Binding](),
         singular="binding",
-        columns=(columns.name(),),
         verbs=("create",),
         answer=answer,
     )
@@ -57,6 +55,8 @@ async def _bind(pods: Store[Pod], attributes: Attributes, key: Key, binding: Bin
             raise errors.conflict(
                 "pods/binding", "", name, f'pod {name} is already assigned to node "{pod.spec.node_name}"'
             )
+        if pod.spec.scheduling_gates:
+            raise errors.conflict("pods/binding", "", name, f"pod {name} has non-empty .spec.schedulingGates")
         pod.spec.node_name = node
         pod.metadata.annotations = {**(pod.metadata.annotations or {}), **(binding.metadata.annotations or {})} or None
         scheduled = PodCondition(type="PodScheduled", status="True", last_transition_time=meta.now())

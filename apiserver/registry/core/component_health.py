@@ -75,6 +75,6 @@ async def _status(name: str, check: Check) -> ComponentStatus:
     try:
         status, message = "True", await check()
     except (OSError, HTTPException, errors.ApiError) as fault:
-        status, message = "False", str(fault) or type(fault).__name__
+        status, message = "False", getattr(fault, "strerror", None) or str(fault) or "no answer"
     condition = ComponentCondition(type="Healthy", status=status, message=message)
     return ComponentStatus(metadata=ObjectMeta(name=name), conditions=[condition])

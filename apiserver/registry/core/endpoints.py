@@ -7,9 +7,8 @@ from apimachinery import names
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import EndpointAddress, EndpointPort, Endpoints
 from apiserver.registry import columns
-from apiserver.registry.core.pod_settings_validation import reachable_address
-from apiserver.registry.core.pod_validation import PROTOCOLS, port_number
-from apiserver.registry.field_rules import required
+from apiserver.registry.core.pod_validation import PROTOCOLS
+from apiserver.registry.field_rules import port_number, reachable_address, required
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 
@@ -17,6 +16,8 @@ _SHOWN: Final = 3
 
 
 class EndpointsStrategy(Strategy[Endpoints]):
+    allow_create_on_update = True
+
     def default(self, obj: Endpoints) -> None:
         for subset in obj.subsets or ():
             for port in subset.ports or ():

@@ -28,6 +28,9 @@ class EphemeralContainersStrategy(PodStrategy):
         for container in obj.spec.ephemeral_containers or ():
             _default(container)
 
+    def warnings(self, obj: Pod) -> Iterator[str]:
+        yield from ()
+
     def prepare_for_update(self, obj: Pod, old: Pod) -> None:
         added = obj.spec.ephemeral_containers
         obj.spec = codec.copy(old.spec)

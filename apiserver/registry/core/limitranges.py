@@ -21,6 +21,8 @@ Amounts = Mapping[str, Quantity]
 
 
 class LimitRangeKind(Strategy[LimitRange]):
+    allow_create_on_update = True
+
     def default(self, obj: LimitRange) -> None:
         for item in obj.spec.limits:
             for field in _AMOUNTS:

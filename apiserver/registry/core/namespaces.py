@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 
 from apimachinery.core.well_known import NAMESPACE_NAME_LABEL
-from apimachinery.fields import FieldError
+from apimachinery.fields import FieldError, Path
 from apimachinery.names import dns_label
 from apimachinery.types.core_v1 import Namespace, NamespaceStatus
 from apiserver.registry import columns
+from apiserver.registry.metadata import finalizer
+from apiserver.registry.status_rules import STATUS
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
 from apiserver.registry.subresources import ObjectSubresource
@@ -31,6 +33,10 @@ class NamespaceStrategy(Strategy[Namespace]):
         obj.spec.finalizers = old.spec.finalizers
         obj.status = old.status
 
+    def validate(self, obj: Namespace) -> Iterator[FieldError]:
+        for i, name in enumerate(obj.spec.finalizers or ()):
+            yield from finalizer(Path("spec", "finalizers")[i], name)
+
     def awaits(self, obj: Namespace) -> bool:
         return bool(obj.spec.finalizers)
 
@@ -48,6 +54,16 @@ class FinalizeStrategy(NamespaceStrategy):
         yield from ()
 
 
+class NamespaceStatusStrategy(StatusStrategy[Namespace]):
+    def validate_update(self, obj: Namespace, old: Namespace) -> Iterator[FieldError]:
+        yield from super().validate_update(obj, old)
+        expected, whether = ("Terminating", "not ") if obj.metadata.deletion_timestamp else ("Active", "")
+        if obj.status.phase != expected:
+            yield (STATUS / "phase").invalid(
+                obj.status.phase or "", f"may only be '{expected}' if `deletionTimestamp` is {whether}empty"
+            )
+
+
 NAMESPACES = StoredResource(
     Namespace,
     NamespaceStrategy(),
@@ -56,7 +72,7 @@ NAMESPACES = StoredResource(
     columns=(columns.name(), columns.Column("Status", lambda obj: obj.status.phase), columns.age()),
     fields={"status.phase": lambda obj: obj.status.phase or "", "name": lambda obj: obj.metadata.name or ""},
     subresources={
-        "status": ObjectSubresource(StatusStrategy(NamespaceStrategy())),
+        "status": ObjectSubresource(NamespaceStatusStrategy(NamespaceStrategy())),
         "finalize": ObjectSubresource(FinalizeStrategy(), ("update",)),
     },
     verbs=CRUD,

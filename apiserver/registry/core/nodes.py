@@ -1,16 +1,16 @@
 """Nodes: machines with a kubelet."""
 
-import ipaddress
 from collections.abc import Iterator
 
 from apimachinery import codec, meta, names
 from apimachinery.core import nodes
 from apimachinery.core.well_known import NODE_ROLE_PREFIX
 from apimachinery.fields import FieldError, Path
-from apimachinery.types.core_v1 import DaemonEndpoint, Node, NodeDaemonEndpoints
-from apiserver.registry import columns
+from apimachinery.types.core_v1 import DaemonEndpoint, Node, NodeDaemonEndpoints, NodeStatus
+from apiserver.registry import columns, field_rules
 from apiserver.registry.core.affinity_validation import EFFECTS
 from apiserver.registry.core.resources_validation import canonical, validate_amounts
+from apiserver.registry.status_rules import STATUS
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
 from apiserver.registry.subresources import ObjectSubresource, proxy
@@ -33,8 +33,7 @@ class NodeStrategy(Strategy[Node]):
         obj.status = old.status
 
     def validate(self, obj: Node) -> Iterator[FieldError]:
-        yield from validate_amounts(Path("status", "capacity"), obj.status.capacity)
-        yield from validate_amounts(Path("status", "allocatable"), obj.status.allocatable)
+        yield from _status_faults(obj.status)
         for i, taint in enumerate(obj.spec.taints or ()):
             path = Path("spec", "taints")[i]
             yield from names.check(path / "key", taint.key, names.qualified_name)
@@ -55,22 +54,32 @@ class NodeStrategy(Strategy[Node]):
                 yield Path("spec", field).forbidden(f"node updates may not change {field} except from empty to valid")
 
 
+def _status_faults(status: NodeStatus) -> Iterator[FieldError]:
+    yield from validate_amounts(STATUS / "capacity", status.capacity)
+    yield from validate_amounts(STATUS / "allocatable", status.allocatable)
+    for i, address in enumerate(status.addresses or ()):
+        path = (STATUS / "addresses")[i]
+        if address in (status.addresses or [])[:i]:
+            yield path.duplicate(codec.to_builtins(address))
+        if address.type in ("InternalIP", "ExternalIP"):
+            yield from field_rules.address(path / "address", address.address)
+
+
 def _ranges(node: Node) -> Iterator[FieldError]:
     """The node's own pod addresses: at most one range of each family."""
-    families, path = [], Path("spec", "podCIDRs")
+    families: list[bool] = []
+    path = Path("spec", "podCIDRs")
     for i, text in enumerate(node.spec.pod_cidrs or ()):
-        try:
-            families.append(ipaddress.ip_network(text, strict=False).version)
-        except ValueError:
-            yield path[i].invalid(text, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)")
+        yield from field_rules.cidr(path[i], text)
+        families.append(":" in text)
     if len(families) != len(set(families)):
         yield path.invalid(node.spec.pod_cidrs, "may specify no more than one CIDR for each IP family")
 
 
 class NodeStatusStrategy(StatusStrategy[Node]):
     def validate_update(self, obj: Node, old: Node) -> Iterator[FieldError]:
-        yield from validate_amounts(Path("status", "capacity"), obj.status.capacity)
-        yield from validate_amounts(Path("status", "allocatable"), obj.status.allocatable)
+        yield from super().validate_update(obj, old)
+        yield from _status_faults(obj.status)
 
 
 def _status(node: Node) -> str:

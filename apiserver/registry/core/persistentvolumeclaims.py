@@ -17,8 +17,10 @@ from apimachinery.types.core_v1 import (
 from apiserver.registry import columns
 from apiserver.registry.columns import Column, wide
 from apiserver.registry.core.claim_validation import validate_claim
-from apiserver.registry.core.resources_validation import canonical
+from apiserver.registry.core.resources_validation import canonical, validate_amounts
 from apiserver.registry.core.volume_columns import access_text
+from apiserver.registry.field_rules import one_of
+from apiserver.registry.status_rules import STATUS
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
 from apiserver.registry.subresources import ObjectSubresource
@@ -96,6 +98,14 @@ def _bound(obj: PersistentVolumeClaim, text: str) -> str:
 
 _KIND = PersistentVolumeClaimKind()
 
+
+class PersistentVolumeClaimStatusStrategy(StatusStrategy[PersistentVolumeClaim]):
+    def validate_update(self, obj: PersistentVolumeClaim, old: PersistentVolumeClaim) -> Iterator[FieldError]:
+        yield from super().validate_update(obj, old)
+        yield from one_of(STATUS / "phase", obj.status.phase, ("Bound", "Lost", "Pending"))
+        yield from validate_amounts(STATUS / "capacity", obj.status.capacity)
+
+
 PERSISTENT_VOLUME_CLAIMS = StoredResource(
     PersistentVolumeClaim,
     _KIND,
@@ -115,6 +125,6 @@ PERSISTENT_VOLUME_CLAIMS = StoredResource(
         wide("VolumeMode", lambda obj: obj.spec.volume_mode or "<unset>"),
     ),
     subresources={
-        "status": ObjectSubresource(StatusStrategy[PersistentVolumeClaim](_KIND)),
+        "status": ObjectSubresource(PersistentVolumeClaimStatusStrategy(_KIND)),
     },
 )

@@ -14,10 +14,13 @@ from apiserver.registry.core.pod_defaults import default_sources
 from apiserver.registry.core.resources_validation import canonical, validate_quantity
 from apiserver.registry.core.volume_columns import access_text
 from apiserver.registry.core.volume_validation import validate_source
+from apiserver.registry.field_rules import one_of
+from apiserver.registry.status_rules import STATUS
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
 from apiserver.registry.subresources import ObjectSubresource
 
+PHASES: Final = ("Available", "Bound", "Failed", "Pending", "Released")
 RECLAIM_POLICIES: Final = ("Delete", "Recycle", "Retain")
 _SPEC: Final = Path("spec")
 _NOT_SOURCES: Final = (
@@ -107,6 +110,13 @@ def _claim(obj: PersistentVolume) -> str:
 
 _KIND = PersistentVolumeKind()
 
+
+class PersistentVolumeStatusStrategy(StatusStrategy[PersistentVolume]):
+    def validate_update(self, obj: PersistentVolume, old: PersistentVolume) -> Iterator[FieldError]:
+        yield from super().validate_update(obj, old)
+        yield from one_of(STATUS / "phase", obj.status.phase, PHASES)
+
+
 PERSISTENT_VOLUMES = StoredResource(
     PersistentVolume,
     _KIND,
@@ -127,5 +137,5 @@ PERSISTENT_VOLUMES = StoredResource(
         columns.age(),
         wide("VolumeMode", lambda obj: obj.spec.volume_mode or "<unset>"),
     ),
-    subresources={"status": ObjectSubresource(StatusStrategy[PersistentVolume](_KIND))},
+    subresources={"status": ObjectSubresource(PersistentVolumeStatusStrategy(_KIND))},
 )

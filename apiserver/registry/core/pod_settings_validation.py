@@ -1,25 +1,24 @@
 """The parts of a pod's spec besides containers and volumes: DNS, host aliases, gates, lifecycle, security contexts."""
 
-import ipaddress
 import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 from apimachinery import codec, names
-from apimachinery.core.addresses import special
 from apimachinery.fields import FieldError, Path
 from apimachinery.types import core_v1 as v1
 from apiserver.registry import field_rules
 
 _NAMESERVERS: Final = 3
 _SEARCHES: Final = 32
+_SEARCH_LENGTH: Final = 2048
 
 
 def validate_settings(path: Path, spec: v1.PodSpec) -> Iterator[FieldError]:
     """Every fault of these."""
     yield from _dns(path / "dnsConfig", spec)
     for i, alias in enumerate(spec.host_aliases or ()):
-        yield from address((path / "hostAliases")[i] / "ip", alias.ip)
+        yield from field_rules.address((path / "hostAliases")[i] / "ip", alias.ip)
         for j, name in enumerate(alias.hostnames or ()):
             yield from names.check(((path / "hostAliases")[i] / "hostnames")[j], name, names.dns_subdomain)
     for i, secret in enumerate(spec.image_pull_secrets or ()):
@@ -29,6 +28,8 @@ def validate_settings(path: Path, spec: v1.PodSpec) -> Iterator[FieldError]:
         yield (path / "ephemeralContainers").forbidden("cannot be set on create")
     for i, gate in enumerate(spec.scheduling_gates or ()):
         yield from names.check((path / "schedulingGates")[i] / "name", gate.name, names.qualified_name)
+        if gate in (spec.scheduling_gates or [])[:i]:
+            yield (path / "schedulingGates")[i].duplicate(gate.name)
     if spec.security_context is not None:
         yield from validate_pod_security(path / "securityContext", spec.security_context)
     for field, of in (("priorityClassName", spec.priority_class_name), ("runtimeClassName", spec.runtime_class_name)):
@@ -38,7 +39,23 @@ def validate_settings(path: Path, spec: v1.PodSpec) -> Iterator[FieldError]:
         place = (path / "readinessGates")[i] / "conditionType"
         yield from names.check(place, ready.condition_type, names.qualified_name)
     yield from field_rules.one_of(path / "preemptionPolicy", spec.preemption_policy, ("Never", "PreemptLowerPriority"))
+    yield from _operating_system(path, spec)
+    if spec.host_users is False:
+        for field, shared in (
+            ("hostNetwork", spec.host_network), ("hostPID", spec.host_pid), ("hostIPC", spec.host_ipc),
+        ):  # fmt: skip
+            if shared:
+                yield (path / field).forbidden("when `hostUsers` is false")
     yield from _init_containers(path / "initContainers", spec.init_containers or ())
+
+
+def _operating_system(path: Path, spec: v1.PodSpec) -> Iterator[FieldError]:
+    if spec.os is None:
+        return
+    yield from field_rules.required(path / "os" / "name", spec.os.name, ("linux", "windows"))
+    context = spec.security_context
+    if spec.os.name == "linux" and context is not None and context.windows_options is not None:
+        yield (path / "securityContext" / "windowsOptions").forbidden("windows options cannot be set for a linux pod")
 
 
 def _init_containers(path: Path, containers: Iterable[v1.Container]) -> Iterator[FieldError]:
@@ -60,34 +77,6 @@ def validate_container_settings(path: Path, container: v1.Container) -> Iterator
     context = container.security_context
     if context is not None:
         yield from validate_container_security(path / "securityContext", context)
-    if container.lifecycle is None:
-        return
-    for field, hook in (("postStart", container.lifecycle.post_start), ("preStop", container.lifecycle.pre_stop)):
-        if hook is None:
-            continue
-        handlers = [
-            handler for handler in (hook.exec, hook.http_get, hook.tcp_socket, hook.sleep) if handler is not None
-        ]
-        if not handlers:
-            yield (path / "lifecycle" / field).required("must specify a handler type")
-        elif len(handlers) > 1:
-            yield (path / "lifecycle" / field).forbidden("may not specify more than 1 handler type")
-
-
-def address(path: Path, text: str | None) -> Iterator[FieldError]:
-    """An IP address of either family."""
-    try:
-        ipaddress.ip_address(text or "")
-    except ValueError:
-        yield path.invalid(text, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")
-
-
-def reachable_address(path: Path, text: str | None) -> Iterator[FieldError]:
-    """One at which somebody is reached: not that of every machine, or of none in particular."""
-    faults = list(address(path, text))
-    yield from faults
-    if not faults and (fault := special(ipaddress.ip_address(text or ""))):
-        yield path.invalid(text, fault)
 
 
 def _dns(path: Path, spec: v1.PodSpec) -> Iterator[FieldError]:
@@ -100,9 +89,17 @@ def _dns(path: Path, spec: v1.PodSpec) -> Iterator[FieldError]:
     if len(servers) > _NAMESERVERS:
         yield (path / "nameservers").invalid(servers, f"must not have more than {_NAMESERVERS} nameservers")
     for i, server in enumerate(servers):
-        yield from address((path / "nameservers")[i], server)
+        yield from field_rules.address((path / "nameservers")[i], server)
     if len(searches) > _SEARCHES:
         yield (path / "searches").invalid(searches, f"must not have more than {_SEARCHES} search paths")
+    for i, search in enumerate(searches):  # a single dot is the root; underscores are in the names of some domains
+        if search != ".":
+            name = search.removesuffix(".").replace("_", "a")
+            yield from names.check((path / "searches")[i], name, names.dns_subdomain)
+    if len(" ".join(searches)) > _SEARCH_LENGTH:
+        yield (path / "searches").invalid(
+            searches, f"must not have more than {_SEARCH_LENGTH} characters (including spaces) in the search list"
+        )
     for i, option in enumerate(config.options or () if config else ()):
         if not option.name:
             yield ((path / "options")[i] / "name").required()
@@ -128,7 +125,13 @@ def validate_pod_security(path: Path, context: v1.PodSecurityContext) -> Iterato
     yield from field_rules.one_of(
         path / "fsGroupChangePolicy", context.fs_group_change_policy, ("Always", "OnRootMismatch")
     )
-    yield from _seccomp(path / "seccompProfile", context.seccomp_profile)
+    yield from field_rules.one_of(
+        path / "supplementalGroupsPolicy", context.supplemental_groups_policy, ("Merge", "Strict")
+    )
+    yield from field_rules.one_of(
+        path / "seLinuxChangePolicy", context.se_linux_change_policy, ("MountOption", "Recursive")
+    )
+    yield from _profiles(path, context)
     earlier: set[str] = set()
     for i, sysctl in enumerate(context.sysctls or ()):
         place = (path / "sysctls")[i] / "name"
@@ -144,7 +147,7 @@ def validate_pod_security(path: Path, context: v1.PodSecurityContext) -> Iterato
 def validate_container_security(path: Path, context: v1.SecurityContext) -> Iterator[FieldError]:
     """``securityContext`` of a container."""
     yield from _ids(path, (("runAsUser", context.run_as_user), ("runAsGroup", context.run_as_group)))
-    yield from _seccomp(path / "seccompProfile", context.seccomp_profile)
+    yield from _profiles(path, context)
     yield from field_rules.one_of(path / "procMount", context.proc_mount, ("Default", "Unmasked"))
     if context.allow_privilege_escalation is False:
         if context.privileged:
@@ -158,19 +161,26 @@ def validate_container_security(path: Path, context: v1.SecurityContext) -> Iter
             )
 
 
-def _seccomp(path: Path, profile: v1.SeccompProfile | None) -> Iterator[FieldError]:
-    if profile is None:
-        return
+def _profiles(path: Path, context: v1.PodSecurityContext | v1.SecurityContext) -> Iterator[FieldError]:
+    for field, what, profile in (
+        ("seccompProfile", "seccomp", context.seccomp_profile),
+        ("appArmorProfile", "AppArmor", context.app_armor_profile),
+    ):
+        if profile is not None:
+            yield from _profile(path / field, what, profile)
+
+
+def _profile(path: Path, what: str, profile: v1.SeccompProfile | v1.AppArmorProfile) -> Iterator[FieldError]:
     if not profile.type:
-        yield (path / "type").required("type is required when seccompProfile is set")
+        yield (path / "type").required(f"type is required when {str(path).rpartition('.')[2]} is set")
     else:
         yield from field_rules.one_of(path / "type", profile.type, _PROFILES)
     if profile.type == "Localhost":
         if not profile.localhost_profile:
-            yield (path / "localhostProfile").required("must be set when seccomp type is Localhost")
+            yield (path / "localhostProfile").required(f"must be set when {what} type is Localhost")
     elif profile.localhost_profile is not None:
         yield (path / "localhostProfile").invalid(
-            profile.localhost_profile, "can only be set when seccomp type is Localhost"
+            profile.localhost_profile, f"can only be set when {what} type is Localhost"
         )
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec import structs
 
-from apimachinery import codec
+from apimachinery import codec, names
 from apimachinery.core.pods import is_terminal
 from apimachinery.core.qos import qos_class
 from apimachinery.fields import FieldError, Path
@@ -14,11 +14,15 @@ from apiserver.registry.core.bindings import BindingSubresource
 from apiserver.registry.core.pod_columns import COLUMNS
 from apiserver.registry.core.pod_defaults import default_pod
 from apiserver.registry.core.pod_validation import validate_spec
+from apiserver.registry.core.pod_warnings import name_warnings, pod_warnings
+from apiserver.registry.field_rules import one_of
+from apiserver.registry.status_rules import STATUS, addresses
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Deletion, StatusStrategy, Strategy
 from apiserver.registry.subresources import ConnectSubresource, ObjectSubresource, proxy
 
 _SPEC: Final = Path("spec")
+PHASES: Final = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
 
 
 class PodStrategy(Strategy[Pod]):
@@ -38,6 +42,10 @@ class PodStrategy(Strategy[Pod]):
     def prepare_for_update(self, obj: Pod, old: Pod) -> None:
         obj.status = old.status
 
+    def warnings(self, obj: Pod) -> Iterator[str]:
+        yield from name_warnings(obj.metadata.name, "the Pod's hostname")
+        yield from pod_warnings(Path(), obj.metadata, obj.spec)
+
     def validate(self, obj: Pod) -> Iterator[FieldError]:
         # ephemeral containers are added, and validated, under a path of their own
         yield from validate_spec(_SPEC, structs.replace(obj.spec, ephemeral_containers=None))
@@ -45,6 +53,8 @@ class PodStrategy(Strategy[Pod]):
     def validate_create(self, obj: Pod) -> Iterator[FieldError]:
         if obj.spec.ephemeral_containers:
             yield (_SPEC / "ephemeralContainers").forbidden("cannot be set on create")
+        if obj.spec.scheduling_gates and obj.spec.node_name:
+            yield (_SPEC / "nodeName").forbidden("cannot be set until all schedulingGates have been cleared")
 
     def validate_update(self, obj: Pod, old: Pod) -> Iterator[FieldError]:
         if obj.spec != old.spec:
@@ -115,6 +125,15 @@ class PodStatusStrategy(StatusStrategy[Pod]):
     def prepare_for_update(self, obj: Pod, old: Pod) -> None:
         super().prepare_for_update(obj, old)
         obj.status.qos_class = old.status.qos_class  # it follows from the spec; no kubelet decides it
+
+    def validate_update(self, obj: Pod, old: Pod) -> Iterator[FieldError]:
+        status = obj.status
+        yield from super().validate_update(obj, old)
+        yield from one_of(STATUS / "phase", status.phase, PHASES)
+        yield from addresses(STATUS / "podIP", status.pod_ip, status.pod_ips)
+        yield from addresses(STATUS / "hostIP", status.host_ip, status.host_ips)
+        if status.nominated_node_name:
+            yield from names.check(STATUS / "nominatedNodeName", status.nominated_node_name, names.dns_subdomain)
 
 
 PODS = StoredResource(

@@ -7,6 +7,7 @@ from apimachinery.types.core_v1 import PodTemplate
 from apiserver.registry import columns
 from apiserver.registry.columns import Column, labels_text
 from apiserver.registry.core.pod_defaults import default_spec
+from apiserver.registry.core.pod_warnings import maker_warnings
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 from apiserver.registry.workloads import validate_template
@@ -20,6 +21,9 @@ class PodTemplateKind(Strategy[PodTemplate]):
 
     def desired_state(self, obj: PodTemplate) -> object:
         return obj.template
+
+    def warnings(self, obj: PodTemplate) -> Iterator[str]:
+        return maker_warnings(obj.metadata.name, Path("template"), obj.template)
 
     def validate(self, obj: PodTemplate) -> Iterator[FieldError]:
         yield from validate_template(Path("template"), obj.template)

@@ -9,6 +9,7 @@ from apimachinery.types.core_v1 import Container, ReplicationController, Replica
 from apiserver.registry import columns
 from apiserver.registry.core.pod_defaults import default_spec
 from apiserver.registry.core.pod_validation import validate_spec
+from apiserver.registry.core.pod_warnings import maker_warnings
 from apiserver.registry.field_rules import not_negative
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
@@ -39,6 +40,9 @@ class ReplicationControllerStrategy(Strategy[ReplicationController]):
 
     def prepare_for_update(self, obj: ReplicationController, old: ReplicationController) -> None:
         obj.status = old.status
+
+    def warnings(self, obj: ReplicationController) -> Iterator[str]:
+        return maker_warnings(obj.metadata.name, _SPEC / "template", obj.spec.template)
 
     def validate(self, obj: ReplicationController) -> Iterator[FieldError]:
         spec, template = obj.spec, _SPEC / "template"

@@ -44,6 +44,7 @@ class ResourceQuotaKind(Strategy[ResourceQuota]):
 
 class QuotaStatus(StatusStrategy[ResourceQuota]):
     def validate_update(self, obj: ResourceQuota, old: ResourceQuota) -> Iterator[FieldError]:
+        yield from super().validate_update(obj, old)
         yield from _amounts(Path("status", "hard"), obj.status.hard)
         yield from _amounts(Path("status", "used"), obj.status.used)
 

@@ -1,11 +1,13 @@
 """Secrets: data that should be shown to few."""
 
 import base64
+import binascii
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from apimachinery import names
+from apimachinery import codec, names
 from apimachinery.core.well_known import SERVICE_ACCOUNT_NAME_ANNOTATION, SERVICE_ACCOUNT_TOKEN_TYPE
+from apimachinery.errors import BadRequest
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import Secret
 from apiserver.registry import columns
@@ -19,6 +21,19 @@ _NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
     "kubernetes.io/ssh-auth": ("ssh-privatekey",),
     "kubernetes.io/tls": ("tls.crt", "tls.key"),
 }
+
+
+_DOCKER: Final = ("kubernetes.io/dockercfg", "kubernetes.io/dockerconfigjson")
+
+
+def _is_json_object(encoded: str) -> bool:
+    """Whether base64 of JSON is that of an object; what is no base64 is refused elsewhere."""
+    try:
+        return isinstance(codec.parse(base64.b64decode(encoded, validate=True)), dict)
+    except BadRequest:
+        return False
+    except (binascii.Error, ValueError):
+        return True
 
 
 class SecretStrategy(Strategy[Secret]):
@@ -42,6 +57,8 @@ class SecretStrategy(Strategy[Secret]):
         for key in _NEEDED.get(obj.type or "", ()):
             if key not in data:
                 yield Path("data").key(key).required()
+            elif obj.type in _DOCKER and not _is_json_object(data[key]):
+                yield Path("data").key(key).invalid("<secret contents redacted>", "must be a JSON object")
         if obj.type == "kubernetes.io/basic-auth" and not {"username", "password"} & set(data):
             yield Path("data").key("username").required()
             yield Path("data").key("password").required()

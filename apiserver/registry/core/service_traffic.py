@@ -4,12 +4,12 @@ The rules are those of Kubernetes' service strategy and validation: what the old
 have goes by itself, unless the client changed it as well.
 """
 
-import ipaddress
 from collections.abc import Iterator
 from typing import Final
 
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import Service, ServiceSpec
+from apiserver.registry import field_rules
 
 POLICIES: Final = ("Cluster", "Local")
 _SPEC: Final = Path("spec")
@@ -83,12 +83,7 @@ def _balancer(spec: ServiceSpec) -> Iterator[FieldError]:
             yield (_SPEC / "loadBalancerClass").forbidden(word)
         return
     for i, text in enumerate(spec.load_balancer_source_ranges or ()):
-        try:
-            ipaddress.ip_network(text.strip(), strict=False)
-        except ValueError:
-            yield (_SPEC / "LoadBalancerSourceRanges")[i].invalid(
-                text, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
-            )
+        yield from field_rules.cidr((_SPEC / "LoadBalancerSourceRanges")[i], text.strip())
 
 
 def validate_update(new: Service, old: Service) -> Iterator[FieldError]:

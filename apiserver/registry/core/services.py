@@ -25,10 +25,10 @@ from apiserver.registry.core.allocators import (
     wants_cluster_ip,
     wants_node_ports,
 )
-from apiserver.registry.core.pod_settings_validation import address as valid_address
-from apiserver.registry.core.pod_settings_validation import reachable_address
-from apiserver.registry.core.pod_validation import PROTOCOLS, port_number, port_reference
-from apiserver.registry.field_rules import required
+from apiserver.registry.core.pod_validation import PROTOCOLS
+from apiserver.registry.field_rules import address as valid_address
+from apiserver.registry.field_rules import port_number, port_reference, reachable_address, required
+from apiserver.registry.status_rules import STATUS, balancer
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
 from apiserver.registry.subresources import ObjectSubresource, proxy
@@ -40,11 +40,13 @@ FAMILIES: Final = ("IPv4", "IPv6")
 FAMILY_POLICIES: Final = ("PreferDualStack", "RequireDualStack", "SingleStack")
 AFFINITY_SECONDS: Final = 10800
 _LONGEST_AFFINITY: Final = 86400
+_KUBELET_PORT: Final = 10250
 _SPEC: Final = Path("spec")
 
 
 class ServiceStrategy(Strategy[Service]):
     returns_deleted = True
+    allow_create_on_update = True
     name_rule = staticmethod(names.dns_label_1035)
 
     def __init__(self, addresses: ServiceRange, ports: PortRange) -> None:
@@ -140,6 +142,10 @@ class ServiceStrategy(Strategy[Service]):
                 )
         if spec.cluster_ips and spec.cluster_ip != spec.cluster_ips[0]:
             yield (_SPEC / "clusterIPs").invalid(spec.cluster_ips, "first value must match `clusterIP`")
+        if len(spec.cluster_ips or ()) > 1:
+            yield (_SPEC / "clusterIPs").invalid(
+                spec.cluster_ips, "may specify no more than one IP for each IP family, and this cluster has one family"
+            )
 
     def _external(self, path: Path, address: str) -> Iterator[FieldError]:
         faults = list(reachable_address(path, address))
@@ -153,6 +159,7 @@ class ServiceStrategy(Strategy[Service]):
             yield path.required()
         seen_names: set[str] = set()
         seen_ports: set[tuple[str | None, int]] = set()
+        seen_node_ports: set[tuple[str | None, int]] = set()
         for i, port in enumerate(spec.ports or ()):
             yield from _port(path[i], port, needs_name=len(spec.ports or ()) > 1)
             if port.name and port.name in seen_names:
@@ -162,6 +169,16 @@ class ServiceStrategy(Strategy[Service]):
             seen_names.add(port.name or "")
             seen_ports.add((port.protocol, port.port))
             yield from self._node_port(path[i] / "nodePort", port, service)
+            if port.node_port:
+                if (port.protocol, port.node_port) in seen_node_ports:
+                    yield (path[i] / "nodePort").duplicate(port.node_port)
+                seen_node_ports.add((port.protocol, port.node_port))
+            if port.port == _KUBELET_PORT and spec.type == "LoadBalancer":
+                yield (path[i] / "port").invalid(
+                    port.port, f"may not expose port {_KUBELET_PORT} externally since it is used by kubelet"
+                )
+            if port.app_protocol:
+                yield from names.check(path[i] / "appProtocol", port.app_protocol, names.qualified_name)
 
     def _node_port(self, path: Path, port: ServicePort, service: Service) -> Iterator[FieldError]:
         if not port.node_port:
@@ -192,11 +209,18 @@ class ServiceStrategy(Strategy[Service]):
 
 
 class ServiceStatusStrategy(StatusStrategy[Service]):
+    def default(self, obj: Service) -> None:
+        super().default(obj)
+        for point in obj.status.load_balancer.ingress or ():
+            if point.ip and point.ip_mode is None:
+                point.ip_mode = "VIP"
+
     def validate_update(self, obj: Service, old: Service) -> Iterator[FieldError]:
-        path = Path("status", "loadBalancer", "ingress")
-        for i, ingress in enumerate(obj.status.load_balancer.ingress or ()):
-            if ingress.ip:
-                yield from reachable_address(path[i] / "ip", ingress.ip)
+        yield from super().validate_update(obj, old)
+        path, ingress = STATUS / "loadBalancer", obj.status.load_balancer.ingress
+        if ingress and obj.spec.type != "LoadBalancer":
+            yield (path / "ingress").forbidden("may only be used when `spec.type` is LoadBalancer")
+        yield from balancer(path, ingress)
 
 
 def _families(spec: ServiceSpec) -> Iterator[FieldError]:
@@ -206,6 +230,8 @@ def _families(spec: ServiceSpec) -> Iterator[FieldError]:
             yield (_SPEC / "ipFamilies")[i].not_supported(family, FAMILIES)
         elif family != FAMILY:
             yield (_SPEC / "ipFamilies")[i].invalid(family, "not configured on this cluster")
+        elif family in (spec.ip_families or [])[:i]:
+            yield (_SPEC / "ipFamilies")[i].duplicate(family)
     if spec.ip_family_policy and spec.ip_family_policy not in FAMILY_POLICIES:
         yield (_SPEC / "ipFamilyPolicy").not_supported(spec.ip_family_policy, FAMILY_POLICIES)
     elif spec.ip_family_policy == "RequireDualStack":

@@ -11,6 +11,7 @@ from apimachinery.fields import FieldError, Path
 from apimachinery.types import core_v1 as v1
 from apiserver.registry import field_rules
 from apiserver.registry.core.claim_validation import validate_claim
+from apiserver.registry.core.environment_validation import FILE_FIELDS, validate_field_ref, validate_resource_ref
 from apiserver.registry.field_rules import one_of
 
 HOST_PATH_TYPES: Final = (
@@ -202,10 +203,10 @@ def _downward(path: Path, source: v1.DownwardAPIVolumeSource | v1.DownwardAPIPro
             yield place.invalid("resource", "fieldRef and resourceFieldRef can not be specified simultaneously")
         elif item.field_ref is None and item.resource_field_ref is None:
             yield place.required("one of fieldRef and resourceFieldRef is required")
-        elif item.field_ref is not None and not item.field_ref.field_path:
-            yield (place / "fieldRef" / "fieldPath").required()
-        elif item.resource_field_ref is not None and not item.resource_field_ref.resource:
-            yield (place / "resourceFieldRef" / "resource").required()
+        elif item.field_ref is not None:
+            yield from validate_field_ref(place / "fieldRef", item.field_ref, FILE_FIELDS)
+        elif item.resource_field_ref is not None:
+            yield from validate_resource_ref(place / "resourceFieldRef", item.resource_field_ref, names_container=True)
         yield from _mode(place / "mode", item.mode)
 
 
@@ -302,3 +303,15 @@ def validate_mounts(path: Path, container: v1.Container, volumes: Collection[str
             yield (path[i] / "mountPropagation").forbidden(
                 "Bidirectional mount propagation is available only to privileged containers"
             )
+        yield from _recursion(path[i] / "recursiveReadOnly", mount)
+
+
+def _recursion(path: Path, mount: v1.VolumeMount) -> Iterator[FieldError]:
+    """Whether what is mounted below a mount is read-only, too."""
+    wanted = mount.recursive_read_only
+    yield from one_of(path, wanted, ("Disabled", "Enabled", "IfPossible"))
+    if wanted in ("Enabled", "IfPossible"):
+        if not mount.read_only:
+            yield path.forbidden("may only be specified when readOnly is true")
+        if mount.mount_propagation not in (None, "None"):
+            yield path.forbidden("may only be specified when mountPropagation is None or not specified")

@@ -10,7 +10,8 @@ from apimachinery.fields import FieldError, Path
 from apimachinery.types.discovery_v1 import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
 from apiserver.registry import columns, field_rules
 from apiserver.registry.columns import Column
-from apiserver.registry.core.pod_validation import PROTOCOLS, port_number
+from apiserver.registry.core.pod_validation import PROTOCOLS
+from apiserver.registry.field_rules import port_number
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 

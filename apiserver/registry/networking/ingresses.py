@@ -17,9 +17,8 @@ from apimachinery.types.networking_v1 import (
 )
 from apiserver.registry import columns
 from apiserver.registry.columns import Column
-from apiserver.registry.core.pod_settings_validation import reachable_address
-from apiserver.registry.core.pod_validation import port_number
-from apiserver.registry.field_rules import required
+from apiserver.registry.field_rules import port_number, required
+from apiserver.registry.status_rules import STATUS, balancer
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
 from apiserver.registry.subresources import ObjectSubresource
@@ -147,16 +146,15 @@ def _address(obj: Ingress) -> str:
     return ",".join(sorted({point.ip or point.hostname or "" for point in points} - {""}))
 
 
+_KIND = IngressKind()
+
+
 class IngressStatusStrategy(StatusStrategy[Ingress]):
     def validate_update(self, obj: Ingress, old: Ingress) -> Iterator[FieldError]:
-        path = Path("status", "loadBalancer", "ingress")
-        points = (obj.status.load_balancer.ingress if obj.status.load_balancer else None) or ()
-        for i, point in enumerate(points):
-            if point.ip:
-                yield from reachable_address(path[i] / "ip", point.ip)
+        yield from super().validate_update(obj, old)
+        points = obj.status.load_balancer
+        yield from balancer(STATUS / "loadBalancer", points.ingress if points is not None else None)
 
-
-_KIND = IngressKind()
 
 INGRESSES = StoredResource(
     Ingress,

@@ -8,7 +8,8 @@ from apimachinery.types.meta_v1 import LabelSelector
 from apimachinery.types.networking_v1 import IPBlock, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort
 from apiserver.registry import columns, field_rules
 from apiserver.registry.columns import Column
-from apiserver.registry.core.pod_validation import PROTOCOLS, port_number, port_reference
+from apiserver.registry.core.pod_validation import PROTOCOLS
+from apiserver.registry.field_rules import port_number, port_reference
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 from apiserver.registry.workloads import SPEC

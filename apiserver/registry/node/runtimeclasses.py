@@ -13,6 +13,9 @@ from apiserver.registry.strategy import Strategy
 
 
 class RuntimeClassKind(Strategy[RuntimeClass]):
+    allow_create_on_update = True
+    allow_unconditional_update = False
+
     def default(self, obj: RuntimeClass) -> None:
         if obj.overhead is not None:
             canonical(obj.overhead.pod_fixed)

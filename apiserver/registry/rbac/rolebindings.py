@@ -22,6 +22,7 @@ class BindingKind(Strategy[Binding]):
     """Both kinds; they differ in what they may refer to, and in whether a service account's namespace is implied."""
 
     name_rule: NameRule = staticmethod(names.path_segment)
+    allow_create_on_update = True
 
     def __init__(self, roles: tuple[str, ...], *, namespaced: bool) -> None:
         self._roles, self._namespaced = roles, namespaced

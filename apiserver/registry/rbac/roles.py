@@ -35,6 +35,7 @@ def _rules(rules: Sequence[PolicyRule], *, namespaced: bool) -> Iterator[FieldEr
 
 class RoleKind(Strategy[Role]):
     name_rule: NameRule = staticmethod(names.path_segment)
+    allow_create_on_update = True
 
     def validate(self, obj: Role) -> Iterator[FieldError]:
         yield from _rules(obj.rules or (), namespaced=True)
@@ -42,6 +43,7 @@ class RoleKind(Strategy[Role]):
 
 class ClusterRoleKind(Strategy[ClusterRole]):
     name_rule: NameRule = staticmethod(names.path_segment)
+    allow_create_on_update = True
 
     def validate(self, obj: ClusterRole) -> Iterator[FieldError]:
         yield from _rules(obj.rules or (), namespaced=False)

@@ -148,5 +148,33 @@ async def test_a_token_that_was_known_is_refused_once_it_is_altered(
     assert (await ask(server, token)).status_code == 201
 
 
+async def test_a_signed_token_with_claims_of_another_form_is_refused(
+    client: httpx.AsyncClient, server: ApiserverProcess, tmp_path: Path
+) -> None:
+    pod = await a_pod(client)
+    good = jwt.decode((await request(client, pod)).json()["status"]["token"], options={"verify_signature": False})
+    assert (await ask(server, _signed(tmp_path, good))).status_code == 201
+    private = good["kubernetes.io"]
+    wrong: list[dict[str, Any]] = [
+        {"kubernetes.io": "x"},
+        {"kubernetes.io": None},
+        {"kubernetes.io": {**private, "serviceaccount": "robot"}},
+        {"kubernetes.io": {**private, "pod": ["p"]}},
+        {"kubernetes.io": {**private, "namespace": {}}},
+        {"kubernetes.io": {"namespace": "default"}},
+        {"aud": [{}]},
+        {"aud": 5},
+        {"jti": {}},
+        {"exp": float("inf")},
+    ]
+    for claims in wrong:
+        assert (await ask(server, _signed(tmp_path, {**good, **claims}))).status_code == 401, claims
+
+
+def _signed(directory: Path, claims: dict[str, Any]) -> str:
+    """A token that is signed with the server's own key."""
+    return jwt.encode(claims, (directory / "sa.key").read_bytes(), algorithm="RS256")
+
+
 def _seconds(text: str) -> float:
     return times.parse_time(text).timestamp()

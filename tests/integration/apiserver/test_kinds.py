@@ -306,6 +306,13 @@ async def test_who_am_i_and_whose_token_is_this(api: httpx.AsyncClient) -> None:
     refused(await api.post(f"/apis/{review}", json={"spec": {}}), 400, "BadRequest")
 
 
+async def test_there_is_no_table_of_an_answer(api: httpx.AsyncClient) -> None:
+    path, table = "/apis/authentication.k8s.io/v1/selfsubjectreviews", "application/json;as=Table;v=v1;g=meta.k8s.io"
+    refused(await api.post(path, json={}, headers={"Accept": table}), 406, "NotAcceptable")
+    answer = created(await api.post(path, json={}, headers={"Accept": f"{table},application/json"}))
+    assert answer["kind"] == "SelfSubjectReview"
+
+
 async def test_whoever_is_known_may_do_everything(api: httpx.AsyncClient, ns: str) -> None:
     pods = {"verb": "create", "resource": "pods", "namespace": name_of(ns)}
     root = "authorization.k8s.io/v1"

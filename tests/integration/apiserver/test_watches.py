@@ -84,6 +84,18 @@ async def test_one_object_by_its_name(api: httpx.AsyncClient, ns: str) -> None:
         assert await stream.take(1) == [("MODIFIED", "b")]
 
 
+async def test_the_old_form_of_a_path_watches_too(api: httpx.AsyncClient, ns: str) -> None:
+    old = ns.replace("/api/v1/", "/api/v1/watch/")
+    for name in ("a", "b"):
+        created(await api.post(f"{ns}/configmaps", json=config_map(name)))
+    async with watching(api, f"{old}/configmaps") as several, watching(api, f"{old}/configmaps/b") as one:
+        assert await several.take(2) == [("ADDED", "a"), ("ADDED", "b")]
+        assert await one.take(1) == [("ADDED", "b")]
+    async with watching(api, old) as namespace:
+        assert await namespace.take(1) == [("ADDED", name_of(ns))]
+    refused(await api.post(f"{old}/configmaps", json=config_map("c")), 405, "MethodNotAllowed")
+
+
 async def test_what_enters_or_leaves_a_selection_is_added_or_deleted(api: httpx.AsyncClient, ns: str) -> None:
     path = f"{ns}/pods"
     created(await api.post(path, json=pod("a", {"app": "x"})))

@@ -11,6 +11,7 @@ from apimachinery import codec, managed_fields
 from apimachinery.errors import BadRequest, Conflict
 from apimachinery.managed_fields.field_set import difference, intersection, paths, union
 from apimachinery.managed_fields.walk import blank, element_key, everything, is_leaf
+from apimachinery.patch.order import merged_order
 from apimachinery.schema.shapes import Shape, shape_of
 from apimachinery.types.meta_v1 import ManagedFieldsEntry
 from tests.unit.apimachinery.examples import POD, SERVICE, documents, pod, service
@@ -288,7 +289,25 @@ def test_an_update_takes_a_field_from_its_applier() -> None:
 def test_apply_orders_lists_as_its_document() -> None:
     live = stored(*apply(None, simple(containers=[{"name": n} for n in "abc"])))
     merged, _ = apply(live, simple(containers=[{"name": n} for n in "dca"]), "b")
-    assert [container["name"] for container in merged["spec"]["containers"]] == ["d", "b", "c", "a"]
+    assert [container["name"] for container in merged["spec"]["containers"]] == ["b", "d", "c", "a"]
+
+
+@pytest.mark.parametrize(
+    ("live", "applied", "merged"),
+    [
+        ("ab", "c", "abc"),
+        ("ab", "cb", "acb"),
+        ("ab", "bc", "abc"),
+        ("ab", "ba", "ba"),
+        ("abc", "ac", "abc"),
+        ("", "ab", "ab"),
+        ("ab", "", "ab"),
+        ("abcd", "dxb", "acdxb"),
+    ],
+)
+def test_what_a_manager_adds_to_a_list_follows_what_is_there(live: str, applied: str, merged: str) -> None:
+    """The order of structured-merge-diff, so that the first container stays the default one."""
+    assert merged_order(list(live), list(applied)) == list(merged)
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,8 @@ def test_a_merge_patch_follows_the_rfc(current: Any, change: Any, expected: Any)
         ([{"op": "replace", "path": "/l/0", "value": None}], {"l": [None, 2], "m": {"k": 1}}),
         ([{"op": "move", "from": "/m", "path": "/n"}], {"l": [1, 2], "n": {"k": 1}}),
         ([{"op": "copy", "from": "/m", "path": "/n"}], {"l": [1, 2], "m": {"k": 1}, "n": {"k": 1}}),
+        ([{"op": "test", "path": "/none", "value": None}], {"l": [1, 2], "m": {"k": 1}}),
+        ([{"op": "test", "path": "/m/none"}], {"l": [1, 2], "m": {"k": 1}}),
         ([{"op": "test", "path": "/l/1", "value": 2}], {"l": [1, 2], "m": {"k": 1}}),
         ([{"op": "add", "path": "/a~1b~0c", "value": 1}], {"l": [1, 2], "m": {"k": 1}, "a/b~c": 1}),
     ],
@@ -77,6 +79,8 @@ def test_a_json_patch_does_its_operations(change: Any, expected: Any) -> None:
         ([{"op": "replace", "path": "", "value": 1}], BadRequest),
         ([{"op": "test", "path": "/l/1", "value": 9}], Invalid),
         ([{"op": "test", "path": "/flag", "value": 1}], Invalid),
+        ([{"op": "test", "path": "/none", "value": 1}], Invalid),
+        ([{"op": "test", "path": "/no/where", "value": None}], Invalid),
         ([{"op": "remove", "path": "/nothing"}], Invalid),
         ([{"op": "add", "path": "/l/9", "value": 1}], Invalid),
         ([{"op": "add", "path": "/no/where", "value": 1}], Invalid),
@@ -93,6 +97,24 @@ def test_a_json_patch_does_its_operations(change: Any, expected: Any) -> None:
 def test_a_json_patch_that_cannot_be_applied_is_refused(change: Any, error: type[ApiError]) -> None:
     with pytest.raises(error):
         apply("json", {"l": [1, 2], "flag": True}, change)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "test", "path": "/data/key", "value": "x"},
+        {"op": "test", "path": "/data/key/deep", "value": "x"},
+        {"op": "remove", "path": "/data/key/deep"},
+        {"op": "replace", "path": "/data/none", "value": "x"},
+        {"op": "move", "from": "/data/key/deep", "path": "/a"},
+        {"op": "add", "path": "/data/key/deep", "value": "x"},
+    ],
+)
+def test_what_a_document_holds_is_not_in_the_error_of_a_json_patch(operation: dict[str, Any]) -> None:
+    with pytest.raises(Invalid) as refusal:
+        apply("json", {"data": {"key": "aHVzaA=="}}, [operation])
+    assert "aHVzaA" not in str(refusal.value)
+    assert operation["path"] in str(refusal.value)
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ def test_label_selectors(text: str, matches: bool) -> None:
     [
         ",", "a,", "a,,b", "=x", "a=b=c", "a==b==c", "!a=b", "a in b", "a in (b", "a in b)", "a b", "x<a", "a>1.5",
         "-a=b", "a=-b", "a/b/c=d", "A/b/=c", "a=" + "x" * 64, "x" * 64, "a||b", "(a)", "a in ((b))", "a!b",
+        "a in ()", "a notin ( )",
     ],
 )  # fmt: skip
 def test_malformed_label_selectors(text: str) -> None:
@@ -98,7 +99,7 @@ def _text(requirement: tuple[str, str, tuple[str, ...]]) -> str:
         case "" | "!":
             return f"{sign}{key}"
         case "in" | "notin":
-            return f"{key} {sign} ({','.join(values)})"
+            return f"{key} {sign} ({','.join(values) or ','})"  # the empty value alone needs a comma
     return f"{key} {sign} {values[0]}"
 
 

@@ -1,5 +1,6 @@
 """The compare-and-set loop of all writes: what it begins with, when it tries again, when a refusal counts."""
 
+import asyncio
 from typing import Any, cast
 
 import pytest
@@ -91,13 +92,49 @@ async def test_a_refusal_counts_only_if_it_was_made_from_the_current_object(
     assert tried == expected
 
 
-async def test_an_object_that_always_moves_is_a_conflict_in_the_end() -> None:
+async def test_writers_of_one_object_take_turns_in_the_order_in_which_they_came() -> None:
+    store, log = store_of(Storage(at(3), at(3))), list[str]()
+
+    async def write(name: str) -> None:
+        async def attempt(current: Stored[ConfigMap] | None) -> None:
+            log.append(f"{name} begins")
+            await asyncio.sleep(0)
+            log.append(f"{name} ends")
+
+        await store.guaranteed_update(UPDATE, KEY, attempt)
+
+    writers = [asyncio.create_task(write(name)) for name in "abcd"]
+    await asyncio.sleep(0)
+    writers[1].cancel()  # whose client has gone
+    await asyncio.wait(writers)
+    assert log == [f"{name} {what}" for name in "acd" for what in ("begins", "ends")]
+
+
+async def test_a_turn_that_does_not_come_is_given_up_in_time() -> None:
+    store, written = store_of(Storage(at(3), at(3))), asyncio.Event()
+    store.patience = 0.01
+
+    async def attempt(current: Stored[ConfigMap] | None) -> None:
+        await written.wait()
+
+    first = asyncio.create_task(store.guaranteed_update(UPDATE, KEY, attempt))
+    await asyncio.sleep(0)
+    with pytest.raises(errors.Timeout):
+        await store.guaranteed_update(UPDATE, KEY, attempt)
+    written.set()
+    await first
+    await store.guaranteed_update(UPDATE, KEY, attempt)
+
+
+async def test_an_object_that_always_moves_is_tried_again_until_time_is_up() -> None:
     async def attempt(current: Stored[ConfigMap] | None) -> None:
         assert current is not None
         raise StorageConflict(current.key, at(current.revision + 1))
 
-    with pytest.raises(errors.Conflict, match="please apply your changes to the latest version"):
-        await store_of(Storage(at(3), at(3))).guaranteed_update(UPDATE, KEY, attempt)
+    store = store_of(Storage(at(3), at(3)))
+    store.patience = 0.05
+    with pytest.raises(errors.Timeout):
+        await store.guaranteed_update(UPDATE, KEY, attempt)
 
 
 async def test_an_etcd_that_does_not_answer_is_not_asked_again() -> None:

@@ -10,7 +10,7 @@ from apimachinery.types import core_v1 as v1
 from apimachinery.types.meta_v1 import ObjectMeta
 from apiserver.registry.core import pod_columns
 
-AGO = meta.format_time(datetime.now(UTC) - timedelta(minutes=15, seconds=20))
+AGO = meta.format_time(datetime.now(UTC) - timedelta(days=10, hours=12))
 RUNS: dict[str, Any] = {"running": v1.ContainerStateRunning()}
 DONE: dict[str, Any] = {"terminated": v1.ContainerStateTerminated(exit_code=0, reason="Completed")}
 
@@ -83,8 +83,8 @@ SIDE = status(RUNS, "side", ready=True)
         (pod(status(waits("ContainerCreating")), phase="Pending"), ("0/1", "ContainerCreating", "0")),
         (pod(READY, true=("Ready",)), ("1/1", "Running", "0")),
         (pod(status(RUNS)), ("0/1", "Running", "0")),
-        (pod(status(RUNS, ready=True, restarts=1)), ("1/1", "Running", "1 (15m ago)")),
-        (pod(status(waits("CrashLoopBackOff"), restarts=3)), ("0/1", "CrashLoopBackOff", "3 (15m ago)")),
+        (pod(status(RUNS, ready=True, restarts=1)), ("1/1", "Running", "1 (10d ago)")),
+        (pod(status(waits("CrashLoopBackOff"), restarts=3)), ("0/1", "CrashLoopBackOff", "3 (10d ago)")),
         (pod(status(ended(3, reason="Error"))), ("0/1", "Error", "0")),
         (pod(status(ended(3))), ("0/1", "ExitCode:3", "0")),
         (pod(status(ended(137, signal=9))), ("0/1", "Signal:9", "0")),
@@ -102,7 +102,7 @@ SIDE = status(RUNS, "side", ready=True)
         (pod(WAITS, init=(OK,), phase="Pending"), ("0/1", "PodInitializing", "0")),
         (pod(WAITS, init=(status(waits("ImagePullBackOff"), "a"),)), ("0/1", "Init:ImagePullBackOff", "0")),
         (pod(WAITS, init=(status(waits("CrashLoopBackOff"), "a", restarts=2),)),
-         ("0/1", "Init:CrashLoopBackOff", "2 (15m ago)")),
+         ("0/1", "Init:CrashLoopBackOff", "2 (10d ago)")),
         (pod(WAITS, init=(status(ended(1, reason="Error"), "a"),)), ("0/1", "Init:Error", "0")),
         (pod(WAITS, init=(status(ended(1), "a"),)), ("0/1", "Init:ExitCode:1", "0")),
         (pod(WAITS, init=(status(ended(137, signal=9), "a"),)), ("0/1", "Init:Signal:9", "0")),
@@ -113,9 +113,9 @@ SIDE = status(RUNS, "side", ready=True)
         (pod(WAITS, init=(status(RUNS, "side", started=False), NEXT), phase="Pending"), ("0/2", "Init:0/2", "0")),
         (pod(READY, init=(status(RUNS, "side"),)), ("1/2", "Running", "0")),
         (pod(status(RUNS, ready=True, restarts=1), init=(status(RUNS, "side", ready=True, restarts=2),)),
-         ("2/2", "Running", "3 (15m ago)")),
+         ("2/2", "Running", "3 (10d ago)")),
         (pod(READY, init=(status(waits("CrashLoopBackOff"), "side", restarts=2),), true=("Initialized",)),
-         ("1/2", "Init:CrashLoopBackOff", "2 (15m ago)")),
+         ("1/2", "Init:CrashLoopBackOff", "2 (10d ago)")),
         (pod(status(DONE), init=(status(DONE, "side"),), phase="Succeeded"), ("0/2", "Completed", "0")),
     ],
 )  # fmt: skip

@@ -1,5 +1,8 @@
 """Decisions of the proxy that need no connection: whom a path means, what may be reached, where links lead."""
 
+import socket
+import ssl
+
 import pytest
 
 from apimachinery import errors
@@ -14,7 +17,7 @@ from apiserver.handlers.proxying.targets import (
     ready_addresses,
     service_port_name,
 )
-from apiserver.handlers.proxying.upstream import Answer
+from apiserver.handlers.proxying.upstream import Answer, why
 
 PREFIX = "/api/v1/namespaces/n/services/web/proxy"
 LINKS = Links(PREFIX, ("10.1.2.3:80", "10.1.2.3", "api.example:6443"))
@@ -127,3 +130,17 @@ def test_an_interim_answer_is_not_the_answer() -> None:
     answer.feed(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
     assert (answer.code, answer.taken(), answer.done) == (200, b"ok", True)
     assert answer.header(b"link") == b""
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (ConnectionRefusedError(111, "Connect call failed ('10.0.0.1', 80)"), "connection refused"),
+        (OSError("Multiple exceptions: [Errno 111] Connect call failed"), "the connection failed"),
+        (socket.gaierror(-2, "Name or service not known"), "no such host"),
+        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:992)"), "TLS handshake failure"),
+        (ConnectionResetError("the connection was closed before an answer"), "the connection was closed before an answer"),
+    ],
+)
+def test_a_connection_that_fails_is_told_in_the_words_of_the_operating_system(fault: OSError, words: str) -> None:
+    assert why(fault) == words

@@ -13,12 +13,11 @@ def resident() -> int:
 def test_what_was_freed_below_something_that_lives_on_goes_back() -> None:
     free = FreeMemory()
     free.give_back()
-    before = resident()
     blocks = [bytes(1000) for _ in range(100_000)]
     kept = blocks[::500]
     del blocks
-    assert resident() > before + 80_000_000  # or there is nothing to prove
+    held = resident()
     assert free.give_back()
-    assert resident() < before + 20_000_000
+    assert resident() < held - 60_000_000
     assert not free.give_back()  # there is nothing more
     assert len(kept) == 200

@@ -117,6 +117,28 @@ class TestClientCertificates:
         assert ssl_context(tls).minimum_version is ssl.TLSVersion.TLSv1_2
 
 
+@pytest.mark.parametrize(
+    ("start", "code", "why"),
+    [
+        ("GET / HTTP/1.1", 400, b"missing required Host header"),
+        ("GET / HTTP/1.1\r\nhost: a\r\nhost: a", 400, b"too many Host headers"),
+        ("GET / HTTP/1.1\r\nhost: a/b", 400, b"malformed Host header"),
+        ("GET / HTTP/1.1\r\nconnection: Upgrade\r\nupgrade: test", 400, b"missing required Host header"),
+        ("GET / HTTP/1.1\r\nhost:", 200, b""),
+        ("GET / HTTP/1.1\r\nhost: [::1]:6443", 200, b""),
+        ("GET / HTTP/1.0", 200, b""),
+    ],
+)
+async def test_a_request_names_one_host(start: str, code: int, why: bytes) -> None:
+    async def app(scope, receive, send) -> None:
+        await answer(send, b"")
+
+    async with Server(app, LOCAL) as server, connect(server) as (reader, writer):
+        writer.write(f"{start}\r\n\r\n".encode())
+        assert (status := await response(reader))[0] == code
+        assert why in status[1]
+
+
 class TestUpgrade:
     @pytest.fixture(params=["plain", "tls"])
     def context(self, request, authority) -> ssl.SSLContext | None:

@@ -1,10 +1,11 @@
 """A row of the resource table by its name, and what it makes of an object that a client sends."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv4Network
 from typing import Any
 
 from apimachinery import codec
+from apimachinery.fields import FieldError
 from apiserver.authentication.authenticators import Union
 from apiserver.authorization import AlwaysAllow
 from apiserver.registry import metadata
@@ -13,6 +14,8 @@ from apiserver.registry.core.componentstatuses import component_statuses
 from apiserver.registry.resource import ResourceInfo
 from apiserver.registry.resources import Resources
 from tests.kinds import KINDS, kind
+
+Faults = set[tuple[str, str]]
 
 ROWS = [
     *builtin(Resources(), IPv4Network("10.0.0.0/24"), range(30000, 32768)),
@@ -38,9 +41,15 @@ def read(plural: str, document: dict[str, Any], version: str = "") -> Any:
 
 def prepared(plural: str, version: str = "", **body: Any) -> Any:
     """The object of a kind with this body (none: the smallest), as far as it comes before it is validated."""
-    info, sample = row(plural, version), kind(plural, version)
-    obj = read(plural, {"metadata": {"name": sample.name}, **(body or sample.body)}, version)
-    metadata.fill_for_create(obj.metadata, "default" if sample.namespaced else "")
+    sample = kind(plural, version)
+    return made(plural, version, **{"metadata": {"name": sample.name}, **(body or sample.body)})
+
+
+def made(plural: str, version: str = "", **document: Any) -> Any:
+    """The new object of any kind, as far as it comes before it is validated."""
+    info = row(plural, version)
+    obj = read(plural, {"metadata": {"name": "a"}, **document}, version)
+    metadata.fill_for_create(obj.metadata, "default" if info.resource.namespaced else "")
     info.strategy.default(obj)
     info.strategy.prepare_for_create(obj)
     return obj
@@ -58,6 +67,17 @@ def faults(plural: str, version: str = "", **body: Any) -> set[tuple[str, str]]:
     faults_of_it = list(metadata.validate(obj, namespaced=info.resource.namespaced, name_rule=info.strategy.name_rule))
     faults_of_it += info.strategy.validate(obj)
     return {(fault.field, fault.reason.removeprefix("FieldValue")) for fault in faults_of_it}
+
+
+def faults_of(plural: str, **document: Any) -> Faults:
+    """Field and reason of all that is wrong with a new object of any kind."""
+    info, obj = row(plural), made(plural, **document)
+    found = list(metadata.validate(obj, namespaced=info.resource.namespaced, name_rule=info.strategy.name_rule))
+    return named([*found, *info.strategy.validate(obj), *info.strategy.validate_create(obj)])
+
+
+def named(faults: Iterable[FieldError]) -> Faults:
+    return {(fault.field, fault.reason.removeprefix("FieldValue")) for fault in faults}
 
 
 def update_faults(plural: str, change: Callable[[Any], None], version: str = "", **body: Any) -> set[tuple[str, str]]:

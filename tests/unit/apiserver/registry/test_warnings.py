@@ -1,0 +1,77 @@
+"""What clients are warned of in objects that are accepted."""
+
+from typing import Any
+
+import pytest
+
+from tests.kinds import CONTAINER
+from tests.unit.apiserver.registry.rows import body, made, row
+
+PORT = {"containerPort": 80}
+
+
+def warnings_of(plural: str, document: dict[str, Any]) -> list[str]:
+    return list(row(plural).strategy.warnings(made(plural, **document)))
+
+
+SPECS: list[tuple[dict[str, Any], list[str]]] = [
+    ({"containers": [CONTAINER]}, []),
+    ({"containers": [{**CONTAINER, "env": [{"name": "A"}, {"name": "B"}, {"name": "A"}]}]}, [
+        'containers[0].env[2]: hides previous definition of "A", which may be dropped when using apply',
+    ]),
+    ({"containers": [{**CONTAINER, "ports": [PORT, {**PORT, "protocol": "UDP"}]}, {**CONTAINER, "ports": [PORT]}]}, [
+        "containers[1].ports[0]: duplicate port definition with {path}spec.containers[0].ports[0]",
+    ]),
+    ({"containers": [{**CONTAINER, "resources": {"limits": {"memory": "1500m"}}}]}, [
+        'containers[0].resources.limits[memory]: fractional byte value "1500m" is invalid, must be an integer',
+    ]),
+    ({"containers": [CONTAINER], "nodeSelector": {"beta.kubernetes.io/os": "linux"}}, [
+        'nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use "kubernetes.io/os" instead',
+    ]),
+    ({"containers": [CONTAINER], "hostAliases": [{"ip": "10.0.0.1"}] * 2}, ['hostAliases[1].ip: duplicate ip "10.0.0.1"']),
+    ({"containers": [CONTAINER], "imagePullSecrets": [{"name": "a"}] * 2}, ['imagePullSecrets[1].name: duplicate name "a"']),
+    ({"containers": [CONTAINER], "terminationGracePeriodSeconds": -1}, [
+        "terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1",
+    ]),
+    ({"containers": [CONTAINER], "topologySpreadConstraints": [
+        {"maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule", "topologyKey": "failure-domain.beta.kubernetes.io/zone"},
+    ]}, [
+        "topologySpreadConstraints[0].topologyKey: failure-domain.beta.kubernetes.io/zone is deprecated since v1.17; use "
+        '"topology.kubernetes.io/zone" instead',
+        "topologySpreadConstraints[0].labelSelector: a null labelSelector results in matching no pod",
+    ]),
+]  # fmt: skip
+
+
+MAKERS = {
+    "deployments": "spec.template.",
+    "cronjobs": "spec.jobTemplate.spec.template.",
+    "podtemplates": "template.",
+    "replicationcontrollers": "spec.template.",
+}
+
+
+def _made_by(plural: str, spec: dict[str, Any]) -> dict[str, Any]:
+    if plural == "replicationcontrollers":
+        return {"spec": {"selector": {"a": "b"}, "template": {"metadata": {"labels": {"a": "b"}}, "spec": spec}}}
+    change: dict[str, Any] = {"spec": spec}
+    for name in reversed(MAKERS[plural].removesuffix(".").split(".")):
+        change = {name: change}
+    return body(plural, **change)
+
+
+@pytest.mark.parametrize("plural", sorted(MAKERS))
+@pytest.mark.parametrize(("spec", "expected"), SPECS)
+def test_templates_are_warned_of_wherever_they_are(plural: str, spec: dict[str, Any], expected: list[str]) -> None:
+    path = MAKERS[plural]
+    assert warnings_of(plural, _made_by(plural, spec)) == [f"{path}spec.{text.format(path=path)}" for text in expected]
+
+
+def test_names_and_annotations_of_pods_are_warned_of() -> None:
+    metadata = {"name": "a.b", "annotations": {"container.apparmor.security.beta.kubernetes.io/c": "unconfined"}}
+    name, annotation = warnings_of("pods", {"metadata": metadata, "spec": {"containers": [CONTAINER]}})
+    assert name.startswith("metadata.name: this is used in the Pod's hostname, which can result in surprising behavior")
+    assert annotation == (
+        "metadata.annotations[container.apparmor.security.beta.kubernetes.io/c]: deprecated since v1.30; use the "
+        '"appArmorProfile" field instead'
+    )
