@@ -39,6 +39,7 @@ class NodeLifecycleController:
         self._pods = context.informer(Pod, indexes={BY_NODE: indexes.node_of})
         self._heartbeats = node_health.Heartbeats()
         self._became_not_ready: set[str] = set()
+        self._known: dict[str, Node] = {}  # as first seen
         self._next_eviction = 0.0
         self._queue = WorkQueue[str]("node_lifecycle_controller", backoff=Backoff(limit=LONGEST_BACKOFF))
         self._nodes.on_change(self._on_node)
@@ -73,6 +74,7 @@ class NodeLifecycleController:
     async def sync(self, name: str) -> None:
         """Write the conditions and taints of one node, and mark its pods."""
         node = self._nodes.get(meta.Key("", name))
+        self._say_whether_known(name, node)
         if node is None:
             self._heartbeats.forget(name)
             self._became_not_ready.discard(name)
@@ -87,6 +89,15 @@ class NodeLifecycleController:
             await self._mark_pods_not_ready(name)
             self._became_not_ready.discard(name)
         await self._taint(node, ready)
+
+    def _say_whether_known(self, name: str, node: Node | None) -> None:
+        """Record that a node has come or gone; at the start of this controller all have come."""
+        if node is None:
+            if (gone := self._known.pop(name, None)) is not None:
+                self._recorder.event(gone, "Normal", "RemovingNode", f"Removing Node {name} from Controller")
+        elif name not in self._known:
+            self._known[name] = node
+            self._recorder.event(node, "Normal", "RegisteredNode", f"Registered Node {name} in Controller")
 
     def _is_silent(self, node: Node) -> bool:
         has_reported = condition(node, "Ready") is not None

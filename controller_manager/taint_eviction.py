@@ -37,6 +37,7 @@ class TaintEvictionController:
         self._pods = context.informer(Pod, indexes={BY_NODE: indexes.node_of})
         self._default = context.options.nodes.pod_eviction_timeout
         self._taints: dict[str, list[Taint]] = {}  # NoExecute ones by node, each with the time it was added
+        self._marked: set[Key] = set()  # pods that are to be deleted later
         self._queue = WorkQueue[Key]("taint_eviction_controller", backoff=Backoff(limit=LONGEST_BACKOFF))
         context.informer(Node).on_change(self._on_node)
         self._pods.on_change(self._on_pod)
@@ -47,13 +48,18 @@ class TaintEvictionController:
     async def sync(self, key: Key) -> None:
         """Delete one pod if its time is up, otherwise check again when it will be."""
         pod = self._pods.get(key)
+        was_marked = key in self._marked
+        self._marked.discard(key)
         if pod is None or meta.is_being_deleted(pod) or not pod.spec.node_name:
             return
         taints = self._taints.get(pod.spec.node_name, [])
         wait = seconds_left(pod, taints, self._default, datetime.now(UTC))
         if wait == inf:
+            if was_marked:
+                self._recorder.event(pod, "Normal", "TaintManagerEviction", f"Cancelling deletion of Pod {key}")
             return
         if wait > 0:
+            self._marked.add(key)
             self._queue.add_after(key, wait)
             return
         log.info("%s: deleted from node %s, whose taints it does not tolerate", key, pod.spec.node_name)
@@ -67,12 +73,11 @@ class TaintEvictionController:
             return
         name = meta.name_of(node)
         first_seen = {taint.key: taint.time_added for taint in self._taints.pop(name, ())}
-        if new is None or not no_execute(new):
-            return
-        self._taints[name] = [
-            structs.replace(taint, time_added=taint.time_added or first_seen.get(taint.key) or meta.now())
-            for taint in no_execute(new)
-        ]
+        if new is not None and no_execute(new):
+            self._taints[name] = [
+                structs.replace(taint, time_added=taint.time_added or first_seen.get(taint.key) or meta.now())
+                for taint in no_execute(new)
+            ]
         for pod in self._pods.by_index(BY_NODE, name):
             self._queue.add(meta.key_of(pod))
 

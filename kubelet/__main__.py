@@ -42,8 +42,8 @@ from kubelet.references.api_objects import ApiObjects
 from kubelet.resources.eviction import Evictor
 from kubelet.resources.image_gc import ImageCollector, Policy
 from kubelet.resources.stats import Stats
+from kubelet.resources.storage_limits import StorageLimits
 from kubelet.resources.thresholds import MEMORY_SIGNAL
-from kubelet.resources.volume_limits import VolumeLimits
 from kubelet.runtime import Defaults, Engine, Runtime, security
 from kubelet.server import Backend, kubelet_app
 from kubelet.volumes import Volumes
@@ -94,19 +94,19 @@ async def kubelet(options: KubeletOptions) -> None:
         evictor = Evictor(
             evict_at, workers, stats, collector, runtime, shared.dirs, recorder, lambda: keeper.node, pressures
         )
-        volume_limits = VolumeLimits(workers, shared.dirs, recorder)
+        storage_limits = StorageLimits(workers, runtime, shared.dirs, recorder)
         connect_listeners(runtime, network, keeper, workers, pressures)
         metrics.register(name, runtime.containers)
         health = Health()
         health.add("docker", lambda: check(runtime.fault), live=False)
-        listening = servers(options, Backend(runtime, workers.pods, stats, workers.find), health)
+        listening = servers(options, Backend(runtime, workers.pods, stats, workers.find, statuses.latest), health)
         lease, routes = (
             NodeLease(client, name, lambda: keeper.node),
             NodeRoutes(nodes, options.network.cluster_cidr, name),
         )
         loops = (
             recorder.run, nodes.run, services.run, pods.run, runtime.run, network.run, statuses.run, keeper.run,
-            lease.run, workers.run, collector.run, stats.run, evictor.run, volume_limits.run, routes.run,
+            lease.run, workers.run, collector.run, stats.run, evictor.run, storage_limits.run, routes.run,
             *(server.run for server in listening),
         )  # fmt: skip
         async with asyncio.TaskGroup() as tasks:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from apimachinery.types.core_v1 import Container, EphemeralContainer, Pod
+from apimachinery.types.core_v1 import Container, ContainerStatus, EphemeralContainer, Pod, PodStatus
 
 
 def init_containers(pod: Pod) -> list[Container]:
@@ -44,6 +44,16 @@ def all_containers(pod: Pod) -> Iterator[Container]:
 def find(pod: Pod, name: str) -> Container | None:
     """The container of that name, of any sort."""
     return next((container for container in all_containers(pod) if container.name == name), None)
+
+
+def all_statuses(status: PodStatus) -> Iterator[ContainerStatus]:
+    """Those of all containers, the ones that initialize the pod first."""
+    lists = (status.init_container_statuses, status.container_statuses, status.ephemeral_container_statuses)
+    return (container for statuses in lists for container in statuses or ())
+
+
+def find_status(status: PodStatus, name: str) -> ContainerStatus | None:
+    return next((container for container in all_statuses(status) if container.name == name), None)
 
 
 def find_ephemeral(pod: Pod, name: str) -> EphemeralContainer | None:

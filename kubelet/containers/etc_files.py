@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from apimachinery import meta
+from apimachinery import meta, names
 from apimachinery.types import core_v1
 from kubelet import untrusted_files
 
@@ -92,9 +92,19 @@ def resolver_for(pod: core_v1.Pod, node: Resolver, cluster_dns: Sequence[str], d
 
 
 def hostname_of(pod: core_v1.Pod, node_hostname: str) -> str:
-    """The pod's host name: its own, by default the pod's name cut to 63 characters."""
+    """The pod's host name: its own, by default the pod's name cut to 63 characters.
+
+    Raises:
+        BadHostname: ``hostnameOverride`` is none.
+    """
     if pod.spec.host_network:
         return node_hostname
+    override = pod.spec.hostname_override
+    if override is not None:
+        if len(override) > MAX_KERNEL_HOSTNAME or names.dns_subdomain(override) is not None:
+            limit = f"a DNS subdomain of at most {MAX_KERNEL_HOSTNAME} characters"
+            raise BadHostname(f"hostnameOverride {override[:MAX_KERNEL_HOSTNAME]!r} is not {limit}")
+        return override
     return pod.spec.hostname or meta.name_of(pod)[:MAX_HOSTNAME].rstrip("-.")
 
 
@@ -104,7 +114,7 @@ def kernel_hostname(pod: core_v1.Pod, hostname: str, domain: str) -> str:
     Raises:
         BadHostname: it is too long for the kernel.
     """
-    if not (pod.spec.set_hostname_as_fqdn and pod.spec.subdomain) or pod.spec.host_network:
+    if not (pod.spec.set_hostname_as_fqdn and _subdomain(pod)) or pod.spec.host_network:
         return hostname
     name = _full_name(pod, hostname, domain)
     if len(name) > MAX_KERNEL_HOSTNAME:
@@ -113,6 +123,11 @@ def kernel_hostname(pod: core_v1.Pod, hostname: str, domain: str) -> str:
             f"failed to construct FQDN from pod hostname and cluster domain, FQDN {name} is too long ({limit})"
         )
     return name
+
+
+def _subdomain(pod: core_v1.Pod) -> str:
+    """A host name that overrides all others is in none."""
+    return "" if pod.spec.hostname_override is not None else pod.spec.subdomain or ""
 
 
 def _full_name(pod: core_v1.Pod, hostname: str, domain: str) -> str:
@@ -125,7 +140,7 @@ def hosts_for(pod: core_v1.Pod, hostname: str, address: str, domain: str, node_h
         text = "# Kubernetes-managed hosts file (host network).\n" + node_hosts
     else:
         names = [hostname]
-        if pod.spec.subdomain:
+        if _subdomain(pod):
             names.insert(0, _full_name(pod, hostname, domain))
         text = _HOSTS_HEAD + "\t".join([address, *names]) + "\n"
     if pod.spec.host_aliases:

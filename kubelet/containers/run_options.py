@@ -9,7 +9,7 @@ from apimachinery import meta
 from apimachinery.core import containers
 from apimachinery.types import core_v1
 from kube_client import Informer
-from kubelet.containers import etc_files, oom_score
+from kubelet.containers import etc_files, oom_score, unsupported
 from kubelet.containers.environment import ConfigError, Sources, environment, invalid_names, references
 from kubelet.containers.events import PodEvents
 from kubelet.containers.node_context import NodeContext
@@ -57,6 +57,7 @@ class RunOptions:
         volume_mounts = await asyncio.to_thread(container_mounts, pod, spec, placement.volumes, variables, bind)
         user = await self._user(pod, spec)
         security.check(pod, spec, apparmor=self._node.apparmor)
+        unsupported.check(pod, spec, await self._runtime_handler(pod))
         seccomp = self._seccomp_profile(pod, spec)
         self._report_invalid_names(pod, spec, sources)
         targets = {mount.target for mount in volume_mounts}
@@ -72,6 +73,16 @@ class RunOptions:
             seccomp=seccomp,
             process_target=self._process_target(pod, spec),
         )
+
+    async def _runtime_handler(self, pod: core_v1.Pod) -> str:
+        """Of the pod's RuntimeClass; empty without one. Raises ``ConfigError``."""
+        name = pod.spec.runtime_class_name
+        if not name:
+            return ""
+        runtime_class = await self._objects.runtime_class(name)
+        if runtime_class is None:
+            raise ConfigError(f'failed to get sandbox runtime: runtimeclass.node.k8s.io "{name}" not found')
+        return runtime_class.handler
 
     async def _sources(self, pod: core_v1.Pod, spec: core_v1.Container, sandbox: ContainerRecord) -> Sources:
         config_maps, secrets = references(spec)

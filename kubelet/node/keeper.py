@@ -17,8 +17,9 @@ from apimachinery.types import core_v1
 from kube_client import Client, EventRecorder, Informer
 from kubelet.network.pod_network import PodNetwork
 from kubelet.node.address import NodeAddress
+from kubelet.node.events import NodeEvent, schedulable_event, status_events
 from kubelet.node.pressures import NodePressures
-from kubelet.node.status import Identity, is_ready, is_same, new_node, node_status, status_patch
+from kubelet.node.status import Identity, is_same, new_node, node_status, status_patch
 from kubelet.runtime import Runtime
 from kubelet.runtime.errors import EngineError
 from kubelet.runtime.images import ImageRecord
@@ -76,6 +77,7 @@ class NodeKeeper:
         self._images_at = 0.0
         self._address_listeners: list[Callable[[], object]] = []
         self._node: core_v1.Node | None = None
+        self._is_unschedulable = False
         self.registered = asyncio.Event()
 
     @property
@@ -151,15 +153,12 @@ class NodeKeeper:
         )
         if is_same(node.status, status) and self._written_at and now - self._written_at < REPORT:
             return
-        was_ready = is_ready(node.status)
         patch = {"metadata": {"uid": meta.uid_of(node)}, "status": status_patch(node.status, status)}
         patched = await self._nodes_api.patch(self._identity.name, patch, kind="strategic", subresource="status")
         self._written_at = now
         self._update(patched)
-        if was_ready != is_ready(status):
-            word = "NodeReady" if is_ready(status) else "NodeNotReady"
-            log.info("node %s: %s", self._identity.name, word)
-            self._recorder.event(node, "Normal", word, f"Node {self._identity.name} status is now: {word}")
+        for event in status_events(self._identity.name, node.status, status):
+            self._say(node, event)
 
     async def _list_images(self) -> None:
         """Update the images of this node; while the engine does not answer, the last listing stands."""
@@ -219,8 +218,15 @@ class NodeKeeper:
             self._update(node)
         self.wake()
 
+    def _say(self, node: core_v1.Node, event: NodeEvent) -> None:
+        log.info("node %s: %s", self._identity.name, event.reason)
+        self._recorder.event(node, event.type, event.reason, event.message)
+
     def _update(self, node: core_v1.Node) -> None:
         self._node = node
+        if self._is_unschedulable != bool(node.spec.unschedulable):
+            self._is_unschedulable = not self._is_unschedulable
+            self._say(node, schedulable_event(self._identity.name, unschedulable=self._is_unschedulable))
         self.registered.set()
         if node.spec.pod_cidr:
             self._network.assign(node.spec.pod_cidr)

@@ -23,6 +23,9 @@ def rejection(
     Extended resources that the node does not have at all do not count: something else than the node provides them, as
     ``removeMissingExtendedResources`` of Kubernetes' kubelet has it.
     """
+    if pod.spec.os is not None and pod.spec.os.name != "linux":
+        message = "Failed to admit pod as the OS field doesn't match node OS"
+        return PodFailure("PodOSNotSupported", f"{_PREFIX}{message}")
     extended = pod_resources.extended(node.status.allocatable) if node is not None else {}
     capacity = pod_resources.amounts({**allocatable, **extended})
     if len(others) + 1 > capacity.get("pods", 0):

@@ -31,10 +31,11 @@ class Start:
 
 @dataclass(frozen=True)
 class Stop:
-    """A running container to stop gracefully, with the message of its Killing event."""
+    """A running container to stop gracefully."""
 
     record: ContainerRecord
-    message: str
+    message: str = ""
+    """Of its Killing event, if it is stopped for its own sake and not with its pod."""
     grace_period: int | None = None
     """Seconds, where the reason for the stop sets them; otherwise the pod's own apply."""
 
@@ -83,7 +84,7 @@ def plan(
     back_off_of: BackOffOf,
     restart_counts: Mapping[str, int],
     health: Health | None = None,
-    must_end: str = "",
+    must_end: bool = False,
     exit_codes: Mapping[str, int] | None = None,
 ) -> Plan:
     """The next pass. The pod's status is that which follows from the records.
@@ -91,16 +92,16 @@ def plan(
     Args:
         restart_counts: as the status has them, for containers that the engine has lost.
         exit_codes: of containers that have ended, as the status has them, the same.
-        must_end: why the whole pod has to end (its deadline, an eviction); empty while it may run.
+        must_end: whether the whole pod has to end (its deadline, an eviction).
     """
     sandboxes = sorted((record for record in records if record.is_sandbox), key=lambda record: record.attempt)
     sandbox = running_sandbox(sandboxes[-1:])
     surplus = _surplus(records)
     if must_end or is_finished(pod, latest_records(records)):
-        return Plan(stop=next_to_stop(pod, records, must_end), remove=tuple(surplus), is_last=True)
+        return Plan(stop=next_to_stop(pod, records), remove=tuple(surplus), is_last=True)
     orphans = [record for record in records if record.running and not record.is_sandbox]
     if sandbox is None and orphans:  # their network is gone with the sandbox
-        return Plan(stop=tuple(Stop(record, SANDBOX_CHANGED) for record in orphans))
+        return Plan(stop=tuple(Stop(record) for record in orphans))
     stale = [record for record in sandboxes if record is not sandbox]
     lost = Lost(restart_counts, exit_codes or {})
     actions = _ContainerActions(pod, sandbox, latest_records(records), back_off_of, lost, health or Health())
@@ -211,7 +212,7 @@ class _ContainerActions:
 
     def _stop_unless_right(self, container: core_v1.Container, record: ContainerRecord) -> None:
         if not self._is_here(record):
-            self.stops.append(Stop(record, SANDBOX_CHANGED))
+            self.stops.append(Stop(record))
         elif record.spec_hash != spec_hash(container):
             self.stops.append(Stop(record, f"Container {container.name} definition changed, will be restarted"))
         elif failure := self._health.failures.get(record.id):
@@ -221,17 +222,17 @@ class _ContainerActions:
         return record is not None and self._sandbox is not None and record.sandbox_id == self._sandbox.id
 
 
-def next_to_stop(pod: core_v1.Pod | None, records: Sequence[ContainerRecord], message: str = "") -> tuple[Stop, ...]:
+def next_to_stop(pod: core_v1.Pod | None, records: Sequence[ContainerRecord]) -> tuple[Stop, ...]:
     """What to stop next of a pod that has to end: sidecars after the others, one by one, and the sandbox last."""
     running = [record for record in records if record.running]
     sidecars = [container.name for container in containers.sidecars(pod)] if pod is not None else []
     first = [record for record in running if not record.is_sandbox and record.name not in sidecars]
     if first:
-        return tuple(Stop(record, message) for record in first)
+        return tuple(Stop(record) for record in first)
     for name in reversed(sidecars):
         if same := [record for record in running if record.name == name]:
-            return tuple(Stop(record, message) for record in same)
-    return tuple(Stop(record, "the pod has finished") for record in running)
+            return tuple(Stop(record) for record in same)
+    return tuple(Stop(record) for record in running)
 
 
 def should_restart(pod: core_v1.Pod, ended: ContainerRecord) -> bool:

@@ -111,7 +111,8 @@ def pod_status(pod: core_v1.Pod, before: core_v1.PodStatus, state: PodState) -> 
         start_time=before.start_time or state.now,
     )
     if failure := state.failure:
-        status.reason, status.message = failure.reason, failure.message
+        if phase == "Failed":  # not before: whoever sees the reason may rely on the phase
+            status.reason, status.message = failure.reason, failure.message
         if failure.is_disruption:
             status.conditions = conditions.with_disruption_target(status.conditions or (), failure.message, state.now)
     if pod.spec.host_network:

@@ -17,7 +17,7 @@ import msgspec
 
 from apimachinery import errors as api_errors
 from apimachinery import meta
-from apimachinery.core import pods
+from apimachinery.core import containers, pods
 from apimachinery.types import core_v1
 from kube_client import Resource
 from kubelet.containers import etc_files, oom_score
@@ -259,14 +259,13 @@ class PodWorker:
     async def _compute_changes(self, pod: core_v1.Pod) -> Plan:
         """By the status as it is now: the API's may be older, and still name containers that the engine has lost."""
         status, records = await self._make_status(pod), self._records()
-        must_end = self._failure.message if self._failure else ""
         changes = plan(
             msgspec.structs.replace(pod, status=status),
             records,
             self._starts.back_off_of,
             _restart_counts(status),
             self._health.health(),
-            must_end,
+            self._failure is not None,
             _exit_codes(status),
         )
         self._starts.note_back_off(pod, changes)
@@ -365,18 +364,14 @@ class PodWorker:
 
 def _restart_counts(status: core_v1.PodStatus) -> Mapping[str, int]:
     """By container name, of those that have been created."""
-    return {container.name: container.restart_count for container in _statuses(status) if container.container_id}
+    statuses = containers.all_statuses(status)
+    return {container.name: container.restart_count for container in statuses if container.container_id}
 
 
 def _exit_codes(status: core_v1.PodStatus) -> Mapping[str, int]:
     """By container name, of those that have ended."""
-    ends = {container.name: container.state.terminated for container in _statuses(status)}
+    ends = {container.name: container.state.terminated for container in containers.all_statuses(status)}
     return {name: ended.exit_code for name, ended in ends.items() if ended is not None}
-
-
-def _statuses(status: core_v1.PodStatus) -> list[core_v1.ContainerStatus]:
-    lists = (status.init_container_statuses, status.container_statuses, status.ephemeral_container_statuses)
-    return [container for statuses in lists for container in statuses or ()]
 
 
 def grace_period(pod: core_v1.Pod, stop: Stop) -> float:

@@ -8,7 +8,7 @@ import base64
 from collections.abc import Iterable, Mapping
 
 from apimachinery import errors, meta
-from apimachinery.types import core_v1
+from apimachinery.types import core_v1, node_v1
 from kube_client import Client
 from kubelet.references.tokens import Tokens
 
@@ -22,6 +22,7 @@ class ApiObjects:
         self._claims_api = client.resource(core_v1.PersistentVolumeClaim)
         self._volumes_api = client.resource(core_v1.PersistentVolume)
         self._nodes_api = client.resource(core_v1.Node)
+        self._runtime_classes_api = client.resource(node_v1.RuntimeClass)
         self.tokens = Tokens(client)
         """Of service accounts, cached while they are valid."""
 
@@ -51,6 +52,12 @@ class ApiObjects:
     async def persistent_volume(self, name: str) -> core_v1.PersistentVolume | None:
         try:
             return await self._volumes_api.get(name)
+        except errors.NotFound:
+            return None
+
+    async def runtime_class(self, name: str) -> node_v1.RuntimeClass | None:
+        try:
+            return await self._runtime_classes_api.get(name)
         except errors.NotFound:
             return None
 

@@ -1,7 +1,7 @@
 """How much of the node's disk pods use: their volumes, the layers of their containers, and their logs.
 
-Expensive, as every file is examined, the engine's too: only for choosing a pod to evict when the disk is full. Volumes in
-memory are other file systems and do not count.
+Expensive, as every file is examined, the engine's too: only for choosing a pod to evict when the disk is full, and for pods
+with a limit. Volumes in memory are other file systems and do not count.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from kubelet.pods.pod_dirs import PodDirs
 from kubelet.runtime import Runtime
+from kubelet.runtime.records import SANDBOX
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,21 @@ async def usage_by_pod(runtime: Runtime, dirs: PodDirs, uids: Iterable[str]) -> 
         logs = await asyncio.to_thread(of_tree, layer.logs)
         by_pod[layer.pod_uid] = by_pod.get(layer.pod_uid, DiskUsage()) + DiskUsage(layer.bytes, inodes) + logs
     return {uid: by_pod.get(uid, DiskUsage()) + await asyncio.to_thread(of_tree, dirs.of(uid)) for uid in uids}
+
+
+async def usage_by_container(runtime: Runtime, uid: str) -> Mapping[str, DiskUsage]:
+    """Of one pod, by container name: the layer of its latest attempt, and the logs of all. Without the sandbox.
+
+    Raises ``errors.EngineError``.
+    """
+    usage: dict[str, DiskUsage] = {}
+    for layer in sorted(await runtime.layers(uid), key=lambda layer: layer.attempt, reverse=True):
+        if layer.container == SANDBOX:
+            continue
+        own = DiskUsage() if layer.container in usage else DiskUsage(layer.bytes)
+        logs = await asyncio.to_thread(of_tree, layer.logs)
+        usage[layer.container] = usage.get(layer.container, DiskUsage()) + own + logs
+    return usage
 
 
 def of_tree(root: Path) -> DiskUsage:

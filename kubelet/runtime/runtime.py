@@ -52,6 +52,8 @@ class ContainerLayer:
     """What a container has written to the engine's disk."""
 
     pod_uid: str
+    container: str
+    attempt: int
     bytes: int
     directory: Path | None
     """Of its files; None if the engine's storage driver has none."""
@@ -120,16 +122,30 @@ class Runtime:
         self._tell()
         return info
 
-    async def layers(self) -> list[ContainerLayer]:
-        """Of all containers of ours. Expensive: the engine adds up their files. Raises ``errors.EngineError``."""
+    async def layers(self, pod_uid: str = "") -> list[ContainerLayer]:
+        """Of all containers of ours, or those of one pod. Expensive: the engine adds up their files.
+
+        Raises ``errors.EngineError``.
+        """
         containers = Path((await self.info()).root) / "containers"
+        label = f"{records.POD_UID}={pod_uid}" if pod_uid else records.POD_UID
         listed: list[dict[str, Any]] = await self.engine.call(
-            lambda client: client.containers(all=True, size=True, filters={"label": records.POD_UID})
+            lambda client: client.containers(all=True, size=True, filters={"label": label})
         )
         layers = []
         for item in listed:
-            uid, size = item["Labels"][records.POD_UID], int(item.get("SizeRw") or 0)
-            layers.append(ContainerLayer(uid, size, await self._directory_of(item["Id"]), containers / item["Id"]))
+            labels, size = item["Labels"], int(item.get("SizeRw") or 0)
+            name, attempt = labels.get(records.CONTAINER_NAME, ""), labels.get(records.RESTART_COUNT, "")
+            layers.append(
+                ContainerLayer(
+                    pod_uid=labels[records.POD_UID],
+                    container=name,
+                    attempt=int(attempt) if attempt.isdecimal() else 0,
+                    bytes=size,
+                    directory=await self._directory_of(item["Id"]),
+                    logs=containers / item["Id"],
+                )
+            )
         return layers
 
     async def _directory_of(self, id: str) -> Path | None:

@@ -16,6 +16,8 @@ class Backend:
     pods: Callable[[], list[core_v1.Pod]]
     stats: Stats
     find_pod: Callable[[str, str], core_v1.Pod | None]
+    latest_status: Callable[[core_v1.Pod], core_v1.PodStatus]
+    """As this node knows it, which may be newer than the API's."""
 
     def attempts(self, namespace: str, pod: str, container: str) -> list[ContainerRecord]:
         """A container's attempts, the latest first; empty when it has not been created yet.
@@ -30,3 +32,8 @@ class Backend:
             raise errors.NotFound(f'container "{container}" not found in pod "{pod}"')
         records = [r for r in self.runtime.containers.of_pod(meta.uid_of(spec)) if r.name == container]
         return sorted(records, key=lambda record: record.attempt, reverse=True)
+
+    def container_status(self, namespace: str, pod: str, container: str) -> core_v1.ContainerStatus | None:
+        """None as long as it has not been reported."""
+        spec = self.find_pod(namespace, pod)
+        return containers.find_status(self.latest_status(spec), container) if spec is not None else None

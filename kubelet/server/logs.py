@@ -6,16 +6,16 @@ Query parameters are those of the pod's ``log`` subresource; the apiserver passe
 import asyncio
 import base64
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Final
 
-from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
-from apimachinery import errors, meta
-from apimachinery.query import boolean
+from apimachinery import errors
+from apimachinery.core.pod_logs import PodLogOptions, log_options
+from apimachinery.types import core_v1
 from component_base.websocket import HandshakeError, WebSocket, is_websocket
 from kubelet.runtime import ContainerRecord
 from kubelet.runtime.errors import EngineError
@@ -26,6 +26,12 @@ from kubelet.server.responses import error_response, handshake_response
 BINARY, BASE64 = "binary.k8s.io", "base64.binary.k8s.io"
 """Subprotocols of a log over WebSocket, as k8s.io/apiserver/pkg/util/wsstream has them; without one it is binary, too."""
 
+_PULL_FAILURES: Final = {
+    "ErrImagePull": "image can't be pulled",
+    "ImagePullBackOff": "trying and failing to pull image",
+}
+"""What a log says instead of these reasons of a waiting container."""
+
 
 class LogEndpoint:
     """An ASGI application of its own, since a log over WebSocket is no HTTP response."""
@@ -35,15 +41,16 @@ class LogEndpoint:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         request = Request(scope, receive)
-        path, query = request.path_params, request.query_params
+        path = request.path_params
         try:
-            options = log_options(query, time.time())
+            asked = log_options(request.query_params, path["pod"])
             attempts = self._backend.attempts(path["namespace"], path["pod"], path["container"])
-            record = _select(attempts, path["pod"], path["container"], previous=boolean(query.get("previous")))
+            status = self._backend.container_status(path["namespace"], path["pod"], path["container"])
+            record = select(attempts, path["pod"], path["container"], status, previous=asked.previous)
         except errors.ApiError as exc:
             await error_response(exc)(scope, receive, send)
             return
-        chunks = _stream(self._backend, record, options)
+        chunks = _stream(self._backend, record, read_options(asked, time.time()))
         if is_websocket(scope):
             try:
                 socket = await WebSocket.accept(scope, (BINARY, BASE64))
@@ -79,35 +86,53 @@ async def _send(socket: WebSocket, chunks: AsyncGenerator[bytes]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def log_options(query: QueryParams, now: float) -> LogOptions:
-    """Raises ``errors.BadRequest``."""
-    since = query.get("sinceTime")
-    seconds = _number(query, "sinceSeconds")
-    if since and seconds is not None:
-        raise errors.BadRequest("at most one of `sinceTime` or `sinceSeconds` may be specified")
-    try:
-        moment = meta.parse_time(since).timestamp() if since else None
-    except ValueError as exc:
-        raise errors.BadRequest(f"sinceTime: {exc}") from exc
+def read_options(options: PodLogOptions, now: float) -> LogOptions:
+    """What has to be read of a container's log."""
+    since = options.since_time if options.since_seconds is None else now - options.since_seconds
     return LogOptions(
-        follow=boolean(query.get("follow")),
-        tail_lines=_number(query, "tailLines"),
-        since=now - seconds if seconds is not None else moment,
-        timestamps=boolean(query.get("timestamps")),
-        limit_bytes=_number(query, "limitBytes"),
+        follow=options.follow,
+        tail_lines=options.tail_lines,
+        since=since,
+        timestamps=options.timestamps,
+        limit_bytes=options.limit_bytes,
     )
 
 
-def _select(attempts: list[ContainerRecord], pod: str, container: str, *, previous: bool) -> ContainerRecord:
-    """The latest attempt that ever ran, or the one before."""
+def select(
+    attempts: Sequence[ContainerRecord],
+    pod: str,
+    container: str,
+    status: core_v1.ContainerStatus | None,
+    *,
+    previous: bool,
+) -> ContainerRecord:
+    """The latest attempt that ever ran, or the one before.
+
+    Without one it says what the container waits for, as the kubelet's ``validateContainerLogStatus`` of Kubernetes does.
+
+    Raises:
+        errors.BadRequest: there is no such attempt.
+    """
     if previous:
         ended = [r for r in attempts[1:] if r.ended] or [r for r in attempts[:1] if r.ended]
         if not ended or (len(attempts) < 2 and not attempts[0].ended):
             raise errors.BadRequest(f'previous terminated container "{container}" in pod "{pod}" not found')
         return ended[0]
-    if not attempts or attempts[0].never_started:
-        raise errors.BadRequest(f'container "{container}" in pod "{pod}" is waiting to start: ContainerCreating')
-    return attempts[0]
+    for record in attempts:
+        if not record.never_started:
+            return record
+    raise errors.BadRequest(f'container "{container}" in pod "{pod}" is {_why_it_has_no_log(status)}')
+
+
+def _why_it_has_no_log(status: core_v1.ContainerStatus | None) -> str:
+    if status is None:
+        return "not available"
+    if status.state.terminated is not None:
+        return "terminated"
+    if status.state.waiting is None:
+        return "waiting to start - no logs yet"
+    reason = status.state.waiting.reason or ""
+    return f"waiting to start: {_PULL_FAILURES.get(reason, reason)}"
 
 
 async def _stream(backend: Backend, record: ContainerRecord, options: LogOptions) -> AsyncGenerator[bytes]:
@@ -121,12 +146,3 @@ async def _stream(backend: Backend, record: ContainerRecord, options: LogOptions
                 yield chunk
     except EngineError as exc:  # the response has begun: only its body can report this
         yield f"unable to read the log: {exc}\n".encode()
-
-
-def _number(query: QueryParams, name: str) -> int | None:
-    text = query.get(name)
-    if not text:
-        return None
-    if not text.isdecimal():
-        raise errors.BadRequest(f"{name}: {text!r} is not a number")
-    return int(text)

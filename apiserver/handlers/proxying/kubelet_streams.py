@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import quote, urlencode
 
 from apimachinery import errors, meta
+from apimachinery.core import pod_logs
 from apimachinery.core.well_known import DEFAULT_CONTAINER_ANNOTATION
 from apimachinery.types.core_v1 import Pod
 from apiserver.handlers.http import Request
@@ -15,9 +16,6 @@ from apiserver.handlers.proxying.relay import Changes, relay
 from apiserver.handlers.proxying.upstream import Answer
 from apiserver.handlers.verbs import Call
 
-_LOG_PARAMETERS: Final = (
-    "follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes",
-)  # fmt: skip
 # the API's names of exec's parameters, and the kubelet's
 _EXEC_PARAMETERS: Final = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
 
@@ -29,7 +27,9 @@ class KubeletStreams:
         self._kubelets = kubelets
 
     async def connect(self, call: Call) -> None:
-        """Raises NotFound, BadRequest, ServiceUnavailable."""
+        """Raises NotFound, BadRequest, Invalid, ServiceUnavailable."""
+        if call.attributes.subresource == "log":
+            pod_logs.log_options(call.request.query, call.key.name)
         pod = (await call.served.get(call.key)).object
         assert isinstance(pod, Pod)
         if not pod.spec.node_name:
@@ -52,7 +52,7 @@ def _target(request: Request, subresource: str, pod: Pod) -> str:
         return f"/portForward/{place}?{urlencode(ports)}"
     container = quote(_container(pod, request.query.get("container", "")), safe="")
     if subresource == "log":
-        query = {name: request.query[name] for name in _LOG_PARAMETERS if name in request.query}
+        query = {name: request.query[name] for name in pod_logs.PARAMETERS if name in request.query}
         return f"/containerLogs/{place}/{container}?{urlencode(query)}"
     return f"/{subresource}/{place}/{container}?{_exec_query(request)}"
 

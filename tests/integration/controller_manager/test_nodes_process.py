@@ -137,6 +137,38 @@ async def test_an_apiserver_that_was_away_costs_no_node_its_pods(
     assert not meta.is_being_deleted(await client.resource(Pod).get("a", namespace="default"))
 
 
+async def test_events_tell_that_a_node_came_and_went(client: Client, controller_manager: DaemonProcess) -> None:
+    await register(client, "n1")
+    events = client.resource(Event)
+
+    async def told(reason: str, message: str) -> bool:
+        page = await events.list(namespace="default", field_selector=f"involvedObject.name=n1,reason={reason}")
+        return [event.message for event in page.items] == [message]
+
+    await eventually(functools.partial(told, "RegisteredNode", "Registered Node n1 in Controller"))
+    await client.resource(Node).delete("n1")
+    await eventually(functools.partial(told, "RemovingNode", "Removing Node n1 from Controller"))
+
+
+async def test_a_taint_that_goes_in_time_deletes_no_pod(client: Client, controller_manager: DaemonProcess) -> None:
+    await register(client, "n1")
+    nodes, events = client.resource(Node), client.resource(Event)
+    async with beating(client, "n1"):
+        await node_is(client, "n1", "True")
+        pod = await run_pod(client, "a", "n1", seconds=300)
+        taint = {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}
+
+        async def told() -> bool:
+            await nodes.patch("n1", {"spec": {"taints": [taint]}}, kind="merge")
+            await nodes.patch("n1", {"spec": {"taints": None}}, kind="merge")
+            selector = f"involvedObject.uid={meta.uid_of(pod)},reason=TaintManagerEviction"
+            page = await events.list(namespace="default", field_selector=selector)
+            return "Cancelling deletion of Pod default/a" in {event.message for event in page.items}
+
+        await eventually(told, interval=0.5)
+    assert not meta.is_being_deleted(await client.resource(Pod).get("a", namespace="default"))
+
+
 async def test_a_node_that_says_it_is_not_ready_is_tainted_so(
     client: Client, controller_manager: DaemonProcess
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from apimachinery import errors
 from apimachinery.types import core_v1
 from deploy.images.archive import layer
 from deploy.images.build import PAUSE, busybox_tree, dynamic_busybox
@@ -88,7 +89,7 @@ async def test_a_wrong_or_missing_pull_secret_is_told(pods: Pods, cluster: Clust
         assert "FailedToRetrieveImagePullSecret" in {event.reason for event in page.items}
 
 
-async def test_a_pull_tells_what_it_does(pods: Pods, cluster: Cluster) -> None:
+async def test_a_pull_tells_what_it_does(pods: Pods, cluster: Cluster, client: Client, namespace: str) -> None:
     with serve(cluster, "reported") as image:
         pod = await pods.running("p", container(image=image))
         await pods.event(pod, "Pulling", f'Pulling image "{image}"')
@@ -103,6 +104,8 @@ async def test_a_pull_tells_what_it_does(pods: Pods, cluster: Cluster) -> None:
     await pods.event(sure, "Failed", f'Failed to pull image "{image}"')
     await pods.event(sure, "Failed", "Error: ErrImagePull")
     await pods.until("sure", waits_for("ImagePullBackOff"))
+    with pytest.raises(errors.BadRequest, match='"main" in pod "sure" is waiting to start: trying and failing to pull'):
+        await client.request("GET", f"/api/v1/namespaces/{namespace}/pods/sure/log")
     await pods.event(sure, "BackOff", f'Back-off pulling image "{image}"')
     await pods.event(sure, "Failed", "Error: ImagePullBackOff")
 

@@ -166,8 +166,10 @@ async def test_a_post_start_hook_that_fails_ends_the_container(pods: Pods, clien
 
 async def test_a_deadline_ends_the_pod(pods: Pods) -> None:
     await pods.create("late", active_deadline_seconds=1)
-    pod = await pods.until("late", lambda pod: pod.status.phase == "Failed")
-    assert pod.status.reason == "DeadlineExceeded"
+    pod = await pods.until("late", lambda pod: pod.status.phase == "Failed" or pod.status.reason)
+    assert (pod.status.phase, pod.status.reason) == ("Failed", "DeadlineExceeded")
+    await pods.event(pod, "DeadlineExceeded")
+    await pods.event(pod, "Killing", "Stopping container main")
     assert status_of(pod).state.terminated is not None
 
 

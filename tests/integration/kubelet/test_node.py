@@ -217,6 +217,22 @@ async def test_a_node_object_does_not_rewrite_the_machine_s_own_routes(
     await asyncio.to_thread(ip, "route", "del", "10.249.77.0/24")
 
 
+async def test_the_node_tells_its_conditions_and_that_it_is_cordoned(client: Client, node: core_v1.Node) -> None:
+    events, nodes = client.resource(core_v1.Event), client.resource(core_v1.Node)
+
+    async def told(reason: str) -> core_v1.Event | None:
+        selector = f"involvedObject.kind=Node,involvedObject.name={NODE},reason={reason}"
+        return next(iter((await events.list(namespace="default", field_selector=selector)).items), None)
+
+    for reason in ("NodeHasSufficientMemory", "NodeHasNoDiskPressure", "NodeHasSufficientPID", "NodeReady"):
+        await eventually(partial(told, reason), timeout=10)
+    for unschedulable, reason in ((True, "NodeNotSchedulable"), (None, "NodeSchedulable")):
+        await nodes.patch(NODE, {"spec": {"unschedulable": unschedulable}}, kind="merge")
+        event = await eventually(partial(told, reason), timeout=10)
+        assert event is not None
+        assert event.message == f"Node {NODE} status is now: {reason}"
+
+
 async def test_a_deleted_node_registers_again(client: Client, node: core_v1.Node) -> None:
     await client.resource(core_v1.Node).delete(NODE)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from apimachinery.types import core_v1
+from apimachinery.types import core_v1, meta_v1, node_v1
 from kube_client import Client
 from tests.integration.kubelet.cluster import Cluster
 from tests.integration.kubelet.pods import Pods, container, container_id, waits_for
@@ -171,3 +171,15 @@ async def test_a_context_of_the_pod_s_own_for_a_secret(pods: Pods, cluster: Clus
     spec.volume_mounts = [core_v1.VolumeMount(name="s", mount_path="/s")]
     of_pod = core_v1.PodSecurityContext(fs_group=4000)
     assert await shell(pods, cluster, "cat /s/k", spec, volumes=[volume], security_context=of_pod) == "hush"
+
+
+async def test_only_the_engine_s_own_runtime_is_a_runtime_class(pods: Pods, client: Client, namespace: str) -> None:
+    classes = client.resource(node_v1.RuntimeClass)
+    for name, handler in (("ordinary", "runc"), ("sandboxed", "gvisor")):
+        metadata = meta_v1.ObjectMeta(name=f"{name}-{namespace}")
+        await classes.create(node_v1.RuntimeClass(metadata=metadata, handler=handler))
+    pod = await pods.running("ordinary", runtime_class_name=f"ordinary-{namespace}", hostname_override="mail.example")
+    assert pod.spec.hostname_override == "mail.example"
+    await pods.create("sandboxed", runtime_class_name=f"sandboxed-{namespace}")
+    refused = await pods.until("sandboxed", waits_for("CreateContainerConfigError"))
+    await pods.event(refused, "Failed", 'failed to get sandbox runtime: no runtime for "gvisor" is configured')

@@ -133,6 +133,10 @@ async def test_logs_that_cannot_be(pods: Pods, http: aiohttp.ClientSession, name
         assert "previous terminated container" in (await answer.json())["message"]
     async with http.get(url, params={"tailLines": "many"}) as answer:
         assert answer.status == 400
+    async with http.get(url, params={"tailLines": "-1"}) as answer:
+        status = await answer.json()
+    assert (answer.status, status["details"]["kind"]) == (422, "PodLogOptions")
+    assert status["message"].endswith("tailLines: Invalid value: -1: must be greater than or equal to 0")
 
 
 async def test_exec_tells_output_and_exit_code(pods: Pods, http: aiohttp.ClientSession, namespace: str) -> None:

@@ -177,6 +177,22 @@ async def test_an_empty_dir_beyond_its_limit_gets_its_pod_evicted(
     await until_told(client, namespace, "exceeds the limit", reason="Evicted")
 
 
+async def test_a_pod_beyond_its_ephemeral_storage_is_evicted(
+    pods: Pods, client: Client, namespace: str, cluster: Cluster
+) -> None:
+    writer = mounting()
+    writer.resources = v1.ResourceRequirements(limits={"ephemeral-storage": "2Mi"})
+    volumes = [v1.Volume(name="v", empty_dir=v1.EmptyDirVolumeSource())]
+    pod = await pods.running("a", writer, volumes=volumes, termination_grace_period_seconds=1)
+    run_in(cluster, container_id(pod), "dd", "if=/dev/zero", "of=/v/f", "bs=1M", "count=1")
+    run_in(cluster, container_id(pod), "dd", "if=/dev/zero", "of=/layer", "bs=1M", "count=1")
+    run_in(cluster, container_id(pod), "dd", "if=/dev/zero", "of=/more", "bs=64k", "count=1")
+    ended = await pods.until("a", lambda pod: pod.status.phase == "Failed", timeout=60)
+    message = "Pod ephemeral local storage usage exceeds the total limit of containers 2Mi. "
+    assert (ended.status.reason, ended.status.message) == ("Evicted", message)
+    await until_told(client, namespace, message, reason="Evicted")
+
+
 async def test_an_empty_dir_of_memory_is_no_larger_than_its_limit(pods: Pods, cluster: Cluster) -> None:
     memory = v1.Volume(name="v", empty_dir=v1.EmptyDirVolumeSource(medium="Memory", size_limit="1Mi"))
     security = v1.PodSecurityContext(fs_group=777)

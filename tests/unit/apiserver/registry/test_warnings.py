@@ -39,7 +39,14 @@ SPECS: list[tuple[dict[str, Any], list[str]]] = [
         "topologySpreadConstraints[0].topologyKey: failure-domain.beta.kubernetes.io/zone is deprecated since v1.17; use "
         '"topology.kubernetes.io/zone" instead',
         "topologySpreadConstraints[0].labelSelector: a null labelSelector results in matching no pod",
+        "topologySpreadConstraints: has no effect: the default scheduler does not act upon it",
     ]),
+    ({"containers": [CONTAINER], "affinity": {"podAffinity": {}, "podAntiAffinity": {}}}, [
+        "affinity.podAffinity: has no effect: the default scheduler does not act upon it",
+        "affinity.podAntiAffinity: has no effect: the default scheduler does not act upon it",
+    ]),
+    ({"containers": [CONTAINER], "affinity": {"podAffinity": {}}, "schedulerName": "another"}, []),
+    ({"containers": [CONTAINER], "affinity": {"nodeAffinity": {}}}, []),
 ]  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from apimachinery.types import core_v1, meta_v1
 from kubelet.containers import etc_files
-from kubelet.containers.etc_files import Resolver, hostname_of, hosts_for, parse_resolver, resolver_for
+from kubelet.containers.etc_files import BadHostname, Resolver, hostname_of, hosts_for, parse_resolver, resolver_for
 
 NODE = Resolver(("192.168.0.9",), ("corp.example",), ("timeout:1",))
 
@@ -64,7 +64,7 @@ def test_the_whole_name_as_host_name() -> None:
     assert etc_files.kernel_hostname(named, "p", "d") == "p.sub.ns.svc.d"
     assert etc_files.kernel_hostname(make_pod(set_hostname_as_fqdn=True), "p", "d") == "p"
     assert etc_files.kernel_hostname(make_pod(subdomain="sub"), "p", "d") == "p"
-    with pytest.raises(etc_files.BadHostname, match=r"64 characters is the max, 65 characters requested"):
+    with pytest.raises(BadHostname, match=r"64 characters is the max, 65 characters requested"):
         etc_files.kernel_hostname(named, "p" * 52, "d")
 
 
@@ -72,6 +72,7 @@ def test_host_names() -> None:
     assert hostname_of(make_pod(), "node") == "web"
     assert hostname_of(make_pod(hostname="other"), "node") == "other"
     assert hostname_of(make_pod(host_network=True), "node") == "node"
+    assert hostname_of(make_pod(hostname="other", hostname_override="mail.example.com"), "node") == "mail.example.com"
     assert hostname_of(make_pod("a" * 62 + "-b"), "node") == "a" * 62
 
 
@@ -87,3 +88,14 @@ def test_bytes_of_the_node_that_are_no_text_stay_as_they_are(tmp_path: Path) -> 
     node.write_bytes(b"10.0.0.1 caf\xe9\n")
     text = hosts_for(make_pod(host_network=True), "n", "", "cluster.local", etc_files.read(node))
     assert etc_files.write(pod, text).read_bytes().endswith(b"10.0.0.1 caf\xe9\n")
+
+
+@pytest.mark.parametrize("override", ["", "a" * 65, "UPPER", "two\nlines"])
+def test_a_host_name_that_overrides_has_to_be_one(override: str) -> None:
+    with pytest.raises(BadHostname, match="is not a DNS subdomain of at most 64 characters"):
+        hostname_of(make_pod(hostname_override=override), "node")
+
+
+def test_a_host_name_that_overrides_is_in_no_subdomain() -> None:
+    pod = make_pod(subdomain="sub", hostname_override="mail.example.com")
+    assert hosts_for(pod, "mail.example.com", "10.1.0.5", "cluster.local", "").endswith("10.1.0.5\tmail.example.com\n")

@@ -33,6 +33,8 @@ def asking(cpu: str = "0", memory: str = "0", port: int = 0, host_ip: str = "", 
         (asking(port=80, host_ip="127.0.0.1"), [asking(port=80)], "NodePorts"),
         (asking(node_selector={"zone": "a"}), [], None),
         (asking(node_selector={"zone": "b"}), [], "NodeAffinity"),
+        (asking(os=core_v1.PodOS(name="linux")), [], None),
+        (asking(os=core_v1.PodOS(name="windows")), [], "PodOSNotSupported"),
     ],
 )
 def test_rejection(pod: core_v1.Pod, others: list[core_v1.Pod], reason: str | None) -> None:

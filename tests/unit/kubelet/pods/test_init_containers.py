@@ -23,7 +23,7 @@ def pod_with(*init: str, sidecar: str = "", **spec: Any) -> core_v1.Pod:
     return pod
 
 
-def step(pod: core_v1.Pod, *records: ContainerRecord, must_end: str = "", **health: Any) -> Plan:
+def step(pod: core_v1.Pod, *records: ContainerRecord, must_end: bool = False, **health: Any) -> Plan:
     return plan(pod, records, lambda ended: 0.0, {}, Health(**health), must_end)
 
 
@@ -105,13 +105,13 @@ def test_sidecars_end_after_the_others_in_reverse_order() -> None:
 @pytest.mark.parametrize(
     ("must_end", "failures", "expected"),
     [
-        ("", {"main-0": Failure("unhealthy", grace_period=3)}, ("main", "unhealthy", 3)),
-        ("too late", {}, ("main", "too late", None)),
-        ("too late", {"main-0": Failure("unhealthy", grace_period=3)}, ("main", "too late", None)),
+        (False, {"main-0": Failure("unhealthy", grace_period=3)}, ("main", "unhealthy", 3)),
+        (True, {}, ("main", "", None)),
+        (True, {"main-0": Failure("unhealthy", grace_period=3)}, ("main", "", None)),
     ],
 )
 def test_an_unhealthy_container_and_a_failed_pod_are_stopped(
-    must_end: str, failures: dict[str, Failure], expected: tuple[str, str, int | None]
+    must_end: bool, failures: dict[str, Failure], expected: tuple[str, str, int | None]
 ) -> None:
     changes = step(make_pod(), sandbox(), record(), must_end=must_end, failures=failures)
     assert [(stop.record.name, stop.message, stop.grace_period) for stop in changes.stop] == [expected]
@@ -153,5 +153,6 @@ def test_probes_decide_about_ready_and_started() -> None:
 def test_a_pod_that_must_end_fails_once_its_containers_have_ended() -> None:
     failure = PodFailure("DeadlineExceeded", "too long")
     reported = status(make_pod(), sandbox(), record(), failure=failure)
-    assert (reported.phase, reported.reason) == ("Running", "DeadlineExceeded")
-    assert status(make_pod(), sandbox(), done("main"), failure=failure).phase == "Failed"
+    assert (reported.phase, reported.reason, reported.message) == ("Running", None, None)
+    reported = status(make_pod(), sandbox(), done("main"), failure=failure)
+    assert (reported.phase, reported.reason, reported.message) == ("Failed", "DeadlineExceeded", "too long")

@@ -33,9 +33,11 @@ from tests.unit.kubelet.records import IMAGE, make_pod
 class Events(PodEvents):
     def __init__(self) -> None:
         self.reasons: list[str] = []
+        self.messages: list[str] = []
 
     def _record(self, pod: core_v1.Pod, type: str, reason: str, message: str, container: str) -> None:
         self.reasons.append(reason)
+        self.messages.append(message)
 
 
 class Statuses:
@@ -262,6 +264,7 @@ async def test_an_evicted_pod_has_no_more_time_than_the_node(node: Node) -> None
     assert node.deleted == []
     assert node.statuses.newest is not None
     assert (node.statuses.newest.phase, node.statuses.newest.reason) == ("Failed", "Evicted")
+    assert [message for message in node.events.messages if "ing container" in message] == ["Stopping container main"]
 
 
 async def test_a_failed_liveness_probe_restarts_the_container(node: Node) -> None:
