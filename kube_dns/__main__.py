@@ -34,9 +34,10 @@ async def run(options: KubeDnsOptions) -> None:
         slices = Informer(
             client.resource(discovery_v1.EndpointSlice), indexes={endpointslices.BY_SERVICE: endpointslices.index}
         )
+        namespaces = Informer(client.resource(core_v1.Namespace))
         place = options.place()
         zone = Zone(options.dns.domain, place.service_ip if place else None)
-        cluster = Cluster(zone, services, slices)
+        cluster = Cluster(zone, services, slices, namespaces)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         forwarder = Forwarder(_upstreams(options), tasks, options.forward.cache_size)
         encoder = Encoder(zone.domain, int(options.dns.ttl), serial=int(time.time()))
@@ -48,6 +49,7 @@ async def run(options: KubeDnsOptions) -> None:
             await stack.enter_async_context(HttpServer(server.app(cluster.synced.is_set), [address]))
         tasks.create_task(services.run(), name="services")
         tasks.create_task(slices.run(), name="endpointslices")
+        tasks.create_task(namespaces.run(), name="namespaces")
         if place is not None:
             tasks.create_task(Registration(client, services, place).run(), name="registration")
         await cluster.run()

@@ -1,8 +1,8 @@
-"""Keeps the zone equal to the cluster's services.
+"""Keeps the zone equal to the cluster's services and namespaces.
 
 Reads informers' copies only. Each change names a service whose records are made again from the whole picture, at
 once: an answer is never older than the watch. Until the first lists are in, ``synced`` is not set and the zone holds
-no service: a part of a service's endpoints is never taken for all of them, and nobody may conclude from the zone that
+none of them: a part of a service's endpoints is never taken for all of them, and nobody may conclude from the zone that
 a name does not exist.
 """
 
@@ -26,19 +26,27 @@ class Cluster:
     """``slices`` must have the index ``BY_SERVICE``."""
 
     def __init__(
-        self, zone: Zone, services: Informer[core_v1.Service], slices: Informer[discovery_v1.EndpointSlice]
+        self,
+        zone: Zone,
+        services: Informer[core_v1.Service],
+        slices: Informer[discovery_v1.EndpointSlice],
+        namespaces: Informer[core_v1.Namespace],
     ) -> None:
         self.synced = asyncio.Event()
-        self._zone, self._services, self._slices = zone, services, slices
+        self._zone, self._services, self._slices, self._namespaces = zone, services, slices, namespaces
         services.on_change(self._on_service)
         slices.on_change(self._on_slice)
+        namespaces.on_change(self._on_namespace)
 
     async def run(self) -> None:
-        """Fill the zone once all services and slices are known, then set ``synced``."""
+        """Fill the zone once all services, slices and namespaces are known, then set ``synced``."""
         started = time.monotonic()
         await self._services.synced.wait()
         await self._slices.synced.wait()
+        await self._namespaces.synced.wait()
         self.synced.set()
+        for namespace in self._namespaces.list():
+            self._on_namespace(None, namespace)
         for service in self._services.list():
             self._sync(meta.key_of(service))
         log.info("%s: %d names after %.1f s", self._zone.domain, len(self._zone), time.monotonic() - started)
@@ -61,6 +69,14 @@ class Cluster:
     def _on_service(self, old: core_v1.Service | None, new: core_v1.Service | None) -> None:
         if latest := new or old:
             self._sync(meta.key_of(latest))
+
+    def _on_namespace(self, old: core_v1.Namespace | None, new: core_v1.Namespace | None) -> None:
+        latest = new or old
+        if latest is None or not self.synced.is_set():
+            return
+        names = records.of_namespace(meta.name_of(latest), self._zone.domain) if new else {}
+        self._zone.replace(meta.key_of(latest), names)
+        metrics.zone_names.set(len(self._zone))
 
     def _on_slice(self, old: discovery_v1.EndpointSlice | None, new: discovery_v1.EndpointSlice | None) -> None:
         """A slice whose label changed belonged to another service before."""

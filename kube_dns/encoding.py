@@ -14,7 +14,6 @@ from kube_dns import message
 from kube_dns.local import Answer
 from kube_dns.message import HEADER, MessageError
 from kube_dns.query import (
-    BADVERS,
     CHECKING_DISABLED,
     IN,
     OPT,
@@ -117,11 +116,12 @@ def error(query: Query, rcode: int) -> bytes:
 
 
 def rejection(data: bytes, fault: BadQuery) -> bytes:
-    """The answer to a request that could not be read as a question; it repeats no more than the header."""
+    """The answer to a request that gets none: a code, and the question if there is one."""
     id, flags, *_ = HEADER.unpack_from(data)
     echoed = flags & (0x7800 | RECURSION_DESIRED)
-    header = HEADER.pack(id, RESPONSE | echoed | fault.rcode & RCODE, 0, 0, 0, 0)
-    return message.with_opt(header, _opt(fault.rcode >> 4, False)) if fault.edns or fault.rcode == BADVERS else header
+    header = HEADER.pack(id, RESPONSE | echoed | fault.rcode & RCODE, 1 if fault.question else 0, 0, 0, 0)
+    answer = header + fault.question
+    return message.with_opt(answer, _opt(fault.rcode >> 4, False)) if fault.edns else answer
 
 
 def question(id: int, name: bytes, dnssec_ok: bool, checking_disabled: bool) -> bytes:

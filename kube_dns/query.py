@@ -34,11 +34,11 @@ _RR = struct.Struct("!HHIH")
 
 
 class BadQuery(Exception):
-    """A request that gets a response code instead of an answer."""
+    """A request that gets a response code instead of an answer. ``question`` is its own, where that could be read."""
 
-    def __init__(self, rcode: int, edns: bool = False) -> None:
+    def __init__(self, rcode: int, question: bytes = b"", edns: bool = False) -> None:
         super().__init__(rcode)
-        self.rcode, self.edns = rcode, edns
+        self.rcode, self.question, self.edns = rcode, question, edns
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +83,16 @@ def parse(data: bytes, stream: bool) -> Query:
         edns = _edns(data, end + 4, additionals)
     except (MessageError, struct.error, IndexError) as exc:
         raise BadQuery(FORMERR) from exc
+    question = data[HEADER.size : end + 4]
     if edns is not None and edns.version != 0:
-        raise BadQuery(BADVERS, edns=True)
+        raise BadQuery(BADVERS, question, edns=True)
     if klass != IN or type in TRANSFERS:
-        raise BadQuery(REFUSED, edns=edns is not None)
+        raise BadQuery(REFUSED, question, edns=edns is not None)
     limit = 65535 if stream else 512 if edns is None else min(max(edns.size, 512), UDP_SIZE)
     return Query(
         id=id,
         flags=flags,
-        question=data[HEADER.size : end + 4],
+        question=question,
         name=name,
         type=type,
         edns=edns is not None,

@@ -1,8 +1,9 @@
 """Which DNS records a service has, after Kubernetes' DNS-Based Service Discovery, version 1.1.0.
 
 Pure: a Service and the groups of its endpoints in, records by name out. Names are lower case, dotted, without
-the last dot. What is published beyond the specification, as others do: an endpoint without a hostname is called by
-its address with dashes, and endpoints of services with a cluster IP have names too.
+the last dot. What is published beyond the specification, as CoreDNS does: an endpoint without a hostname is called by
+its address with dashes, endpoints of services with a cluster IP have names too, and the names of services and of
+endpoints have an SRV record for each port, also for those without a name.
 """
 
 import ipaddress
@@ -78,6 +79,11 @@ def of_service(service: core_v1.Service, groups: Sequence[Group], domain: str) -
     return collector.records()
 
 
+def of_namespace(namespace: str, domain: str) -> Records:
+    """A namespace has names of its own, whether there is anything in it or not."""
+    return {f"{namespace}.svc.{domain}": (), f"{namespace}.pod.{domain}": ()}
+
+
 def of_domain(domain: str, server_ip: str | None) -> Records:
     """The records of the cluster's domain that do not depend on its services. ``server_ip`` is the DNS service's own."""
     server = f"ns.dns.{domain}"
@@ -148,8 +154,10 @@ def _of_cluster_ips(
         yield name, address_record(ip)
         yield reverse(ip), Record(PTR, name)
     for port in ports:
+        record = Record(SRV, name, port.port)
+        yield name, record
         if port.name:
-            yield _port_name(port.name, port.protocol or "TCP", name), Record(SRV, name, port.port)
+            yield _port_name(port.name, port.protocol or "TCP", name), record
 
 
 def _of_headless(name: str, ready: Iterable[tuple[Endpoint, tuple[Port, ...]]]) -> Iterator[tuple[str, Record]]:
@@ -157,15 +165,19 @@ def _of_headless(name: str, ready: Iterable[tuple[Endpoint, tuple[Port, ...]]]) 
         yield name, address_record(endpoint.ip)
         target = _endpoint_name(endpoint, name)
         for port in ports:
+            record = Record(SRV, target, port.port)
+            yield name, record
             if port.name:
-                yield _port_name(port.name, port.protocol, name), Record(SRV, target, port.port)
+                yield _port_name(port.name, port.protocol, name), record
 
 
 def _of_endpoints(name: str, ready: Iterable[tuple[Endpoint, tuple[Port, ...]]]) -> Iterator[tuple[str, Record]]:
-    for endpoint, _ in ready:
+    for endpoint, ports in ready:
         own = _endpoint_name(endpoint, name)
         yield own, address_record(endpoint.ip)
         yield reverse(endpoint.ip), Record(PTR, own)
+        for port in ports:
+            yield own, Record(SRV, own, port.port)
 
 
 def _endpoint_name(endpoint: Endpoint, service_name: str) -> str:

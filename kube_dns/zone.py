@@ -58,11 +58,9 @@ class Zone:
         return self._pod(name) if name.endswith(self._pods) else None
 
     def _pod(self, name: str) -> tuple[Record, ...] | None:
-        """``<address with dashes>.<namespace>.pod.<domain>`` holds for every address."""
-        labels = name.removesuffix(self._pods).split(".")
-        if len(labels) == 1:
-            return ()
-        address = records.undashed(labels[0]) if len(labels) == 2 else None
+        """``<address with dashes>.<namespace>.pod.<domain>`` holds for every address, in namespaces that exist."""
+        label, _, namespace = name.partition(".")
+        address = records.undashed(label) if namespace in self._by_name else None
         return (records.address_record(address),) if address else None
 
     def _set(self, name: str, owner: Hashable, new: tuple[Record, ...]) -> None:

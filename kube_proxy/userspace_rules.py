@@ -4,13 +4,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 
-from kube_proxy.iptables import Redirect, Reject, RejectWith, Rule
+from component_base.values import PortRange
+from kube_proxy.iptables import Redirect, Reject, RejectWith, Rule, RuleSet
 from kube_proxy.iptables.chains import (
     NODEPORT_CONTAINER,
     NODEPORT_HOST,
     PORTALS_CONTAINER,
     PORTALS_HOST,
     PORTALS_REJECT,
+    PROXY_PORTS,
     USERSPACE_CHAINS,
     Chain,
 )
@@ -44,9 +46,15 @@ class RuleSetBuilder:
     """Node ports answer on these addresses only; on all of the node's own when empty."""
     cluster_cidr: IPv4Network | None = None
     """Where pods have their addresses; without it they cannot be distinguished from clients outside."""
-    rules: dict[Chain, list[Rule]] = field(default_factory=lambda: {chain: [] for chain in USERSPACE_CHAINS})
+    _rules: dict[Chain, list[Rule]] = field(default_factory=lambda: {chain: [] for chain in USERSPACE_CHAINS})
+    _proxy_ports: dict[str, list[int]] = field(default_factory=lambda: {"tcp": [], "udp": []})
+
+    @property
+    def rules(self) -> RuleSet:
+        return self._rules | {PROXY_PORTS: [*self._refuse_direct_clients()]}
 
     def add_portal(self, portal: Portal) -> None:
+        self._proxy_ports[portal.protocol.lower()].append(portal.proxy_port)
         add = self._add_for_outsiders if portal.outsiders_only else self._add
         for rule in self._by_address(portal, portal.addresses):
             add(rule, PORTALS_CONTAINER, PORTALS_HOST)
@@ -86,16 +94,45 @@ class RuleSetBuilder:
                 PORTALS_CONTAINER,
                 PORTALS_HOST,
             )
-        reject_with = RejectWith.TCP_RESET if protocol == "tcp" else RejectWith.PORT_UNREACHABLE
-        self._add(Rule(Reject(reject_with), portal.name, protocol, address, portal.port), PORTALS_REJECT)
+        self._add(Rule(_refusal(protocol), portal.name, protocol, address, portal.port), PORTALS_REJECT)
 
     def refuse(self, service_range: IPv4Network) -> None:
         """Whatever goes to the range and was not redirected is refused at once, and never leaves the node."""
         why = "service address or port that no service has"
-        reset, unreachable = Reject(RejectWith.TCP_RESET), Reject(RejectWith.PORT_UNREACHABLE)
-        self._add(Rule(reset, why, "tcp", service_range), PORTALS_REJECT)
-        self._add(Rule(unreachable, why, None, service_range), PORTALS_REJECT)
+        for protocol in ("tcp", None):
+            self._add(Rule(_refusal(protocol), why, protocol, service_range), PORTALS_REJECT)
+
+    def _refuse_direct_clients(self) -> Iterator[Rule]:
+        """Proxy ports listen on every address of the node, which must not be a way around the rules for the service.
+
+        The chain is entered only by what was not redirected. A rule covers a run of ports: they are opened one after
+        the other, so a few rules do.
+        """
+        for protocol, ports in self._proxy_ports.items():
+            for first, last in _runs(ports):
+                yield Rule(
+                    _refusal(protocol),
+                    "proxy ports",
+                    protocol,
+                    destination_port=first,
+                    last_destination_port=last if last > first else None,
+                )
 
     def _add(self, rule: Rule, *chains: Chain) -> None:
         for chain in chains:
-            self.rules[chain].append(rule)
+            self._rules[chain].append(rule)
+
+
+def _refusal(protocol: str | None) -> Reject:
+    return Reject(RejectWith.TCP_RESET if protocol == "tcp" else RejectWith.PORT_UNREACHABLE)
+
+
+def _runs(numbers: Iterable[int]) -> list[PortRange]:
+    """The numbers as the fewest ranges, in order."""
+    runs: list[PortRange] = []
+    for number in sorted(numbers):
+        if runs and number <= runs[-1].last + 1:
+            runs[-1] = PortRange(runs[-1].first, number)
+        else:
+            runs.append(PortRange(number, number))
+    return runs

@@ -176,7 +176,7 @@ USERS: Final = (
     DefaultRole("system:kube-aggregator", (rule(READ, "endpoints services"),)),
     DefaultRole("system:kube-controller-manager", _MANAGER, subjects=("user:system:kube-controller-manager",)),
     DefaultRole("system:kube-dns", (
-        rule("list watch", "endpoints services"), rule("list watch", "endpointslices", "discovery.k8s.io"),
+        rule("list watch", "endpoints namespaces services"), rule("list watch", "endpointslices", "discovery.k8s.io"),
     ), subjects=("account:kube-dns",)),
     DefaultRole("system:kube-scheduler", _SCHEDULER, subjects=("user:system:kube-scheduler",)),
     DefaultRole("system:kubelet-api-admin", (

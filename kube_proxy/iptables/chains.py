@@ -20,6 +20,9 @@ class Chain:
     entered_from: tuple[str, ...]
     why: str
     dst_type_local: bool = False
+    """Entered by packets to an address of this node only."""
+    not_dnat: bool = False
+    """Entered only by packets whose destination no rule has changed."""
     last: bool = False
     """Entered after all other rules of the built-in chain that are there when the jump is made, else before."""
     ordered: bool = False
@@ -27,7 +30,7 @@ class Chain:
 
     @property
     def jump(self) -> Rule:
-        return Rule(Jump(self.name), comment=self.why, dst_type_local=self.dst_type_local)
+        return Rule(Jump(self.name), comment=self.why, dst_type_local=self.dst_type_local, not_dnat=self.not_dnat)
 
 
 PORTALS_CONTAINER = Chain(NAT, "KUBE-PORTALS-CONTAINER", ("PREROUTING",), "handle ClusterIPs; before NodePorts")
@@ -39,8 +42,11 @@ NODEPORT_HOST = Chain(
     NAT, "KUBE-NODEPORT-HOST", ("OUTPUT",), "handle service NodePorts; last", dst_type_local=True, last=True
 )
 PORTALS_REJECT = Chain(FILTER, "KUBE-PORTALS-REJECT", ("FORWARD", "OUTPUT"), "refuse what no service catches")
+PROXY_PORTS = Chain(
+    FILTER, "KUBE-PROXY-PORTS", ("INPUT",), "proxy ports are for redirected clients only", not_dnat=True
+)
 
-USERSPACE_CHAINS = (PORTALS_CONTAINER, PORTALS_HOST, NODEPORT_CONTAINER, NODEPORT_HOST, PORTALS_REJECT)
+USERSPACE_CHAINS = (PORTALS_CONTAINER, PORTALS_HOST, NODEPORT_CONTAINER, NODEPORT_HOST, PORTALS_REJECT, PROXY_PORTS)
 """Of userspace mode."""
 
 SERVICES = Chain(NAT, "KUBE-SERVICES", ("PREROUTING", "OUTPUT"), "kubernetes service portals", ordered=True)

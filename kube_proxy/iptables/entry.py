@@ -4,12 +4,12 @@ python-iptables can build and explain rules itself, but it asks the iptables ext
 into a pipe laid over the process's standard output: half a millisecond a rule, and unsafe beside other threads.
 The handful of forms in ``rules.Rule`` is laid out here instead, in microseconds. The layouts are kernel ABI
 (linux/netfilter_ipv4/ip_tables.h, linux/netfilter/x_tables.h, xt_tcpudp.h, xt_comment.h, xt_addrtype.h,
-nf_nat.h, ipt_REJECT.h), little- or big-endian as the machine is.
+xt_conntrack.h, nf_nat.h, ipt_REJECT.h), little- or big-endian as the machine is.
 """
 
 import struct
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
+from typing import Any
 
 from kube_proxy.iptables.rules import Jump, Redirect, Reject, RejectWith, Rule, Target, UnsupportedRule, check
 
@@ -19,6 +19,7 @@ _HEADER = struct.Struct("=H29sB")  # size, name, revision: of a match and of a t
 _TCP = struct.Struct("=HHHHBBBB")  # source and destination ports, option, flag mask, flag compare, inverse flags
 _UDP = struct.Struct("=HHHHB")
 _ADDRTYPE = struct.Struct("=HHI")
+_CONNTRACK = struct.Struct("=146xHHH10x")  # flags, inverse flags, states; no address, port or time
 _REDIRECT = struct.Struct("=IIII2s2s")  # number of ranges (1), flags, addresses, ports in network order
 _INT = struct.Struct("=i")
 
@@ -26,6 +27,8 @@ _PROTOCOLS = {"tcp": 6, "udp": 17}
 _PROTOCOL_NAMES = {number: name for name, number in _PROTOCOLS.items()}
 _COMMENT_SIZE = 256
 _TYPE_LOCAL = 1 << 2
+_STATE, _STATE_DNAT = 1 << 0, 1 << 7
+_NOT_DNAT = _CONNTRACK.pack(_STATE, _STATE, _STATE_DNAT)
 _PROTO_SPECIFIED = 2
 _ANY_PORT = (0, 0xFFFF)
 _NOT_SOURCE = 0x08
@@ -87,14 +90,13 @@ def decode(entry: bytes, target_name: str) -> Rule | None:
     matches = _decode_matches(entry[_ENTRY.size : target_offset])
     if target is None or matches is None:
         return None
-    comment, port, local = matches
     try:
         destination = IPv4Network((address, str(IPv4Address(mask))))
         origin = IPv4Network((source, str(IPv4Address(source_mask))))
     except ValueError:  # host bits, or a mask with holes
         return None
-    rule = Rule(target, comment, _PROTOCOL_NAMES.get(protocol), destination, port, local)
-    return replace(rule, not_source=origin) if inverse else replace(rule, source=origin)
+    fields = matches | {"not_source" if inverse else "source": origin}
+    return Rule(target, protocol=_PROTOCOL_NAMES.get(protocol), destination=destination, **fields)
 
 
 def _module(name: str, revision: int, data: bytes) -> bytes:
@@ -105,7 +107,7 @@ def _module(name: str, revision: int, data: bytes) -> bytes:
 def _encode_matches(rule: Rule) -> list[bytes]:
     matches = []
     if rule.destination_port is not None:
-        ports = (*_ANY_PORT, rule.destination_port, rule.destination_port)
+        ports = (*_ANY_PORT, rule.destination_port, rule.last_destination_port or rule.destination_port)
         if rule.protocol == "tcp":
             matches.append(_module("tcp", 0, _TCP.pack(*ports, 0, 0, 0, 0)))
         else:
@@ -113,28 +115,34 @@ def _encode_matches(rule: Rule) -> list[bytes]:
     matches.append(_module("comment", 0, rule.comment.encode().ljust(_COMMENT_SIZE, b"\0")))
     if rule.dst_type_local:
         matches.append(_module("addrtype", 1, _ADDRTYPE.pack(0, _TYPE_LOCAL, 0)))
+    if rule.not_dnat:
+        matches.append(_module("conntrack", 3, _NOT_DNAT))
     return matches
 
 
-def _decode_matches(data: bytes) -> tuple[str, int | None, bool] | None:
-    """Comment, destination port, whether local destinations only; None for any other match or option."""
-    comment, port, local = "", None, False
+def _decode_matches(data: bytes) -> dict[str, Any] | None:
+    """The fields of a rule that its matches set; None for any other match or option."""
+    fields: dict[str, Any] = {"comment": ""}
     while data:
         size, raw_name, revision = _HEADER.unpack_from(data)
         name, body = _text(raw_name), data[_HEADER.size : size]
         if name == "comment":
-            comment = _text(body)
+            fields["comment"] = _text(body)
         elif name in ("tcp", "udp"):
             shape = _TCP if name == "tcp" else _UDP
             first, last, port, upper, *options = shape.unpack_from(body)
-            if (first, last) != _ANY_PORT or port != upper or any(options):
+            if (first, last) != _ANY_PORT or any(options):
                 return None
+            fields["destination_port"] = port
+            fields["last_destination_port"] = upper if upper != port else None
         elif name == "addrtype" and revision == 1 and _ADDRTYPE.unpack_from(body) == (0, _TYPE_LOCAL, 0):
-            local = True
+            fields["dst_type_local"] = True
+        elif name == "conntrack" and revision == 3 and body[: _CONNTRACK.size] == _NOT_DNAT:
+            fields["not_dnat"] = True
         else:
             return None
         data = data[size:]
-    return comment, port, local
+    return fields
 
 
 def _decode_target(data: bytes, name: str) -> Target | None:

@@ -88,6 +88,10 @@ class Rule:
     recent: Recent | None = None
     src_type_local: bool = False
     """Only packets from an address of this node (``addrtype --src-type LOCAL``)."""
+    last_destination_port: int | None = None
+    """With it, every port from ``destination_port`` to this one."""
+    not_dnat: bool = False
+    """Only packets whose destination no rule has changed (``conntrack ! --ctstate DNAT``)."""
 
 
 COMMENT_SIZE = 255
@@ -104,5 +108,7 @@ def check(rule: Rule) -> None:
         raise UnsupportedRule(f"{rule}: source and not_source exclude each other")
     if rule.destination_port is not None and rule.protocol not in ("tcp", "udp"):
         raise UnsupportedRule(f"{rule}: destination_port takes a protocol")
+    if rule.last_destination_port is not None and rule.last_destination_port <= (rule.destination_port or 65535):
+        raise UnsupportedRule(f"{rule}: last_destination_port takes a lower destination_port")
     if len(rule.comment.encode()) > COMMENT_SIZE:
         raise UnsupportedRule(f"{rule}: the comment is longer than {COMMENT_SIZE} bytes")

@@ -35,6 +35,7 @@ from kube_proxy.iptables.rules import (
 )
 
 _REJECTS = {RejectWith.PORT_UNREACHABLE: "icmp-port-unreachable", RejectWith.TCP_RESET: "tcp-reset"}
+_MATCHES = frozenset({"tcp", "udp", "comment", "addrtype", "conntrack", "mark", "statistic", "recent"})
 _REJECT_NAMES = {name: reject_with for reject_with, name in _REJECTS.items()}
 
 
@@ -107,13 +108,16 @@ def _words(rule: Rule) -> Iterator[str]:
     if rule.protocol:
         yield f"-p {rule.protocol}"
     if rule.destination_port is not None:
-        yield f"-m {rule.protocol} --dport {rule.destination_port}"
+        last = "" if rule.last_destination_port is None else f":{rule.last_destination_port}"
+        yield f"-m {rule.protocol} --dport {rule.destination_port}{last}"
     if rule.comment:
         yield f"-m comment --comment {_quoted(rule.comment)}"
     if rule.dst_type_local:
         yield "-m addrtype --dst-type LOCAL"
     if rule.src_type_local:
         yield "-m addrtype --src-type LOCAL"
+    if rule.not_dnat:
+        yield "-m conntrack ! --ctstate DNAT"
     if rule.mark:
         yield f"-m mark --mark {MARK_TEXT}"
     if rule.probability != 1:
@@ -156,9 +160,13 @@ def _parse(words: Iterator[str]) -> Rule | None:
     for word in words:
         match word:
             case "!":
-                if next(words) != "-s":
-                    return None
-                fields["not_source"] = _network(next(words))
+                match next(words), next(words):
+                    case "-s", network:
+                        fields["not_source"] = _network(network)
+                    case "--ctstate", "DNAT":
+                        fields["not_dnat"] = True
+                    case _:
+                        return None
             case "-s":
                 fields["source"] = _network(next(words))
             case "-d":
@@ -166,10 +174,12 @@ def _parse(words: Iterator[str]) -> Rule | None:
             case "-p":
                 fields["protocol"] = next(words)
             case "-m":
-                if next(words) not in ("tcp", "udp", "comment", "addrtype", "mark", "statistic", "recent"):
+                if next(words) not in _MATCHES:
                     return None
             case "--dport":
-                fields["destination_port"] = int(next(words))
+                first, _, last = next(words).partition(":")
+                fields["destination_port"] = int(first)
+                fields["last_destination_port"] = int(last) if last else None
             case "--comment":
                 fields["comment"] = next(words)
             case "--dst-type" | "--src-type":

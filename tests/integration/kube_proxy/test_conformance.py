@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from apimachinery.types import core_v1
+from kube_proxy.iptables import Redirect
 from kube_proxy.iptables.backends import clean_up_everywhere
 from tests.integration.kube_proxy.lab import (
     CLUSTER_IP,
@@ -212,6 +213,36 @@ async def test_policies_and_source_ranges(
         with pytest.raises(ConnectionRefusedError):
             await outside.connect(OUTSIDE_GATEWAY, NODE_PORT, timeout=0.5)
         assert await lab.pod.ask(CLUSTER_IP, 1234) == b"b"
+
+
+@pytest.mark.parametrize("backend", ["legacy", "nft"])
+async def test_proxy_ports_are_no_way_around_the_services_rules(
+    lab: Lab, outside: Namespace, backends: list[Backend], backend: str
+) -> None:
+    """The ranges let in nobody at the load balancer's address, and no address of the node is another way in."""
+    guarded = web(type="LoadBalancer", load_balancer_source_ranges=["203.0.113.0/24"], external_ips=None)
+    guarded.status.load_balancer.ingress = [core_v1.LoadBalancerIngress(ip="192.0.2.8")]
+    async with (
+        udp_server() as udp,
+        running_proxy([guarded], [ready(backends[0].endpoint, udp=udp)], backend=backend) as proxy,
+    ):
+        rules = [rule for rule in await proxy.tables.rules() if isinstance(rule.target, Redirect)]
+        ports = {rule.protocol: rule.target.port for rule in rules if isinstance(rule.target, Redirect)}
+        assert ports.keys() == {"tcp", "udp"}
+        for client, addresses in (
+            (lab.pod, (POD_GATEWAY, NODE_ADDRESS)),
+            (lab.node, ("127.0.0.1", POD_GATEWAY, NODE_ADDRESS)),
+            (outside, (OUTSIDE_GATEWAY, NODE_ADDRESS)),
+        ):
+            for address in addresses:
+                with pytest.raises(ConnectionRefusedError):
+                    await client.connect(address, ports["tcp"], timeout=0.5)
+                with pytest.raises(ConnectionRefusedError):
+                    await asyncio.wait_for(ask_udp(client, address, ports["udp"]), 0.5)
+                assert await client.ask(address, NODE_PORT) == b"a"
+                assert await ask_udp(client, address, NODE_PORT) == b"u"
+            assert await client.ask(CLUSTER_IP, 1234) == b"a"
+            assert await ask_udp(client, CLUSTER_IP, 1234) == b"u"
 
 
 @pytest.mark.parametrize("backend", ["legacy", "nft"])

@@ -1,9 +1,11 @@
 """Services, endpoints and zones made of them, for the tests beside this file."""
 
+from collections.abc import Sequence
+
 from apimachinery import meta
 from apimachinery.types import core_v1, meta_v1
 from kube_dns import records
-from kube_dns.records import Endpoint, Group, Port
+from kube_dns.records import AAAA, A, Endpoint, Group, Port, Record
 from kube_dns.zone import Zone
 
 DOMAIN = "cluster.local"
@@ -22,8 +24,15 @@ def group(*endpoints: Endpoint, ports: tuple[tuple[str, int], ...] = ()) -> Grou
     return Group(endpoints, tuple(Port(name, "TCP", port) for name, port in ports))
 
 
+def addresses_of(found: Sequence[Record]) -> tuple[Record, ...]:
+    """The records without those that name ports."""
+    return tuple(record for record in found if record.type in (A, AAAA))
+
+
 def zone_of(*services: tuple[core_v1.Service, list[Group]], server_ip: str | None = None) -> Zone:
     zone = Zone(DOMAIN, server_ip)
+    for namespace in {meta.namespace_of(service) for service, _ in services}:
+        zone.replace(namespace, records.of_namespace(namespace, DOMAIN))
     for service, groups in services:
         zone.replace(meta.key_of(service), records.of_service(service, groups, DOMAIN))
     return zone

@@ -7,12 +7,12 @@ import pytest
 
 from apimachinery import meta
 from apimachinery.meta import Key
-from apimachinery.types import core_v1, discovery_v1
+from apimachinery.types import core_v1, discovery_v1, meta_v1
 from kube_dns.cluster import Cluster
 from kube_dns.endpointslices import index
 from kube_dns.records import A, Record
 from kube_dns.zone import Zone
-from tests.unit.kube_dns.services import service
+from tests.unit.kube_dns.services import addresses_of, service
 from tests.unit.kube_dns.test_endpointslices import endpoint, slice_of
 
 WEB = "web.prod.svc.cluster.local"
@@ -53,16 +53,23 @@ class Copy:
 
 class World:
     def __init__(self) -> None:
-        self.zone, self.services, self.slices = Zone("cluster.local"), Copy(), Copy()
-        self.cluster = Cluster(self.zone, self.services, self.slices)  # type: ignore[arg-type]
+        self.zone, self.services, self.slices, self.namespaces = Zone("cluster.local"), Copy(), Copy(), Copy()
+        self.cluster = Cluster(
+            self.zone,
+            self.services,
+            self.slices,
+            self.namespaces,  # type: ignore[arg-type]
+        )
 
     async def sync(self) -> None:
         self.services.synced.set()
         self.slices.synced.set()
+        self.namespaces.synced.set()
         await self.cluster.run()
 
     def addresses(self, name: str = WEB) -> tuple[Record, ...] | None:
-        return self.zone.lookup(name)
+        found = self.zone.lookup(name)
+        return None if found is None else addresses_of(found)
 
 
 def headless(name: str = "web") -> core_v1.Service:
@@ -89,6 +96,7 @@ async def test_a_part_of_a_service_s_endpoints_is_never_shown_as_all(world: Worl
 
     world.slices.put(of("web", "10.1.0.2", slice_name="web-2"))
     world.slices.synced.set()
+    world.namespaces.synced.set()
     await running
 
     assert world.cluster.synced.is_set()
@@ -108,6 +116,24 @@ async def test_every_change_shows_at_once(world: World) -> None:
     world.slices.put(of("web", "10.1.0.3"))
     world.services.take(Key("prod", "web"))
     assert world.addresses() is None
+
+
+async def test_pods_have_names_in_namespaces_that_exist(world: World) -> None:
+    def namespace(name: str) -> core_v1.Namespace:
+        return core_v1.Namespace(metadata=meta_v1.ObjectMeta(name=name))
+
+    pod = (Record(A, "10.1.2.3"),)
+    world.namespaces.put(namespace("early"))
+    assert world.addresses("10-1-2-3.early.pod.cluster.local") is None
+    await world.sync()
+    assert world.addresses("10-1-2-3.early.pod.cluster.local") == pod
+    assert world.addresses("early.svc.cluster.local") == (), "it has no service, but it is there"
+    assert world.addresses("10-1-2-3.late.pod.cluster.local") is None
+    world.namespaces.put(namespace("late"))
+    assert world.addresses("10-1-2-3.late.pod.cluster.local") == pod
+    world.namespaces.take(Key("", "late"))
+    assert world.addresses("10-1-2-3.late.pod.cluster.local") is None
+    assert world.addresses("late.svc.cluster.local") is None
 
 
 async def test_a_slice_whose_label_changes_moves_from_one_service_to_the_other(world: World) -> None:

@@ -8,7 +8,7 @@ from apimachinery.types.discovery_v1 import Endpoint as SliceEndpoint
 from apimachinery.types.discovery_v1 import EndpointConditions, EndpointPort, EndpointSlice
 from kube_dns import endpointslices, records
 from kube_dns.records import AAAA, A, Endpoint, Group, Port, Record
-from tests.unit.kube_dns.services import DOMAIN, service
+from tests.unit.kube_dns.services import DOMAIN, addresses_of, service
 
 WEB = "web.prod.svc.cluster.local"
 HTTP = EndpointPort(name="http", port=80, protocol="TCP")
@@ -39,7 +39,8 @@ def endpoint(*addresses: str, hostname: str | None = None, **conditions: bool) -
 
 def addresses(*slices: EndpointSlice, name: str = WEB, **spec: object) -> tuple[Record, ...]:
     headless = service(cluster_ip="None", **spec)
-    return records.of_service(headless, endpointslices.groups_of(slices), DOMAIN).get(name, ())
+    found = records.of_service(headless, endpointslices.groups_of(slices), DOMAIN).get(name, ())
+    return addresses_of(found)
 
 
 def test_a_slice_belongs_to_the_service_of_its_label_in_its_own_namespace() -> None:

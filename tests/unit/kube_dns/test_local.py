@@ -38,7 +38,8 @@ ZONE = zone_of(
         ("cluster.local", NS, Record(NS, "ns.dns.cluster.local")),
         ("ns.dns.cluster.local", A, Record(A, "10.0.0.10")),
         ("out.prod.svc.cluster.local", CNAME, Record(CNAME, "www.example.com")),
-        (WEB, ANY, Record(A, "10.0.0.7")),
+        (WEB, SRV, Record(SRV, WEB, 80)),
+        (f"db-0.{HEADLESS}", SRV, Record(SRV, f"db-0.{HEADLESS}", 5432)),
         ("web.prod", A, Record(A, "10.0.0.7")),
         ("web.prod.svc", A, Record(A, "10.0.0.7")),
         ("db-0.db.prod", A, Record(A, "10.1.0.1")),
@@ -58,7 +59,7 @@ def test_a_name_is_answered(name: str, type: int, record: Record) -> None:
         (WEB, AAAA),
         (HEADLESS, AAAA),
         ("web.prod", AAAA),
-        (WEB, SRV),
+        (WEB, TXT),
         ("cluster.local", A),
         ("svc.cluster.local", A),
         ("prod.svc.cluster.local", A),
@@ -131,6 +132,13 @@ def test_srv_records_bring_the_addresses_of_their_targets() -> None:
 
     assert answer is not None
     assert answer.additional == [(f"db-0.{HEADLESS}", Record(A, "10.1.0.1"))]
+
+
+def test_a_question_for_any_type_gets_all_of_them() -> None:
+    answer = local.answer(ZONE, WEB, ANY)
+
+    assert answer is not None
+    assert answer.answers == [(None, Record(A, "10.0.0.7")), (None, Record(SRV, WEB, 80))]
 
 
 def test_an_external_name_leads_elsewhere() -> None:

@@ -11,11 +11,11 @@ from tests.unit.kube_dns.services import DOMAIN, group, service
 WEB = "web.prod.svc.cluster.local"
 
 
-def test_a_cluster_ip_has_an_address_a_reverse_name_and_an_srv_record_for_each_named_port() -> None:
+def test_a_cluster_ip_has_an_address_a_reverse_name_and_an_srv_record_for_each_port() -> None:
     by_name = records.of_service(service(ports=(("http", 80), ("", 81))), [], DOMAIN)
 
     assert by_name == {
-        WEB: (Record(A, "10.0.0.7"),),
+        WEB: (Record(A, "10.0.0.7"), Record(SRV, WEB, 80), Record(SRV, WEB, 81)),
         "7.0.0.10.in-addr.arpa": (Record(PTR, WEB),),
         f"_http._tcp.{WEB}": (Record(SRV, WEB, 80),),
     }
@@ -39,13 +39,11 @@ def test_a_headless_service_has_its_ready_endpoints_by_address_and_by_hostname()
 
     by_name = records.of_service(headless, [endpoints], DOMAIN)
 
-    assert by_name[WEB] == (Record(A, "10.1.0.1"), Record(A, "10.1.0.2"))
-    assert by_name[f"db-0.{WEB}"] == (Record(A, "10.1.0.1"),)
-    assert by_name[f"10-1-0-2.{WEB}"] == (Record(A, "10.1.0.2"),)
-    assert by_name[f"_http._tcp.{WEB}"] == (
-        Record(SRV, f"db-0.{WEB}", 8080),
-        Record(SRV, f"10-1-0-2.{WEB}", 8080),
-    )
+    first, second = Record(SRV, f"db-0.{WEB}", 8080), Record(SRV, f"10-1-0-2.{WEB}", 8080)
+    assert by_name[WEB] == (Record(A, "10.1.0.1"), first, Record(A, "10.1.0.2"), second)
+    assert by_name[f"db-0.{WEB}"] == (Record(A, "10.1.0.1"), first)
+    assert by_name[f"10-1-0-2.{WEB}"] == (Record(A, "10.1.0.2"), second)
+    assert by_name[f"_http._tcp.{WEB}"] == (first, second)
     assert by_name["1.0.1.10.in-addr.arpa"] == (Record(PTR, f"db-0.{WEB}"),)
     assert "3.0.1.10.in-addr.arpa" not in by_name
 
@@ -55,7 +53,7 @@ def test_endpoints_that_share_a_hostname_share_the_name_and_one_srv_record() -> 
 
     by_name = records.of_service(service(cluster_ip="None"), [endpoints], DOMAIN)
 
-    assert by_name[f"db.{WEB}"] == (Record(A, "10.1.0.1"), Record(A, "10.1.0.2"))
+    assert by_name[f"db.{WEB}"] == (Record(A, "10.1.0.1"), Record(SRV, f"db.{WEB}", 8080), Record(A, "10.1.0.2"))
     assert by_name[f"_http._tcp.{WEB}"] == (Record(SRV, f"db.{WEB}", 8080),)
 
 
@@ -64,7 +62,8 @@ def test_an_endpoint_in_two_groups_has_one_address_and_the_ports_of_both() -> No
 
     by_name = records.of_service(service(cluster_ip="None"), groups, DOMAIN)
 
-    assert by_name[WEB] == (Record(A, "10.1.0.1"),)
+    own = f"10-1-0-1.{WEB}"
+    assert by_name[WEB] == (Record(A, "10.1.0.1"), Record(SRV, own, 80), Record(SRV, own, 81))
     assert f"_http._tcp.{WEB}" in by_name
     assert f"_admin._tcp.{WEB}" in by_name
 

@@ -52,6 +52,7 @@ def services() -> list[tuple[Service, list[EndpointSlice]]]:
 @pytest.fixture
 async def resolver() -> AsyncIterator[Resolver]:
     zone = Zone("cluster.local")
+    zone.replace("prod", records.of_namespace("prod", zone.domain))
     for obj, slices in services():
         zone.replace(meta.key_of(obj), records.of_service(obj, groups_of(slices), zone.domain))
     async with asyncio.TaskGroup() as tasks:
@@ -97,8 +98,8 @@ async def ask(resolver: Resolver, name: str, type: str) -> dnslib.DNSRecord:
         pytest.param(f"out.{NS}", "CNAME", ["www.example.com."], id="2.5 external name"),
         pytest.param(f"out.{NS}", "A", ["www.example.com."], id="2.5 external name, for its address"),
         pytest.param("10-1-2-3.prod.pod.cluster.local", "A", ["10.1.2.3"], id="2.6 pod"),
-        pytest.param("0-0-0-0.any.pod.cluster.local", "A", ["0.0.0.0"], id="2.6 any value"),
-        pytest.param("255-255-255-255.any.pod.cluster.local", "A", ["255.255.255.255"], id="2.6 up to 255"),
+        pytest.param("0-0-0-0.prod.pod.cluster.local", "A", ["0.0.0.0"], id="2.6 any value"),
+        pytest.param("255-255-255-255.prod.pod.cluster.local", "A", ["255.255.255.255"], id="2.6 up to 255"),
         pytest.param(f"tolerant.{NS}", "A", ["10.1.0.8"], id="2.1 ready by annotation"),
         pytest.param(f"DB-0.Db.{NS.upper()}", "A", ["10.1.0.1"], id="2.1 case"),
         pytest.param(f"_SQL._Tcp.db.{NS}", "SRV", [f"0 100 5432 10-1-0-2.db.{NS}.", f"0 100 5432 db-0.db.{NS}."]),
@@ -122,6 +123,7 @@ async def test_a_record_exists(resolver: Resolver, name: str, type: str, data: l
         pytest.param(f"_._tcp.dual.{NS}", "SRV", "NXDOMAIN", id="2.3.2 unnamed port"),
         pytest.param(f"_https._udp.dual.{NS}", "SRV", "NXDOMAIN", id="2.3.2 another protocol"),
         pytest.param("10-1-2-256.prod.pod.cluster.local", "A", "NXDOMAIN", id="2.6 above 255"),
+        pytest.param("10-1-2-3.nowhere.pod.cluster.local", "A", "NXDOMAIN", id="2.6 no such namespace"),
     ],
 )
 async def test_a_record_does_not_exist(resolver: Resolver, name: str, type: str, rcode: str) -> None:
@@ -129,6 +131,26 @@ async def test_a_record_does_not_exist(resolver: Resolver, name: str, type: str,
 
     assert (dnslib.RCODE[answer.header.rcode], answer.rr) == (rcode, [])
     assert [(record.rtype, record.ttl) for record in answer.auth] == [(dnslib.QTYPE.SOA, TTL)]
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        pytest.param(f"dual.{NS}", [f"0 100 443 dual.{NS}.", f"0 100 80 dual.{NS}."], id="cluster IP"),
+        pytest.param(
+            f"db.{NS}",
+            [f"0 100 {port} {name}.db.{NS}." for port in (5432, 9000) for name in ("10-1-0-2", "db-0")],
+            id="headless",
+        ),
+        pytest.param(f"db-0.db.{NS}", [f"0 100 5432 db-0.db.{NS}.", f"0 100 9000 db-0.db.{NS}."], id="endpoint"),
+    ],
+)
+async def test_a_bare_name_has_srv_records_for_all_ports(resolver: Resolver, name: str, data: list[str]) -> None:
+    """Beyond the specification, as CoreDNS answers: members of a cluster find their peers like this."""
+    answer = await ask(resolver, name, "SRV")
+
+    assert sorted(str(record.rdata) for record in answer.rr) == data
+    assert answer.ar
 
 
 async def test_unready_endpoints_have_no_reverse_name(resolver: Resolver) -> None:

@@ -154,6 +154,7 @@ def test_edns_of_a_later_version_is_refused_as_such(resolver: Resolver) -> None:
     answer = ask(resolver, request(WEB, edns=4096, version=1))
 
     assert answer.header.rcode | answer.ar[0].edns_rcode << 4 == 16
+    assert str(answer.q.qname) == f"{WEB}.", "clients take an answer without their question for another's"
 
 
 def with_class(klass: int) -> bytes:
@@ -178,6 +179,14 @@ def with_class(klass: int) -> bytes:
 )
 def test_a_request_that_cannot_be_answered_gets_a_code(resolver: Resolver, data: bytes, rcode: int) -> None:
     assert ask(resolver, data).header.rcode == rcode
+
+
+@pytest.mark.parametrize("data", [with_class(3), request(WEB, "AXFR")])
+def test_a_refusal_repeats_the_question(resolver: Resolver, data: bytes) -> None:
+    answer = resolver.respond(data, stream=True)
+
+    assert isinstance(answer, bytes)
+    assert answer[HEADER.size :] == data[HEADER.size :]
 
 
 @pytest.mark.parametrize("data", [b"", b"x", b"\0" * 11, HEADER.pack(7, 0x8000, 1, 0, 0, 0) + request(WEB)[12:]])

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kube_dns import records
 from kube_dns.records import A, Record
 from kube_dns.zone import Zone
 from tests.unit.kube_dns.services import service, zone_of
@@ -21,7 +22,7 @@ def test_a_name_exists_when_a_name_below_it_does() -> None:
     assert zone.lookup("other.svc.cluster.local") is None
 
 
-def test_a_namespace_ends_with_its_last_service() -> None:
+def test_a_name_that_is_only_above_others_ends_with_the_last_of_them() -> None:
     zone = Zone("cluster.local")
     zone.replace("web", {NAME: (ONE,)})
     zone.replace("db", {"db.prod.svc.cluster.local": (TWO,)})
@@ -62,7 +63,8 @@ def test_the_revision_grows_with_changes_only() -> None:
     ("name", "expected"),
     [
         ("10-1-2-3.prod.pod.cluster.local", (Record(A, "10.1.2.3"),)),
-        ("10-1-2-3.any.pod.cluster.local", (Record(A, "10.1.2.3"),)),
+        ("10-1-2-3.nowhere.pod.cluster.local", None),
+        ("nowhere.pod.cluster.local", None),
         ("prod.pod.cluster.local", ()),
         ("pod.cluster.local", ()),
         ("web.prod.pod.cluster.local", None),
@@ -71,7 +73,10 @@ def test_the_revision_grows_with_changes_only() -> None:
     ],
 )
 def test_pods_have_names_made_of_their_addresses(name: str, expected: object) -> None:
-    assert Zone("cluster.local").lookup(name) == expected
+    zone = Zone("cluster.local")
+    zone.replace("prod", records.of_namespace("prod", zone.domain))
+
+    assert zone.lookup(name) == expected
 
 
 @pytest.mark.parametrize(

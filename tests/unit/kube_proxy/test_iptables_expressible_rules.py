@@ -36,6 +36,8 @@ FIELDS: dict[str, object] = {
     "probability": 1 / 3,
     "recent": Recent("KUBE-SEP-A", 10),
     "src_type_local": True,
+    "last_destination_port": 90,
+    "not_dnat": True,
 }
 TARGETS = (
     Redirect(1),
@@ -69,7 +71,8 @@ def test_the_tables_below_are_complete() -> None:
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_no_field_vanishes(field: str) -> None:
-    rule = dataclasses.replace(PLAIN, **{field: FIELDS[field]})  # type: ignore[arg-type]
+    needed = {"destination_port": 80} if field == "last_destination_port" else {}
+    rule = dataclasses.replace(PLAIN, **{field: FIELDS[field]}, **needed)  # type: ignore[arg-type]
     assert rule != PLAIN
     assert through_text(rule) == rule
     if field in NOT_OF_LIBIPTC:
@@ -94,6 +97,8 @@ def test_no_target_vanishes(target: Target) -> None:
     "rule",
     [
         pytest.param(Rule(Redirect(1), "", None, destination_port=80), id="a port of no protocol"),
+        pytest.param(Rule(Redirect(1), "", "tcp", last_destination_port=80), id="a range without a first port"),
+        pytest.param(Rule(Redirect(1), "", "tcp", destination_port=80, last_destination_port=80), id="a range of one"),
         pytest.param(
             Rule(Redirect(1), "", source=IPv4Network("10.0.0.0/8"), not_source=IPv4Network("10.1.0.0/16")),
             id="two sources",

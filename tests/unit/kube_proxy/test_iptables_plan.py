@@ -10,6 +10,7 @@ from kube_proxy.iptables.chains import (
     NODEPORT_HOST,
     PORTALS_CONTAINER,
     PORTALS_HOST,
+    PROXY_PORTS,
     SERVICES,
     USERSPACE_CHAINS,
     Chain,
@@ -30,7 +31,7 @@ from kube_proxy.iptables.plan import (
     plan_change,
     plan_cleanup,
 )
-from kube_proxy.iptables.rules import Jump, Redirect, Rule
+from kube_proxy.iptables.rules import Jump, Redirect, Reject, RejectWith, Rule
 from kube_proxy.userspace_rules import Portal, RuleSetBuilder
 
 A = Rule(Redirect(20001), "ns/a", "tcp", IPv4Network("10.0.0.1/32"), 80)
@@ -156,6 +157,22 @@ def test_node_ports_follow_the_addresses_asked_for() -> None:
     builder = RuleSetBuilder([IPv4Network("192.0.2.0/24"), IPv4Network("198.51.100.0/24")])
     builder.add_portal(Portal("ns/a", "TCP", ("10.0.0.1",), 80, 30080, 20001))
     assert [str(rule.destination) for rule in builder.rules[NODEPORT_HOST]] == ["192.0.2.0/24", "198.51.100.0/24"]
+
+
+def test_a_run_of_proxy_ports_takes_one_rule_whatever_the_order_of_the_services() -> None:
+    builder = RuleSetBuilder()
+    for protocol, port in (("TCP", 20003), ("UDP", 20004), ("TCP", 20001), ("TCP", 20009), ("TCP", 20002)):
+        builder.add_portal(Portal("ns/a", protocol, ("10.0.0.1",), 80, None, port))
+    refused = [
+        (rule.protocol, rule.destination_port, rule.last_destination_port, rule.target)
+        for rule in builder.rules[PROXY_PORTS]
+    ]
+    assert refused == [
+        ("tcp", 20001, 20003, Reject(RejectWith.TCP_RESET)),
+        ("tcp", 20009, None, Reject(RejectWith.TCP_RESET)),
+        ("udp", 20004, None, Reject(RejectWith.PORT_UNREACHABLE)),
+    ]
+    assert PROXY_PORTS.jump.not_dnat, "redirected packets have such a port too"
 
 
 SERVICE_A, SERVICE_B = (Chain(NAT, f"KUBE-SVC-{name}", (), "", ordered=True) for name in "AB")
