@@ -66,13 +66,25 @@ async def test_a_service_has_its_names_as_long_as_it_is_there(client: Client, ku
             assert await dns.addresses(name, tcp=tcp) == [ip]
         answer = await dns.ask(name, "AAAA")
         assert (answer.header.rcode, answer.rr, len(answer.auth)) == (0, [], 1)
-    assert await dns.addresses(f"_http._tcp.{WEB}", "SRV") == [f"0 100 80 {WEB}."]
+    for name in (f"_http._tcp.{WEB}", WEB):
+        assert await dns.addresses(name, "SRV") == [f"0 100 80 {WEB}."]
     reverse = ".".join(reversed(ip.split("."))) + ".in-addr.arpa"
     assert await dns.addresses(reverse, "PTR") == [f"{WEB}."]
 
     await client.resource(core_v1.Service).delete("web", namespace="default")
     await eventually(lambda: _has_rcode(kube_dns, WEB, "NXDOMAIN"), timeout=SOON)
     assert await dns.rcode("web.default") == "REFUSED"
+
+
+async def test_pods_have_names_as_long_as_their_namespace_is_there(client: Client, kube_dns: DnsProcess) -> None:
+    dns, namespaces = kube_dns.dns, client.resource(core_v1.Namespace)
+    assert await eventually(lambda: dns.addresses("10-1-2-3.default.pod.cluster.local")) == ["10.1.2.3"]
+    assert await dns.rcode("10-1-2-3.dns-late.pod.cluster.local") == "NXDOMAIN"
+
+    await namespaces.create(core_v1.Namespace(metadata=meta_v1.ObjectMeta(name="dns-late")))
+
+    await eventually(lambda: dns.addresses("10-1-2-3.dns-late.pod.cluster.local"), timeout=SOON)
+    assert await dns.rcode("dns-late.svc.cluster.local") == "NOERROR"
 
 
 async def test_the_apiserver_itself_is_found(kube_dns: DnsProcess) -> None:
