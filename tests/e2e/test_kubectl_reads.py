@@ -123,7 +123,8 @@ def test_explain(kubectl: Kubectl) -> None:
 
 
 def test_wait(kubectl: Kubectl) -> None:
-    kubectl.run("run", "one", "--image=busybox")
+    overrides = {"apiVersion": "v1", "spec": {"schedulerName": "nobody"}}  # so that its status is the test's alone
+    kubectl.run("run", "one", "--image=busybox", f"--overrides={json.dumps(overrides)}")
     late = kubectl.run("wait", "--for=condition=Ready", "pod/one", "--timeout=100ms", code=1)
     assert "timed out waiting for the condition" in late
     waiting = kubectl.start("wait", "--for=condition=Ready", "pod/one", "--timeout=20s")
