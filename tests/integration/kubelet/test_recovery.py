@@ -295,6 +295,8 @@ async def test_a_reboot(pods: Pods, cluster: Cluster, image: str) -> None:
     assert running == ["POD 1 running", "main 1 running", "second 1 running"]
     chain = await asyncio.to_thread(iptables, "-t", "nat", "-S", "PEAPOD-POSTROUTING")
     assert "MASQUERADE" in chain
+    await pods.delete("kept")
+    await until_nothing(pods, cluster, meta.uid_of(before))
 
 
 def diary(path: str) -> dict[str, object]:
