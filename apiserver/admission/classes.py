@@ -51,12 +51,12 @@ class Priority(Plugin[KubeObject]):
 
     async def _named(self, name: str, pod: str) -> PriorityClass:
         """Raises Forbidden if there is none of that name."""
-        found = await self._classes.find(Key("", name))
-        if found is None and name in SYSTEM_PRIORITIES:  # which each server makes, a moment after it starts
-            found = PriorityClass(value=SYSTEM_PRIORITIES[name])
-        if found is None:
+        priority_class = await self._classes.find(Key("", name))
+        if priority_class is None and name in SYSTEM_PRIORITIES:  # which each server makes, a moment after it starts
+            priority_class = PriorityClass(value=SYSTEM_PRIORITIES[name])
+        if priority_class is None:
             raise errors.forbidden("pods", "", pod, f"no PriorityClass with name {name} was found")
-        return found
+        return priority_class
 
     def _default(self) -> PriorityClass:
         """The default class; of several, which only two simultaneous writes can make, the lowest."""
@@ -93,11 +93,11 @@ class RuntimeClass(Plugin[Pod]):
             return
         name, overhead = obj.spec.runtime_class_name, None
         if name:
-            found = await self._classes.find(Key("", name))
-            if found is None:
+            runtime_class = await self._classes.find(Key("", name))
+            if runtime_class is None:
                 raise _rejected(obj, f'RuntimeClass "{name}" not found')
-            overhead = found.overhead.pod_fixed if found.overhead is not None else None
-            _place(obj, found)
+            overhead = runtime_class.overhead.pod_fixed if runtime_class.overhead is not None else None
+            _place(obj, runtime_class)
         if obj.spec.overhead and not overhead:
             raise _rejected(obj, "Pod Overhead set without corresponding RuntimeClass defined Overhead")
         if obj.spec.overhead and obj.spec.overhead != overhead:

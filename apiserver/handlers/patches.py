@@ -100,13 +100,13 @@ def _check_identity(call: Call, config: Document) -> None:
 
 def _read(call: Call, document: Document) -> KubeObject:
     """The object that a patched document describes."""
-    validation, definition, found = field_validation(call.request), call.kind.definition, list[str]()
+    validation, definition, warned = field_validation(call.request), call.kind.definition, list[str]()
     if validation != "Ignore" and definition is not None:
         faults = unknown(document, definition)
         if faults and validation == "Strict":
             raise _Unreadable(strict_error(faults).message)
-        found = faults
-    call.request.warnings[:] = found  # a change that is made again must not warn twice
+        warned = faults
+    call.request.warnings[:] = warned  # a change that is made again must not warn twice
     try:
         obj = codec.from_builtins(document, call.kind.type)
     except errors.BadRequest as fault:

@@ -87,8 +87,8 @@ def orphan_containers() -> None:
     """Kill the node's engine and the shims, which leaves the containers' processes, and let the engine forget them."""
     run = Path("/run/peapod/e2e-b/node-1")
     for pattern in (f"containerd --config={run}", f"dockerd --config-file={run}", f"containerd-shim.*{run}"):
-        found = subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True, check=True).stdout
-        for pid in found.split():
+        pids = subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True, check=True).stdout
+        for pid in pids.split():
             os.kill(int(pid), signal.SIGKILL)
     shutil.rmtree(run / "containerd")
 
