@@ -30,9 +30,9 @@ def waiting(target: str, *items: Item) -> list[str]:
     graph = OwnershipGraph()
     for each in items:
         graph.put(each)
-    found = graph.get(f"uid-{target}")
-    assert found is not None
-    return sorted(each.uid.removeprefix("uid-") for each in graph.waiting_on(found))
+    node = graph.get(f"uid-{target}")
+    assert node is not None
+    return sorted(each.uid.removeprefix("uid-") for each in graph.waiting_on(node))
 
 
 def test_owners_that_are_deleted_in_the_foreground_wait_for_what_blocks_them() -> None:

@@ -68,8 +68,8 @@ class World:
         await self.cluster.run()
 
     def addresses(self, name: str = WEB) -> tuple[Record, ...] | None:
-        found = self.zone.lookup(name)
-        return None if found is None else addresses_of(found)
+        answers = self.zone.lookup(name)
+        return None if answers is None else addresses_of(answers)
 
 
 def headless(name: str = "web") -> core_v1.Service:

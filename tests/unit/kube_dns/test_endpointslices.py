@@ -39,8 +39,8 @@ def endpoint(*addresses: str, hostname: str | None = None, **conditions: bool) -
 
 def addresses(*slices: EndpointSlice, name: str = WEB, **spec: object) -> tuple[Record, ...]:
     headless = service(cluster_ip="None", **spec)
-    found = records.of_service(headless, endpointslices.groups_of(slices), DOMAIN).get(name, ())
-    return addresses_of(found)
+    addresses = records.of_service(headless, endpointslices.groups_of(slices), DOMAIN).get(name, ())
+    return addresses_of(addresses)
 
 
 def test_a_slice_belongs_to_the_service_of_its_label_in_its_own_namespace() -> None:

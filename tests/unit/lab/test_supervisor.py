@@ -99,8 +99,8 @@ def test_one_that_keeps_failing_is_started_ever_later_and_its_last_words_are_in_
 def test_the_failure_of_one_that_ran_for_a_while_counts_as_the_first() -> None:
     minute_ago = Process(2**30, pids.now() - 6100)
     record = Record(Launch((), "/", ""), minute_ago, failures=9, restarts=9)
-    found = supervisor.found_ended(record, NOW)
-    assert (found.failures, found.retry) == (1, NOW + supervisor.FIRST_DELAY)
+    ended = supervisor.found_ended(record, NOW)
+    assert (ended.failures, ended.retry) == (1, NOW + supervisor.FIRST_DELAY)
 
 
 def test_a_supervisor_adopts_what_others_started_and_its_own_end_harms_nobody(daemon: Daemon) -> None:

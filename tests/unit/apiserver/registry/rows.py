@@ -72,8 +72,8 @@ def faults(plural: str, version: str = "", **body: Any) -> set[tuple[str, str]]:
 def faults_of(plural: str, **document: Any) -> Faults:
     """Field and reason of all that is wrong with a new object of any kind."""
     info, obj = row(plural), made(plural, **document)
-    found = list(metadata.validate(obj, namespaced=info.resource.namespaced, name_rule=info.strategy.name_rule))
-    return named([*found, *info.strategy.validate(obj), *info.strategy.validate_create(obj)])
+    of_metadata = list(metadata.validate(obj, namespaced=info.resource.namespaced, name_rule=info.strategy.name_rule))
+    return named([*of_metadata, *info.strategy.validate(obj), *info.strategy.validate_create(obj)])
 
 
 def named(faults: Iterable[FieldError]) -> Faults:
