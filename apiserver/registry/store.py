@@ -311,7 +311,7 @@ class Store(StoredReads[T]):
         """
         obj.metadata.resource_version = str(current.revision)
         if not attributes.dry_run:
-            if _is_unchanged(obj, current.object):
+            if not current.is_stale and _is_unchanged(obj, current.object):
                 return await self._confirmed(current)  # no revision is spent on it
             if self.is_finished(obj):
                 await self.remove(current)
