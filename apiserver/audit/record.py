@@ -27,7 +27,9 @@ class Sender(msgspec.Struct, frozen=True):
 class Record:
     """A request that is being recorded. ``annotations`` may be added to as long as it lasts."""
 
-    def __init__(self, recording: Recording, attributes: Attributes, sender: Sender, as_user: User | None = None) -> None:
+    def __init__(
+        self, recording: Recording, attributes: Attributes, sender: Sender, as_user: User | None = None
+    ) -> None:
         """``as_user``: who is impersonated; ``attributes.user`` is then the one who does it."""
         self._recording, self._stages = recording, set[Stage]()
         self.annotations: dict[str, str] = {}
