@@ -51,7 +51,8 @@ class Parts:
         etcd = options.etcd
         self.storage = Storage(self.etcd, etcd.etcd_compaction_interval, encryption=etcd.encryption())
         self.resources, admission = Resources(), Chain()
-        self.authenticator = Union(identity.authenticators(options.identity, self.resources))
+        self.provider = options.oidc.tokens()
+        self.authenticator = Union(identity.authenticators(options.identity, self.provider, self.resources))
         self.authorizer = AlwaysAllow()
         issuer = identity.token_issuer(options.identity)
         for info in self._infos(options, issuer):
@@ -113,6 +114,8 @@ async def serve(options: ApiserverOptions, listener: socket.socket | None = None
             tasks.create_task(storage.run(), name="storage")
             tasks.create_task(server.run(), name="server")
             tasks.create_task(lane.run(), name="offload")
+            if parts.provider is not None:
+                tasks.create_task(parts.provider.run(), name="oidc-keys")
             await storage.wait_ready()
             freeze()
             tasks.create_task(bootstrap.run(), name="bootstrap")
