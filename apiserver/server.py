@@ -10,13 +10,12 @@ from typing import Any, Final
 
 from apimachinery.types.core_v1 import Service
 from apimachinery.types.flowcontrol_v1 import FlowSchema, PriorityLevelConfiguration
-from apiserver import identity
+from apiserver import authorization, identity
 from apiserver.admission import Chain
 from apiserver.admission.plugins import plugins
 from apiserver.app import Application
 from apiserver.authentication.authenticators import Union
 from apiserver.authentication.service_accounts import TokenIssuer
-from apiserver.authorization import AlwaysAllow
 from apiserver.bootstrap import Bootstrap
 from apiserver.flowcontrol import FlowController
 from apiserver.handlers.discovery import Discovery
@@ -53,7 +52,7 @@ class Parts:
         self.resources, admission = Resources(), Chain()
         self.provider = options.oidc.tokens()
         self.authenticator = Union(identity.authenticators(options.identity, self.provider, self.resources))
-        self.authorizer = AlwaysAllow()
+        self.authorizer = authorization.Union([authorization.AlwaysAllow()])
         issuer = identity.token_issuer(options.identity)
         for info in self._infos(options, issuer):
             self.resources.add(info.serve(self.storage, admission))
