@@ -19,6 +19,8 @@ from apimachinery import errors
 from apiserver.request import User
 
 ALL_AUTHENTICATED: Final = "system:authenticated"
+ALL_UNAUTHENTICATED: Final = "system:unauthenticated"
+ANONYMOUS: Final = User("system:anonymous", groups=(ALL_UNAUTHENTICATED,))
 _PREFIX: Final = "base64url.bearer.authorization.k8s.io."
 _PROTOCOLS: Final = "sec-websocket-protocol"
 
@@ -40,16 +42,19 @@ class Authenticator(Protocol):
 
 
 class Union:
-    """Several authenticators as one: the first that recognizes a credential decides; a request without one is refused."""
+    """Several authenticators as one: the first that recognizes a credential decides."""
 
     def __init__(self, authenticators: Sequence[Authenticator]) -> None:
         self._authenticators = authenticators
 
-    def authenticate(self, credentials: Credentials) -> User:
+    def authenticate(self, credentials: Credentials) -> User | None:
+        """None for a request without credentials. Raises Unauthorized if they are wrong, or nobody's."""
         for authenticator in self._authenticators:
             if (user := authenticator.authenticate(credentials)) is not None:
                 return user
-        raise errors.Unauthorized("Unauthorized")
+        if token_of(credentials.headers):
+            raise errors.Unauthorized("Unauthorized")
+        return None
 
 
 class X509:

@@ -20,5 +20,10 @@ def test_a_certificate_names_its_user_and_groups() -> None:
 
 def test_a_certificate_without_a_common_name_names_nobody() -> None:
     assert X509().authenticate(presenting("", "system:masters")) is None
+    assert Union([X509()]).authenticate(presenting("", "system:masters")) is None
+
+
+def test_a_token_that_nobody_recognizes_is_not_the_same_as_none() -> None:
     with pytest.raises(errors.Unauthorized):
-        Union([X509()]).authenticate(presenting("", "system:masters"))
+        Union([X509()]).authenticate(Credentials({"authorization": "Bearer sesame"}, {}))
+    assert Union([X509()]).authenticate(Credentials({"authorization": "Basic YTpi"}, {})) is None
