@@ -106,6 +106,9 @@ class IdentityOptions:
 
     client_ca_file: Path | None = option(None, "CA whose client certificates name users and groups.", type=CERTIFICATES)
     token_auth_file: Path | None = option(None, 'File of bearer tokens: token,user,uid,"group,..." a line.', type=FILE)
+    enable_bootstrap_token_auth: bool = option(
+        False, "Authenticate joining nodes by secrets of type bootstrap.kubernetes.io/token in kube-system."
+    )
     authorization_mode: tuple[str, ...] = option(
         ("AlwaysAllow",),
         "What decides who may do what; only AlwaysAllow so far.",

@@ -164,7 +164,10 @@ class Store(StoredReads[T]):
                 current, from_etcd = conflict.current, True
                 if asyncio.get_running_loop().time() > deadline:
                     raise self._contended(key) from conflict
-            except (errors.ServiceUnavailable, errors.Timeout):  # no judgement of the object: asking again takes as long
+            except (
+                errors.ServiceUnavailable,
+                errors.Timeout,
+            ):  # no judgement of the object: asking again takes as long
                 raise
             except errors.ApiError:
                 if from_etcd:

@@ -37,6 +37,7 @@ BAD = [
     ("client-ca-file", "{junk}"),
     ("token-auth-file", "/"),
     ("token-auth-file", "{junk}"),
+    ("enable-bootstrap-token-auth", "perhaps"),
     ("authorization-mode", "RBAC,Nonsense"),
     ("authorization-mode", ""),
     ("service-account-issuer", "https:"),
