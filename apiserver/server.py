@@ -48,7 +48,8 @@ class Parts:
 
     def __init__(self, options: ApiserverOptions) -> None:
         self.etcd = Etcd(options.etcd.config())
-        self.storage = Storage(self.etcd, options.etcd.etcd_compaction_interval)
+        etcd = options.etcd
+        self.storage = Storage(self.etcd, etcd.etcd_compaction_interval, encryption=etcd.encryption())
         self.resources, admission = Resources(), Chain()
         self.authenticator = Union(identity.authenticators(options.identity, self.resources))
         self.authorizer = AlwaysAllow()

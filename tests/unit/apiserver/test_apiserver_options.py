@@ -34,6 +34,8 @@ BAD = [
     ("etcd-keyfile", "{key}"),
     ("etcd-compaction-interval", "-1s"),
     ("etcd-compaction-interval", "often"),
+    ("encryption-provider-config", "{junk}"),
+    ("encryption-provider-config", "{encryption}"),
     ("client-ca-file", "{junk}"),
     ("token-auth-file", "/"),
     ("token-auth-file", "{junk}"),
@@ -70,9 +72,19 @@ BAD = [
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("files")
     (folder / "junk").write_text("junk\n")
+    (folder / "encryption").write_text(
+        "{apiVersion: apiserver.config.k8s.io/v1, kind: EncryptionConfiguration, "
+        "resources: [{resources: [secrets], providers: [{kms: {name: other}}]}]}"
+    )
     authority = Authority(folder)
     pair, other = authority.issue("serving", "kube-apiserver"), authority.issue("other", "other")
-    return {"junk": folder / "junk", "certificate": pair.cert, "key": pair.key, "other_key": other.key}
+    return {
+        "junk": folder / "junk",
+        "encryption": folder / "encryption",
+        "certificate": pair.cert,
+        "key": pair.key,
+        "other_key": other.key,
+    }
 
 
 def serving(files: dict[str, Path]) -> list[str]:
