@@ -70,9 +70,7 @@ class CustomResourceDefinitionStatus(ApiStruct):
 
 
 class CustomResourceDefinitionVersion(ApiStruct):
-    additional_printer_columns: list[CustomResourceColumnDefinition] | None = field(
-        name="additionalPrinterColumns", default=None
-    )
+    additional_printer_columns: list[CustomResourceColumnDefinition] | None = field(name="additionalPrinterColumns", default=None)
     deprecated: bool | None = None
     deprecation_warning: str | None = field(name="deprecationWarning", default=None)
     name: str = field(default_factory=str)

@@ -48,9 +48,7 @@ class DaemonSetSpec(ApiStruct):
     revision_history_limit: Int32 | None = field(name="revisionHistoryLimit", default=None)
     selector: meta_v1.LabelSelector = field(default_factory=lambda: meta_v1.LabelSelector())
     template: core_v1.PodTemplateSpec = field(default_factory=lambda: core_v1.PodTemplateSpec())
-    update_strategy: DaemonSetUpdateStrategy = field(
-        name="updateStrategy", default_factory=lambda: DaemonSetUpdateStrategy()
-    )
+    update_strategy: DaemonSetUpdateStrategy = field(name="updateStrategy", default_factory=lambda: DaemonSetUpdateStrategy())
 
 
 class DaemonSetStatus(ApiStruct):
@@ -207,21 +205,15 @@ class StatefulSetPersistentVolumeClaimRetentionPolicy(ApiStruct):
 class StatefulSetSpec(ApiStruct):
     min_ready_seconds: Int32 | None = field(name="minReadySeconds", default=None)
     ordinals: StatefulSetOrdinals | None = None
-    persistent_volume_claim_retention_policy: StatefulSetPersistentVolumeClaimRetentionPolicy | None = field(
-        name="persistentVolumeClaimRetentionPolicy", default=None
-    )
+    persistent_volume_claim_retention_policy: StatefulSetPersistentVolumeClaimRetentionPolicy | None = field(name="persistentVolumeClaimRetentionPolicy", default=None)
     pod_management_policy: str | None = field(name="podManagementPolicy", default=None)
     replicas: Int32 | None = None
     revision_history_limit: Int32 | None = field(name="revisionHistoryLimit", default=None)
     selector: meta_v1.LabelSelector = field(default_factory=lambda: meta_v1.LabelSelector())
     service_name: str | None = field(name="serviceName", default=None)
     template: core_v1.PodTemplateSpec = field(default_factory=lambda: core_v1.PodTemplateSpec())
-    update_strategy: StatefulSetUpdateStrategy = field(
-        name="updateStrategy", default_factory=lambda: StatefulSetUpdateStrategy()
-    )
-    volume_claim_templates: list[core_v1.PersistentVolumeClaim] | None = field(
-        name="volumeClaimTemplates", default=None
-    )
+    update_strategy: StatefulSetUpdateStrategy = field(name="updateStrategy", default_factory=lambda: StatefulSetUpdateStrategy())
+    volume_claim_templates: list[core_v1.PersistentVolumeClaim] | None = field(name="volumeClaimTemplates", default=None)
 
 
 class StatefulSetStatus(ApiStruct):

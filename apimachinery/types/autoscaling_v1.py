@@ -30,9 +30,7 @@ class HorizontalPodAutoscalerList(KubeList):
 class HorizontalPodAutoscalerSpec(ApiStruct):
     max_replicas: Int32 = field(name="maxReplicas", default_factory=int)
     min_replicas: Int32 | None = field(name="minReplicas", default=None)
-    scale_target_ref: CrossVersionObjectReference = field(
-        name="scaleTargetRef", default_factory=lambda: CrossVersionObjectReference()
-    )
+    scale_target_ref: CrossVersionObjectReference = field(name="scaleTargetRef", default_factory=lambda: CrossVersionObjectReference())
     target_cpu_utilization_percentage: Int32 | None = field(name="targetCPUUtilizationPercentage", default=None)
 
 

@@ -81,9 +81,7 @@ class HorizontalPodAutoscalerSpec(ApiStruct):
     max_replicas: Int32 = field(name="maxReplicas", default_factory=int)
     metrics: list[MetricSpec] | None = None
     min_replicas: Int32 | None = field(name="minReplicas", default=None)
-    scale_target_ref: CrossVersionObjectReference = field(
-        name="scaleTargetRef", default_factory=lambda: CrossVersionObjectReference()
-    )
+    scale_target_ref: CrossVersionObjectReference = field(name="scaleTargetRef", default_factory=lambda: CrossVersionObjectReference())
 
 
 class HorizontalPodAutoscalerStatus(ApiStruct):
@@ -132,18 +130,14 @@ class MetricValueStatus(ApiStruct):
 
 
 class ObjectMetricSource(ApiStruct):
-    described_object: CrossVersionObjectReference = field(
-        name="describedObject", default_factory=lambda: CrossVersionObjectReference()
-    )
+    described_object: CrossVersionObjectReference = field(name="describedObject", default_factory=lambda: CrossVersionObjectReference())
     metric: MetricIdentifier = field(default_factory=lambda: MetricIdentifier())
     target: MetricTarget = field(default_factory=lambda: MetricTarget())
 
 
 class ObjectMetricStatus(ApiStruct):
     current: MetricValueStatus = field(default_factory=lambda: MetricValueStatus())
-    described_object: CrossVersionObjectReference = field(
-        name="describedObject", default_factory=lambda: CrossVersionObjectReference()
-    )
+    described_object: CrossVersionObjectReference = field(name="describedObject", default_factory=lambda: CrossVersionObjectReference())
     metric: MetricIdentifier = field(default_factory=lambda: MetricIdentifier())
 
 

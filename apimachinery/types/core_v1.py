@@ -719,12 +719,8 @@ class NodeAddress(ApiStruct):
 
 
 class NodeAffinity(ApiStruct):
-    preferred_during_scheduling_ignored_during_execution: list[PreferredSchedulingTerm] | None = field(
-        name="preferredDuringSchedulingIgnoredDuringExecution", default=None
-    )
-    required_during_scheduling_ignored_during_execution: NodeSelector | None = field(
-        name="requiredDuringSchedulingIgnoredDuringExecution", default=None
-    )
+    preferred_during_scheduling_ignored_during_execution: list[PreferredSchedulingTerm] | None = field(name="preferredDuringSchedulingIgnoredDuringExecution", default=None)
+    required_during_scheduling_ignored_during_execution: NodeSelector | None = field(name="requiredDuringSchedulingIgnoredDuringExecution", default=None)
 
 
 class NodeAllocatableResourceClaimStatus(ApiStruct):
@@ -974,12 +970,8 @@ class Pod(KubeObject):
 
 
 class PodAffinity(ApiStruct):
-    preferred_during_scheduling_ignored_during_execution: list[WeightedPodAffinityTerm] | None = field(
-        name="preferredDuringSchedulingIgnoredDuringExecution", default=None
-    )
-    required_during_scheduling_ignored_during_execution: list[PodAffinityTerm] | None = field(
-        name="requiredDuringSchedulingIgnoredDuringExecution", default=None
-    )
+    preferred_during_scheduling_ignored_during_execution: list[WeightedPodAffinityTerm] | None = field(name="preferredDuringSchedulingIgnoredDuringExecution", default=None)
+    required_during_scheduling_ignored_during_execution: list[PodAffinityTerm] | None = field(name="requiredDuringSchedulingIgnoredDuringExecution", default=None)
 
 
 class PodAffinityTerm(ApiStruct):
@@ -992,12 +984,8 @@ class PodAffinityTerm(ApiStruct):
 
 
 class PodAntiAffinity(ApiStruct):
-    preferred_during_scheduling_ignored_during_execution: list[WeightedPodAffinityTerm] | None = field(
-        name="preferredDuringSchedulingIgnoredDuringExecution", default=None
-    )
-    required_during_scheduling_ignored_during_execution: list[PodAffinityTerm] | None = field(
-        name="requiredDuringSchedulingIgnoredDuringExecution", default=None
-    )
+    preferred_during_scheduling_ignored_during_execution: list[WeightedPodAffinityTerm] | None = field(name="preferredDuringSchedulingIgnoredDuringExecution", default=None)
+    required_during_scheduling_ignored_during_execution: list[PodAffinityTerm] | None = field(name="requiredDuringSchedulingIgnoredDuringExecution", default=None)
 
 
 class PodCertificateProjection(ApiStruct):
@@ -1130,9 +1118,7 @@ class PodSpec(ApiStruct):
     subdomain: str | None = None
     termination_grace_period_seconds: Int64 | None = field(name="terminationGracePeriodSeconds", default=None)
     tolerations: list[Toleration] | None = None
-    topology_spread_constraints: list[TopologySpreadConstraint] | None = field(
-        name="topologySpreadConstraints", default=None
-    )
+    topology_spread_constraints: list[TopologySpreadConstraint] | None = field(name="topologySpreadConstraints", default=None)
     volumes: list[Volume] | None = None
 
 
@@ -1141,16 +1127,12 @@ class PodStatus(ApiStruct):
     conditions: list[PodCondition] | None = None
     container_statuses: list[ContainerStatus] | None = field(name="containerStatuses", default=None)
     ephemeral_container_statuses: list[ContainerStatus] | None = field(name="ephemeralContainerStatuses", default=None)
-    extended_resource_claim_status: PodExtendedResourceClaimStatus | None = field(
-        name="extendedResourceClaimStatus", default=None
-    )
+    extended_resource_claim_status: PodExtendedResourceClaimStatus | None = field(name="extendedResourceClaimStatus", default=None)
     host_ip: str | None = field(name="hostIP", default=None)
     host_ips: list[HostIP] | None = field(name="hostIPs", default=None)
     init_container_statuses: list[ContainerStatus] | None = field(name="initContainerStatuses", default=None)
     message: str | None = None
-    node_allocatable_resource_claim_statuses: list[NodeAllocatableResourceClaimStatus] | None = field(
-        name="nodeAllocatableResourceClaimStatuses", default=None
-    )
+    node_allocatable_resource_claim_statuses: list[NodeAllocatableResourceClaimStatus] | None = field(name="nodeAllocatableResourceClaimStatuses", default=None)
     nominated_node_name: str | None = field(name="nominatedNodeName", default=None)
     observed_generation: Int64 | None = field(name="observedGeneration", default=None)
     phase: str | None = None
@@ -1570,9 +1552,7 @@ class TopologySelectorLabelRequirement(ApiStruct):
 
 
 class TopologySelectorTerm(ApiStruct):
-    match_label_expressions: list[TopologySelectorLabelRequirement] | None = field(
-        name="matchLabelExpressions", default=None
-    )
+    match_label_expressions: list[TopologySelectorLabelRequirement] | None = field(name="matchLabelExpressions", default=None)
 
 
 class TopologySpreadConstraint(ApiStruct):
@@ -1621,9 +1601,7 @@ class Volume(ApiStruct):
     iscsi: ISCSIVolumeSource | None = None
     name: str = field(default_factory=str)
     nfs: NFSVolumeSource | None = None
-    persistent_volume_claim: PersistentVolumeClaimVolumeSource | None = field(
-        name="persistentVolumeClaim", default=None
-    )
+    persistent_volume_claim: PersistentVolumeClaimVolumeSource | None = field(name="persistentVolumeClaim", default=None)
     photon_persistent_disk: PhotonPersistentDiskVolumeSource | None = field(name="photonPersistentDisk", default=None)
     portworx_volume: PortworxVolumeSource | None = field(name="portworxVolume", default=None)
     projected: ProjectedVolumeSource | None = None

@@ -41,9 +41,7 @@ class FlowSchemaList(KubeList):
 class FlowSchemaSpec(ApiStruct):
     distinguisher_method: FlowDistinguisherMethod | None = field(name="distinguisherMethod", default=None)
     matching_precedence: Int32 | None = field(name="matchingPrecedence", default=None)
-    priority_level_configuration: PriorityLevelConfigurationReference = field(
-        name="priorityLevelConfiguration", default_factory=lambda: PriorityLevelConfigurationReference()
-    )
+    priority_level_configuration: PriorityLevelConfigurationReference = field(name="priorityLevelConfiguration", default_factory=lambda: PriorityLevelConfigurationReference())
     rules: list[PolicyRulesWithSubjects] | None = None
 
 

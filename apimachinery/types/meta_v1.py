@@ -12,9 +12,7 @@ class APIGroup(ApiStruct):
     kind: str | None = None
     name: str = field(default_factory=str)
     preferred_version: GroupVersionForDiscovery | None = field(name="preferredVersion", default=None)
-    server_address_by_client_cidrs: list[ServerAddressByClientCIDR] | None = field(
-        name="serverAddressByClientCIDRs", default=None
-    )
+    server_address_by_client_cidrs: list[ServerAddressByClientCIDR] | None = field(name="serverAddressByClientCIDRs", default=None)
     versions: list[GroupVersionForDiscovery] = field(default_factory=empty_list)
 
 
@@ -47,9 +45,7 @@ class APIResourceList(ApiStruct):
 class APIVersions(ApiStruct):
     api_version: str | None = field(name="apiVersion", default=None)
     kind: str | None = None
-    server_address_by_client_cidrs: list[ServerAddressByClientCIDR] = field(
-        name="serverAddressByClientCIDRs", default_factory=empty_list
-    )
+    server_address_by_client_cidrs: list[ServerAddressByClientCIDR] = field(name="serverAddressByClientCIDRs", default_factory=empty_list)
     versions: list[str] = field(default_factory=empty_list)
 
 
@@ -66,9 +62,7 @@ class DeleteOptions(ApiStruct):
     api_version: str | None = field(name="apiVersion", default=None)
     dry_run: list[str] | None = field(name="dryRun", default=None)
     grace_period_seconds: Int64 | None = field(name="gracePeriodSeconds", default=None)
-    ignore_store_read_error_with_cluster_breaking_potential: bool | None = field(
-        name="ignoreStoreReadErrorWithClusterBreakingPotential", default=None
-    )
+    ignore_store_read_error_with_cluster_breaking_potential: bool | None = field(name="ignoreStoreReadErrorWithClusterBreakingPotential", default=None)
     kind: str | None = None
     orphan_dependents: bool | None = field(name="orphanDependents", default=None)
     preconditions: Preconditions | None = None

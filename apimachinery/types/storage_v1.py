@@ -24,9 +24,7 @@ class CSIDriverList(KubeList):
 class CSIDriverSpec(ApiStruct):
     attach_required: bool | None = field(name="attachRequired", default=None)
     fs_group_policy: str | None = field(name="fsGroupPolicy", default=None)
-    node_allocatable_update_period_seconds: Int64 | None = field(
-        name="nodeAllocatableUpdatePeriodSeconds", default=None
-    )
+    node_allocatable_update_period_seconds: Int64 | None = field(name="nodeAllocatableUpdatePeriodSeconds", default=None)
     pod_info_on_mount: bool | None = field(name="podInfoOnMount", default=None)
     prevent_pod_scheduling_if_missing: bool | None = field(name="preventPodSchedulingIfMissing", default=None)
     requires_republish: bool | None = field(name="requiresRepublish", default=None)
