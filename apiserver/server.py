@@ -18,6 +18,7 @@ from apiserver.authentication.authenticators import Union
 from apiserver.authentication.service_accounts import TokenIssuer
 from apiserver.authorization import AlwaysAllow
 from apiserver.bootstrap import Bootstrap
+from apiserver.bootstrap.certificate_expiry import CertificateExpiry
 from apiserver.flowcontrol import FlowController
 from apiserver.handlers.discovery import Discovery
 from apiserver.handlers.endpoint import ApiEndpoint, Beside
@@ -116,6 +117,8 @@ async def serve(options: ApiserverOptions, listener: socket.socket | None = None
             await storage.wait_ready()
             freeze()
             tasks.create_task(bootstrap.run(), name="bootstrap")
+            expiry = CertificateExpiry(resources, lambda: server.certificates)
+            tasks.create_task(expiry.run(), name="certificate-expiry")
             tasks.create_task(space.run(), name="etcd-space")
             tasks.create_task(ClaimsRepair(resources.store(Service)).run(), name="claims-repair")
     finally:

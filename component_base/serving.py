@@ -14,7 +14,6 @@ import ssl
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from datetime import datetime
 from email.utils import formatdate
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +23,7 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.server import ServerState
 
+from apimachinery.core.certificates import Validity
 from component_base import metrics
 from component_base.health import Health
 from component_base.http_protocol import ClientCertificate, HttpProtocol
@@ -103,9 +103,9 @@ class Server:
         return self.addresses[0][1]
 
     @property
-    def expirations(self) -> Mapping[Path, datetime]:
-        """When the certificates expire that are read from files."""
-        return self._files.expirations if self._files else {}
+    def certificates(self) -> Mapping[Path, Validity]:
+        """How long those certificates are valid that are read from files."""
+        return self._files.certificates if self._files else {}
 
     async def run(self) -> None:
         """Serve until cancelled. Raises OSError if an address is unavailable."""

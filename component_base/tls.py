@@ -7,12 +7,10 @@ see the new certificate and are verified by the new CA, without resuming what th
 import logging
 import ssl
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from cryptography import x509
-
+from apimachinery.core.certificates import Validity, validity
 from component_base.metrics import Gauge
 
 log = logging.getLogger(__name__)
@@ -55,9 +53,9 @@ class RenewedContext:
         self._tls = tls
         self._versions = self._read_versions()  # before the files: what changes meanwhile is loaded again
         self.context = ssl_context(tls)
-        self.expirations: dict[Path, datetime] = {}
-        """When the first certificate of each file expires."""
-        self._note_expirations()
+        self.certificates: dict[Path, Validity] = {}
+        """How long the first certificate of each file is valid."""
+        self._note_validity()
 
     def renew(self) -> bool:
         """Make a new context if a file has changed; what cannot be loaded may be half written, and is tried again."""
@@ -66,19 +64,18 @@ class RenewedContext:
             return False
         try:
             self.context = ssl_context(self._tls)
-            self._note_expirations()
+            self._note_validity()
         except (OSError, ValueError) as exc:  # ssl.SSLError is an OSError
             log.warning("%s: changed, but cannot be loaded: %s; will retry", self._tls.cert_file, exc)
             return False
         self._versions = versions
-        log.info("%s: loaded again, expires %s", self._tls.cert_file, self.expirations[self._tls.cert_file])
+        log.info("%s: loaded again, expires %s", self._tls.cert_file, self.certificates[self._tls.cert_file].until)
         return True
 
-    def _note_expirations(self) -> None:
+    def _note_validity(self) -> None:
         for file in filter(None, (self._tls.cert_file, self._tls.client_ca_file)):
-            expiration = x509.load_pem_x509_certificates(file.read_bytes())[0].not_valid_after_utc
-            self.expirations[file] = expiration
-            _EXPIRATION.set(expiration.timestamp(), str(file))
+            valid = self.certificates[file] = validity(file.read_bytes())
+            _EXPIRATION.set(valid.until.timestamp(), str(file))
 
     def _read_versions(self) -> tuple[tuple[int, int] | None, ...]:
         return tuple(map(_version, filter(None, (self._tls.cert_file, self._tls.key_file, self._tls.client_ca_file))))

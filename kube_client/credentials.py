@@ -3,15 +3,14 @@
 import logging
 import ssl
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Self
 
-from cryptography import x509
-
+from apimachinery.core.certificates import Validity, validity
 from kube_client import metrics
-from kube_client.config import Config, ConfigError, Material, Version, version_of
+from kube_client.config import Config, ConfigError, Version, version_of
 
 log = logging.getLogger(__name__)
 
@@ -22,8 +21,8 @@ class Credentials:
     context: ssl.SSLContext | None
     """None where the server is reached without TLS."""
     token: str
-    expirations: Mapping[Path, datetime]
-    """When the certificates of client and authority expire, by the file that holds them."""
+    certificates: Mapping[Path, Validity]
+    """How long those of client and authority are valid, by the file that holds them."""
     versions: tuple[Version, ...] = field(repr=False)
 
     @classmethod
@@ -35,10 +34,10 @@ class Credentials:
             token = config.token.read().decode().strip() if config.token else ""
         except (OSError, ValueError) as exc:
             raise ConfigError(f"{config.server}: cannot read the token: {exc}") from exc
-        expirations = dict(_expirations(config))
-        for file, expiration in expirations.items():
-            metrics.CERTIFICATE_EXPIRATION.labels(str(file)).set(expiration.timestamp())
-        return cls(config, context, token, expirations, versions)
+        certificates = dict(_certificates(config))
+        for file, valid in certificates.items():
+            metrics.CERTIFICATE_EXPIRATION.labels(str(file)).set(valid.until.timestamp())
+        return cls(config, context, token, certificates, versions)
 
     def renewed(self) -> Self | None:
         """Those of now, if a file has changed; what cannot be loaded may be half written, and is tried again later."""
@@ -59,15 +58,8 @@ def _versions(config: Config) -> tuple[Version, ...]:
     return (version_of(config.origin), *(material.version if material else None for material in materials))
 
 
-def _expirations(config: Config) -> Iterator[tuple[Path, datetime]]:
+def _certificates(config: Config) -> Iterator[tuple[Path, Validity]]:
     for material in filter(None, (config.ca, config.client_certificate)):
-        file = material.path or config.origin
-        if file is not None and (expiration := _expiration(material)) is not None:
-            yield file, expiration
-
-
-def _expiration(material: Material) -> datetime | None:
-    try:
-        return x509.load_pem_x509_certificates(material.read())[0].not_valid_after_utc
-    except (OSError, ValueError):  # OpenSSL takes what cryptography does not
-        return None
+        if (file := material.path or config.origin) is not None:
+            with suppress(OSError, ValueError):  # OpenSSL takes what cryptography does not
+                yield file, validity(material.read())

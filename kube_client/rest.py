@@ -14,7 +14,6 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,6 +21,7 @@ from typing import Self
 import aiohttp
 
 from apimachinery import errors
+from apimachinery.core.certificates import Validity
 from kube_client import metrics
 from kube_client.config import Config
 from kube_client.credentials import Credentials
@@ -63,9 +63,9 @@ class RestClient:
         return self._credentials.config
 
     @property
-    def expirations(self) -> Mapping[Path, datetime]:
-        """When the certificates expire that this client depends on, by the file that holds them."""
-        return self._credentials.expirations
+    def certificates(self) -> Mapping[Path, Validity]:
+        """How long the certificates are valid that this client depends on, by the file that holds them."""
+        return self._credentials.certificates
 
     async def __aenter__(self) -> Self:
         self._session = _Session(self._credentials, self.user_agent)

@@ -194,7 +194,7 @@ class TestRenewedCertificates:
 
     async def test_the_metric_says_when_the_certificate_expires(self, files: TLS) -> None:
         async with Server(whoami, LOCAL, tls=files) as server:
-            expires = server.expirations[files.cert_file].timestamp()
+            expires = server.certificates[files.cert_file].until.timestamp()
             assert abs(expires - time.time() - 86400) < 60
             line = f'serving_certificate_expiration_timestamp_seconds{{file="{files.cert_file}"}}'
             values = [text.rpartition(" ")[2] for text in exposition().decode().splitlines() if text.startswith(line)]

@@ -161,7 +161,7 @@ async def test_a_kubeconfig_that_is_replaced_counts_from_then_on_and_a_watch_goe
                 app.ended.set()
                 assert await anext(chunks) == PAGE
             await client.request("GET", "/api/v1/pods")
-            expires = client.expirations[path].timestamp()
+            expires = client.certificates[path].until.timestamp()
             exposed = float(metrics.CERTIFICATE_EXPIRATION.labels(str(path))._value.get())
     assert app.users == ["alice", "alice", "bob", "bob"]
     assert expires == exposed
