@@ -106,8 +106,8 @@ class Config:
                 context.load_cert_chain(certificate, key)
 
 
-def check_kubeconfig(path: Path | None) -> None:
-    """For a daemon's options: raises ValueError, naming ``--kubeconfig``, if ``Client`` could not use it."""
+def check_kubeconfig(path: Path | None, flag: str = "--kubeconfig") -> None:
+    """For a daemon's options: raises ValueError, naming the flag, if ``Client`` could not use the file."""
     try:
         config = load_config(path)
         if config.server.startswith("https:"):
@@ -115,7 +115,7 @@ def check_kubeconfig(path: Path | None) -> None:
         if config.token is not None:
             config.token.read()
     except (ConfigError, OSError) as exc:
-        raise ValueError(f"--kubeconfig: {' '.join(str(exc).split())}") from exc
+        raise ValueError(f"{flag}: {' '.join(str(exc).split())}") from exc
 
 
 def load_config(path: str | os.PathLike[str] | None = None, context: str | None = None) -> Config:
