@@ -7,6 +7,7 @@ from pathlib import Path
 
 from apiserver.admission.plugins import NAMES
 from apiserver.authentication.authenticators import TokenFile
+from apiserver.oidc_options import OpenIDOptions
 from apiserver.storage import NO_ENCRYPTION, Encryption, EtcdConfig, read_configuration
 from component_base.credentials import CERTIFICATES, PRIVATE_KEY, RSA_PRIVATE_KEY, RSA_PUBLIC_KEY, check_pair
 from component_base.flags import Options, group, option
@@ -188,6 +189,7 @@ class ApiserverOptions(Options):
     serving: ServingOptions = group("Serving", ServingOptions)
     etcd: EtcdOptions = group("etcd", EtcdOptions)
     identity: IdentityOptions = group("Identities", IdentityOptions)
+    oidc: OpenIDOptions = group("OpenID Connect", OpenIDOptions)
     admission: AdmissionOptions = group("Admission", AdmissionOptions)
     kubelets: KubeletOptions = group("Kubelets", KubeletOptions)
     services: ServiceOptions = group("Services", ServiceOptions)
@@ -200,6 +202,7 @@ class ApiserverOptions(Options):
                 TokenFile(self.identity.token_auth_file)
             except ValueError as exc:
                 raise ValueError(f"--token-auth-file: {exc}") from None
+        self.oidc.tokens()
         on, off = self.admission.enable_admission_plugins, self.admission.disable_admission_plugins
         if both := set(on) & set(off):
             raise ValueError(f"--enable-admission-plugins and --disable-admission-plugins both name {min(both)!r}")

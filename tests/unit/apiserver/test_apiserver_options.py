@@ -9,7 +9,15 @@ from component_base.flags import flags_of, parse
 from tests.certificates import Authority, KeyPair
 from tests.refused_flags import refusal
 
-ANY_TEXT = {"config", "api-audiences"}
+ANY_TEXT = {
+    "config",
+    "api-audiences",
+    "oidc-client-id",
+    "oidc-username-claim",
+    "oidc-username-prefix",
+    "oidc-groups-claim",
+    "oidc-groups-prefix",
+}
 """Flags whose text is the user's own; ``config`` has tests beside ``flags``."""
 
 BAD = [
@@ -52,6 +60,14 @@ BAD = [
     ("service-account-signing-key-file", "{certificate}"),
     ("service-account-extend-token-expiration", "perhaps"),
     ("service-account-jwks-uri", ":::"),
+    ("oidc-issuer-url", "http://provider.example"),
+    ("oidc-issuer-url", ":::"),
+    ("oidc-issuer-url", "https://provider.example"),
+    ("oidc-jwks-file", "{junk} --oidc-issuer-url=https://provider.example --oidc-client-id=peapod"),
+    ("oidc-ca-file", "{junk}"),
+    ("oidc-required-claim", "hd"),
+    ("oidc-signing-algs", "RS256,HS256"),
+    ("oidc-signing-algs", ""),
     ("enable-admission-plugins", "Nonsense"),
     ("enable-admission-plugins", "Priority --disable-admission-plugins=Priority"),
     ("disable-admission-plugins", "Priority,Nonsense"),
