@@ -61,7 +61,7 @@ class Parts:
         for used in usage(ResourceMetrics(self.resources, self._connectors.kubelets)):
             self.resources.add(used.serve(self.storage, admission))
         disabled, mounts_tokens = options.admission.disable_admission_plugins, issuer is not None
-        admission.use(plugins(self.resources, disabled, mounts_tokens=mounts_tokens))  # they read what is stored
+        admission.use(plugins(self.resources, self.authorizer, disabled, mounts_tokens=mounts_tokens))
         self.advertised = str(options.serving.advertise_address or _own_address())
         self.address = f"{self.advertised}:{options.serving.secure_port}"
 

@@ -1,6 +1,7 @@
 """Certificate signing requests: a certificate is requested, approved and signed.
 
-The server, not the client, says who requests it: ``apiserver.admission.certificates`` writes that into the spec.
+The server, not the client, says who requests it: ``apiserver.admission.certificates`` writes that into the
+spec, and asks who may approve and sign.
 """
 
 import base64
