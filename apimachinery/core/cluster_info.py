@@ -49,11 +49,10 @@ def is_public_key_hash(text: str) -> bool:
 
 def config_map(server: str, authority: bytes) -> ConfigMap:
     """``cluster-info`` of a new cluster, still without signatures. ``authority`` is in PEM, ``server`` a URL."""
-    cluster = {"server": server, "certificate-authority-data": base64.b64encode(authority).decode()}
     document: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "", "cluster": cluster}],
+        "clusters": [{"name": "", "cluster": cluster_entry(server, authority)}],
         "contexts": None,
         "current-context": "",
         "preferences": {},
@@ -63,6 +62,11 @@ def config_map(server: str, authority: bytes) -> ConfigMap:
         metadata=ObjectMeta(name=NAME, namespace=NAMESPACE),
         data={KUBECONFIG: yaml.safe_dump(document, sort_keys=False)},
     )
+
+
+def cluster_entry(server: str, authority: bytes) -> dict[str, str]:
+    """As a kubeconfig describes a cluster."""
+    return {"server": server, "certificate-authority-data": base64.b64encode(authority).decode()}
 
 
 def access() -> tuple[Role, RoleBinding]:

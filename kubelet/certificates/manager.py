@@ -59,7 +59,7 @@ class CertificateManager:
         delay = _RETRY_FIRST
         while True:
             template, now = self._template(), datetime.now(UTC)
-            if template is None or not self._is_due(template, now):
+            if template is None or not self.is_due(template, now):
                 left = (self._deadline - now).total_seconds()
                 await asyncio.sleep(max(0.1, min(_LOOK, left)) if self._pair is not None else 1.0)
                 continue
@@ -75,7 +75,8 @@ class CertificateManager:
                 await asyncio.sleep(delay * random.uniform(1.0, 1.5))
                 delay = min(_RETRY_LONGEST, 2 * delay)
 
-    def _is_due(self, template: Template, now: datetime) -> bool:
+    def is_due(self, template: Template, now: datetime) -> bool:
+        """Whether the certificate must be replaced."""
         return self._pair is None or now >= self._deadline or not template.is_met_by(self._pair.certificate)
 
     async def _renew(self, template: Template) -> None:
