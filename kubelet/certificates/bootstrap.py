@@ -9,12 +9,13 @@ from typing import Any, Final
 
 import yaml
 
+from component_base import files
 from kube_client import Client, Config, load_config
 from kube_client.config import ConfigError
 from kubelet.certificates import metrics
 from kubelet.certificates.manager import CertificateManager
 from kubelet.certificates.request import client_template
-from kubelet.certificates.store import CertificateStore, read_pair, write_private
+from kubelet.certificates.store import CertificateStore, read_pair
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ async def join(node: str, bootstrap_kubeconfig: Path, kubeconfig: Path, store: C
             requesting.cancel()
             await asyncio.wait([requesting])
     kubeconfig.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_private(kubeconfig, yaml.safe_dump(_document(config, store.current), sort_keys=False).encode())
+    files.replace(kubeconfig, yaml.safe_dump(_document(config, store.current), sort_keys=False).encode())
     log.info("joined as %s", template.common_name)
 
 

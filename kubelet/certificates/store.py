@@ -5,7 +5,6 @@ certificate that is being requested. All are readable by their owner alone.
 """
 
 import logging
-import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
+from component_base import files
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class CertificateStore:
             if isinstance(key, ec.EllipticCurvePrivateKey):
                 return key
         key = ec.generate_private_key(ec.SECP256R1())
-        _write(self._pending, key_to_pem(key))
+        files.replace(self._pending, key_to_pem(key))
         return key
 
     def discard_pending_key(self) -> None:
@@ -74,13 +75,9 @@ class CertificateStore:
         """Make these the current ones, in PEM. The pending key is used up with that."""
         pair = read_pair(certificate + key)
         target = self._directory / f"{self._name}-{datetime.now(UTC):%Y-%m-%d-%H-%M-%S-%f}.pem"
-        _write(target, certificate + key)
+        files.replace(target, certificate + key)
         self.discard_pending_key()  # before the link: should we end here, the next request has a new key
-        link = self._directory / f"{self._name}-updated.pem"
-        link.unlink(missing_ok=True)
-        link.symlink_to(target.name)
-        link.replace(self.current)
-        _sync(self._directory)
+        files.replace_link(self.current, target.name, self._directory / f"{self._name}-updated.pem")
         self._remove_old()
         return pair
 
@@ -113,27 +110,3 @@ def key_to_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Replace a file, which its owner alone may read; after a power cut it is either the old or the new one."""
-    _write(path, data)
-    _sync(path.parent)
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f"{path.name}.new")
-    temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +19,7 @@ from apimachinery.types.authentication_v1 import SelfSubjectReview
 from apimachinery.types.certificates_v1 import CertificateSigningRequest
 from apimachinery.types.core_v1 import ConfigMap, Node, NodeAddress, NodeStatus, Secret
 from apimachinery.types.meta_v1 import ObjectMeta
+from apimachinery.types.rbac_v1 import ClusterRoleBinding
 from kube_client import Client, Config
 from kube_client.config import Material
 from kubelet.certificates import metrics
@@ -247,3 +250,21 @@ async def test_a_serving_certificate_is_issued_for_a_nodes_own_addresses_and_no_
 
     certificate = x509.load_pem_x509_certificate(base64.b64decode(await eventually(signed) or ""))
     certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(apiserver.authority.cert.read_bytes()))
+
+
+async def test_the_command_of_a_token_leads_a_machine_to_the_cluster(
+    tmp_path: Path, apiserver: ApiserverProcess, client: Client
+) -> None:
+    command = [sys.executable, "-m", "deploy.joining.token", f"--kubeconfig={apiserver.kubeconfig}"]
+    for _ in range(2):  # what is there already is no obstacle
+        finished = await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True, text=True)
+        printed = finished.stdout.split()
+    assert printed[0] == "kube-join"
+    given = dict(flag.removeprefix("--").split("=", 1) for flag in printed[1:])
+    token = Token.parse(given["token"])
+    assert token is not None
+    assert given["server"] == apiserver.url
+    assert given["discovery-token-ca-cert-hash"] == cluster_info.public_key_hash(apiserver.authority.cert.read_bytes())
+    assert (await whoami(bearing(apiserver, token)))[0] == f"system:bootstrap:{token.id}"
+    bindings = {meta.name_of(binding) for binding in (await client.resource(ClusterRoleBinding).list()).items}
+    assert {"kubeadm:kubelet-bootstrap", "kubeadm:node-autoapprove-bootstrap"} <= bindings

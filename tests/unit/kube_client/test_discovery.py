@@ -12,11 +12,15 @@ from apimachinery.core import cluster_info
 from apimachinery.core.bootstrap_tokens import Token
 from apimachinery.core.cluster_info import Untrusted, public_key_hash
 from apimachinery.types.core_v1 import ConfigMap
+from component_base.flags import parse
 from component_base.serving import TLS, Server
+from deploy.joining.cluster import join_command
+from deploy.joining.join import JoinOptions, join
 from kube_client import load_config
 from kube_client.discovery import bootstrap_kubeconfig, discover
 from tests.certificates import Authority
 from tests.processes import free_port
+from tests.refused_flags import refusal
 
 TOKEN = Token("abcdef", "0123456789abcdef")
 
@@ -97,3 +101,40 @@ async def test_a_server_that_passes_on_what_the_cluster_says_is_not_the_cluster(
         with pytest.raises(errors.ServiceUnavailable, match="TLS"):
             await discover(url, TOKEN, [public_key_hash(cluster.cert.read_bytes())])
     assert api.shown == []
+
+
+async def test_the_command_writes_what_a_kubelet_needs(cluster: Authority, tmp_path: Path) -> None:
+    authority = cluster.cert.read_bytes()
+    files = tmp_path / "etc" / "bootstrap.kubeconfig", tmp_path / "etc" / "pki" / "ca.crt"
+    async with serving(cluster, TOKEN) as (url, _):
+        command = [*join_command(url, TOKEN, authority).split()[1:], f"--bootstrap-kubeconfig={files[0]}"]
+        await join(parse(JoinOptions, "kube-join", argv=[*command, f"--client-ca-file={files[1]}"]).join)
+    assert [file.stat().st_mode & 0o777 for file in files] == [0o600, 0o644]
+    assert load_config(files[0]).server == url
+    assert files[1].read_bytes() == authority
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (["--token=abc"], "token"),
+        (["--token=abcdef.0123456789abcdef"], "discovery-token-ca-cert-hash"),
+        (
+            ["--token=abcdef.0123456789abcdef", "--discovery-token-ca-cert-hash=sha256:0"],
+            "discovery-token-ca-cert-hash",
+        ),
+        (
+            [
+                "--token=abcdef.0123456789abcdef",
+                f"--discovery-token-ca-cert-hash=sha256:{'0' * 64}",
+                "--discovery-token-unsafe-skip-ca-verification",
+            ],
+            "discovery-token-unsafe-skip-ca-verification",
+        ),
+        (["--token=abcdef.0123456789abcdef", "--server=ftp://a"], "server"),
+    ],
+)
+def test_the_command_names_the_flag_that_is_wrong(
+    flags: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert f"--{named}" in refusal(JoinOptions, ["--server=https://a:1", *flags], capsys)
