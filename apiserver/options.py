@@ -131,6 +131,9 @@ class IdentityOptions:
         "Whether requests without credentials are those of system:anonymous, which the authorizer judges; never if it "
         "is AlwaysAllow.",
     )
+    enable_bootstrap_token_auth: bool = option(
+        False, "Authenticate joining nodes by secrets of type bootstrap.kubernetes.io/token in kube-system."
+    )
     authorization_mode: tuple[str, ...] = option(
         ("AlwaysAllow",),
         "What decides who may do what; only AlwaysAllow so far.",

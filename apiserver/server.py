@@ -19,6 +19,7 @@ from apiserver.audit import Auditor
 from apiserver.authentication.authenticators import Union
 from apiserver.authentication.service_accounts import TokenIssuer
 from apiserver.bootstrap import Bootstrap
+from apiserver.bootstrap.certificate_expiry import CertificateExpiry
 from apiserver.flowcontrol import FlowController
 from apiserver.handlers.discovery import Discovery
 from apiserver.handlers.endpoint import ApiEndpoint, Beside
@@ -63,7 +64,7 @@ class Parts:
         for used in usage(ResourceMetrics(self.resources, self._connectors.kubelets)):
             self.resources.add(used.serve(self.storage, admission))
         disabled, mounts_tokens = options.admission.disable_admission_plugins, issuer is not None
-        admission.use(plugins(self.resources, disabled, mounts_tokens=mounts_tokens))  # they read what is stored
+        admission.use(plugins(self.resources, self.authorizer, disabled, mounts_tokens=mounts_tokens))
         self.advertised = str(options.serving.advertise_address or _own_address())
         self.address = f"{self.advertised}:{options.serving.secure_port}"
 
@@ -124,6 +125,8 @@ async def serve(options: ApiserverOptions, listener: socket.socket | None = None
             await storage.wait_ready()
             freeze()
             tasks.create_task(bootstrap.run(), name="bootstrap")
+            expiry = CertificateExpiry(resources, lambda: server.certificates)
+            tasks.create_task(expiry.run(), name="certificate-expiry")
             tasks.create_task(space.run(), name="etcd-space")
             tasks.create_task(ClaimsRepair(resources.store(Service)).run(), name="claims-repair")
     finally:

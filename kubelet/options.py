@@ -15,7 +15,14 @@ from kubelet.resources.thresholds import Threshold
 
 @dataclass(frozen=True, kw_only=True)
 class NodeOptions:
-    kubeconfig: Path = option(help="How to reach the apiserver, and as whom.", type=FILE)
+    kubeconfig: Path = option(
+        help="How to reach the apiserver, and as whom; written when the node joins.", type=values.FILE_TO_BE
+    )
+    bootstrap_kubeconfig: Path | None = option(
+        None,
+        "How to join: reaches the apiserver with a bootstrap token, while there is no valid --kubeconfig.",
+        type=FILE,
+    )
     hostname_override: str = option("", "The node's name; the machine's host name by default.", type=values.NODE_NAME)
     node_ip: IPAddress | None = option(None, "The node's address; that of the default route's device by default.")
     register_node: bool = option(True, "Create the node's object if it does not exist.")
@@ -86,6 +93,17 @@ class ResourceOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CertificateOptions:
+    cert_dir: Path | None = option(
+        None, "Where certificates are kept that the cluster issues; pki in --root-dir by default.", type=DIRECTORY
+    )
+    rotate_certificates: bool = option(False, "Renew the client certificate before it expires.")
+    rotate_server_certificates: bool = option(
+        False, "Serve with a certificate that the cluster issues, renewed before it expires."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServingOptions:
     address: IPAddress = option("0.0.0.0", "Address on which logs and exec are served.")
     port: int = option(10250, "Its port.", type=PORT)
@@ -104,12 +122,25 @@ class KubeletOptions(Options):
     runtime: RuntimeOptions = group("Runtime", RuntimeOptions)
     network: NetworkOptions = group("Network", NetworkOptions)
     resources: ResourceOptions = group("Resources", ResourceOptions)
+    certificates: CertificateOptions = group("Certificates", CertificateOptions)
     serving: ServingOptions = group("Serving", ServingOptions)
 
+    @property
+    def cert_dir(self) -> Path:
+        return self.certificates.cert_dir or self.runtime.root_dir / "pki"
+
     def __post_init__(self) -> None:
-        check_kubeconfig(self.node.kubeconfig)
+        if self.node.bootstrap_kubeconfig is None:
+            check_kubeconfig(self.node.kubeconfig)
+        else:
+            check_kubeconfig(self.node.bootstrap_kubeconfig, "--bootstrap-kubeconfig")
         files = (self.serving.tls_cert_file, self.serving.tls_private_key_file, self.serving.client_ca_file)
-        if any(files) and not all(files):
+        if self.certificates.rotate_server_certificates:
+            if self.serving.tls_cert_file is not None or self.serving.tls_private_key_file is not None:
+                raise ValueError("--rotate-server-certificates excludes --tls-cert-file and --tls-private-key-file")
+            if self.serving.client_ca_file is None:
+                raise ValueError("--rotate-server-certificates needs --client-ca-file")
+        elif any(files) and not all(files):
             raise ValueError("--tls-cert-file, --tls-private-key-file and --client-ca-file belong together")
         check_pair(
             "--tls-cert-file",

@@ -38,6 +38,13 @@ class Authority:
         self.cert = directory / f"{name}.crt"
         self.cert.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
+    def write_key(self) -> Path:
+        """Its own key, for a signer."""
+        path = self.cert.with_suffix(".key")
+        plain = serialization.NoEncryption()
+        path.write_bytes(self._key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
+        return path
+
     def issue(self, name: str, common_name: str, organizations: tuple[str, ...] = ()) -> KeyPair:
         """A certificate for a server on loopback or for a client."""
         key = ec.generate_private_key(ec.SECP256R1())
