@@ -181,7 +181,7 @@ USERS: Final = (
     DefaultRole("system:kube-scheduler", _SCHEDULER, subjects=("user:system:kube-scheduler",)),
     DefaultRole("system:kubelet-api-admin", (
         rule(READ, "nodes"), rule("proxy", "nodes"), rule("*", "nodes/log nodes/metrics nodes/proxy nodes/stats"),
-    )),
+    ), subjects=("user:kube-apiserver-kubelet-client",)),
     DefaultRole("system:monitoring", (
         urls("get", "/healthz /healthz/* /livez /livez/* /metrics /metrics/slis /readyz /readyz/*"),
     ), subjects=("group:system:monitoring",)),

@@ -1,6 +1,7 @@
 """The lab's certificates, keys and token.
 
-One authority signs everything and exists as long as the lab's state. A certificate is issued again when it is missing,
+One authority signs servers and clients of the API, another one the kubelets' serving certificates: what is trusted to
+be a kubelet can never be mistaken for anything else. Both exist as long as the lab's state. A certificate is issued again when it is missing,
 expires soon, was signed by another authority, or has the wrong names; otherwise it stays, so that a second ``make up``
 changes nothing. Private keys are readable only by their owner.
 """
@@ -26,6 +27,8 @@ LIFE = timedelta(days=365)
 RENEW_BEFORE = timedelta(days=30)
 _CLOCK_SKEW = timedelta(minutes=5)
 
+CLUSTER, KUBELETS = "ca", "kubelet-ca"
+
 
 @dataclass(frozen=True)
 class Request:
@@ -37,6 +40,8 @@ class Request:
     organization: str = ""
     hosts: tuple[str, ...] = ()
     """Host names and addresses of a server; without any it is a client certificate."""
+    authority: str = CLUSTER
+    """The name of the files of the authority that signs it."""
 
     @property
     def subject(self) -> x509.Name:
@@ -72,7 +77,7 @@ def requests(lab: Lab) -> list[Request]:
                 "127.0.0.1",
             ),
         ),
-        Request("apiserver-kubelet-client", "kube-apiserver-kubelet-client", "system:masters"),
+        Request("apiserver-kubelet-client", "kube-apiserver-kubelet-client"),
         Request("admin", "kubernetes-admin", "system:masters"),
         Request("kube-scheduler", "system:kube-scheduler"),
         Request("kube-controller-manager", "system:kube-controller-manager"),
@@ -88,6 +93,7 @@ def requests(lab: Lab) -> list[Request]:
                 identity,
                 "system:nodes",
                 hosts=(node, lab.node_address(node), "localhost", "127.0.0.1"),
+                authority=KUBELETS,
             ),
         ]
     return requests
@@ -97,8 +103,11 @@ def ensure(lab: Lab) -> list[str]:
     """Issue what is missing or outdated. Returns the names of the new files. Safe to repeat."""
     lab.pki.mkdir(mode=0o700, parents=True, exist_ok=True)
     now = datetime.now(UTC)
-    authority, renewed = _ensure_authority(lab, now)
+    cluster, renewed = _ensure_authority(lab, CLUSTER, f"peapod {lab.name}", now)
+    kubelets, also_renewed = _ensure_authority(lab, KUBELETS, f"peapod {lab.name} kubelets", now)
+    authorities, renewed = {CLUSTER: cluster, KUBELETS: kubelets}, renewed + also_renewed
     for request in requests(lab):
+        authority = authorities[request.authority]
         if _reason_on_disk(lab, request, authority.certificate, now):
             key = ec.generate_private_key(ec.SECP256R1())
             certificate = sign(request, key.public_key(), authority, now)
@@ -108,17 +117,17 @@ def ensure(lab: Lab) -> list[str]:
     return renewed + _ensure_service_account_key(lab) + _ensure_token(lab)
 
 
-def _ensure_authority(lab: Lab, now: datetime) -> tuple[Authority, list[str]]:
-    path = lab.pki / "ca.crt"
-    if path.exists() and (lab.pki / "ca.key").exists():
+def _ensure_authority(lab: Lab, file: str, name: str, now: datetime) -> tuple[Authority, list[str]]:
+    path, key_path = lab.pki / f"{file}.crt", lab.pki / f"{file}.key"
+    if path.exists() and key_path.exists():
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
-        key = serialization.load_pem_private_key((lab.pki / "ca.key").read_bytes(), password=None)
+        key = serialization.load_pem_private_key(key_path.read_bytes(), password=None)
         if certificate.not_valid_after_utc - now > RENEW_BEFORE and isinstance(key, ec.EllipticCurvePrivateKey):
             return Authority(certificate, key), []
-    authority = new_authority(f"peapod {lab.name}", now)
-    write_key(lab.pki / "ca.key", authority.key)
+    authority = new_authority(name, now)
+    write_key(key_path, authority.key)
     _write(path, authority.certificate.public_bytes(serialization.Encoding.PEM), 0o644)
-    return authority, ["ca"]
+    return authority, [file]
 
 
 def new_authority(name: str, now: datetime) -> Authority:

@@ -80,14 +80,14 @@ def _apiserver(lab: Lab) -> Daemon:
         f"--token-auth-file={pki / 'tokens.csv'}",
         f"--kubelet-client-certificate={pki / 'apiserver-kubelet-client.crt'}",
         f"--kubelet-client-key={pki / 'apiserver-kubelet-client.key'}",
-        f"--kubelet-certificate-authority={pki / 'ca.crt'}",
+        f"--kubelet-certificate-authority={pki / 'kubelet-ca.crt'}",
         f"--service-account-key-file={pki / 'sa.pub'}",
         f"--service-account-signing-key-file={pki / 'sa.key'}",
         f"--service-account-issuer=https://kubernetes.default.svc.{CLUSTER_DOMAIN}",
         f"--service-cluster-ip-range={SERVICE_RANGE}",
         f"--service-node-port-range={NODE_PORTS}",
     )
-    files = ("apiserver.crt", "ca.crt", "tokens.csv", "apiserver-kubelet-client.crt", "sa.key")
+    files = ("apiserver.crt", "ca.crt", "kubelet-ca.crt", "tokens.csv", "apiserver-kubelet-client.crt", "sa.key")
     return Daemon(
         node=MASTER,
         name="kube-apiserver",
