@@ -15,6 +15,7 @@ from host_network import devices
 from host_network.node_routes import NodeRoutes
 from host_network.routes import routes
 from kube_client import Client, EventRecorder, Informer, load_config
+from kube_client.reviews import AccessReviews, TokenReviews
 from kubelet.containers import etc_files, oom_score
 from kubelet.containers.events import PodEvents
 from kubelet.containers.image_manager import ImageManager
@@ -30,7 +31,7 @@ from kubelet.node.lease import NodeLease
 from kubelet.node.machine import read_machine
 from kubelet.node.pressures import NodePressures
 from kubelet.node.status import Identity, allocatable
-from kubelet.options import KubeletOptions
+from kubelet.options import WEBHOOK, KubeletOptions
 from kubelet.pods import metrics
 from kubelet.pods.pod_dirs import PodDirs
 from kubelet.pods.static_pods import StaticPods
@@ -45,7 +46,7 @@ from kubelet.resources.stats import Stats
 from kubelet.resources.storage_limits import StorageLimits
 from kubelet.resources.thresholds import MEMORY_SIGNAL
 from kubelet.runtime import Defaults, Engine, Runtime, security
-from kubelet.server import Backend, kubelet_app
+from kubelet.server import AlwaysAllow, Authorizer, Backend, KubeletAccess, kubelet_app
 from kubelet.volumes import Volumes
 
 
@@ -99,7 +100,8 @@ async def kubelet(options: KubeletOptions) -> None:
         metrics.register(name, runtime.containers)
         health = Health()
         health.add("docker", lambda: check(runtime.fault), live=False)
-        listening = servers(options, Backend(runtime, workers.pods, stats, workers.find, statuses.latest), health)
+        backend = Backend(runtime, workers.pods, stats, workers.find, statuses.latest)
+        listening = servers(options, backend, health, kubelet_access(options, client, name))
         lease, routes = (
             NodeLease(client, name, lambda: keeper.node),
             NodeRoutes(nodes, options.network.cluster_cidr, name),
@@ -256,13 +258,26 @@ def connect_listeners(
     pressures.on_change(keeper.wake)
 
 
-def servers(options: KubeletOptions, backend: Backend, health: Health) -> list[Server]:
+def kubelet_access(options: KubeletOptions, client: Client, node: str) -> KubeletAccess:
+    """Who may use the kubelet's port."""
+    given = options.access
+    authorizer: Authorizer = AlwaysAllow()
+    if given.authorization_mode == WEBHOOK:
+        allowed_seconds = given.authorization_webhook_cache_authorized_ttl
+        authorizer = AccessReviews(client, allowed_seconds, given.authorization_webhook_cache_unauthorized_ttl)
+    tokens = None
+    if given.authentication_token_webhook:
+        tokens = TokenReviews(client, given.authentication_token_webhook_cache_ttl)
+    return KubeletAccess(node, authorizer, tokens, given.anonymous_auth)
+
+
+def servers(options: KubeletOptions, backend: Backend, health: Health, access: KubeletAccess) -> list[Server]:
     serving = options.serving
     plain = Server(daemon_app(health), [(str(serving.healthz_bind_address), serving.healthz_port)])
     if serving.tls_cert_file is None or serving.tls_private_key_file is None:
         return [plain]
     tls = TLS(serving.tls_cert_file, serving.tls_private_key_file, serving.client_ca_file)
-    return [plain, Server(kubelet_app(backend, health), [(str(serving.address), serving.port)], tls=tls)]
+    return [plain, Server(kubelet_app(backend, health, access), [(str(serving.address), serving.port)], tls=tls)]
 
 
 def check(fault: str) -> None:

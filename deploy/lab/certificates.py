@@ -1,9 +1,9 @@
 """The lab's certificates, keys and token.
 
 One authority signs servers and clients of the API, another one the kubelets' serving certificates: what is trusted to
-be a kubelet can never be mistaken for anything else. Both exist as long as the lab's state. A certificate is issued again when it is missing,
-expires soon, was signed by another authority, or has the wrong names; otherwise it stays, so that a second ``make up``
-changes nothing. Private keys are readable only by their owner.
+be a kubelet can never be mistaken for anything else. Both exist as long as the lab's state. A certificate is issued
+again when it is missing, expires soon, was signed by another authority, or has the wrong names; otherwise it stays, so
+that a second ``make up`` changes nothing. Private keys are readable only by their owner.
 """
 
 import os

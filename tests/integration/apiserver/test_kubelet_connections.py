@@ -16,7 +16,7 @@ import httpx
 import pytest
 from aiohttp import web
 
-from tests.certificates import Authority, KeyPair
+from tests.certificates import KeyPair
 from tests.integration.apiserver_process import ApiserverProcess
 from tests.integration.conftest import EtcdServer
 from tests.integration.kubelet.cluster import ADDRESS, NEIGHBOUR, own_namespace
