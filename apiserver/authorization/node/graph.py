@@ -74,7 +74,7 @@ class PodNeeds:
             return
         needs = tuple(sorted(set(_needs_of(pod))))
         self._pods[key] = _Bound(uid, node, ephemeral, needs)
-        self._node_of[meta.key_of(pod)] = node
+        self._node_of[_key(key)] = node
         for reference in needs:
             nodes = self._nodes.setdefault(reference, {})
             nodes[node] = nodes.get(node, 0) + 1
@@ -83,8 +83,7 @@ class PodNeeds:
         bound = self._pods.pop(key, None)
         if bound is None:
             return
-        namespace, name = key.rsplit("/", 2)[1:]
-        del self._node_of[Key(namespace, name)]
+        del self._node_of[_key(key)]
         for reference in bound.needs:
             nodes = self._nodes[reference]
             nodes[bound.node] -= 1
@@ -92,6 +91,12 @@ class PodNeeds:
                 del nodes[bound.node]
             if not nodes:
                 del self._nodes[reference]
+
+
+def _key(key: str) -> Key:
+    """What a key in storage says last: the namespace (or a dash), and the name."""
+    namespace, name = key.rsplit("/", 2)[1:]
+    return Key(namespace, name)
 
 
 def _needs_of(pod: Pod) -> Iterator[Reference]:
@@ -143,7 +148,7 @@ class VolumeNeeds:
         if self._volumes.get(key) == claimed:
             return
         self.drop(key)
-        self._volumes[key] = self._by_name[meta.name_of(volume)] = claimed
+        self._volumes[key] = self._by_name[_key(key).name] = claimed
         for secret in claimed.secrets:
             self._by_secret.setdefault(secret, set()).add(key)
 
@@ -151,7 +156,7 @@ class VolumeNeeds:
         claimed = self._volumes.pop(key, None)
         if claimed is None:
             return
-        del self._by_name[key.rpartition("/")[2]]
+        del self._by_name[_key(key).name]
         for secret in claimed.secrets:
             self._by_secret[secret].discard(key)
             if not self._by_secret[secret]:
@@ -171,10 +176,10 @@ class Attachments:
         self._node_of.clear()
 
     def put(self, key: str, attachment: VolumeAttachment) -> None:
-        self._node_of[meta.name_of(attachment)] = attachment.spec.node_name
+        self._node_of[_key(key).name] = attachment.spec.node_name
 
     def drop(self, key: str) -> None:
-        self._node_of.pop(key.rpartition("/")[2], None)
+        self._node_of.pop(_key(key).name, None)
 
 
 class Graph:
