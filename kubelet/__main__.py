@@ -64,12 +64,13 @@ async def kubelet(options: KubeletOptions) -> None:
         Checks(setup.engine) as checks,
     ):
         recorder = EventRecorder(client, component="kubelet", host=name)
+        own_node = Informer(client.resource(core_v1.Node), field_selector=f"metadata.name={name}")
         nodes, services = Informer(client.resource(core_v1.Node)), Informer(client.resource(core_v1.Service))
         pods = Informer(client.resource(core_v1.Pod), field_selector=f"spec.nodeName={name}")
         runtime = Runtime(setup.engine, container_defaults(options))
         network = PodNetwork(runtime, [cidr for _, cidr in setup.ranges], setup.mtu)
         pressures = NodePressures()
-        keeper = node_keeper(options, setup, client, nodes, recorder, runtime, network, pressures)
+        keeper = node_keeper(options, setup, client, own_node, recorder, runtime, network, pressures)
         folder, check_frequency = options.node.pod_manifest_path, options.node.file_check_frequency
         static = StaticPods(folder, check_frequency, client, pods, name, lambda: keeper.node) if folder else None
         statuses = StatusManager(client, static.in_api if static else None)
@@ -107,7 +108,7 @@ async def kubelet(options: KubeletOptions) -> None:
             NodeRoutes(nodes, options.network.cluster_cidr, name),
         )
         loops = (
-            recorder.run, nodes.run, services.run, pods.run, runtime.run, network.run, statuses.run, keeper.run,
+            recorder.run, own_node.run, nodes.run, services.run, pods.run, runtime.run, network.run, statuses.run, keeper.run,
             lease.run, workers.run, collector.run, stats.run, evictor.run, storage_limits.run, routes.run,
             *(server.run for server in listening),
         )  # fmt: skip
@@ -199,7 +200,7 @@ def node_keeper(
     options: KubeletOptions,
     setup: NodeSetup,
     client: Client,
-    nodes: Informer[core_v1.Node],
+    own_node: Informer[core_v1.Node],
     recorder: EventRecorder,
     runtime: Runtime,
     network: PodNetwork,
@@ -208,7 +209,7 @@ def node_keeper(
     return NodeKeeper(
         client,
         setup.identity,
-        nodes,
+        own_node,
         recorder,
         runtime,
         setup.node_context.address,

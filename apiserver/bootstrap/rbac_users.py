@@ -1,7 +1,8 @@
 """The cluster roles that users, nodes and daemons have: cluster-admin, admin, edit, view, system:*.
 
 Facts of Kubernetes' bootstrap policy (plugin/pkg/auth/authorizer/rbac/bootstrappolicy, testdata/cluster-roles.yaml);
-what is about APIs that are not served stays out of them, except where users may bring those APIs.
+what is about APIs that are not served stays out of them, except where users may bring those APIs. Ours are
+``peapod:node-routes``, for the routes between nodes, and the binding of ``system:kubelet-api-admin``.
 """
 
 from typing import Final
@@ -186,6 +187,7 @@ USERS: Final = (
         urls("get", "/healthz /healthz/* /livez /livez/* /metrics /metrics/slis /readyz /readyz/*"),
     ), subjects=("group:system:monitoring",)),
     DefaultRole("system:node", _NODE, subjects=()),
+    DefaultRole("peapod:node-routes", (rule(READ, "nodes"),), subjects=("group:system:nodes",)),
     DefaultRole("system:node-bootstrapper", (
         rule(f"create {READ}", "certificatesigningrequests", _CERTIFICATES),
     )),

@@ -114,6 +114,10 @@ class Store(StoredReads[T]):
                 strategy.default(obj)  # defaults may follow from the name
         raise AssertionError("unreachable")
 
+    async def judge(self, attributes: Attributes, posted: KubeObject) -> None:
+        """Have admission judge what is posted to an object and not stored. Raises whatever that raises."""
+        await self._admission.validate(attributes, posted, None)
+
     # -- updating and deleting
 
     async def guaranteed_update(
@@ -164,7 +168,10 @@ class Store(StoredReads[T]):
                 current, from_etcd = conflict.current, True
                 if asyncio.get_running_loop().time() > deadline:
                     raise self._contended(key) from conflict
-            except (errors.ServiceUnavailable, errors.Timeout):  # no judgement of the object: asking again takes as long
+            except (
+                errors.ServiceUnavailable,
+                errors.Timeout,
+            ):  # no judgement of the object: asking again takes as long
                 raise
             except errors.ApiError:
                 if from_etcd:
