@@ -44,7 +44,8 @@ test: test-install ## run all tests; the end-to-end tests start their own labs
 check: lint unit ## run linter, type checks, import checks and unit tests
 
 lint: environment ## lint, types, direction of imports
-	@$(PY) -m ruff check .
+	@$(PY) -m ruff check --quiet .
+	@$(PY) -m ruff format --check --quiet . || { echo "not formatted; next: $(PY) -m ruff format ."; exit 1; }
 	@$(PY) -m mypy
 	@$(VENV)/bin/lint-imports
 

@@ -210,7 +210,10 @@ def conflict(plural: str, group: str, name: str, why: str) -> Conflict:
 
 
 def forbidden(plural: str, group: str, name: str, why: str) -> Forbidden:
-    return Forbidden(f'{_resource(plural, group)} "{name}" is forbidden: {why}', details=_named(plural, group, name))
+    """About an object; with an empty name about a collection, and with an empty plural about a path."""
+    subject = f"{_resource(plural, group)} " if plural else ""
+    subject += f'"{name}" ' if name else ""
+    return Forbidden(f"{subject}{'is ' if subject else ''}forbidden: {why}", details=_named(plural, group, name))
 
 
 def invalid(kind: str, group: str, name: str, faults: Sequence[FieldError]) -> Invalid:

@@ -13,8 +13,8 @@ from fastapi.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute
 
 from apimachinery import codec, errors
+from apiserver import authorization
 from apiserver.authentication.authenticators import Credentials, Union
-from apiserver.authorization import Authorizer
 from apiserver.flowcontrol import FlowController
 from apiserver.handlers.endpoint import ApiEndpoint
 from apiserver.handlers.http import Request
@@ -41,7 +41,7 @@ class Application:
         openapi: OpenAPI,
         health: Health,
         authenticator: Union,
-        authorizer: Authorizer,
+        authorizer: authorization.Union,
         flows: FlowController,
         more: Sequence[BaseRoute] = (),
     ) -> None:

@@ -5,6 +5,7 @@ from apimachinery.meta import Key
 from apimachinery.types.core_v1 import Node, Pod, Secret, ServiceAccount
 from apimachinery.types.objects import KubeObject
 from apiserver.authentication.authenticators import X509, Authenticator, TokenFile
+from apiserver.authentication.oidc import OpenIDTokens
 from apiserver.authentication.service_accounts import Find, ServiceAccountTokens, TokenIssuer
 from apiserver.handlers.openid import OpenID
 from apiserver.options import IdentityOptions
@@ -19,7 +20,9 @@ def token_issuer(options: IdentityOptions) -> TokenIssuer | None:
     return TokenIssuer(options.service_account_issuer, key, options.api_audiences, extend=extend)
 
 
-def authenticators(options: IdentityOptions, resources: Resources) -> list[Authenticator]:
+def authenticators(
+    options: IdentityOptions, provider: OpenIDTokens | None, resources: Resources
+) -> list[Authenticator]:
     """In the order in which they are asked."""
     configured: list[Authenticator] = []
     if options.client_ca_file is not None:
@@ -27,6 +30,8 @@ def authenticators(options: IdentityOptions, resources: Resources) -> list[Authe
     if (key := options.service_account_key_file) is not None:
         issuer = options.service_account_issuer
         configured.append(ServiceAccountTokens(issuer, key, finder(resources), options.api_audiences))
+    if provider is not None:
+        configured.append(provider)
     if options.token_auth_file is not None:
         configured.append(TokenFile(options.token_auth_file))
     return configured

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from apiserver.admission.plugins import NAMES
 from apiserver.authentication.authenticators import TokenFile
-from apiserver.storage import EtcdConfig
+from apiserver.oidc_options import OpenIDOptions
+from apiserver.storage import NO_ENCRYPTION, Encryption, EtcdConfig, read_configuration
 from component_base.credentials import CERTIFICATES, PRIVATE_KEY, RSA_PRIVATE_KEY, RSA_PUBLIC_KEY, check_pair
 from component_base.flags import Options, group, option
 from component_base.values import (
@@ -98,6 +99,24 @@ class EtcdOptions(EtcdConnectionOptions):
     etcd_compaction_interval: Duration = option(
         "5m", "How often old revisions are compacted, and how long they are kept; 0 disables it.", type=AGE
     )
+    encryption_provider_config: Path | None = option(
+        None,
+        "File that says what etcd holds encrypted: an EncryptionConfiguration with the providers aesgcm and identity.",
+        type=FILE,
+    )
+
+    def encryption(self) -> Encryption:
+        """Raises ValueError if the file says what is not understood."""
+        if self.encryption_provider_config is None:
+            return NO_ENCRYPTION
+        return read_configuration(self.encryption_provider_config)
+
+    def check(self) -> None:
+        super().check()
+        try:
+            self.encryption()
+        except ValueError as exc:
+            raise ValueError(f"--encryption-provider-config: {exc}") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,6 +190,7 @@ class ApiserverOptions(Options):
     serving: ServingOptions = group("Serving", ServingOptions)
     etcd: EtcdOptions = group("etcd", EtcdOptions)
     identity: IdentityOptions = group("Identities", IdentityOptions)
+    oidc: OpenIDOptions = group("OpenID Connect", OpenIDOptions)
     admission: AdmissionOptions = group("Admission", AdmissionOptions)
     kubelets: KubeletOptions = group("Kubelets", KubeletOptions)
     services: ServiceOptions = group("Services", ServiceOptions)
@@ -183,6 +203,7 @@ class ApiserverOptions(Options):
                 TokenFile(self.identity.token_auth_file)
             except ValueError as exc:
                 raise ValueError(f"--token-auth-file: {exc}") from None
+        self.oidc.tokens()
         on, off = self.admission.enable_admission_plugins, self.admission.disable_admission_plugins
         if both := set(on) & set(off):
             raise ValueError(f"--enable-admission-plugins and --disable-admission-plugins both name {min(both)!r}")

@@ -10,13 +10,12 @@ from typing import Any, Final
 
 from apimachinery.types.core_v1 import Service
 from apimachinery.types.flowcontrol_v1 import FlowSchema, PriorityLevelConfiguration
-from apiserver import identity
+from apiserver import authorization, identity
 from apiserver.admission import Chain
 from apiserver.admission.plugins import plugins
 from apiserver.app import Application
 from apiserver.authentication.authenticators import Union
 from apiserver.authentication.service_accounts import TokenIssuer
-from apiserver.authorization import AlwaysAllow
 from apiserver.bootstrap import Bootstrap
 from apiserver.flowcontrol import FlowController
 from apiserver.handlers.discovery import Discovery
@@ -48,10 +47,12 @@ class Parts:
 
     def __init__(self, options: ApiserverOptions) -> None:
         self.etcd = Etcd(options.etcd.config())
-        self.storage = Storage(self.etcd, options.etcd.etcd_compaction_interval)
+        etcd = options.etcd
+        self.storage = Storage(self.etcd, etcd.etcd_compaction_interval, encryption=etcd.encryption())
         self.resources, admission = Resources(), Chain()
-        self.authenticator = Union(identity.authenticators(options.identity, self.resources))
-        self.authorizer = AlwaysAllow()
+        self.provider = options.oidc.tokens()
+        self.authenticator = Union(identity.authenticators(options.identity, self.provider, self.resources))
+        self.authorizer = authorization.Union([authorization.AlwaysAllow()])
         issuer = identity.token_issuer(options.identity)
         for info in self._infos(options, issuer):
             self.resources.add(info.serve(self.storage, admission))
@@ -112,6 +113,8 @@ async def serve(options: ApiserverOptions, listener: socket.socket | None = None
             tasks.create_task(storage.run(), name="storage")
             tasks.create_task(server.run(), name="server")
             tasks.create_task(lane.run(), name="offload")
+            if parts.provider is not None:
+                tasks.create_task(parts.provider.run(), name="oidc-keys")
             await storage.wait_ready()
             freeze()
             tasks.create_task(bootstrap.run(), name="bootstrap")

@@ -46,7 +46,9 @@ class Reserved:
 async def resolve(host: str, port: int) -> set[tuple[str, int]]:
     """The IPv4 addresses of a host with a port. Raises OSError, TimeoutError."""
     async with asyncio.timeout(_RESOLVE_SECONDS):
-        places = await asyncio.get_running_loop().getaddrinfo(host, port, family=socket.AF_INET, type=socket.SOCK_STREAM)
+        places = await asyncio.get_running_loop().getaddrinfo(
+            host, port, family=socket.AF_INET, type=socket.SOCK_STREAM
+        )
     return {(str(place[0]), port) for *_, place in places}
 
 

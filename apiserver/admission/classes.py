@@ -44,7 +44,9 @@ class Priority(Plugin[KubeObject]):
     async def validate(self, attributes: Attributes, obj: KubeObject, old: KubeObject | None) -> None:
         if attributes.subresource or not isinstance(obj, PriorityClass) or not obj.global_default:
             return
-        others = [cls for cls in self._classes.all_cached() if cls.global_default and meta.name_of(cls) != meta.name_of(obj)]
+        others = [
+            cls for cls in self._classes.all_cached() if cls.global_default and meta.name_of(cls) != meta.name_of(obj)
+        ]
         if others:
             why = f"PriorityClass {meta.name_of(others[0])} is already marked as default. Only one default can exist"
             raise errors.forbidden("priorityclasses", "scheduling.k8s.io", meta.name_of(obj), why)

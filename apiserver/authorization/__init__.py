@@ -1,18 +1,32 @@
-"""Authorization: every request is checked here once its user and attributes are known."""
+"""Authorization: every request is checked here once its user and attributes are known.
 
-from typing import Protocol
+authorizer.py  what an authorizer is, several as one, and those without rules: AlwaysAllow, AlwaysDeny, system:masters
+"""
 
-from apiserver.request import Attributes
+from apiserver.authorization.authorizer import (
+    ALLOW,
+    EVERYTHING,
+    MASTERS,
+    NO_OPINION,
+    AlwaysAllow,
+    AlwaysDeny,
+    Authorizer,
+    Decision,
+    Masters,
+    Rules,
+    Union,
+)
 
-
-class Authorizer(Protocol):
-    async def authorize(self, attributes: Attributes) -> None:
-        """Return if the request is allowed. Raises Forbidden if it is not."""
-        ...
-
-
-class AlwaysAllow:
-    """Every user may do everything (``--authorization-mode=AlwaysAllow``)."""
-
-    async def authorize(self, attributes: Attributes) -> None:
-        return
+__all__ = [
+    "ALLOW",
+    "EVERYTHING",
+    "MASTERS",
+    "NO_OPINION",
+    "AlwaysAllow",
+    "AlwaysDeny",
+    "Authorizer",
+    "Decision",
+    "Masters",
+    "Rules",
+    "Union",
+]

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from apimachinery import errors
 from apimachinery.types.objects import KubeObject
-from apiserver.authorization import Authorizer
+from apiserver import authorization
 from apiserver.flowcontrol import FlowController
 from apiserver.handlers import metrics, patches, request_options, verbs, work
 from apiserver.handlers.discovery import Discovery
@@ -98,7 +98,7 @@ class ApiEndpoint:
         self,
         resources: Resources,
         discovery: Discovery,
-        authorizer: Authorizer,
+        authorizer: authorization.Union,
         connector: Connector,
         flows: FlowController | None = None,
         beside: Beside | None = None,

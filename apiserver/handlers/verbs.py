@@ -71,7 +71,6 @@ class Call(Struct, frozen=True):
                 f"the name of the object ({name}) does not match the name on the URL ({self.attributes.name})"
             )
 
-
     def warn(self, obj: KubeObject) -> None:
         """Warn the client of what is accepted and may not be meant."""
         self.request.warnings.extend(self.subresource.warnings(self.served.info, obj))

@@ -168,11 +168,8 @@ class Store(StoredReads[T]):
                 current, from_etcd = conflict.current, True
                 if asyncio.get_running_loop().time() > deadline:
                     raise self._contended(key) from conflict
-            except (
-                errors.ServiceUnavailable,
-                errors.Timeout,
-            ):  # no judgement of the object: asking again takes as long
-                raise
+            except (errors.ServiceUnavailable, errors.Timeout):
+                raise  # no judgement of the object: asking again takes as long
             except errors.ApiError:
                 if from_etcd:
                     raise
@@ -318,7 +315,7 @@ class Store(StoredReads[T]):
         """
         obj.metadata.resource_version = str(current.revision)
         if not attributes.dry_run:
-            if _is_unchanged(obj, current.object):
+            if not current.is_stale and _is_unchanged(obj, current.object):
                 return await self._confirmed(current)  # no revision is spent on it
             if self.is_finished(obj):
                 await self.remove(current)

@@ -1,6 +1,7 @@
 """Where objects live: etcd, and the watch cache in front of it. The only package that knows etcd."""
 
 from apiserver.storage.cache import Cache, ObjectCache, ObjectWatch
+from apiserver.storage.encryption import NO_ENCRYPTION, Encryption, read_configuration
 from apiserver.storage.errors import (
     AlreadyExists,
     ClaimTaken,
@@ -15,9 +16,11 @@ from apiserver.storage.store import Page, Storage
 from apiserver.storage.subscription import Subscription
 
 __all__ = [
+    "NO_ENCRYPTION",
     "AlreadyExists",
     "Cache",
     "ClaimTaken",
+    "Encryption",
     "Etcd",
     "EtcdConfig",
     "Event",
@@ -34,4 +37,5 @@ __all__ = [
     "Stored",
     "Subscription",
     "make_room",
+    "read_configuration",
 ]

@@ -15,15 +15,17 @@ from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Generic, Protocol, Self
 
-from apimachinery.errors import ApiError, BadRequest, ServiceUnavailable, too_large_resource_version
+from apimachinery.errors import ApiError, BadRequest, InternalError, ServiceUnavailable, too_large_resource_version
 from apiserver.storage import metrics
+from apiserver.storage.encryption import NO_ENCRYPTION, Encryption
 from apiserver.storage.errors import too_old
 from apiserver.storage.etcd import Change, KeyValue
 from apiserver.storage.etcd.requests import prefix_end
-from apiserver.storage.objects import Event, Stored, T, from_value
+from apiserver.storage.objects import Event, Stored, T
 from apiserver.storage.progress import Progress
 from apiserver.storage.ring import Ring
 from apiserver.storage.subscription import Subscription
+from apiserver.storage.values import read
 
 log = logging.getLogger(__name__)
 
@@ -104,9 +106,17 @@ class ObjectCache(Protocol[T]):
 class Cache(Generic[T]):
     """All objects under ``prefix``, which is "/registry/<group or core>/<resource>/"."""
 
-    def __init__(self, prefix: str, cls: type[T], progress: Progress, current: Callable[[], Awaitable[int]]) -> None:
+    def __init__(
+        self,
+        prefix: str,
+        cls: type[T],
+        progress: Progress,
+        current: Callable[[], Awaitable[int]],
+        encryption: Encryption = NO_ENCRYPTION,
+    ) -> None:
         self.prefix = prefix
         self.type = cls
+        self._encryption = encryption
         self._progress = progress
         self._current = current
         self._index: Index[T] = Index()
@@ -306,7 +316,7 @@ class Cache(Generic[T]):
     def _decode(self, item: KeyValue) -> Stored[T] | None:
         """The object; None if it cannot be read, since one bad value must not hide all others."""
         try:
-            return from_value(item.key, item.value, item.revision, self.type)
-        except (BadRequest, RecursionError) as exc:
+            return read(item, self.type, self._encryption)
+        except (BadRequest, InternalError, RecursionError) as exc:
             log.error("%s: the value in etcd at revision %d is left out: %s", item.key, item.revision, exc)
             return None

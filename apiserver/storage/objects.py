@@ -22,12 +22,15 @@ _METADATA = b'"metadata":{'
 class Stored(Generic[T]):
     """An object as of one revision. ``object`` and ``data`` (its JSON) carry that revision."""
 
-    __slots__ = ("_memo", "_object", "_type", "data", "key", "revision")
+    __slots__ = ("_memo", "_object", "_type", "data", "is_stale", "key", "revision")
 
     def __init__(self, key: str, obj: T, data: bytes, revision: int) -> None:
         self.key = key
         self.data = data
         self.revision = revision
+        self.is_stale = False
+        """Whether etcd holds it in another form than it would be written in now: an update that changes nothing is
+        written, too."""
         self._object: T | None = obj
         self._type = type(obj)
         self._memo: dict[Any, Any] | None = None

@@ -14,6 +14,7 @@ from apimachinery.meta import uid_of
 from apiserver.storage.cache import Cache
 from apiserver.storage.compaction import INTERVAL, Compactor
 from apiserver.storage.current import CurrentRevision
+from apiserver.storage.encryption import NO_ENCRYPTION, Encryption
 from apiserver.storage.errors import AlreadyExists, ClaimTaken, StorageConflict, as_api_errors
 from apiserver.storage.etcd import Etcd, KeyValue, Outcome, requests
 from apiserver.storage.etcd.errors import LeaseNotFound
@@ -22,6 +23,7 @@ from apiserver.storage.leases import Leases
 from apiserver.storage.meta import Meta
 from apiserver.storage.objects import Stored, T, from_value, to_value
 from apiserver.storage.progress import Progress
+from apiserver.storage.values import read
 
 
 class Page(NamedTuple, Generic[T]):
@@ -39,11 +41,19 @@ class Storage:
     Args:
         compaction_interval: seconds; 0 leaves compaction to others.
         watch_patience: seconds that the watch may be silent although etcd has changed.
+        encryption: what of it etcd holds encrypted.
     """
 
-    def __init__(self, etcd: Etcd, compaction_interval: float = INTERVAL, watch_patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        etcd: Etcd,
+        compaction_interval: float = INTERVAL,
+        watch_patience: float = PATIENCE,
+        encryption: Encryption = NO_ENCRYPTION,
+    ) -> None:
         self.etcd = etcd
         self.meta = Meta(etcd)
+        self._encryption = encryption
         self._progress = Progress()
         self._feed = Feed(etcd, self._progress, watch_patience)
         self._current = CurrentRevision(etcd.revision)
@@ -82,7 +92,7 @@ class Storage:
         """
         cache = self._feed.cache_at(prefix)
         if cache is None:
-            cache = Cache(prefix, type, self._progress, self.revision)
+            cache = Cache(prefix, type, self._progress, self.revision, self._encryption)
             self._feed.add(cache)
         return cache
 
@@ -100,7 +110,7 @@ class Storage:
         """The object as etcd has it now."""
         with as_api_errors():
             key_value = await self.etcd.get(key)
-        return from_value(key_value.key, key_value.value, key_value.revision, type) if key_value else None
+        return read(key_value, type, self._encryption) if key_value else None
 
     async def list_at(
         self, prefix: str, type: type[T], revision: int = 0, limit: int = 0, start_key: str = ""
@@ -125,7 +135,7 @@ class Storage:
                 async for page in self.etcd.pages(prefix, revision=revision, start=start_key or None):
                     key_values += page.items
                     at = at or page.revision
-        items = [from_value(item.key, item.value, item.revision, type) for item in key_values]
+        items = [read(item, type, self._encryption) for item in key_values]
         next_key = key_values[-1].key + "\0" if remaining else ""
         return Page(items, revision or at, remaining, next_key)
 
@@ -175,7 +185,7 @@ class Storage:
             return from_value(key, value, outcome.revision, type(obj))
         current = outcome.reads[0]
         if not current or current[0].revision != expected_revision:
-            raise _conflict(key, current, type(obj))
+            raise self._conflict(key, current, type(obj))
         raise _claim_taken(claims, outcome)
 
     async def delete(self, key: str, expected_revision: int, releases: Iterable[str] = (), owner: str = "") -> int:
@@ -199,7 +209,7 @@ class Storage:
         cache = self._feed.cache_of(key)
         if cache is None:
             raise StorageConflict(key, None)
-        raise _conflict(key, outcome.reads[0], cache.type)
+        raise self._conflict(key, outcome.reads[0], cache.type)
 
     async def _put(
         self,
@@ -221,15 +231,19 @@ class Storage:
         operation = "update" if expected_revision else "create"
         with as_api_errors():
             lease = await self._leases.lease_for(ttl) if ttl is not None else 0
-            then = [requests.put(key, value, lease), *marks]
+            sealed = self._encryption.seal(key, value)
+            then = [requests.put(key, sealed, lease), *marks]
             try:
                 return await self.etcd.transact(conditions, then, reads, operation=operation)
             except LeaseNotFound:  # etcd refused before doing anything; its data may have been replaced
                 if ttl is None:
                     raise
                 self._leases.forget(lease)
-                then[0] = requests.put(key, value, await self._leases.lease_for(ttl))
+                then[0] = requests.put(key, sealed, await self._leases.lease_for(ttl))
                 return await self.etcd.transact(conditions, then, reads, operation=operation)
+
+    def _conflict(self, key: str, reads: list[KeyValue], cls: type[Any]) -> StorageConflict:
+        return StorageConflict(key, read(reads[0], cls, self._encryption) if reads else None)
 
 
 def _releases(claims: Iterable[str], owner: str) -> list[requests.Operation]:
@@ -238,8 +252,3 @@ def _releases(claims: Iterable[str], owner: str) -> list[requests.Operation]:
 
 def _claim_taken(claims: list[str], outcome: Outcome) -> ClaimTaken:
     return ClaimTaken(next(claim for claim, owner in zip(claims, outcome.reads[1:], strict=True) if owner))
-
-
-def _conflict(key: str, reads: list[KeyValue], cls: type[Any]) -> StorageConflict:
-    current = from_value(key, reads[0].value, reads[0].revision, cls) if reads else None
-    return StorageConflict(key, current)

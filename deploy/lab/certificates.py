@@ -1,11 +1,12 @@
-"""The lab's certificates, keys and token.
+"""The lab's certificates, keys and token, and the key that encrypts secrets in etcd.
 
-One authority signs servers and clients of the API, another one the kubelets' serving certificates: what is trusted to
-be a kubelet can never be mistaken for anything else. Both exist as long as the lab's state. A certificate is issued
-again when it is missing, expires soon, was signed by another authority, or has the wrong names; otherwise it stays, so
-that a second ``make up`` changes nothing. Private keys are readable only by their owner.
+Three authorities exist as long as the lab's state: the cluster's; etcd's own, so that no identity of the cluster opens
+etcd; and one for the kubelets' serving certificates, so that nothing else is taken for a kubelet. A certificate is
+issued again when it is missing, expires soon, was signed by another authority, or has the wrong names; otherwise it
+stays, so that a second ``make up`` changes nothing. Private keys are readable only by their owner.
 """
 
+import base64
 import os
 import secrets
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
+import yaml
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
@@ -27,7 +29,8 @@ LIFE = timedelta(days=365)
 RENEW_BEFORE = timedelta(days=30)
 _CLOCK_SKEW = timedelta(minutes=5)
 
-CLUSTER, KUBELETS = "ca", "kubelet-ca"
+CLUSTER_CA, ETCD_CA, KUBELET_CA = "ca", "etcd-ca", "kubelet-ca"
+"""The authorities, by the name of their files."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,9 @@ class Request:
     organization: str = ""
     hosts: tuple[str, ...] = ()
     """Host names and addresses of a server; without any it is a client certificate."""
-    authority: str = CLUSTER
-    """The name of the files of the authority that signs it."""
+    authority: str = CLUSTER_CA
+    is_also_client: bool = False
+    """Whether the server uses it for connections of its own as well, as the members of an etcd cluster do."""
 
     @property
     def subject(self) -> x509.Name:
@@ -83,6 +87,14 @@ def requests(lab: Lab) -> list[Request]:
         Request("kube-controller-manager", "system:kube-controller-manager"),
         Request("kube-proxy", "system:kube-proxy"),
         Request("kube-dns", "system:kube-dns"),
+        Request(
+            "etcd",
+            "etcd-master",
+            hosts=("localhost", "127.0.0.1"),
+            authority=ETCD_CA,
+            is_also_client=True,
+        ),
+        Request("apiserver-etcd-client", "kube-apiserver-etcd-client", authority=ETCD_CA),
     ]
     for node in lab.nodes:
         identity = f"system:node:{node}"
@@ -93,7 +105,7 @@ def requests(lab: Lab) -> list[Request]:
                 identity,
                 "system:nodes",
                 hosts=(node, lab.node_address(node), "localhost", "127.0.0.1"),
-                authority=KUBELETS,
+                authority=KUBELET_CA,
             ),
         ]
     return requests
@@ -103,9 +115,10 @@ def ensure(lab: Lab) -> list[str]:
     """Issue what is missing or outdated. Returns the names of the new files. Safe to repeat."""
     lab.pki.mkdir(mode=0o700, parents=True, exist_ok=True)
     now = datetime.now(UTC)
-    cluster, renewed = _ensure_authority(lab, CLUSTER, f"peapod {lab.name}", now)
-    kubelets, also_renewed = _ensure_authority(lab, KUBELETS, f"peapod {lab.name} kubelets", now)
-    authorities, renewed = {CLUSTER: cluster, KUBELETS: kubelets}, renewed + also_renewed
+    authorities, renewed = dict[str, Authority](), list[str]()
+    for name in (CLUSTER_CA, ETCD_CA, KUBELET_CA):
+        authorities[name], is_new = _ensure_authority(lab, name, now)
+        renewed += [name] if is_new else []
     for request in requests(lab):
         authority = authorities[request.authority]
         if _reason_on_disk(lab, request, authority.certificate, now):
@@ -114,20 +127,21 @@ def ensure(lab: Lab) -> list[str]:
             write_key(lab.pki / f"{request.file}.key", key)
             _write(lab.pki / f"{request.file}.crt", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
             renewed.append(request.file)
-    return renewed + _ensure_service_account_key(lab) + _ensure_token(lab)
+    return renewed + _ensure_service_account_key(lab) + _ensure_token(lab) + _ensure_encryption(lab)
 
 
-def _ensure_authority(lab: Lab, file: str, name: str, now: datetime) -> tuple[Authority, list[str]]:
-    path, key_path = lab.pki / f"{file}.crt", lab.pki / f"{file}.key"
+def _ensure_authority(lab: Lab, name: str, now: datetime) -> tuple[Authority, bool]:
+    """The authority of that name, and whether it is a new one."""
+    path, key_path = lab.pki / f"{name}.crt", lab.pki / f"{name}.key"
     if path.exists() and key_path.exists():
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
         key = serialization.load_pem_private_key(key_path.read_bytes(), password=None)
         if certificate.not_valid_after_utc - now > RENEW_BEFORE and isinstance(key, ec.EllipticCurvePrivateKey):
-            return Authority(certificate, key), []
-    authority = new_authority(name, now)
+            return Authority(certificate, key), False
+    authority = new_authority(f"peapod {lab.name} {name}" if name != CLUSTER_CA else f"peapod {lab.name}", now)
     write_key(key_path, authority.key)
     _write(path, authority.certificate.public_bytes(serialization.Encoding.PEM), 0o644)
-    return authority, [file]
+    return authority, True
 
 
 def new_authority(name: str, now: datetime) -> Authority:
@@ -168,13 +182,15 @@ def sign(
         encipher_only=False,
         decipher_only=False,
     )
-    purpose = ExtendedKeyUsageOID.SERVER_AUTH if request.hosts else ExtendedKeyUsageOID.CLIENT_AUTH
+    purposes = [ExtendedKeyUsageOID.SERVER_AUTH] if request.hosts else []
+    if request.is_also_client or not request.hosts:
+        purposes.append(ExtendedKeyUsageOID.CLIENT_AUTH)
     issuer = authority.certificate
     builder = (
         _builder(request.subject, issuer.subject, public_key, now, LIFE)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usage, critical=True)
-        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()), critical=False)
     )
     if request.hosts:
@@ -272,6 +288,21 @@ def _ensure_token(lab: Lab) -> list[str]:
         return []
     _write(table, row, 0o600)
     return ["token"]
+
+
+def _ensure_encryption(lab: Lab) -> list[str]:
+    """The configuration with which etcd holds secrets encrypted. Without its key they are lost, so it is made once."""
+    path = lab.pki / "encryption.yaml"
+    if path.exists():
+        return []
+    key = {"name": "key1", "secret": base64.b64encode(secrets.token_bytes(32)).decode()}
+    configuration = {
+        "apiVersion": "apiserver.config.k8s.io/v1",
+        "kind": "EncryptionConfiguration",
+        "resources": [{"resources": ["secrets"], "providers": [{"aesgcm": {"keys": [key]}}, {"identity": {}}]}],
+    }
+    _write(path, yaml.safe_dump(configuration, sort_keys=False).encode(), 0o600)
+    return ["encryption"]
 
 
 def write_key(path: Path, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> None:

@@ -269,7 +269,7 @@ def defrag(lab: Lab) -> None:
     """Make room in etcd; the lab may be up, and must be for its etcd to answer."""
     checks.check_root()
     checks.check_owner(lab)
-    argv = [sys.executable, "-m", "apiserver.defrag", f"--etcd-servers={etcd.CLIENT}"]
+    argv = [sys.executable, "-m", "apiserver.defrag", *etcd.client_flags(lab)]
     with step("etcd") as current:
         current.detail = execute.run(execute.in_namespace(lab.namespace(MASTER), argv), timeout=600).strip()
 

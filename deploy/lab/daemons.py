@@ -70,7 +70,8 @@ def _apiserver(lab: Lab) -> Daemon:
     argv = _python(
         lab,
         "apiserver",
-        f"--etcd-servers={etcd.CLIENT}",
+        *etcd.client_flags(lab),
+        f"--encryption-provider-config={pki / 'encryption.yaml'}",
         "--bind-address=0.0.0.0",
         "--secure-port=6443",
         f"--advertise-address={lab.addresses.master}",
@@ -87,7 +88,16 @@ def _apiserver(lab: Lab) -> Daemon:
         f"--service-cluster-ip-range={SERVICE_RANGE}",
         f"--service-node-port-range={NODE_PORTS}",
     )
-    files = ("apiserver.crt", "ca.crt", "kubelet-ca.crt", "tokens.csv", "apiserver-kubelet-client.crt", "sa.key")
+    files = (
+        "apiserver.crt",
+        "ca.crt",
+        "kubelet-ca.crt",
+        "tokens.csv",
+        "apiserver-kubelet-client.crt",
+        "sa.key",
+        "apiserver-etcd-client.crt",
+        "encryption.yaml",
+    )
     return Daemon(
         node=MASTER,
         name="kube-apiserver",

@@ -18,7 +18,9 @@ from kubelet.runtime import ContainerRecord
 
 _LABELS: Final = ("container", "id", "image", "name", "namespace", "pod")
 
-_USAGE: Final[Sequence[tuple[type[CounterMetricFamily] | type[GaugeMetricFamily], str, str, Callable[[Usage], float]]]] = (
+_USAGE: Final[
+    Sequence[tuple[type[CounterMetricFamily] | type[GaugeMetricFamily], str, str, Callable[[Usage], float]]]
+] = (
     (
         CounterMetricFamily,
         "container_cpu_usage_seconds_total",
@@ -76,7 +78,9 @@ class CadvisorMetrics(Collector):
             yield metric
         yield _start_times(records)
         yield GaugeMetricFamily("machine_cpu_cores", "Number of logical CPU cores.", os.cpu_count())
-        yield GaugeMetricFamily("machine_memory_bytes", "Amount of memory installed on the machine.", self._stats.memory)
+        yield GaugeMetricFamily(
+            "machine_memory_bytes", "Amount of memory installed on the machine.", self._stats.memory
+        )
 
 
 def _start_times(records: Iterable[ContainerRecord]) -> Metric:

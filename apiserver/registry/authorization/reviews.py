@@ -3,14 +3,11 @@
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
-from apimachinery import errors
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.authorization_v1 import (
     LocalSubjectAccessReview,
     NonResourceAttributes,
-    NonResourceRule,
     ResourceAttributes,
-    ResourceRule,
     SelfSubjectAccessReview,
     SelfSubjectAccessReviewSpec,
     SelfSubjectRulesReview,
@@ -20,7 +17,7 @@ from apimachinery.types.authorization_v1 import (
     SubjectRulesReviewStatus,
 )
 from apimachinery.types.objects import KubeObject
-from apiserver.authorization import Authorizer
+from apiserver.authorization import Authorizer, Rules
 from apiserver.registry.resource import ResourceInfo
 from apiserver.registry.strategy import Strategy
 from apiserver.registry.unstored import AnsweredResource
@@ -99,7 +96,7 @@ def reviews(authorizer: Authorizer) -> tuple[ResourceInfo[Any], ...]:
         return obj
 
     async def self_rules(attributes: Attributes, obj: SelfSubjectRulesReview) -> SelfSubjectRulesReview:
-        obj.status = await _rules(authorizer, attributes.user, obj.spec.namespace or "")
+        obj.status = _rules(authorizer.rules_for(attributes.user, obj.spec.namespace or ""))
         return obj
 
     return (
@@ -137,25 +134,15 @@ def _request(user: User, resource: ResourceAttributes | None, path: NonResourceA
 
 
 async def _decision(authorizer: Authorizer, request: Attributes) -> SubjectAccessReviewStatus:
-    try:
-        await authorizer.authorize(request)
-    except errors.Forbidden as refusal:
-        return SubjectAccessReviewStatus(allowed=False, reason=refusal.message)
-    return SubjectAccessReviewStatus(allowed=True)
+    decision = await authorizer.decide(request)
+    denied = True if decision.outcome == "deny" else None
+    return SubjectAccessReviewStatus(allowed=decision.allows, denied=denied, reason=decision.reason or None)
 
 
-async def _rules(authorizer: Authorizer, user: User, namespace: str) -> SubjectRulesReviewStatus:
-    """All that is allowed. An authorizer only decides single requests, so it is asked about everything at once."""
-    everything = (
-        Attributes(user, "*", "", group="*", version="*", resource="*", namespace=namespace),
-        Attributes(user, "*", "*"),
-    )
-    for request in everything:
-        if not (await _decision(authorizer, request)).allowed:
-            return SubjectRulesReviewStatus(
-                incomplete=True, evaluation_error="the authorizer answers single questions only"
-            )
+def _rules(rules: Rules) -> SubjectRulesReviewStatus:
     return SubjectRulesReviewStatus(
-        resource_rules=[ResourceRule(verbs=["*"], api_groups=["*"], resources=["*"])],
-        non_resource_rules=[NonResourceRule(verbs=["*"], non_resource_urls=["*"])],
+        resource_rules=list(rules.resource),
+        non_resource_rules=list(rules.non_resource),
+        incomplete=rules.is_incomplete,
+        evaluation_error=rules.error or None,
     )

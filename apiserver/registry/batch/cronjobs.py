@@ -42,7 +42,9 @@ class CronJobKind(Strategy[CronJob]):
         obj.status = old.status
 
     def warnings(self, obj: CronJob) -> Iterator[str]:
-        return maker_warnings(obj.metadata.name, SPEC / "jobTemplate" / "spec" / "template", obj.spec.job_template.spec.template)
+        return maker_warnings(
+            obj.metadata.name, SPEC / "jobTemplate" / "spec" / "template", obj.spec.job_template.spec.template
+        )
 
     def validate(self, obj: CronJob) -> Iterator[FieldError]:
         spec, name = obj.spec, obj.metadata.name or ""

@@ -79,7 +79,9 @@ class NewEvent(ConvertedStrategy[events_v1.Event, core_v1.Event]):
             yield Path("eventTime").required()
         for name in _DEPRECATED:
             if getattr(obj, name) not in (None, 0, core_v1.EventSource()):
-                yield Path(field_rules.wire_name(events_v1.Event, name)).invalid(getattr(obj, name), "needs to be unset")
+                yield Path(field_rules.wire_name(events_v1.Event, name)).invalid(
+                    getattr(obj, name), "needs to be unset"
+                )
         for name in ("reporting_controller", "reporting_instance", "action", "reason"):
             if not getattr(obj, name):
                 yield Path(field_rules.wire_name(events_v1.Event, name)).required()

@@ -28,8 +28,8 @@ from deploy.images.archive import archive
 from deploy.images.build import PAUSE, build
 from deploy.lab import engine
 from deploy.lab.certificates import (
-    CLUSTER,
-    KUBELETS,
+    CLUSTER_CA,
+    KUBELET_CA,
     Authority,
     Request,
     new_authority,
@@ -76,7 +76,7 @@ class Cluster:
         self.root = directory / "kubelet"
         self.docker_socket = directory / "docker.sock"
         now = datetime.now(UTC)
-        self._authorities = {CLUSTER: new_authority("test", now), KUBELETS: new_authority("test kubelets", now)}
+        self._authorities = {CLUSTER_CA: new_authority("test", now), KUBELET_CA: new_authority("test kubelets", now)}
         self._certificates()
         self.etcd = self._etcd()
         self.apiserver = self._apiserver()
@@ -147,7 +147,7 @@ class Cluster:
     def _certificates(self) -> None:
         requests = [
             Request("apiserver", "kube-apiserver", hosts=("127.0.0.1", ADDRESS, "localhost")),
-            Request("kubelet", f"system:node:{NODE}", "system:nodes", hosts=(ADDRESS, NODE), authority=KUBELETS),
+            Request("kubelet", f"system:node:{NODE}", "system:nodes", hosts=(ADDRESS, NODE), authority=KUBELET_CA),
             Request("kubelet-client", f"system:node:{NODE}", "system:nodes"),
             Request("apiserver-kubelet-client", "kube-apiserver-kubelet-client"),
             Request("admin", "kubernetes-admin", "system:masters"),

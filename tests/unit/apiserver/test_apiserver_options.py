@@ -9,7 +9,15 @@ from component_base.flags import flags_of, parse
 from tests.certificates import Authority, KeyPair
 from tests.refused_flags import refusal
 
-ANY_TEXT = {"config", "api-audiences"}
+ANY_TEXT = {
+    "config",
+    "api-audiences",
+    "oidc-client-id",
+    "oidc-username-claim",
+    "oidc-username-prefix",
+    "oidc-groups-claim",
+    "oidc-groups-prefix",
+}
 """Flags whose text is the user's own; ``config`` has tests beside ``flags``."""
 
 BAD = [
@@ -34,6 +42,8 @@ BAD = [
     ("etcd-keyfile", "{key}"),
     ("etcd-compaction-interval", "-1s"),
     ("etcd-compaction-interval", "often"),
+    ("encryption-provider-config", "{junk}"),
+    ("encryption-provider-config", "{encryption}"),
     ("client-ca-file", "{junk}"),
     ("token-auth-file", "/"),
     ("token-auth-file", "{junk}"),
@@ -49,6 +59,14 @@ BAD = [
     ("service-account-signing-key-file", "{certificate}"),
     ("service-account-extend-token-expiration", "perhaps"),
     ("service-account-jwks-uri", ":::"),
+    ("oidc-issuer-url", "http://provider.example"),
+    ("oidc-issuer-url", ":::"),
+    ("oidc-issuer-url", "https://provider.example"),
+    ("oidc-jwks-file", "{junk} --oidc-issuer-url=https://provider.example --oidc-client-id=peapod"),
+    ("oidc-ca-file", "{junk}"),
+    ("oidc-required-claim", "hd"),
+    ("oidc-signing-algs", "RS256,HS256"),
+    ("oidc-signing-algs", ""),
     ("enable-admission-plugins", "Nonsense"),
     ("enable-admission-plugins", "Priority --disable-admission-plugins=Priority"),
     ("disable-admission-plugins", "Priority,Nonsense"),
@@ -69,9 +87,19 @@ BAD = [
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("files")
     (folder / "junk").write_text("junk\n")
+    (folder / "encryption").write_text(
+        "{apiVersion: apiserver.config.k8s.io/v1, kind: EncryptionConfiguration, "
+        "resources: [{resources: [secrets], providers: [{kms: {name: other}}]}]}"
+    )
     authority = Authority(folder)
     pair, other = authority.issue("serving", "kube-apiserver"), authority.issue("other", "other")
-    return {"junk": folder / "junk", "certificate": pair.cert, "key": pair.key, "other_key": other.key}
+    return {
+        "junk": folder / "junk",
+        "encryption": folder / "encryption",
+        "certificate": pair.cert,
+        "key": pair.key,
+        "other_key": other.key,
+    }
 
 
 def serving(files: dict[str, Path]) -> list[str]:

@@ -139,7 +139,10 @@ def test_an_interim_answer_is_not_the_answer() -> None:
         (OSError("Multiple exceptions: [Errno 111] Connect call failed"), "the connection failed"),
         (socket.gaierror(-2, "Name or service not known"), "no such host"),
         (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:992)"), "TLS handshake failure"),
-        (ConnectionResetError("the connection was closed before an answer"), "the connection was closed before an answer"),
+        (
+            ConnectionResetError("the connection was closed before an answer"),
+            "the connection was closed before an answer",
+        ),
     ],
 )
 def test_a_connection_that_fails_is_told_in_the_words_of_the_operating_system(fault: OSError, words: str) -> None:

@@ -12,7 +12,9 @@ SHOW = "from component_base.commit import commit; print(*commit())"
 
 
 def git(*arguments: str) -> str:
-    return subprocess.run(["git", "-C", CHECKOUT, *arguments], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        ["git", "-C", CHECKOUT, *arguments], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def shown(folder: Path) -> list[str]:

@@ -36,8 +36,13 @@ rules = st.one_of(
     st.builds(Rule, targets, comments, st.just("tcp"), networks, ports, not_source=networks),
     st.builds(Rule, targets, comments, st.just("udp"), networks, ports, source=networks),
     st.builds(
-        Rule, targets, comments, st.just("tcp"), destination_port=st.integers(1, 9),
-        last_destination_port=st.integers(10, 65535), not_dnat=st.booleans(),
+        Rule,
+        targets,
+        comments,
+        st.just("tcp"),
+        destination_port=st.integers(1, 9),
+        last_destination_port=st.integers(10, 65535),
+        not_dnat=st.booleans(),
     ),
 )
 

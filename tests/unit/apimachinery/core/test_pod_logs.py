@@ -7,7 +7,13 @@ from apimachinery.core.pod_logs import PodLogOptions, log_options
 
 
 def test_options_are_read_from_a_query() -> None:
-    query = {"follow": "true", "tailLines": "0", "limitBytes": "1", "sinceTime": "1970-01-01T00:00:10Z", "previous": "0"}
+    query = {
+        "follow": "true",
+        "tailLines": "0",
+        "limitBytes": "1",
+        "sinceTime": "1970-01-01T00:00:10Z",
+        "previous": "0",
+    }
     assert log_options(query, "p") == PodLogOptions(follow=True, tail_lines=0, limit_bytes=1, since_time=10.0)
     assert log_options({"tailLines": "", "sinceTime": ""}, "p") == PodLogOptions()
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from apimachinery import codec
 from apimachinery.fields import FieldError
+from apiserver import authorization
 from apiserver.authentication.authenticators import Union
-from apiserver.authorization import AlwaysAllow
 from apiserver.registry import metadata
 from apiserver.registry.builtin import builtin, reviewing
 from apiserver.registry.core.componentstatuses import component_statuses
@@ -19,7 +19,7 @@ Faults = set[tuple[str, str]]
 
 ROWS = [
     *builtin(Resources(), IPv4Network("10.0.0.0/24"), range(30000, 32768)),
-    *reviewing(Union([]), AlwaysAllow()),
+    *reviewing(Union([]), authorization.Union([authorization.AlwaysAllow()])),
     component_statuses({}),
 ]
 
