@@ -14,10 +14,11 @@ from starlette.routing import BaseRoute
 
 from apimachinery import codec, errors
 from apiserver import authorization
-from apiserver.authentication.authenticators import Credentials, Union
+from apiserver.authentication.authenticators import ANONYMOUS, Credentials, Union
 from apiserver.flowcontrol import FlowController
 from apiserver.handlers.endpoint import ApiEndpoint
 from apiserver.handlers.http import Request
+from apiserver.handlers.impersonation import impersonated
 from apiserver.handlers.openapi import OpenAPI
 from apiserver.registry.resource import not_allowed
 from apiserver.request import Attributes, User
@@ -27,9 +28,9 @@ from component_base.version import version_info
 
 log = logging.getLogger(__name__)
 
-ANONYMOUS: Final = User("system:anonymous", groups=("system:unauthenticated",))
 _SEATS: Final = 5  # of a request outside the API: metrics and documents take some milliseconds
-_PUBLIC: Final = ("/healthz", "/livez", "/readyz", "/version")
+_HEALTH: Final = ("/healthz", "/livez", "/readyz")
+_VERSION: Final = "/version"
 
 
 class Application:
@@ -43,9 +44,17 @@ class Application:
         authenticator: Union,
         authorizer: authorization.Union,
         flows: FlowController,
+        *,
+        anonymous: bool,
         more: Sequence[BaseRoute] = (),
     ) -> None:
-        """``more`` are further routes, for authenticated users."""
+        """
+        Args:
+            anonymous: requests without credentials are a user's as well, whom the authorizer judges. Without it they are
+                refused, but for health and version.
+            more: further routes.
+        """
+        self._anonymous = anonymous
         self._api, self._openapi = api, openapi
         self._authenticator, self._authorizer, self._flows = authenticator, authorizer, flows
         self._rest = _fastapi(openapi, health, more)
@@ -58,15 +67,22 @@ class Application:
 
     async def _route(self, request: Request, scope: Any, receive: Any, send: Any) -> None:
         path = request.path
-        if path.startswith(_PUBLIC):
-            await self._rest(scope, receive, send)
-            return
         user = self._authenticator.authenticate(Credentials(request.headers, scope["extensions"]))
+        if user is None:
+            user = self._nobody(path)
+        user = await impersonated(request, user, self._authorizer)
         if path.startswith(("/api/", "/apis/")) or path in ("/api", "/apis"):
             await self._api.serve(request, user)
             return
         attributes = Attributes(user, request.method.lower(), path)
-        await self._authorizer.authorize(attributes)
+        try:
+            await self._authorizer.authorize(attributes)
+        except errors.ServiceUnavailable:
+            if not _is_health(path):  # which has to be told while the authorizer does not know its rules yet
+                raise
+        if _is_health(path):
+            await self._rest(scope, receive, send)
+            return
         async with self._flows.seated(attributes, _SEATS) as flow:
             request.more_headers = flow.headers
             if not path.startswith(("/openapi/", "/swagger-2.0.0.pb-v1")):
@@ -75,6 +91,17 @@ class Application:
                 raise not_allowed()
             else:
                 await self._openapi.serve(request)
+
+    def _nobody(self, path: str) -> User:
+        """The user of a request without credentials. Raises Unauthorized."""
+        if self._anonymous or _is_health(path) or path == _VERSION:
+            return ANONYMOUS
+        raise errors.Unauthorized("Unauthorized")
+
+
+def _is_health(path: str) -> bool:
+    """Whether a path is that of a health endpoint, or of one of its checks."""
+    return path.startswith(_HEALTH) and path.partition("z")[2][:1] in ("", "/")
 
 
 async def answered(request: Request, serving: Awaitable[None]) -> None:

@@ -125,6 +125,11 @@ class IdentityOptions:
 
     client_ca_file: Path | None = option(None, "CA whose client certificates name users and groups.", type=CERTIFICATES)
     token_auth_file: Path | None = option(None, 'File of bearer tokens: token,user,uid,"group,..." a line.', type=FILE)
+    anonymous_auth: bool = option(
+        True,
+        "Whether requests without credentials are those of system:anonymous, which the authorizer judges; never if it "
+        "is AlwaysAllow.",
+    )
     authorization_mode: tuple[str, ...] = option(
         ("AlwaysAllow",),
         "What decides who may do what; only AlwaysAllow so far.",
@@ -144,6 +149,10 @@ class IdentityOptions:
         None, "URL of the keys that verify tokens; by default this server's /openid/v1/jwks.", type=URL
     )
     api_audiences: tuple[str, ...] = option((), "Audiences for which tokens are accepted; the issuer by default.")
+
+    @property
+    def allows_anonymous(self) -> bool:
+        return self.anonymous_auth and "AlwaysAllow" not in self.authorization_mode
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,10 +49,11 @@ class Parts:
         self.etcd = Etcd(options.etcd.config())
         etcd = options.etcd
         self.storage = Storage(self.etcd, etcd.etcd_compaction_interval, encryption=etcd.encryption())
-        self.resources, admission = Resources(), Chain()
+        self.resources = Resources()
         self.provider = options.oidc.tokens()
         self.authenticator = Union(identity.authenticators(options.identity, self.provider, self.resources))
         self.authorizer = authorization.Union([authorization.AlwaysAllow()])
+        self.admission = admission = Chain(self.authorizer)
         issuer = identity.token_issuer(options.identity)
         for info in self._infos(options, issuer):
             self.resources.add(info.serve(self.storage, admission))
@@ -66,7 +67,7 @@ class Parts:
 
     def endpoint(self, flows: FlowController | None = None, beside: Beside | None = None) -> ApiEndpoint:
         discovery = Discovery(self.resources, self.address)
-        return ApiEndpoint(self.resources, discovery, self.authorizer, self._connectors, flows, beside)
+        return ApiEndpoint(self.resources, discovery, self.authorizer, self.admission, self._connectors, flows, beside)
 
     def _infos(self, options: ApiserverOptions, issuer: TokenIssuer | None) -> Iterator[ResourceInfo[Any]]:
         node_ports = options.services.service_node_port_range
@@ -146,7 +147,8 @@ def _application(
         parts.authenticator,
         parts.authorizer,
         flows,
-        published.routes() if published is not None else [],
+        anonymous=options.allows_anonymous,
+        more=published.routes() if published is not None else [],
     )
 
 

@@ -20,6 +20,8 @@ from apimachinery import errors
 from apiserver.request import User
 
 ALL_AUTHENTICATED: Final = "system:authenticated"
+ALL_UNAUTHENTICATED: Final = "system:unauthenticated"
+ANONYMOUS: Final = User("system:anonymous", groups=(ALL_UNAUTHENTICATED,))
 _PREFIX: Final = "base64url.bearer.authorization.k8s.io."
 _PROTOCOLS: Final = "sec-websocket-protocol"
 
@@ -43,21 +45,26 @@ class Authenticator(Protocol):
 class Union:
     """Several authenticators as one: the first that accepts a credential decides.
 
-    One that is refused does not spoil another that is good. A request without a good one is refused.
+    A credential that is wrong does not spoil another that is good.
     """
 
     def __init__(self, authenticators: Sequence[Authenticator]) -> None:
         self._authenticators = authenticators
 
-    def authenticate(self, credentials: Credentials) -> User:
+    def authenticate(self, credentials: Credentials) -> User | None:
+        """None for a request without credentials. Raises Unauthorized if they are wrong, or nobody's."""
         fault: errors.Unauthorized | None = None
         for authenticator in self._authenticators:
             try:
                 if (user := authenticator.authenticate(credentials)) is not None:
                     return user
-            except errors.Unauthorized as refused:
-                fault = fault or refused
-        raise fault or errors.Unauthorized("Unauthorized")
+            except errors.Unauthorized as wrong:
+                fault = fault or wrong
+        if fault is not None:
+            raise fault
+        if token_of(credentials.headers):
+            raise errors.Unauthorized("Unauthorized")
+        return None
 
 
 class X509:

@@ -63,6 +63,11 @@ class Request:
         self.more_headers, self.sending = (), _unbounded
         self.scope["headers"] = []
 
+    def drop_headers(self, prefix: bytes) -> None:
+        """Let nobody see headers whose names begin so, neither here nor where the request is passed on to."""
+        self.scope["headers"] = [header for header in self.scope["headers"] if not header[0].startswith(prefix)]
+        self._headers = None
+
     # not cached_property: in Python 3.11 that takes a lock, which costs more than what is done under it
 
     @property

@@ -47,6 +47,7 @@ BAD = [
     ("client-ca-file", "{junk}"),
     ("token-auth-file", "/"),
     ("token-auth-file", "{junk}"),
+    ("anonymous-auth", "perhaps"),
     ("authorization-mode", "RBAC,Nonsense"),
     ("authorization-mode", ""),
     ("service-account-issuer", "https:"),

@@ -26,8 +26,13 @@ def test_a_certificate_names_its_user_and_groups() -> None:
 
 def test_a_certificate_without_a_common_name_names_nobody() -> None:
     assert X509().authenticate(presenting("", "system:masters")) is None
+    assert Union([X509()]).authenticate(presenting("", "system:masters")) is None
+
+
+def test_a_token_that_nobody_recognizes_is_not_the_same_as_none() -> None:
     with pytest.raises(errors.Unauthorized):
-        Union([X509()]).authenticate(presenting("", "system:masters"))
+        Union([X509()]).authenticate(Credentials({"authorization": "Bearer sesame"}, {}))
+    assert Union([X509()]).authenticate(Credentials({"authorization": "Basic YTpi"}, {})) is None
 
 
 def test_a_certificate_that_has_expired_names_nobody() -> None:
@@ -41,7 +46,9 @@ def test_a_good_token_counts_beside_a_certificate_that_has_expired(tmp_path: Pat
     tokens = tmp_path / "tokens.csv"
     tokens.write_text("sesame,bob,1\n")
     union = Union([X509(), TokenFile(tokens)])
-    assert union.authenticate(presenting("alice", life=-1.0, token="sesame")).name == "bob"
+    user = union.authenticate(presenting("alice", life=-1.0, token="sesame"))
+    assert user is not None
+    assert user.name == "bob"
     for token in ("", "wrong"):
         with pytest.raises(errors.Unauthorized):
             union.authenticate(presenting("alice", life=-1.0, token=token))
