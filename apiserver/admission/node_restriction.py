@@ -28,11 +28,11 @@ from apimachinery.types.objects import KubeObject
 from apimachinery.types.policy_v1 import Eviction
 from apimachinery.types.storage_v1 import CSINode
 from apiserver.admission import Plugin
-from apiserver.authorization.node.identity import node_of
+from apiserver.authorization.node import node_of
+from apiserver.authorization.node.authorizer import LEASES
 from apiserver.registry.store import Store
 from apiserver.request import Attributes
 
-LEASES: Final = "kube-node-lease"
 SIGNERS: Final = ("kubernetes.io/kube-apiserver-client-kubelet", "kubernetes.io/kubelet-serving")
 KUBELET_LABELS: Final = frozenset(
     (

@@ -113,7 +113,7 @@ _SCHEDULER: Final = (
     rule(READ, "csidrivers", _STORAGE),
     rule(READ, "csistoragecapacities", _STORAGE),
 )
-_NODE: Final = (
+NODE_RULES: Final = (
     rule("create", "tokenreviews", _AUTHENTICATION),
     rule("create", "localsubjectaccessreviews subjectaccessreviews", _AUTHORIZATION),
     rule(READ, "services"),
@@ -186,7 +186,7 @@ USERS: Final = (
     DefaultRole("system:monitoring", (
         urls("get", "/healthz /healthz/* /livez /livez/* /metrics /metrics/slis /readyz /readyz/*"),
     ), subjects=("group:system:monitoring",)),
-    DefaultRole("system:node", _NODE, subjects=()),
+    DefaultRole("system:node", NODE_RULES, subjects=()),
     DefaultRole("peapod:node-routes", (rule(READ, "nodes"),), subjects=("group:system:nodes",)),
     DefaultRole("system:node-bootstrapper", (
         rule(f"create {READ}", "certificatesigningrequests", _CERTIFICATES),
