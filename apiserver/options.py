@@ -181,7 +181,11 @@ class KubeletOptions:
         None, "Client certificate for requests to kubelets.", type=CERTIFICATES
     )
     kubelet_client_key: Path | None = option(None, "Key of that certificate.", type=PRIVATE_KEY)
-    kubelet_certificate_authority: Path | None = option(None, "CA of the kubelets' certificates.", type=CERTIFICATES)
+    kubelet_certificate_authority: Path | None = option(
+        None,
+        "CA of the kubelets' serving certificates, each of which names its node as system:node:<name>.",
+        type=CERTIFICATES,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -60,7 +60,7 @@ class Parts:
         issuer = identity.token_issuer(options.identity)
         for info in self._infos(options, issuer):
             self.resources.add(info.serve(self.storage, admission))
-        self._connectors = Connectors(self.resources, _kubelet_tls(options.kubelets))
+        self._connectors = Connectors(self.resources, _kubelet_tls(options.kubelets), options.serving.secure_port)
         for used in usage(ResourceMetrics(self.resources, self._connectors.kubelets)):
             self.resources.add(used.serve(self.storage, admission))
         disabled, mounts_tokens = options.admission.disable_admission_plugins, issuer is not None
