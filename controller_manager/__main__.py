@@ -9,6 +9,7 @@ from component_base.flags import parse
 from component_base.health import Health
 from component_base.serving import daemon_app
 from controller_manager import manager
+from controller_manager.accounts import Accounts
 from controller_manager.context import ControllerContext
 from controller_manager.options import NAME, ControllerManagerOptions
 from host_network.node_routes import NodeRoutes
@@ -24,7 +25,10 @@ async def run(options: ControllerManagerOptions) -> None:
         client = await stack.enter_async_context(Client(load_config(options.kubeconfig), user_agent=NAME))
         informers = InformerFactory(client)
         recorder = EventRecorder(client, component="controller-manager")
-        context = ControllerContext(client, informers, recorder, options)
+        accounts = None
+        if options.use_service_account_credentials:
+            accounts = await stack.enter_async_context(Accounts(client, manager.accounts(options.controllers)))
+        context = ControllerContext(client, informers, recorder, options, accounts)
         controllers = manager.controllers(context, options.controllers)
 
         async def lead() -> None:
@@ -36,6 +40,8 @@ async def run(options: ControllerManagerOptions) -> None:
             if options.nodes.configure_cloud_routes:  # of this machine, whichever process leads
                 routes = NodeRoutes(informers.informer(Node), options.nodes.cluster_cidr)
                 tasks.create_task(routes.run(), name="routes")
+            if accounts is not None:
+                tasks.create_task(accounts.run(), name="accounts")
             tasks.create_task(informers.run(), name="informers")
             tasks.create_task(recorder.run(), name="events")
             about = lease(options.election.leader_elect_resource_namespace, options.election.leader_elect_resource_name)

@@ -91,6 +91,7 @@ CONTROLLER_MANAGER: Bad = [
     ("cluster-signing-duration", {"cluster-signing-duration": "0s"}),
     ("allocate-node-cidrs", {"allocate-node-cidrs": "true"}),
     ("allocate-node-cidrs", {"allocate-node-cidrs": "perhaps"}),
+    ("use-service-account-credentials", {"use-service-account-credentials": "perhaps"}),
     ("configure-cloud-routes", {"configure-cloud-routes": "perhaps"}),
     ("cluster-cidr", {"cluster-cidr": "fd00::/48"}),
     ("cluster-cidr", {"cluster-cidr": "10.128.0.1/16"}),
