@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from apiserver.admission.plugins import NAMES
+from apiserver.audit_options import AuditOptions
 from apiserver.authentication.authenticators import TokenFile
 from apiserver.oidc_options import OpenIDOptions
 from apiserver.storage import NO_ENCRYPTION, Encryption, EtcdConfig, read_configuration
@@ -196,6 +197,7 @@ class ApiserverOptions(Options):
     etcd: EtcdOptions = group("etcd", EtcdOptions)
     identity: IdentityOptions = group("Identities", IdentityOptions)
     oidc: OpenIDOptions = group("OpenID Connect", OpenIDOptions)
+    audit: AuditOptions = group("Audit", AuditOptions)
     admission: AdmissionOptions = group("Admission", AdmissionOptions)
     kubelets: KubeletOptions = group("Kubelets", KubeletOptions)
     services: ServiceOptions = group("Services", ServiceOptions)
@@ -209,6 +211,7 @@ class ApiserverOptions(Options):
             except ValueError as exc:
                 raise ValueError(f"--token-auth-file: {exc}") from None
         self.oidc.tokens()
+        self.audit.auditor()
         on, off = self.admission.enable_admission_plugins, self.admission.disable_admission_plugins
         if both := set(on) & set(off):
             raise ValueError(f"--enable-admission-plugins and --disable-admission-plugins both name {min(both)!r}")

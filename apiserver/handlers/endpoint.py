@@ -13,7 +13,6 @@ from msgspec.structs import replace
 
 from apimachinery import errors
 from apimachinery.types.objects import KubeObject
-from apiserver import authorization
 from apiserver.admission import Chain
 from apiserver.flowcontrol import FlowController
 from apiserver.handlers import metrics, patches, request_options, verbs, work
@@ -22,7 +21,7 @@ from apiserver.handlers.http import Request
 from apiserver.handlers.lists import Lists
 from apiserver.handlers.negotiation import Form, negotiate
 from apiserver.handlers.rendering import Renderer, renderer
-from apiserver.handlers.request_info import Place, attributes_of, locate, watched
+from apiserver.handlers.request_info import Place
 from apiserver.handlers.verbs import Call
 from apiserver.registry.resource import Served, Subresource, not_allowed
 from apiserver.registry.resources import Resources
@@ -63,7 +62,6 @@ class ApiEndpoint:
         self,
         resources: Resources,
         discovery: Discovery,
-        authorizer: authorization.Union,
         admission: Chain,
         connector: Connector,
         flows: FlowController | None = None,
@@ -71,22 +69,21 @@ class ApiEndpoint:
     ) -> None:
         """Without ``flows`` nobody waits, and without ``beside`` everything is served here."""
         self._resources, self._discovery = resources, discovery
-        self._authorizer, self._admission, self._connector = authorizer, admission, connector
+        self._admission, self._connector = admission, connector
         self._flows, self._beside = flows, beside
         self._verbs = {**_VERBS, "list": Lists().answer}
 
-    async def serve(self, request: Request, user: User) -> None:
-        """Answer one request of a known user. Raises ApiError unless an answer has begun."""
-        parts = request.path.strip("/").split("/")
-        place = watched(request, parts) or locate(parts)
+    async def serve(self, request: Request, attributes: Attributes, place: Place | None) -> None:
+        """Answer one request that is authorized. Raises ApiError unless an answer has begun.
+
+        Args:
+            attributes, place: what it asks for, as ``request_info`` reads it.
+        """
         if place is None:
-            await self._authorizer.authorize(Attributes(user, request.method.lower(), request.path))
             if request.method not in ("GET", "HEAD"):
                 raise not_allowed()
-            await self._discovery.serve(request, parts)
+            await self._discovery.serve(request, request.path.strip("/").split("/"))
             return
-        attributes = attributes_of(request, user, place)
-        await self._authorizer.authorize(attributes)
         served, subresource = self._named(place)
         verb = _verb(request, place, attributes.verb, served, subresource)
         if verb == "connect":  # the Accept header of a proxied request is for the server behind

@@ -14,6 +14,7 @@ from apiserver.handlers.http import Request
 from apiserver.registry.resource import not_allowed
 from apiserver.request import Attributes, User
 
+API: Final = ("/api/", "/apis/")
 _VERBS: Final = {
     "GET": "get",
     "HEAD": "get",
@@ -57,7 +58,7 @@ def locate(parts: Sequence[str]) -> Place | None:
     return Place(group, version, namespace, resource, name, subresource, rest)
 
 
-def watched(request: Request, parts: Sequence[str]) -> Place | None:
+def _watched(request: Request, parts: Sequence[str]) -> Place | None:
     """What a path of the old form ``/api/v1/watch/...`` watches, as the query of a list would say it; None for others."""
     at = 2 if parts[0] == "api" else 3
     if len(parts) <= at + 1 or parts[at] != "watch":
@@ -72,8 +73,22 @@ def watched(request: Request, parts: Sequence[str]) -> Place | None:
     return replace(place, name="", namespace="" if place.resource == "namespaces" else place.namespace)
 
 
-def attributes_of(request: Request, user: User, place: Place) -> Attributes:
-    """The request as it is authorized. A method that Kubernetes does not know has no verb."""
+def asked(request: Request, user: User) -> tuple[Attributes, Place | None]:
+    """The request as it is authorized, and the place in the API that it names.
+
+    None stands for discovery documents and for what is outside the API; their verb is the lower-case method. About
+    resources, a method that Kubernetes does not know has no verb.
+    """
+    place = None
+    if request.path.startswith(API):
+        parts = request.path.strip("/").split("/")
+        place = _watched(request, parts) or locate(parts)
+    if place is None:
+        return Attributes(user, request.method.lower(), request.path), None
+    return _attributes(request, user, place), place
+
+
+def _attributes(request: Request, user: User, place: Place) -> Attributes:
     verb, name = _VERBS.get(request.method, ""), place.name
     if not name:
         verb = _OF_COLLECTIONS.get(verb, verb)

@@ -4,9 +4,9 @@ import pytest
 
 from apimachinery import errors
 from apiserver.authorization import NO_OPINION, Decision, Rules, Union
+from apiserver.handlers import request_info
 from apiserver.handlers.http import Request
 from apiserver.handlers.impersonation import impersonated
-from apiserver.handlers.request_info import attributes_of, locate, watched
 from apiserver.request import Attributes, User
 
 ANN = User("ann", groups=("dev", "system:authenticated"))
@@ -24,11 +24,16 @@ def request(method: str, url: str, *headers: tuple[str, str]) -> Request:
 
 
 def asked(method: str, url: str) -> Attributes:
-    sent = request(method, url)
-    parts = sent.path.strip("/").split("/")
-    place = watched(sent, parts) or locate(parts)
+    attributes, place = request_info.asked(request(method, url), ANN)
     assert place is not None
-    return attributes_of(sent, ANN, place)
+    return attributes
+
+
+@pytest.mark.parametrize("path", ["/", "/api", "/apis/apps/v1", "/metrics", "/apisx/v1/pods", "/openapi/v3"])
+def test_what_names_no_resource_is_asked_for_by_its_path(path: str) -> None:
+    attributes, place = request_info.asked(request("POST", path), ANN)
+    assert place is None
+    assert (attributes.verb, attributes.path, attributes.resource) == ("post", path, "")
 
 
 @pytest.mark.parametrize(
