@@ -8,6 +8,6 @@ coverage.py    whether some rules allow all that others do
 
 from apiserver.authorization.rbac.authorizer import RBAC
 from apiserver.authorization.rbac.coverage import describe, is_covered, missing
-from apiserver.authorization.rbac.policy import Policy, RoleKey, role_of
+from apiserver.authorization.rbac.policy import GROUP, Policy, RoleKey, role_of
 
-__all__ = ["RBAC", "Policy", "RoleKey", "describe", "is_covered", "missing", "role_of"]
+__all__ = ["GROUP", "RBAC", "Policy", "RoleKey", "describe", "is_covered", "missing", "role_of"]

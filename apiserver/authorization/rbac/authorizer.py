@@ -6,7 +6,6 @@ Facts of Kubernetes' plugin/pkg/auth/authorizer/rbac.
 from collections.abc import Iterable
 from typing import Protocol
 
-from apimachinery import errors
 from apimachinery.types.authorization_v1 import NonResourceRule, ResourceRule
 from apimachinery.types.rbac_v1 import PolicyRule
 from apiserver.authorization.authorizer import NO_OPINION, Decision, Rules
@@ -17,11 +16,8 @@ from apiserver.request import Attributes, User
 class Stored(Protocol):
     """A policy that follows what is stored."""
 
-    policy: Policy
-
-    @property
-    def is_loaded(self) -> bool:
-        """Whether the policy is complete."""
+    def loaded(self) -> Policy:
+        """Raises ServiceUnavailable while it is not complete."""
         ...
 
 
@@ -30,7 +26,7 @@ class RBAC:
         self._stored = stored
 
     async def decide(self, attributes: Attributes) -> Decision:
-        policy = self._loaded()
+        policy = self._stored.loaded()
         resource = attributes.resource
         for table in policy.tables(attributes.user, attributes.namespace):
             if resource:
@@ -46,15 +42,10 @@ class RBAC:
 
     def rules_for(self, user: User, namespace: str) -> Rules:
         """Raises ServiceUnavailable while the stored roles and bindings are not known."""
-        policy = self._loaded()
+        policy = self._stored.loaded()
         rules = policy.rules_of(user, namespace)
         missing = policy.missing_roles(user, namespace)
         return Rules(_of_resources(rules), _of_paths(rules), error=_together(missing))
-
-    def _loaded(self) -> Policy:
-        if not self._stored.is_loaded:
-            raise errors.ServiceUnavailable("roles and bindings are not loaded yet", retry_after=1)
-        return self._stored.policy
 
 
 def _of_resources(rules: Iterable[PolicyRule]) -> list[ResourceRule]:

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from apimachinery import errors
 from apimachinery.types.rbac_v1 import ClusterRole, ClusterRoleBinding, Role, RoleBinding
 from apiserver.authorization.rbac import Policy
 from apiserver.registry.resources import Resources
@@ -13,7 +14,7 @@ class StoredPolicy:
     """Start ``run`` when the caches are fed."""
 
     def __init__(self, resources: Resources) -> None:
-        self.policy = policy = Policy()
+        self._policy = policy = Policy()
         self._followers: tuple[Follower[Any], ...] = (
             Follower(resources.store(Role).cache, policy.roles),
             Follower(resources.store(ClusterRole).cache, policy.cluster_roles),
@@ -21,16 +22,17 @@ class StoredPolicy:
             Follower(resources.store(ClusterRoleBinding).cache, policy.cluster_role_bindings),
         )
 
-    @property
-    def is_loaded(self) -> bool:
-        roles, cluster_roles, role_bindings, cluster_role_bindings = self._followers
-        return (
-            roles.is_loaded and cluster_roles.is_loaded and role_bindings.is_loaded and cluster_role_bindings.is_loaded
-        )
+    def loaded(self) -> Policy:
+        """Raises ServiceUnavailable while it is not complete."""
+        for follower in self._followers:
+            if not follower.is_loaded:
+                raise errors.ServiceUnavailable("roles and bindings are not loaded yet", retry_after=1)
+        return self._policy
 
-    async def wait_current(self) -> None:
-        """Return once the policy has all that was stored before this call. Raises ApiError if that takes too long."""
+    async def current(self) -> Policy:
+        """With all that was stored before this call. Raises ApiError if that takes too long."""
         await self._followers[0].wait_current()  # all caches are fed by one stream, revision by revision
+        return self.loaded()
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
