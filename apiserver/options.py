@@ -8,6 +8,7 @@ from pathlib import Path
 from apiserver.admission.plugins import NAMES
 from apiserver.audit_options import AuditOptions
 from apiserver.authentication.authenticators import TokenFile
+from apiserver.authorization_options import AuthorizationOptions
 from apiserver.oidc_options import OpenIDOptions
 from apiserver.storage import NO_ENCRYPTION, Encryption, EtcdConfig, read_configuration
 from component_base.credentials import CERTIFICATES, PRIVATE_KEY, RSA_PRIVATE_KEY, RSA_PUBLIC_KEY, check_pair
@@ -134,11 +135,6 @@ class IdentityOptions:
     enable_bootstrap_token_auth: bool = option(
         False, "Authenticate joining nodes by secrets of type bootstrap.kubernetes.io/token in kube-system."
     )
-    authorization_mode: tuple[str, ...] = option(
-        ("AlwaysAllow",),
-        "What decides who may do what; only AlwaysAllow so far.",
-        type=at_least_one(one_of("AlwaysAllow")),
-    )
     service_account_issuer: str = option(
         "https://kubernetes.default.svc", "Issuer that tokens of service accounts name.", type=_ISSUER
     )
@@ -153,10 +149,6 @@ class IdentityOptions:
         None, "URL of the keys that verify tokens; by default this server's /openid/v1/jwks.", type=URL
     )
     api_audiences: tuple[str, ...] = option((), "Audiences for which tokens are accepted; the issuer by default.")
-
-    @property
-    def allows_anonymous(self) -> bool:
-        return self.anonymous_auth and "AlwaysAllow" not in self.authorization_mode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,6 +196,7 @@ class ApiserverOptions(Options):
     etcd: EtcdOptions = group("etcd", EtcdOptions)
     identity: IdentityOptions = group("Identities", IdentityOptions)
     oidc: OpenIDOptions = group("OpenID Connect", OpenIDOptions)
+    authorization: AuthorizationOptions = group("Authorization", AuthorizationOptions)
     audit: AuditOptions = group("Audit", AuditOptions)
     admission: AdmissionOptions = group("Admission", AdmissionOptions)
     kubelets: KubeletOptions = group("Kubelets", KubeletOptions)
@@ -218,6 +211,7 @@ class ApiserverOptions(Options):
             except ValueError as exc:
                 raise ValueError(f"--token-auth-file: {exc}") from None
         self.oidc.tokens()
+        self.authorization.check()
         self.audit.auditor()
         on, off = self.admission.enable_admission_plugins, self.admission.disable_admission_plugins
         if both := set(on) & set(off):
@@ -231,3 +225,7 @@ class ApiserverOptions(Options):
             "--kubelet-client-key",
             kubelets.kubelet_client_key,
         )
+
+    @property
+    def allows_anonymous(self) -> bool:
+        return self.identity.anonymous_auth and "AlwaysAllow" not in self.authorization.authorization_mode

@@ -13,11 +13,13 @@ from apimachinery.types.flowcontrol_v1 import FlowSchema, PriorityLevelConfigura
 from apiserver import authorization, identity
 from apiserver.access import Access
 from apiserver.admission import Chain
+from apiserver.admission.escalation import NoEscalation
 from apiserver.admission.plugins import plugins
 from apiserver.app import Application
 from apiserver.audit import Auditor
 from apiserver.authentication.authenticators import Union
 from apiserver.authentication.service_accounts import TokenIssuer
+from apiserver.authorization_modes import AuthorizationModes
 from apiserver.bootstrap import Bootstrap
 from apiserver.bootstrap.certificate_expiry import CertificateExpiry
 from apiserver.flowcontrol import FlowController
@@ -55,7 +57,7 @@ class Parts:
         self.resources = Resources()
         self.provider = options.oidc.tokens()
         self.authenticator = Union(identity.authenticators(options.identity, self.provider, self.resources))
-        self.authorizer = authorization.Union([authorization.AlwaysAllow()])
+        self.authorizer = authorization.Union()
         self.admission = admission = Chain(self.authorizer)
         issuer = identity.token_issuer(options.identity)
         for info in self._infos(options, issuer):
@@ -63,8 +65,11 @@ class Parts:
         self._connectors = Connectors(self.resources, _kubelet_tls(options.kubelets), options.serving.secure_port)
         for used in usage(ResourceMetrics(self.resources, self._connectors.kubelets)):
             self.resources.add(used.serve(self.storage, admission))
+        self.modes = AuthorizationModes(options.authorization, self.resources)
+        self.authorizer.use(self.modes.authorizers)
         disabled, mounts_tokens = options.admission.disable_admission_plugins, issuer is not None
-        admission.use(plugins(self.resources, self.authorizer, disabled, mounts_tokens=mounts_tokens))
+        chosen = plugins(self.resources, self.authorizer, disabled, mounts_tokens=mounts_tokens)  # they read what is stored
+        admission.use([*chosen, NoEscalation(self.modes.policy, self.authorizer)])
         self.advertised = str(options.serving.advertise_address or _own_address())
         self.address = f"{self.advertised}:{options.serving.secure_port}"
 
@@ -117,6 +122,7 @@ async def serve(options: ApiserverOptions, listener: socket.socket | None = None
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(storage.run(), name="storage")
             tasks.create_task(server.run(), name="server")
+            tasks.create_task(parts.modes.run(), name="authorization")
             tasks.create_task(lane.run(), name="offload")
             if auditor is not None:
                 tasks.create_task(auditor.run(), name="audit")
@@ -149,7 +155,7 @@ def _application(
     resources = parts.resources
     published = identity.openid(options.identity, parts.address)
     return Application(
-        Access(parts.authenticator, parts.authorizer, auditor, anonymous=options.identity.allows_anonymous),
+        Access(parts.authenticator, parts.authorizer, auditor, anonymous=options.allows_anonymous),
         parts.endpoint(flows, lane),
         OpenAPI(resources),
         _health(resources, parts.storage, space),

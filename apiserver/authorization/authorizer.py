@@ -56,7 +56,11 @@ class Authorizer(Protocol):
 class Union:
     """Authorizers that are asked in turn: the first that has an opinion decides."""
 
-    def __init__(self, authorizers: Sequence[Authorizer]) -> None:
+    def __init__(self, authorizers: Sequence[Authorizer] = ()) -> None:
+        self._authorizers = authorizers
+
+    def use(self, authorizers: Sequence[Authorizer]) -> None:
+        """Ask these from now on; without any, nothing is allowed."""
         self._authorizers = authorizers
 
     async def decide(self, attributes: Attributes) -> Decision:
