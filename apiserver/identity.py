@@ -1,4 +1,5 @@
-"""Identities as the flags configure them: the authenticators, the issuer of tokens, and the keys that are published."""
+"""Identities and their rights as the flags configure them: the authenticators, the authorizers, the issuer of tokens,
+and the keys that are published."""
 
 from apimachinery import errors
 from apimachinery.meta import Key
@@ -7,8 +8,12 @@ from apimachinery.types.objects import KubeObject
 from apiserver.authentication.authenticators import X509, Authenticator, TokenFile
 from apiserver.authentication.oidc import OpenIDTokens
 from apiserver.authentication.service_accounts import Find, ServiceAccountTokens, TokenIssuer
+from apiserver.authorization import AlwaysAllow, Authorizer, Masters
+from apiserver.authorization.node import NodeAuthorizer
+from apiserver.bootstrap.rbac_users import NODE_RULES
 from apiserver.handlers.openid import OpenID
 from apiserver.options import IdentityOptions
+from apiserver.registry.node_graph import NodeGraph
 from apiserver.registry.resources import Resources
 
 
@@ -34,6 +39,17 @@ def authenticators(
         configured.append(provider)
     if options.token_auth_file is not None:
         configured.append(TokenFile(options.token_auth_file))
+    return configured
+
+
+def authorizers(options: IdentityOptions, nodes: NodeGraph | None) -> list[Authorizer]:
+    """In the order in which they are asked. ``nodes`` is there if the modes name Node."""
+    configured: list[Authorizer] = [Masters()]
+    for mode in options.authorization_mode:
+        if mode == "AlwaysAllow":
+            configured.append(AlwaysAllow())
+        elif nodes is not None:
+            configured.append(NodeAuthorizer(nodes.graph, nodes, NODE_RULES))
     return configured
 
 

@@ -31,9 +31,11 @@ async def serve(parent: socket.socket, options: ApiserverOptions) -> None:
     """Run until the parent closes the socket."""
     parts = Parts(options)
     reader, writer = await asyncio.open_connection(sock=parent)
-    serving = asyncio.create_task(_serve(parts, reader, writer), name="requests")
-    storage = asyncio.create_task(parts.storage.run(), name="storage")
-    await asyncio.wait([serving, storage], return_when=asyncio.FIRST_COMPLETED)
+    endless: list[asyncio.Future[Any]] = [
+        asyncio.create_task(_serve(parts, reader, writer), name="requests"),
+        asyncio.gather(parts.storage.run(), parts.keep_authorizing()),
+    ]
+    await asyncio.wait(endless, return_when=asyncio.FIRST_COMPLETED)
     os._exit(0)  # whatever still runs has nobody to answer to
 
 

@@ -4,8 +4,9 @@ import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from typing import Final
 
-from apiserver.admission.plugins import NAMES
+from apiserver.admission.plugins import NAMES, OPTIONAL
 from apiserver.authentication.authenticators import TokenFile
 from apiserver.oidc_options import OpenIDOptions
 from apiserver.storage import NO_ENCRYPTION, Encryption, EtcdConfig, read_configuration
@@ -33,6 +34,8 @@ def _parse_issuer(text: str) -> str:
         raise ValueError("must be a URI, or a text without a colon")
     return text
 
+
+NODE_MODE: Final = "Node"
 
 _ISSUER = ValueType(_parse_issuer, str, "URI")
 
@@ -132,8 +135,9 @@ class IdentityOptions:
     )
     authorization_mode: tuple[str, ...] = option(
         ("AlwaysAllow",),
-        "What decides who may do what; only AlwaysAllow so far.",
-        type=at_least_one(one_of("AlwaysAllow")),
+        "What decides who may do what: AlwaysAllow lets everybody do everything; Node gives kubelets what the pods on "
+        "their nodes take. The group system:masters may do everything.",
+        type=at_least_one(one_of("AlwaysAllow", NODE_MODE)),
     )
     service_account_issuer: str = option(
         "https://kubernetes.default.svc", "Issuer that tokens of service accounts name.", type=_ISSUER
@@ -161,11 +165,11 @@ class AdmissionOptions:
 
     enable_admission_plugins: tuple[str, ...] = option(
         (),
-        f"Admission plugins to enable besides the default ones, which are all there are: {', '.join(NAMES)}.",
-        type=list_of(one_of(*NAMES)),
+        f"Admission plugins to enable besides the default ones ({', '.join(NAMES)}): {', '.join(OPTIONAL)}.",
+        type=list_of(one_of(*NAMES, *OPTIONAL)),
     )
     disable_admission_plugins: tuple[str, ...] = option(
-        (), "Default admission plugins to disable.", type=list_of(one_of(*NAMES))
+        (), "Default admission plugins to disable.", type=list_of(one_of(*NAMES, *OPTIONAL))
     )
 
 

@@ -23,12 +23,13 @@ from apiserver.handlers.endpoint import ApiEndpoint, Beside
 from apiserver.handlers.openapi import OpenAPI
 from apiserver.handlers.proxying import Connectors
 from apiserver.offload import Lane
-from apiserver.options import ApiserverOptions, IdentityOptions, KubeletOptions
+from apiserver.options import NODE_MODE, ApiserverOptions, IdentityOptions, KubeletOptions
 from apiserver.registry.builtin import builtin, reviewing
 from apiserver.registry.core.component_health import checks
 from apiserver.registry.core.componentstatuses import component_statuses
 from apiserver.registry.core.repair import ClaimsRepair
 from apiserver.registry.metrics.usage import usage
+from apiserver.registry.node_graph import NodeGraph
 from apiserver.registry.resource import ResourceInfo
 from apiserver.registry.resources import Resources
 from apiserver.resource_metrics import ResourceMetrics
@@ -52,7 +53,8 @@ class Parts:
         self.resources = Resources()
         self.provider = options.oidc.tokens()
         self.authenticator = Union(identity.authenticators(options.identity, self.provider, self.resources))
-        self.authorizer = authorization.Union([authorization.AlwaysAllow()])
+        authorizers: list[authorization.Authorizer] = []
+        self.authorizer = authorization.Union(authorizers)
         self.admission = admission = Chain(self.authorizer)
         issuer = identity.token_issuer(options.identity)
         for info in self._infos(options, issuer):
@@ -60,10 +62,18 @@ class Parts:
         self._connectors = Connectors(self.resources, _kubelet_tls(options.kubelets), options.serving.secure_port)
         for used in usage(ResourceMetrics(self.resources, self._connectors.kubelets)):
             self.resources.add(used.serve(self.storage, admission))
-        disabled, mounts_tokens = options.admission.disable_admission_plugins, issuer is not None
-        admission.use(plugins(self.resources, disabled, mounts_tokens=mounts_tokens))  # they read what is stored
+        self.nodes = NodeGraph(self.resources) if NODE_MODE in options.identity.authorization_mode else None
+        authorizers += identity.authorizers(options.identity, self.nodes)  # they read what is stored
+        enabled, disabled = options.admission.enable_admission_plugins, options.admission.disable_admission_plugins
+        service_range, mounts_tokens = options.services.service_cluster_ip_range, issuer is not None
+        admission.use(plugins(self.resources, enabled, disabled, service_range, mounts_tokens=mounts_tokens))
         self.advertised = str(options.serving.advertise_address or _own_address())
         self.address = f"{self.advertised}:{options.serving.secure_port}"
+
+    async def keep_authorizing(self) -> None:
+        """Keep up to date what authorizers know of stored objects, for as long as there is any."""
+        if self.nodes is not None:
+            await self.nodes.run()
 
     def endpoint(self, flows: FlowController | None = None, beside: Beside | None = None) -> ApiEndpoint:
         discovery = Discovery(self.resources, self.address)
@@ -112,6 +122,7 @@ async def serve(options: ApiserverOptions, listener: socket.socket | None = None
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(storage.run(), name="storage")
+            tasks.create_task(parts.keep_authorizing(), name="authorizers")
             tasks.create_task(server.run(), name="server")
             tasks.create_task(lane.run(), name="offload")
             if parts.provider is not None:
