@@ -140,7 +140,7 @@ class Attempt(NamedTuple):
     body: Any = None
     why: str = ""
     kind: str = MERGE
-    headers: dict[str, str] = {}  # noqa: RUF012
+    headers: dict[str, str] = {}
 
 
 def owner(name: str, uid: str = "{uid:node-1}") -> list[dict[str, Any]]:
