@@ -4,8 +4,9 @@ import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from typing import Final
 
-from apiserver.admission.plugins import NAMES
+from apiserver.admission.plugins import NAMES, OPTIONAL
 from apiserver.audit_options import AuditOptions
 from apiserver.authentication.authenticators import TokenFile
 from apiserver.authorization_options import AuthorizationOptions
@@ -35,6 +36,8 @@ def _parse_issuer(text: str) -> str:
         raise ValueError("must be a URI, or a text without a colon")
     return text
 
+
+NODE_MODE: Final = "Node"
 
 _ISSUER = ValueType(_parse_issuer, str, "URI")
 
@@ -157,11 +160,11 @@ class AdmissionOptions:
 
     enable_admission_plugins: tuple[str, ...] = option(
         (),
-        f"Admission plugins to enable besides the default ones, which are all there are: {', '.join(NAMES)}.",
-        type=list_of(one_of(*NAMES)),
+        f"Admission plugins to enable besides the default ones ({', '.join(NAMES)}): {', '.join(OPTIONAL)}.",
+        type=list_of(one_of(*NAMES, *OPTIONAL)),
     )
     disable_admission_plugins: tuple[str, ...] = option(
-        (), "Default admission plugins to disable.", type=list_of(one_of(*NAMES))
+        (), "Default admission plugins to disable.", type=list_of(one_of(*NAMES, *OPTIONAL))
     )
 
 

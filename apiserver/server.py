@@ -67,8 +67,9 @@ class Parts:
             self.resources.add(used.serve(self.storage, admission))
         self.modes = AuthorizationModes(options.authorization, self.resources)
         self.authorizer.use(self.modes.authorizers)
-        disabled, mounts_tokens = options.admission.disable_admission_plugins, issuer is not None
-        chosen = plugins(self.resources, self.authorizer, disabled, mounts_tokens=mounts_tokens)  # they read what is stored
+        enabled, disabled = options.admission.enable_admission_plugins, options.admission.disable_admission_plugins
+        service_range, mounts_tokens = options.services.service_cluster_ip_range, issuer is not None
+        chosen = plugins(self.resources, self.authorizer, enabled, disabled, service_range, mounts_tokens=mounts_tokens)
         admission.use([*chosen, NoEscalation(self.modes.policy, self.authorizer)])
         self.advertised = str(options.serving.advertise_address or _own_address())
         self.address = f"{self.advertised}:{options.serving.secure_port}"

@@ -1,9 +1,10 @@
 """The admission plugins that every apiserver has, under Kubernetes' names, in the order in which they are asked.
 
-``ServiceAccount``, ``Priority``, ``RuntimeClass`` and those of certificates have modules of their own.
+``ServiceAccount``, ``NodeRestriction``, ``Priority``, ``RuntimeClass`` and those of certificates have modules of their own.
 """
 
 from collections.abc import Collection
+from ipaddress import IPv4Network
 from typing import Any, Final
 
 from apimachinery import errors, meta
@@ -17,7 +18,7 @@ from apimachinery.core.well_known import (
     UNREACHABLE_TAINT,
 )
 from apimachinery.meta import Key
-from apimachinery.types.core_v1 import Namespace, PersistentVolume, PersistentVolumeClaim, Pod, Toleration
+from apimachinery.types.core_v1 import Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, Toleration
 from apimachinery.types.core_v1 import ServiceAccount as Account
 from apimachinery.types.meta_v1 import StatusCause
 from apimachinery.types.node_v1 import RuntimeClass as NodeRuntimeClass
@@ -32,6 +33,7 @@ from apiserver.admission.certificates import (
     SigningRequestor,
 )
 from apiserver.admission.classes import Priority, RuntimeClass
+from apiserver.admission.node_restriction import NodeRestriction
 from apiserver.admission.service_account import ServiceAccount
 from apiserver.authorization import Authorizer
 from apiserver.registry.resources import Resources
@@ -164,20 +166,33 @@ NAMES: Final = (
 )
 
 
+OPTIONAL: Final = ("NodeRestriction",)
+"""Those that are off by default, as in Kubernetes."""
+
+
 def plugins(
-    resources: Resources, authorizer: Authorizer, disabled: Collection[str], *, mounts_tokens: bool
+    resources: Resources,
+    authorizer: Authorizer,
+    enabled: Collection[str],
+    disabled: Collection[str],
+    service_range: IPv4Network,
+    *,
+    mounts_tokens: bool,
 ) -> list[Plugin[Any]]:
-    """All but the disabled ones; ``mounts_tokens``: whether pods get tokens of their service accounts."""
+    """The default ones and the enabled ones, but for the disabled ones; ``mounts_tokens``: whether pods get tokens of
+    their service accounts."""
     by_name: dict[str, Plugin[Any]] = {
         "NamespaceLifecycle": NamespaceLifecycle(resources.store(Namespace)),
         "ServiceAccount": ServiceAccount(resources.store(Account), mounts_tokens=mounts_tokens),
+        "NodeRestriction": NodeRestriction(resources.store(Pod), resources.store(Node), service_range),
         "Priority": Priority(resources.store(PriorityClass)),
-        "RuntimeClass": RuntimeClass(resources.store(NodeRuntimeClass)),
         "DefaultTolerationSeconds": DefaultTolerationSeconds(),
         "DefaultStorageClass": DefaultStorageClass(resources.store(StorageClass)),
         "StorageObjectInUseProtection": StorageObjectInUseProtection(),
+        "RuntimeClass": RuntimeClass(resources.store(NodeRuntimeClass)),
         "CertificateApproval": CertificateApproval(authorizer),
         "CertificateSigning": CertificateSigning(authorizer),
         "CertificateSubjectRestriction": CertificateSubjectRestriction(),
     }
-    return [*(by_name[name] for name in NAMES if name not in disabled), SigningRequestor()]
+    chosen = {*NAMES, *enabled} - {*disabled}
+    return [*(plugin for name, plugin in by_name.items() if name in chosen), SigningRequestor()]

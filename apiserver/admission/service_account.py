@@ -9,7 +9,7 @@ import random
 from typing import Final
 
 from apimachinery import errors, meta
-from apimachinery.core import pods
+from apimachinery.core import pods, references
 from apimachinery.meta import Key
 from apimachinery.types import core_v1 as v1
 from apiserver.admission import Plugin
@@ -51,7 +51,7 @@ class ServiceAccount(Plugin[v1.Pod]):
     async def validate(self, attributes: Attributes, obj: v1.Pod, old: v1.Pod | None) -> None:
         if attributes.verb != "create" or attributes.subresource or not pods.is_mirror(obj):
             return
-        if fault := _fault_of_mirror(obj.spec):
+        if fault := _fault_of_mirror(obj):
             raise errors.forbidden("pods", "", meta.name_of(obj), fault)
 
     async def _account(self, key: Key, pod: str) -> v1.ServiceAccount:
@@ -66,15 +66,13 @@ class ServiceAccount(Plugin[v1.Pod]):
         return account
 
 
-def _fault_of_mirror(spec: v1.PodSpec) -> str:
-    if spec.service_account_name:
+def _fault_of_mirror(pod: v1.Pod) -> str:
+    if pod.spec.service_account_name:
         return "a mirror pod may not reference service accounts"
-    for volume in spec.volumes or ():
-        if volume.secret is not None:
-            return "a mirror pod may not reference secrets"
+    if any(references.secrets_of(pod)):
+        return "a mirror pod may not reference secrets"
+    for volume in pod.spec.volumes or ():
         for source in (volume.projected.sources or ()) if volume.projected else ():
-            if source.secret is not None:
-                return "a mirror pod may not reference secrets"
             if source.service_account_token is not None:
                 return "a mirror pod may not use ServiceAccountToken volume projections"
     return ""
