@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+from apiserver.admission.configuration import Configurations
+from apiserver.admission.configuration import read_configuration as read_admission
 from apiserver.admission.plugins import NAMES
 from apiserver.authentication.authenticators import TokenFile
 from apiserver.oidc_options import OpenIDOptions
@@ -158,6 +160,28 @@ class AdmissionOptions:
     disable_admission_plugins: tuple[str, ...] = option(
         (), "Default admission plugins to disable.", type=list_of(one_of(*NAMES))
     )
+    admission_control_config_file: Path | None = option(
+        None,
+        "File with the configuration of plugins: an AdmissionConfiguration, in which PodSecurity gets a "
+        "PodSecurityConfiguration with its defaults and exemptions.",
+        type=FILE,
+    )
+
+    def configurations(self) -> Configurations:
+        """Raises ValueError if the file says what is not understood."""
+        if self.admission_control_config_file is None:
+            return Configurations()
+        return read_admission(self.admission_control_config_file)
+
+    def check(self) -> None:
+        """Raises ValueError, which names the flag."""
+        on, off = self.enable_admission_plugins, self.disable_admission_plugins
+        if both := set(on) & set(off):
+            raise ValueError(f"--enable-admission-plugins and --disable-admission-plugins both name {min(both)!r}")
+        try:
+            self.configurations()
+        except ValueError as exc:
+            raise ValueError(f"--admission-control-config-file: {exc}") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,9 +224,7 @@ class ApiserverOptions(Options):
             except ValueError as exc:
                 raise ValueError(f"--token-auth-file: {exc}") from None
         self.oidc.tokens()
-        on, off = self.admission.enable_admission_plugins, self.admission.disable_admission_plugins
-        if both := set(on) & set(off):
-            raise ValueError(f"--enable-admission-plugins and --disable-admission-plugins both name {min(both)!r}")
+        self.admission.check()
         serving, kubelets = self.serving, self.kubelets
         check_pair("--tls-cert-file", serving.tls_cert_file, "--tls-private-key-file", serving.tls_private_key_file)
         self.etcd.check()

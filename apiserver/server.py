@@ -59,8 +59,10 @@ class Parts:
         self._connectors = Connectors(self.resources, _kubelet_tls(options.kubelets))
         for used in usage(ResourceMetrics(self.resources, self._connectors.kubelets)):
             self.resources.add(used.serve(self.storage, admission))
-        disabled, mounts_tokens = options.admission.disable_admission_plugins, issuer is not None
-        admission.use(plugins(self.resources, disabled, mounts_tokens=mounts_tokens))  # they read what is stored
+        chosen, mounts_tokens = options.admission, issuer is not None
+        disabled, configured = chosen.disable_admission_plugins, chosen.configurations()
+        # they read what is stored, so they come last
+        admission.use(plugins(self.resources, disabled, configured, mounts_tokens=mounts_tokens))
         self.advertised = str(options.serving.advertise_address or _own_address())
         self.address = f"{self.advertised}:{options.serving.secure_port}"
 

@@ -1,6 +1,6 @@
 """The admission plugins that every apiserver has, under Kubernetes' names, in the order in which they are asked.
 
-``ServiceAccount``, ``Priority`` and ``RuntimeClass`` have modules of their own.
+``PodSecurity``, ``ServiceAccount``, ``Priority`` and ``RuntimeClass`` have modules of their own.
 """
 
 from collections.abc import Collection
@@ -27,6 +27,8 @@ from apimachinery.types.scheduling_v1 import PriorityClass
 from apimachinery.types.storage_v1 import StorageClass
 from apiserver.admission import Plugin
 from apiserver.admission.classes import Priority, RuntimeClass
+from apiserver.admission.configuration import Configurations
+from apiserver.admission.pod_security.plugin import PodSecurity
 from apiserver.admission.service_account import ServiceAccount
 from apiserver.registry.resources import Resources
 from apiserver.registry.store import Store
@@ -163,6 +165,7 @@ class SigningRequestor(Plugin[CertificateSigningRequest]):
 NAMES: Final = (
     "NamespaceLifecycle",
     "ServiceAccount",
+    "PodSecurity",
     "Priority",
     "DefaultTolerationSeconds",
     "DefaultStorageClass",
@@ -171,11 +174,14 @@ NAMES: Final = (
 )
 
 
-def plugins(resources: Resources, disabled: Collection[str], *, mounts_tokens: bool) -> list[Plugin[Any]]:
+def plugins(
+    resources: Resources, disabled: Collection[str], configurations: Configurations, *, mounts_tokens: bool
+) -> list[Plugin[Any]]:
     """All but the disabled ones; ``mounts_tokens``: whether pods get tokens of their service accounts."""
     by_name: dict[str, Plugin[Any]] = {
         "NamespaceLifecycle": NamespaceLifecycle(resources.store(Namespace)),
         "ServiceAccount": ServiceAccount(resources.store(Account), mounts_tokens=mounts_tokens),
+        "PodSecurity": PodSecurity(resources.store(Namespace), resources.store(Pod), configurations.pod_security),
         "Priority": Priority(resources.store(PriorityClass)),
         "RuntimeClass": RuntimeClass(resources.store(NodeRuntimeClass)),
         "DefaultTolerationSeconds": DefaultTolerationSeconds(),
