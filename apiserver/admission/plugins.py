@@ -17,6 +17,7 @@ from apimachinery.core.well_known import (
 from apimachinery.meta import Key
 from apimachinery.types.certificates_v1 import CertificateSigningRequest
 from apimachinery.types.core_v1 import LimitRange, Namespace, PersistentVolume, PersistentVolumeClaim, Pod, Toleration
+from apimachinery.types.core_v1 import ResourceQuota as Quota
 from apimachinery.types.core_v1 import ServiceAccount as Account
 from apimachinery.types.meta_v1 import StatusCause
 from apimachinery.types.node_v1 import RuntimeClass as NodeRuntimeClass
@@ -26,6 +27,7 @@ from apimachinery.types.storage_v1 import StorageClass
 from apiserver.admission import Plugin
 from apiserver.admission.classes import Priority, RuntimeClass
 from apiserver.admission.limit_ranger import LimitRanger
+from apiserver.admission.resource_quota import ResourceQuota
 from apiserver.admission.service_account import ServiceAccount
 from apiserver.registry.resources import Resources
 from apiserver.registry.store import Store
@@ -182,6 +184,7 @@ PLUGINS: Final[Mapping[str, Callable[[Parts], Plugin[Any]]]] = {
     "DefaultStorageClass": lambda parts: DefaultStorageClass(parts.store(StorageClass)),
     "StorageObjectInUseProtection": lambda parts: StorageObjectInUseProtection(),
     "RuntimeClass": lambda parts: RuntimeClass(parts.store(NodeRuntimeClass)),
+    "ResourceQuota": lambda parts: ResourceQuota(parts.store(Quota)),  # the last: what is charged is written
 }
 OFF_BY_DEFAULT: Final[frozenset[str]] = frozenset()
 ON_BY_DEFAULT: Final = tuple(name for name in PLUGINS if name not in OFF_BY_DEFAULT)
