@@ -7,7 +7,7 @@ from pathlib import Path
 
 from apiserver.admission.configuration import Configurations
 from apiserver.admission.configuration import read_configuration as read_admission
-from apiserver.admission.plugins import NAMES
+from apiserver.admission.plugins import OFF_BY_DEFAULT, ON_BY_DEFAULT, PLUGINS
 from apiserver.authentication.authenticators import TokenFile
 from apiserver.oidc_options import OpenIDOptions
 from apiserver.storage import NO_ENCRYPTION, Encryption, EtcdConfig, read_configuration
@@ -148,17 +148,21 @@ class IdentityOptions:
     api_audiences: tuple[str, ...] = option((), "Audiences for which tokens are accepted; the issuer by default.")
 
 
+_PLUGINS = list_of(one_of(*PLUGINS))
+
+
 @dataclass(frozen=True, kw_only=True)
 class AdmissionOptions:
     """What changes or refuses objects before they are stored."""
 
     enable_admission_plugins: tuple[str, ...] = option(
         (),
-        f"Admission plugins to enable besides the default ones, which are all there are: {', '.join(NAMES)}.",
-        type=list_of(one_of(*NAMES)),
+        f"Admission plugins to enable besides those that are on by default ({', '.join(ON_BY_DEFAULT)}): "
+        f"{', '.join(sorted(OFF_BY_DEFAULT))}. Their order in this flag does not matter.",
+        type=_PLUGINS,
     )
     disable_admission_plugins: tuple[str, ...] = option(
-        (), "Default admission plugins to disable.", type=list_of(one_of(*NAMES))
+        (), f"Admission plugins to disable, of these: {', '.join(PLUGINS)}.", type=_PLUGINS
     )
     admission_control_config_file: Path | None = option(
         None,

@@ -11,7 +11,8 @@ from typing import Any, Final
 from apimachinery.types.core_v1 import Service
 from apimachinery.types.flowcontrol_v1 import FlowSchema, PriorityLevelConfiguration
 from apiserver import authorization, identity
-from apiserver.admission import Chain
+from apiserver.admission import Chain, Plugin
+from apiserver.admission.plugins import Parts as PluginParts
 from apiserver.admission.plugins import plugins
 from apiserver.app import Application
 from apiserver.authentication.authenticators import Union
@@ -23,7 +24,7 @@ from apiserver.handlers.endpoint import ApiEndpoint, Beside
 from apiserver.handlers.openapi import OpenAPI
 from apiserver.handlers.proxying import Connectors
 from apiserver.offload import Lane
-from apiserver.options import ApiserverOptions, IdentityOptions, KubeletOptions
+from apiserver.options import AdmissionOptions, ApiserverOptions, IdentityOptions, KubeletOptions
 from apiserver.registry.builtin import builtin, reviewing
 from apiserver.registry.core.component_health import checks
 from apiserver.registry.core.componentstatuses import component_statuses
@@ -59,10 +60,8 @@ class Parts:
         self._connectors = Connectors(self.resources, _kubelet_tls(options.kubelets))
         for used in usage(ResourceMetrics(self.resources, self._connectors.kubelets)):
             self.resources.add(used.serve(self.storage, admission))
-        chosen, mounts_tokens = options.admission, issuer is not None
-        disabled, configured = chosen.disable_admission_plugins, chosen.configurations()
-        # they read what is stored, so they come last
-        admission.use(plugins(self.resources, disabled, configured, mounts_tokens=mounts_tokens))
+        # they read what is stored
+        admission.use(_plugins(options.admission, self.resources, mounts_tokens=issuer is not None))
         self.advertised = str(options.serving.advertise_address or _own_address())
         self.address = f"{self.advertised}:{options.serving.secure_port}"
 
@@ -76,6 +75,11 @@ class Parts:
         yield from builtin(self.resources, options.services.service_cluster_ip_range, ports, issuer)
         yield from reviewing(self.authenticator, self.authorizer)
         yield component_statuses(checks(self.storage.check))
+
+
+def _plugins(options: AdmissionOptions, resources: Resources, *, mounts_tokens: bool) -> list[Plugin[Any]]:
+    parts = PluginParts(resources, mounts_tokens, options.configurations())
+    return plugins(parts, options.enable_admission_plugins, options.disable_admission_plugins)
 
 
 class StoredConfiguration:

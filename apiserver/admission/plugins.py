@@ -1,10 +1,8 @@
-"""The admission plugins that every apiserver has, under Kubernetes' names, in the order in which they are asked.
+"""The admission plugins under Kubernetes' names, in the order in which they are asked; the small ones are here, too."""
 
-``PodSecurity``, ``ServiceAccount``, ``Priority`` and ``RuntimeClass`` have modules of their own.
-"""
-
-from collections.abc import Collection
-from typing import Any, Final
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
 
 from apimachinery import errors, meta
 from apimachinery.core.tolerations import NO_EXECUTE
@@ -18,7 +16,8 @@ from apimachinery.core.well_known import (
 )
 from apimachinery.meta import Key
 from apimachinery.types.certificates_v1 import CertificateSigningRequest
-from apimachinery.types.core_v1 import Namespace, PersistentVolume, PersistentVolumeClaim, Pod, Toleration
+from apimachinery.types.core_v1 import LimitRange, Namespace, PersistentVolume, PersistentVolumeClaim, Pod, Toleration
+from apimachinery.types.core_v1 import ResourceQuota as Quota
 from apimachinery.types.core_v1 import ServiceAccount as Account
 from apimachinery.types.meta_v1 import StatusCause
 from apimachinery.types.node_v1 import RuntimeClass as NodeRuntimeClass
@@ -28,11 +27,15 @@ from apimachinery.types.storage_v1 import StorageClass
 from apiserver.admission import Plugin
 from apiserver.admission.classes import Priority, RuntimeClass
 from apiserver.admission.configuration import Configurations
+from apiserver.admission.limit_ranger import LimitRanger
 from apiserver.admission.pod_security.plugin import PodSecurity
+from apiserver.admission.resource_quota import ResourceQuota
 from apiserver.admission.service_account import ServiceAccount
 from apiserver.registry.resources import Resources
 from apiserver.registry.store import Store
 from apiserver.request import Attributes
+
+T = TypeVar("T", bound=KubeObject)
 
 IMMORTAL: Final = ("default", "kube-system", "kube-public")
 
@@ -162,30 +165,38 @@ class SigningRequestor(Plugin[CertificateSigningRequest]):
         spec.extra = {key: list(values) for key, values in user.extra.items()} or None
 
 
-NAMES: Final = (
-    "NamespaceLifecycle",
-    "ServiceAccount",
-    "PodSecurity",
-    "Priority",
-    "DefaultTolerationSeconds",
-    "DefaultStorageClass",
-    "StorageObjectInUseProtection",
-    "RuntimeClass",
-)
+@dataclass(frozen=True)
+class Parts:
+    """What plugins are made from."""
+
+    resources: Resources
+    mounts_tokens: bool
+    """Whether pods get tokens of their service accounts."""
+    configurations: Configurations
+
+    def store(self, kind: type[T]) -> Store[T]:
+        return self.resources.store(kind)
 
 
-def plugins(
-    resources: Resources, disabled: Collection[str], configurations: Configurations, *, mounts_tokens: bool
-) -> list[Plugin[Any]]:
-    """All but the disabled ones; ``mounts_tokens``: whether pods get tokens of their service accounts."""
-    by_name: dict[str, Plugin[Any]] = {
-        "NamespaceLifecycle": NamespaceLifecycle(resources.store(Namespace)),
-        "ServiceAccount": ServiceAccount(resources.store(Account), mounts_tokens=mounts_tokens),
-        "PodSecurity": PodSecurity(resources.store(Namespace), resources.store(Pod), configurations.pod_security),
-        "Priority": Priority(resources.store(PriorityClass)),
-        "RuntimeClass": RuntimeClass(resources.store(NodeRuntimeClass)),
-        "DefaultTolerationSeconds": DefaultTolerationSeconds(),
-        "DefaultStorageClass": DefaultStorageClass(resources.store(StorageClass)),
-        "StorageObjectInUseProtection": StorageObjectInUseProtection(),
-    }
-    return [*(by_name[name] for name in NAMES if name not in disabled), SigningRequestor()]
+PLUGINS: Final[Mapping[str, Callable[[Parts], Plugin[Any]]]] = {
+    "NamespaceLifecycle": lambda parts: NamespaceLifecycle(parts.store(Namespace)),
+    "LimitRanger": lambda parts: LimitRanger(parts.store(LimitRange)),
+    "ServiceAccount": lambda parts: ServiceAccount(parts.store(Account), mounts_tokens=parts.mounts_tokens),
+    "PodSecurity": lambda parts: PodSecurity(
+        parts.store(Namespace), parts.store(Pod), parts.configurations.pod_security
+    ),
+    "Priority": lambda parts: Priority(parts.store(PriorityClass)),
+    "DefaultTolerationSeconds": lambda parts: DefaultTolerationSeconds(),
+    "DefaultStorageClass": lambda parts: DefaultStorageClass(parts.store(StorageClass)),
+    "StorageObjectInUseProtection": lambda parts: StorageObjectInUseProtection(),
+    "RuntimeClass": lambda parts: RuntimeClass(parts.store(NodeRuntimeClass)),
+    "ResourceQuota": lambda parts: ResourceQuota(parts.store(Quota)),  # the last: what is charged is written
+}
+OFF_BY_DEFAULT: Final[frozenset[str]] = frozenset()
+ON_BY_DEFAULT: Final = tuple(name for name in PLUGINS if name not in OFF_BY_DEFAULT)
+
+
+def plugins(parts: Parts, enabled: Collection[str], disabled: Collection[str]) -> list[Plugin[Any]]:
+    """The default ones and those that are enabled, without those that are disabled."""
+    names = {*ON_BY_DEFAULT, *enabled} - set(disabled)
+    return [*(make(parts) for name, make in PLUGINS.items() if name in names), SigningRequestor()]
