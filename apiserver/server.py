@@ -60,8 +60,7 @@ class Parts:
         self._connectors = Connectors(self.resources, _kubelet_tls(options.kubelets))
         for used in usage(ResourceMetrics(self.resources, self._connectors.kubelets)):
             self.resources.add(used.serve(self.storage, admission))
-        # they read what is stored
-        admission.use(_plugins(options.admission, self.resources, mounts_tokens=issuer is not None))
+        admission.use(_plugins(options.admission, self, mounts_tokens=issuer is not None))  # they read what is stored
         self.advertised = str(options.serving.advertise_address or _own_address())
         self.address = f"{self.advertised}:{options.serving.secure_port}"
 
@@ -77,9 +76,9 @@ class Parts:
         yield component_statuses(checks(self.storage.check))
 
 
-def _plugins(options: AdmissionOptions, resources: Resources, *, mounts_tokens: bool) -> list[Plugin[Any]]:
-    parts = PluginParts(resources, mounts_tokens, options.configurations())
-    return plugins(parts, options.enable_admission_plugins, options.disable_admission_plugins)
+def _plugins(options: AdmissionOptions, parts: Parts, *, mounts_tokens: bool) -> list[Plugin[Any]]:
+    needed = PluginParts(parts.resources, mounts_tokens, options.configurations(), parts.authorizer)
+    return plugins(needed, options.enable_admission_plugins, options.disable_admission_plugins)
 
 
 class StoredConfiguration:

@@ -28,9 +28,12 @@ from apiserver.admission import Plugin
 from apiserver.admission.classes import Priority, RuntimeClass
 from apiserver.admission.configuration import Configurations
 from apiserver.admission.limit_ranger import LimitRanger
+from apiserver.admission.owner_references import OwnerReferencesPermissionEnforcement
 from apiserver.admission.pod_security.plugin import PodSecurity
 from apiserver.admission.resource_quota import ResourceQuota
 from apiserver.admission.service_account import ServiceAccount
+from apiserver.admission.services import DenyServiceExternalIPs
+from apiserver.authorization import Authorizer
 from apiserver.registry.resources import Resources
 from apiserver.registry.store import Store
 from apiserver.request import Attributes
@@ -173,6 +176,7 @@ class Parts:
     mounts_tokens: bool
     """Whether pods get tokens of their service accounts."""
     configurations: Configurations
+    authorizer: Authorizer
 
     def store(self, kind: type[T]) -> Store[T]:
         return self.resources.store(kind)
@@ -189,10 +193,14 @@ PLUGINS: Final[Mapping[str, Callable[[Parts], Plugin[Any]]]] = {
     "DefaultTolerationSeconds": lambda parts: DefaultTolerationSeconds(),
     "DefaultStorageClass": lambda parts: DefaultStorageClass(parts.store(StorageClass)),
     "StorageObjectInUseProtection": lambda parts: StorageObjectInUseProtection(),
+    "OwnerReferencesPermissionEnforcement": lambda parts: OwnerReferencesPermissionEnforcement(
+        parts.resources, parts.authorizer
+    ),
     "RuntimeClass": lambda parts: RuntimeClass(parts.store(NodeRuntimeClass)),
+    "DenyServiceExternalIPs": lambda parts: DenyServiceExternalIPs(),
     "ResourceQuota": lambda parts: ResourceQuota(parts.store(Quota)),  # the last: what is charged is written
 }
-OFF_BY_DEFAULT: Final[frozenset[str]] = frozenset()
+OFF_BY_DEFAULT: Final = frozenset(("DenyServiceExternalIPs", "OwnerReferencesPermissionEnforcement"))
 ON_BY_DEFAULT: Final = tuple(name for name in PLUGINS if name not in OFF_BY_DEFAULT)
 
 
