@@ -171,6 +171,13 @@ class AdmissionOptions:
         type=FILE,
     )
 
+    default_not_ready_toleration_seconds: int = option(
+        300, "Seconds that pods stay on a node that is not ready, unless they say otherwise.", type=number(0)
+    )
+    default_unreachable_toleration_seconds: int = option(
+        300, "Seconds that pods stay on a node that is unreachable, unless they say otherwise.", type=number(0)
+    )
+
     def configurations(self) -> Configurations:
         """Raises ValueError if the file says what is not understood."""
         if self.admission_control_config_file is None:

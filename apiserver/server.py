@@ -77,7 +77,14 @@ class Parts:
 
 
 def _plugins(options: AdmissionOptions, parts: Parts, *, mounts_tokens: bool) -> list[Plugin[Any]]:
-    needed = PluginParts(parts.resources, mounts_tokens, options.configurations(), parts.authorizer)
+    needed = PluginParts(
+        parts.resources,
+        mounts_tokens,
+        options.configurations(),
+        parts.authorizer,
+        options.default_not_ready_toleration_seconds,
+        options.default_unreachable_toleration_seconds,
+    )
     return plugins(needed, options.enable_admission_plugins, options.disable_admission_plugins)
 
 

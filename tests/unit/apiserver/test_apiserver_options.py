@@ -72,6 +72,8 @@ BAD = [
     ("disable-admission-plugins", "Priority,Nonsense"),
     ("admission-control-config-file", "{junk}"),
     ("admission-control-config-file", "{admission}"),
+    ("default-not-ready-toleration-seconds", "-1"),
+    ("default-unreachable-toleration-seconds", "5m"),
     ("kubelet-client-certificate", "{junk}"),
     ("kubelet-client-certificate", "{certificate}"),
     ("kubelet-client-key", "{key}"),
