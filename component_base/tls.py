@@ -5,9 +5,13 @@ see the new certificate and are verified by the new CA, without resuming what th
 """
 
 import logging
+import socket
 import ssl
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from apimachinery.core.certificates import Validity, validity
@@ -88,3 +92,35 @@ def _version(file: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return stat.st_mtime_ns, stat.st_ino
+
+
+def self_signed(client_ca_file: Path | None) -> ssl.SSLContext:
+    """A server's context with a certificate that nobody vouches for: it hides what is said, and proves nothing.
+
+    It lives as long as the process, for a year at most.
+    """
+    # only for those who need it: the library takes 6 MB
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, socket.gethostname()[:64])])
+    names = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=365))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    plain = serialization.NoEncryption()
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    with TemporaryDirectory() as folder:  # OpenSSL loads from files alone
+        file = Path(folder) / "pair.pem"
+        file.write_bytes(pem + certificate.public_bytes(serialization.Encoding.PEM))
+        return ssl_context(TLS(file, file, client_ca_file))

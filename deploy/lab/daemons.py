@@ -119,7 +119,7 @@ def _scheduler(lab: Lab) -> Daemon:
         name="kube-scheduler",
         namespace=lab.namespace(MASTER),
         argv=_python(lab, "scheduler", f"--kubeconfig={kubeconfig}"),
-        healthy=_loopback(lab, MASTER, 10259),
+        healthy=_loopback(lab, MASTER, 10259, "https"),
         ports=(10259,),
         inputs=(kubeconfig,),
     )
@@ -156,7 +156,7 @@ def _controller_manager(lab: Lab) -> Daemon:
         name="kube-controller-manager",
         namespace=lab.namespace(MASTER),
         argv=argv,
-        healthy=_loopback(lab, MASTER, 10257),
+        healthy=_loopback(lab, MASTER, 10257, "https"),
         ports=(10257,),
         inputs=(kubeconfig, lab.pki / "ca.crt", lab.pki / "kubelet-ca.crt", lab.pki / "sa.key"),
     )
@@ -221,7 +221,7 @@ def _kubelet(lab: Lab, node: str) -> Daemon:
 
 
 def _proxy(lab: Lab, node: str) -> Daemon:
-    kubeconfig = lab.daemon_kubeconfig("kube-proxy")
+    kubeconfig, certificate = lab.daemon_kubeconfig("kube-proxy"), lab.pki / f"kubelet-{node}.crt"
     argv = _python(
         lab,
         "kube_proxy",
@@ -229,7 +229,11 @@ def _proxy(lab: Lab, node: str) -> Daemon:
         f"--hostname-override={node}",
         f"--cluster-cidr={lab.addresses.cluster_cidr}",
         f"--service-cluster-ip-range={SERVICE_RANGE}",
-        f"--metrics-bind-address={lab.node_address(node)}:10249",  # so that the apiserver can reach its table
+        # so that the apiserver, to which it proves to be this node's, can reach its table
+        f"--metrics-bind-address={lab.node_address(node)}:10249",
+        f"--tls-cert-file={certificate}",
+        f"--tls-private-key-file={lab.pki / f'kubelet-{node}.key'}",
+        f"--client-ca-file={lab.pki / 'ca.crt'}",
     )
     return Daemon(
         node=node,
@@ -238,5 +242,5 @@ def _proxy(lab: Lab, node: str) -> Daemon:
         argv=argv,
         healthy=_loopback(lab, node, 10256),
         ports=(10249, 10256),
-        inputs=(kubeconfig,),
+        inputs=(kubeconfig, certificate),
     )

@@ -51,6 +51,14 @@ class Kubelets:
             raise not_allowed()
         return Upstream(host, port, self._tls, f"the kubelet of {name}", name_or_address, f"{NODE_USER_PREFIX}{name}")
 
+    def daemon_of_node(self, node: Node, host: str, port: int, anybody: Upstream) -> Upstream:
+        """What listens elsewhere on a node: this server identifies itself to a daemon that has the node's own
+        certificate, such as its kube-proxy, and to nobody else."""
+        if self._tls is None:
+            return anybody
+        name = f"{NODE_USER_PREFIX}{meta.name_of(node)}"
+        return Upstream(host, port, self._tls, anybody.what, address_of(node), name, otherwise=anybody)
+
     def nodes(self) -> list[Node]:
         """All nodes, by name."""
         return self._nodes.all_cached()
