@@ -2,6 +2,8 @@
 
 from msgspec import Struct, field
 
+from apimachinery.selectors import FieldSelector
+
 
 class User(Struct, frozen=True):
     """An authenticated identity."""
@@ -13,7 +15,7 @@ class User(Struct, frozen=True):
 
 
 class Remarks(Struct):
-    """What is said about a request besides its answer."""
+    """What is said about a request besides its answer; the lists are the request's own."""
 
     warnings: list[str] = []
     """Of which the client is told."""
@@ -47,4 +49,7 @@ class Attributes(Struct, frozen=True):
     field_manager: str = "unknown"
     is_apply: bool = False
     """Whether a patch is a server-side apply, which settles managedFields itself."""
+    fields: FieldSelector = FieldSelector()
+    """Which of a collection the request is about; with nothing in it about all, or about what it says otherwise."""
     remarks: Remarks = field(default_factory=Remarks)
+    """What admission says of a write besides its answer."""

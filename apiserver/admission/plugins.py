@@ -15,7 +15,6 @@ from apimachinery.core.well_known import (
     UNREACHABLE_TAINT,
 )
 from apimachinery.meta import Key
-from apimachinery.types.certificates_v1 import CertificateSigningRequest
 from apimachinery.types.core_v1 import LimitRange, Namespace, PersistentVolume, PersistentVolumeClaim, Pod, Toleration
 from apimachinery.types.core_v1 import ResourceQuota as Quota
 from apimachinery.types.core_v1 import ServiceAccount as Account
@@ -25,6 +24,12 @@ from apimachinery.types.objects import KubeObject
 from apimachinery.types.scheduling_v1 import PriorityClass
 from apimachinery.types.storage_v1 import StorageClass
 from apiserver.admission import Plugin
+from apiserver.admission.certificates import (
+    CertificateApproval,
+    CertificateSigning,
+    CertificateSubjectRestriction,
+    SigningRequestor,
+)
 from apiserver.admission.classes import Priority, RuntimeClass
 from apiserver.admission.configuration import Configurations
 from apiserver.admission.limit_ranger import LimitRanger
@@ -150,22 +155,6 @@ def is_default(storage_class: StorageClass) -> bool:
     return any(meta.annotations_of(storage_class).get(key) == "true" for key in DEFAULT_CLASS_ANNOTATIONS)
 
 
-class SigningRequestor(Plugin[CertificateSigningRequest]):
-    """Writes the user of the request into the spec."""
-
-    types = (CertificateSigningRequest,)
-
-    async def admit(
-        self, attributes: Attributes, obj: CertificateSigningRequest, old: CertificateSigningRequest | None
-    ) -> None:
-        if attributes.verb != "create":
-            return
-        user, spec = attributes.user, obj.spec
-        spec.username, spec.uid = user.name, user.uid or None
-        spec.groups = list(user.groups) or None
-        spec.extra = {key: list(values) for key, values in user.extra.items()} or None
-
-
 @dataclass(frozen=True)
 class Parts:
     """What plugins are made from."""
@@ -200,6 +189,9 @@ PLUGINS: Final[Mapping[str, Callable[[Parts], Plugin[Any]]]] = {
         parts.resources, parts.authorizer
     ),
     "RuntimeClass": lambda parts: RuntimeClass(parts.store(NodeRuntimeClass)),
+    "CertificateApproval": lambda parts: CertificateApproval(parts.authorizer),
+    "CertificateSigning": lambda parts: CertificateSigning(parts.authorizer),
+    "CertificateSubjectRestriction": lambda parts: CertificateSubjectRestriction(),
     "DenyServiceExternalIPs": lambda parts: DenyServiceExternalIPs(),
     "ResourceQuota": lambda parts: ResourceQuota(parts.store(Quota)),  # the last: what is charged is written
 }
