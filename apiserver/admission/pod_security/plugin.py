@@ -8,7 +8,7 @@ stricter is warned of the pods that would be refused now. Rules of k8s.io/pod-se
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, get_args
 
 from apimachinery import errors, meta
 from apimachinery.meta import Key
@@ -47,7 +47,7 @@ Maker = DaemonSet | Deployment | ReplicaSet | StatefulSet | CronJob | Job | PodT
 
 
 class PodSecurity(Plugin[KubeObject]):
-    types = (Namespace, Pod, *Maker.__args__)
+    types = (Namespace, Pod, *get_args(Maker))
 
     def __init__(self, namespaces: Store[Namespace], pods: Store[Pod], configuration: Configuration) -> None:
         self._namespaces, self._pods, self._configuration = namespaces, pods, configuration
