@@ -5,8 +5,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from apiserver.authorization import AlwaysAllow, AlwaysDeny, Authorizer, Masters
+from apiserver.authorization.node import NodeAuthorizer
 from apiserver.authorization.rbac import RBAC
 from apiserver.authorization_options import AuthorizationOptions
+from apiserver.bootstrap.rbac_users import NODE_RULES
+from apiserver.registry.node_graph import NodeGraph
 from apiserver.registry.rbac.policy import StoredPolicy
 from apiserver.registry.resources import Resources
 
@@ -17,7 +20,7 @@ class AuthorizationModes:
     def __init__(self, options: AuthorizationOptions, resources: Resources) -> None:
         self.policy = StoredPolicy(resources)
         """Followed whatever the modes are: who writes roles and bindings may not grant more than they have."""
-        self._options = options
+        self._options, self._resources = options, resources
         self._running: list[Callable[[], Coroutine[Any, Any, None]]] = [self.policy.run]
         self.authorizers = [Masters(), *map(self._authorizer, options.authorization_mode)]
 
@@ -32,6 +35,10 @@ class AuthorizationModes:
                 return AlwaysAllow()
             case "AlwaysDeny":
                 return AlwaysDeny()
+            case "Node":
+                nodes = NodeGraph(self._resources)
+                self._running.append(nodes.run)
+                return NodeAuthorizer(nodes.graph, nodes, NODE_RULES)
             case "RBAC":
                 return RBAC(self.policy)
             case "Webhook":

@@ -9,7 +9,7 @@ from component_base.flags import option
 from component_base.values import AGE, FILE, Duration, at_least_one, one_of
 from kube_client.config import ConfigError, load_config
 
-MODES: Final = ("AlwaysAllow", "AlwaysDeny", "RBAC", "Webhook")
+MODES: Final = ("AlwaysAllow", "AlwaysDeny", "Node", "RBAC", "Webhook")
 _FILE: Final = "--authorization-webhook-config-file"
 
 

@@ -132,6 +132,9 @@ class IdentityOptions:
         "Whether requests without credentials are those of system:anonymous, which the authorizer judges; never if it "
         "is AlwaysAllow.",
     )
+    enable_bootstrap_token_auth: bool = option(
+        False, "Authenticate joining nodes by secrets of type bootstrap.kubernetes.io/token in kube-system."
+    )
     service_account_issuer: str = option(
         "https://kubernetes.default.svc", "Issuer that tokens of service accounts name.", type=_ISSUER
     )
@@ -170,7 +173,11 @@ class KubeletOptions:
         None, "Client certificate for requests to kubelets.", type=CERTIFICATES
     )
     kubelet_client_key: Path | None = option(None, "Key of that certificate.", type=PRIVATE_KEY)
-    kubelet_certificate_authority: Path | None = option(None, "CA of the kubelets' certificates.", type=CERTIFICATES)
+    kubelet_certificate_authority: Path | None = option(
+        None,
+        "CA of the kubelets' serving certificates, each of which names its node as system:node:<name>.",
+        type=CERTIFICATES,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

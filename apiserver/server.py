@@ -21,6 +21,7 @@ from apiserver.authentication.authenticators import Union
 from apiserver.authentication.service_accounts import TokenIssuer
 from apiserver.authorization_modes import AuthorizationModes
 from apiserver.bootstrap import Bootstrap
+from apiserver.bootstrap.certificate_expiry import CertificateExpiry
 from apiserver.flowcontrol import FlowController
 from apiserver.handlers.discovery import Discovery
 from apiserver.handlers.endpoint import ApiEndpoint, Beside
@@ -61,13 +62,13 @@ class Parts:
         issuer = identity.token_issuer(options.identity)
         for info in self._infos(options, issuer):
             self.resources.add(info.serve(self.storage, admission))
-        self._connectors = Connectors(self.resources, _kubelet_tls(options.kubelets))
+        self._connectors = Connectors(self.resources, _kubelet_tls(options.kubelets), options.serving.secure_port)
         for used in usage(ResourceMetrics(self.resources, self._connectors.kubelets)):
             self.resources.add(used.serve(self.storage, admission))
         self.modes = AuthorizationModes(options.authorization, self.resources)
         self.authorizer.use(self.modes.authorizers)
         disabled, mounts_tokens = options.admission.disable_admission_plugins, issuer is not None
-        chosen = plugins(self.resources, disabled, mounts_tokens=mounts_tokens)  # they read what is stored
+        chosen = plugins(self.resources, self.authorizer, disabled, mounts_tokens=mounts_tokens)
         admission.use([*chosen, NoEscalation(self.modes.policy, self.authorizer)])
         self.advertised = str(options.serving.advertise_address or _own_address())
         self.address = f"{self.advertised}:{options.serving.secure_port}"
@@ -130,6 +131,8 @@ async def serve(options: ApiserverOptions, listener: socket.socket | None = None
             await storage.wait_ready()
             freeze()
             tasks.create_task(bootstrap.run(), name="bootstrap")
+            expiry = CertificateExpiry(resources, lambda: server.certificates)
+            tasks.create_task(expiry.run(), name="certificate-expiry")
             tasks.create_task(space.run(), name="etcd-space")
             tasks.create_task(ClaimsRepair(resources.store(Service)).run(), name="claims-repair")
     finally:

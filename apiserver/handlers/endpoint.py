@@ -182,7 +182,8 @@ def _verb(
         if method not in subresource.verbs:
             raise not_allowed()
         return "connect" if subresource.connects else method
-    if asked not in served.info.verbs or (asked == "create" and place.name):
+    of_object, of_collection = asked in ("update", "patch"), asked == "create"
+    if asked not in served.info.verbs or (of_collection if place.name else of_object):
         raise not_allowed()
     if served.info.resource.namespaced and not place.namespace and asked not in ("list", "watch"):
         raise not_allowed()

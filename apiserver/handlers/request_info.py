@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 from msgspec import Struct
 from msgspec.structs import replace
 
-from apimachinery import names, selectors
+from apimachinery import names
+from apimachinery.selectors import FieldSelector, parse_fields
 from apiserver.handlers.http import Request
 from apiserver.registry.resource import not_allowed
 from apiserver.request import Attributes, User
@@ -24,6 +25,7 @@ _VERBS: Final = {
     "DELETE": "delete",
 }
 _OF_COLLECTIONS: Final = {"get": "list", "delete": "deletecollection"}
+_ALL: Final = FieldSelector()
 
 
 class Place(Struct, frozen=True):
@@ -89,13 +91,14 @@ def asked(request: Request, user: User) -> tuple[Attributes, Place | None]:
 
 
 def _attributes(request: Request, user: User, place: Place) -> Attributes:
-    verb, name = _VERBS.get(request.method, ""), place.name
+    verb, name, fields = _VERBS.get(request.method, ""), place.name, _ALL
     if not name:
         verb = _OF_COLLECTIONS.get(verb, verb)
         if verb == "list" and request.flag("watch"):
             verb = "watch"
         if verb in ("list", "watch", "deletecollection"):
-            name = _selected_name(request)
+            fields = _fields(request)
+            name = _only_name(fields)
     return Attributes(
         user=user,
         verb=verb,
@@ -106,16 +109,21 @@ def _attributes(request: Request, user: User, place: Place) -> Attributes:
         subresource=place.subresource,
         namespace=place.namespace,
         name=name,
+        fields=fields,
     )
 
 
-def _selected_name(request: Request) -> str:
-    """The one object that a field selector leaves of a collection; "" if there may be several."""
+def _fields(request: Request) -> FieldSelector:
     text = request.query.get("fieldSelector", "")
-    if "metadata.name" not in text:
-        return ""
+    if not text:
+        return _ALL
     try:
-        name = selectors.parse_fields(text).exact("metadata.name")
+        return parse_fields(text)
     except ValueError:  # its own refusal follows
-        return ""
+        return _ALL
+
+
+def _only_name(fields: FieldSelector) -> str:
+    """The one object that a field selector leaves of a collection; "" if there may be several."""
+    name = fields.exact("metadata.name")
     return name if name and names.path_segment(name) is None else ""

@@ -114,6 +114,10 @@ class Store(StoredReads[T]):
                 strategy.default(obj)  # defaults may follow from the name
         raise AssertionError("unreachable")
 
+    async def judge(self, attributes: Attributes, posted: KubeObject) -> None:
+        """Have admission judge what is posted to an object and not stored. Raises whatever that raises."""
+        await self._admission.validate(attributes, posted, None)
+
     # -- updating and deleting
 
     async def guaranteed_update(

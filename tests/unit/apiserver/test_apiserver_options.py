@@ -48,6 +48,7 @@ BAD = [
     ("token-auth-file", "/"),
     ("token-auth-file", "{junk}"),
     ("anonymous-auth", "perhaps"),
+    ("enable-bootstrap-token-auth", "perhaps"),
     ("authorization-mode", "RBAC,Nonsense"),
     ("authorization-mode", ""),
     ("authorization-mode", "RBAC,AlwaysDeny,RBAC"),
