@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ import yaml
 
 from tests.integration.apiserver_process import ApiserverProcess
 from tests.integration.conftest import EtcdServer
+from tests.processes import free_port
 from tests.support import eventually
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
@@ -416,3 +418,27 @@ async def test_kubectl_reconciles_roles_and_bindings(
     assert len(rules) == 2
     subjects = (await admin.get(f"{of(ns, 'rolebindings')}/b")).json()["subjects"]
     assert [subject["name"] for subject in subjects] == ["bob"]
+
+
+async def test_while_nothing_stored_is_known_only_the_masters_are_served(tmp_path: Path) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"  # there is no etcd
+    server = ApiserverProcess(tmp_path, nowhere, "--authorization-mode=RBAC")
+
+    async def asked(token: str, path: str) -> tuple[int, str]:
+        async with server.http(token) as client:
+            reply = await client.get(path)
+            return reply.status_code, reply.headers.get("retry-after", "")
+
+    async def serves() -> bool:
+        try:
+            return (await asked("sesame", "/api"))[0] == 200
+        except httpx.HTTPError:
+            return False
+
+    server.spawn()
+    try:
+        await eventually(serves, timeout=20)
+        for path in ("/api", "/metrics", "/api/v1/pods", "/api/v1/namespaces/default/secrets/x"):
+            assert await asked("ann", path) == (503, "1")
+    finally:
+        server.kill()
