@@ -157,12 +157,13 @@ class Server:
             now = loop.time()
             if now - files_checked >= CHECK_FILES:
                 files_checked = now
-                await self._renew()
+                await self.renew()
             for connection in [*self._state.connections]:
                 if isinstance(connection, HttpProtocol) and connection.overdue(now):
                     connection.transport.close()
 
-    async def _renew(self) -> None:
+    async def renew(self) -> None:
+        """Look now whether the files of certificates have changed, which happens every few seconds anyway."""
         if self._files is None or not (self._files.renew() or self._is_behind):
             return
         try:
