@@ -26,11 +26,11 @@ from uvicorn.server import ServerState
 from apimachinery.core.certificates import Validity
 from component_base import metrics
 from component_base.health import Health
-from component_base.http_protocol import ClientCertificate, HttpProtocol
+from component_base.http_protocol import HttpProtocol
 from component_base.streams import Stream, Upgrade
 from component_base.tls import TLS, RenewedContext, ssl_context
 
-__all__ = ["TLS", "ClientCertificate", "Server", "Stream", "Upgrade", "bind_several", "daemon_app", "ssl_context"]
+__all__ = ["TLS", "Server", "Stream", "Upgrade", "bind_several", "daemon_app", "ssl_context"]
 
 log = logging.getLogger(__name__)
 

@@ -16,6 +16,7 @@ from host_network.node_routes import NodeRoutes
 from host_network.routes import routes
 from kube_client import Client, EventRecorder, Informer
 from kube_client.certificate_expiry import ExpiryReporter
+from kube_client.reviews import AccessReviews, TokenReviews
 from kubelet.certificates.client import ClientIdentity, client_identity
 from kubelet.certificates.serving import CertifiedServer
 from kubelet.containers import etc_files, oom_score
@@ -33,7 +34,7 @@ from kubelet.node.lease import NodeLease
 from kubelet.node.machine import read_machine
 from kubelet.node.pressures import NodePressures
 from kubelet.node.status import Identity, allocatable
-from kubelet.options import KubeletOptions
+from kubelet.options import WEBHOOK, KubeletOptions
 from kubelet.pods import metrics
 from kubelet.pods.pod_dirs import PodDirs
 from kubelet.pods.static_pods import StaticPods
@@ -48,7 +49,7 @@ from kubelet.resources.stats import Stats
 from kubelet.resources.storage_limits import StorageLimits
 from kubelet.resources.thresholds import MEMORY_SIGNAL
 from kubelet.runtime import Defaults, Engine, Runtime, security
-from kubelet.server import Backend, kubelet_app
+from kubelet.server import AlwaysAllow, Authorizer, Backend, KubeletAccess, kubelet_app
 from kubelet.volumes import Volumes
 
 
@@ -67,12 +68,13 @@ async def kubelet(options: KubeletOptions) -> None:
         Checks(setup.engine) as checks,
     ):
         recorder = EventRecorder(client, component="kubelet", host=name)
+        own_node = Informer(client.resource(core_v1.Node), field_selector=f"metadata.name={name}")
         nodes, services = Informer(client.resource(core_v1.Node)), Informer(client.resource(core_v1.Service))
         pods = Informer(client.resource(core_v1.Pod), field_selector=f"spec.nodeName={name}")
         runtime = Runtime(setup.engine, container_defaults(options))
         network = PodNetwork(runtime, [cidr for _, cidr in setup.ranges], setup.mtu)
         pressures = NodePressures()
-        keeper = node_keeper(options, setup, client, nodes, recorder, runtime, network, pressures)
+        keeper = node_keeper(options, setup, client, own_node, recorder, runtime, network, pressures)
         folder, check_frequency = options.node.pod_manifest_path, options.node.file_check_frequency
         static = StaticPods(folder, check_frequency, client, pods, name, lambda: keeper.node) if folder else None
         statuses = StatusManager(client, static.in_api if static else None)
@@ -104,7 +106,10 @@ async def kubelet(options: KubeletOptions) -> None:
         health = Health()
         health.add("docker", lambda: check(runtime.fault), live=False)
         backend = Backend(runtime, workers.pods, stats, workers.find, statuses.latest)
-        listening, certified = servers(options, kubelet_app(backend, health), health, client, lambda: keeper.node)
+        access = kubelet_access(options, client, name)
+        listening, certified = servers(
+            options, kubelet_app(backend, health, access), health, client, lambda: keeper.node
+        )
         managers = [identity.manager(name, client), certified.manager if certified else None]
         expiry = ExpiryReporter(recorder, lambda: keeper.node, client, *listening)
         lease, routes = (
@@ -112,7 +117,7 @@ async def kubelet(options: KubeletOptions) -> None:
             NodeRoutes(nodes, options.network.cluster_cidr, name),
         )
         loops = (
-            recorder.run, nodes.run, services.run, pods.run, runtime.run, network.run, statuses.run, keeper.run,
+            recorder.run, own_node.run, nodes.run, services.run, pods.run, runtime.run, network.run, statuses.run, keeper.run,
             lease.run, workers.run, collector.run, stats.run, evictor.run, storage_limits.run, routes.run,
             expiry.run, *(server.run for server in listening), *(manager.run for manager in managers if manager),
         )  # fmt: skip
@@ -204,7 +209,7 @@ def node_keeper(
     options: KubeletOptions,
     setup: NodeSetup,
     client: Client,
-    nodes: Informer[core_v1.Node],
+    own_node: Informer[core_v1.Node],
     recorder: EventRecorder,
     runtime: Runtime,
     network: PodNetwork,
@@ -213,7 +218,7 @@ def node_keeper(
     return NodeKeeper(
         client,
         setup.identity,
-        nodes,
+        own_node,
         recorder,
         runtime,
         setup.node_context.address,
@@ -261,6 +266,19 @@ def connect_listeners(
         network.on_change(listener)
     keeper.on_address(workers.wake_all)
     pressures.on_change(keeper.wake)
+
+
+def kubelet_access(options: KubeletOptions, client: Client, node: str) -> KubeletAccess:
+    """Who may use the kubelet's port."""
+    given = options.access
+    authorizer: Authorizer = AlwaysAllow()
+    if given.authorization_mode == WEBHOOK:
+        allowed_seconds = given.authorization_webhook_cache_authorized_ttl
+        authorizer = AccessReviews(client, allowed_seconds, given.authorization_webhook_cache_unauthorized_ttl)
+    tokens = None
+    if given.authentication_token_webhook:
+        tokens = TokenReviews(client, given.authentication_token_webhook_cache_ttl)
+    return KubeletAccess(node, authorizer, tokens, given.anonymous_auth)
 
 
 def servers(

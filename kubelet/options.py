@@ -4,13 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Final
 
 from component_base.credentials import CERTIFICATES, PRIVATE_KEY, check_pair
 from component_base.flags import Options, group, option
-from component_base.values import AGE, DIRECTORY, FILE, PERCENT, PERIOD, PORT, Duration, IPAddress, number
+from component_base.values import AGE, DIRECTORY, FILE, PERCENT, PERIOD, PORT, Duration, IPAddress, number, one_of
 from kube_client.config import check_kubeconfig
 from kubelet import option_values as values
 from kubelet.resources.thresholds import Threshold
+
+WEBHOOK: Final = "Webhook"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,9 +114,31 @@ class ServingOptions:
         None, "The server's certificate. Without it nothing is served there.", type=CERTIFICATES
     )
     tls_private_key_file: Path | None = option(None, "Its key.", type=PRIVATE_KEY)
-    client_ca_file: Path | None = option(None, "CA of the clients that are authorized.", type=CERTIFICATES)
+    client_ca_file: Path | None = option(None, "CA whose client certificates name users.", type=CERTIFICATES)
     healthz_bind_address: IPAddress = option("127.0.0.1", "Address of /healthz and /metrics without TLS.")
     healthz_port: int = option(10248, "Its port.", type=PORT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccessOptions:
+    """Who may use --port. The defaults are those of Kubernetes' KubeletConfiguration, not of its flags."""
+
+    anonymous_auth: bool = option(False, "Take requests without credentials for those of system:anonymous.")
+    authentication_token_webhook: bool = option(True, "Have the apiserver say whose a bearer token is.")
+    authentication_token_webhook_cache_ttl: Duration = option(
+        "2m", "How long its answers are remembered; 0 for not at all.", type=AGE
+    )
+    authorization_mode: str = option(
+        WEBHOOK,
+        "Who says what a user may do: the apiserver (Webhook), or nobody (AlwaysAllow).",
+        type=one_of(WEBHOOK, "AlwaysAllow"),
+    )
+    authorization_webhook_cache_authorized_ttl: Duration = option(
+        "5m", "How long it is remembered that a user may do something; 0 for not at all.", type=AGE
+    )
+    authorization_webhook_cache_unauthorized_ttl: Duration = option(
+        "30s", "How long it is remembered that a user may not.", type=AGE
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +149,7 @@ class KubeletOptions(Options):
     resources: ResourceOptions = group("Resources", ResourceOptions)
     certificates: CertificateOptions = group("Certificates", CertificateOptions)
     serving: ServingOptions = group("Serving", ServingOptions)
+    access: AccessOptions = group("Access", AccessOptions)
 
     @property
     def cert_dir(self) -> Path:

@@ -86,6 +86,11 @@ class TestClientCertificates:
             for _ in range(2):  # the same on every request of the connection
                 assert await request(*ends) == (200, b"alice system:masters,dev")
 
+    async def test_the_last_of_several_common_names_counts(self, tls: TLS, authority) -> None:
+        context = authority.client_context(authority.issue("two-names", ("system:node:a", "mallory")))
+        async with Server(whoami, LOCAL, tls=tls) as server, connect(server, context) as ends:
+            assert await request(*ends) == (200, b"mallory ")
+
     async def test_a_client_without_one_reaches_the_application(self, tls: TLS, authority) -> None:
         async with Server(whoami, LOCAL, tls=tls) as server, connect(server, authority.client_context()) as ends:
             assert await request(*ends) == (200, b"anonymous")
