@@ -26,6 +26,10 @@ _EXPIRATION: Final = Gauge(
 )
 
 
+Version = tuple[int, int] | None
+"""Changes when a file does; None while it is not there."""
+
+
 class Files(Protocol):
     """Files of which a context is made."""
 
@@ -128,13 +132,12 @@ class RenewedContext:
             valid = self.certificates[file] = validity(file.read_bytes())
             _EXPIRATION.set(valid.until.timestamp(), str(file))
 
-    def _read_versions(self) -> tuple[tuple[int, int] | None, ...]:
+    def _read_versions(self) -> tuple[Version, ...]:
         files = (self._files.cert_file, self._files.key_file, self._files.authority_file)
-        return tuple(map(_version, filter(None, files)))
+        return tuple(map(version_of, filter(None, files)))
 
 
-def _version(file: Path) -> tuple[int, int] | None:
-    """Changes when the file does; None while it is not there."""
+def version_of(file: Path) -> Version:
     try:
         stat = file.stat()
     except OSError:
