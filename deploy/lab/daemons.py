@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from deploy.lab import engine, etcd, probes
 from deploy.lab.addresses import CLUSTER_DNS, CLUSTER_DOMAIN, NODE_PORTS, SERVICE_RANGE
+from deploy.lab.certificates import CLUSTER_CA, KUBELET_CA
 from deploy.lab.lab import IN_PODS, MASTER, Lab
 from deploy.lab.processes import Daemon
 
@@ -79,6 +80,7 @@ def _apiserver(lab: Lab) -> Daemon:
         f"--tls-private-key-file={pki / 'apiserver.key'}",
         f"--client-ca-file={pki / 'ca.crt'}",
         f"--token-auth-file={pki / 'tokens.csv'}",
+        "--enable-bootstrap-token-auth=true",
         f"--kubelet-client-certificate={pki / 'apiserver-kubelet-client.crt'}",
         f"--kubelet-client-key={pki / 'apiserver-kubelet-client.key'}",
         f"--kubelet-certificate-authority={pki / 'kubelet-ca.crt'}",
@@ -133,6 +135,7 @@ def _controller_manager(lab: Lab) -> Daemon:
         "--configure-cloud-routes=true",
         f"--root-ca-file={lab.pki / 'ca.crt'}",
         f"--service-account-private-key-file={lab.pki / 'sa.key'}",
+        *_signing_flags(lab),
     )
     return Daemon(
         node=MASTER,
@@ -143,6 +146,16 @@ def _controller_manager(lab: Lab) -> Daemon:
         ports=(10257,),
         inputs=(kubeconfig, lab.pki / "ca.crt", lab.pki / "sa.key"),
     )
+
+
+def _signing_flags(lab: Lab) -> list[str]:
+    """Which authority signs what signing requests ask for: only kubelets get certificates of the kubelets' own."""
+    signers = {"kubelet-serving": KUBELET_CA, "kubelet-client": CLUSTER_CA, "kube-apiserver-client": CLUSTER_CA}
+    return [
+        f"--cluster-signing-{signer}-{kind}-file={lab.pki / f'{authority}.{suffix}'}"
+        for signer, authority in signers.items()
+        for kind, suffix in (("cert", "crt"), ("key", "key"))
+    ]
 
 
 def dns(lab: Lab) -> Daemon:
