@@ -1,29 +1,54 @@
-"""The certificate, key and client CA of a TLS server: files that others renew while the server runs.
+"""Certificates, keys and authorities in files that others renew while we run.
 
 A context is made from them once and never changed. When a file has changed there is a new one, so that new connections
-see the new certificate and are verified by the new CA, without resuming what the old one vouched for.
+see the new certificate and are verified by the new authority, without resuming what the old one vouched for.
 """
 
 import logging
 import socket
 import ssl
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Final, Protocol
 
 from apimachinery.core.certificates import Validity, validity
 from component_base.metrics import Gauge
 
 log = logging.getLogger(__name__)
 
+CHECK_FILES: Final = 10.0
+"""Seconds between looks at the files."""
+
 _EXPIRATION: Final = Gauge(
-    "serving_certificate_expiration_timestamp_seconds",
-    "When a certificate that is served, or verifies clients, expires, in seconds since 1970.",
+    "tls_certificate_expiration_timestamp_seconds",
+    "When a certificate that this process serves with, connects with or trusts expires, in seconds since 1970.",
     ("file",),
 )
+
+
+Version = tuple[int, int] | None
+"""Changes when a file does; None while it is not there."""
+
+
+class Files(Protocol):
+    """Files of which a context is made."""
+
+    @property
+    def cert_file(self) -> Path: ...
+
+    @property
+    def key_file(self) -> Path: ...
+
+    @property
+    def authority_file(self) -> Path | None: ...
+
+    def context(self) -> ssl.SSLContext:
+        """Raises OSError if a file cannot be loaded."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -33,6 +58,28 @@ class TLS:
     cert_file: Path
     key_file: Path
     client_ca_file: Path | None = None
+
+    @property
+    def authority_file(self) -> Path | None:
+        return self.client_ca_file
+
+    def context(self) -> ssl.SSLContext:
+        return ssl_context(self)
+
+
+@dataclass(frozen=True)
+class ClientTLS:
+    """Files of a TLS client; without ``authority_file`` it trusts the machine's authorities."""
+
+    cert_file: Path
+    key_file: Path
+    authority_file: Path | None = None
+
+    def context(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=self.authority_file)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(self.cert_file, self.key_file)
+        return context
 
 
 def ssl_context(tls: TLS) -> ssl.SSLContext:
@@ -52,41 +99,49 @@ def ssl_context(tls: TLS) -> ssl.SSLContext:
 class RenewedContext:
     """The context that the files make at the moment."""
 
-    def __init__(self, tls: TLS) -> None:
+    def __init__(self, files: Files) -> None:
         """Raises OSError if a file cannot be loaded."""
-        self._tls = tls
+        self._files = files
         self._versions = self._read_versions()  # before the files: what changes meanwhile is loaded again
-        self.context = ssl_context(tls)
+        self._checked = time.monotonic()
+        self.context = files.context()
         self.certificates: dict[Path, Validity] = {}
         """How long the first certificate of each file is valid."""
         self._note_validity()
 
+    def current(self) -> ssl.SSLContext:
+        """For one more connection; the files are looked at if that has not happened for a while."""
+        if time.monotonic() - self._checked >= CHECK_FILES:
+            self.renew()
+        return self.context
+
     def renew(self) -> bool:
         """Make a new context if a file has changed; what cannot be loaded may be half written, and is tried again."""
-        versions = self._read_versions()
+        self._checked, versions = time.monotonic(), self._read_versions()
         if versions == self._versions:
             return False
+        file = self._files.cert_file
         try:
-            self.context = ssl_context(self._tls)
+            self.context = self._files.context()
             self._note_validity()
         except (OSError, ValueError) as exc:  # ssl.SSLError is an OSError
-            log.warning("%s: changed, but cannot be loaded: %s; will retry", self._tls.cert_file, exc)
+            log.warning("%s: changed, but cannot be loaded: %s; will retry", file, exc)
             return False
         self._versions = versions
-        log.info("%s: loaded again, expires %s", self._tls.cert_file, self.certificates[self._tls.cert_file].until)
+        log.info("%s: loaded again, valid until %s", file, self.certificates[file].until)
         return True
 
     def _note_validity(self) -> None:
-        for file in filter(None, (self._tls.cert_file, self._tls.client_ca_file)):
+        for file in filter(None, (self._files.cert_file, self._files.authority_file)):
             valid = self.certificates[file] = validity(file.read_bytes())
             _EXPIRATION.set(valid.until.timestamp(), str(file))
 
-    def _read_versions(self) -> tuple[tuple[int, int] | None, ...]:
-        return tuple(map(_version, filter(None, (self._tls.cert_file, self._tls.key_file, self._tls.client_ca_file))))
+    def _read_versions(self) -> tuple[Version, ...]:
+        files = (self._files.cert_file, self._files.key_file, self._files.authority_file)
+        return tuple(map(version_of, filter(None, files)))
 
 
-def _version(file: Path) -> tuple[int, int] | None:
-    """Changes when the file does; None while it is not there."""
+def version_of(file: Path) -> Version:
     try:
         stat = file.stat()
     except OSError:

@@ -2,10 +2,11 @@
 
 import ssl
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-from deploy.lab import certificates, engine, etcd, probes
+from deploy.lab import engine, etcd, probes
 from deploy.lab.addresses import CLUSTER_DNS, CLUSTER_DOMAIN, NODE_PORTS, SERVICE_RANGE
+from deploy.lab.certificates import CLUSTER_CA, KUBELET_CA
 from deploy.lab.lab import IN_PODS, MASTER, Lab
 from deploy.lab.processes import Daemon
 
@@ -125,18 +126,6 @@ def _scheduler(lab: Lab) -> Daemon:
     )
 
 
-def _signing_flags(lab: Lab) -> Iterator[str]:
-    """Which authority signs what: serving certificates of kubelets have one of their own."""
-    signers = {
-        "kubelet-serving": certificates.KUBELET_CA,
-        "kubelet-client": certificates.CLUSTER_CA,
-        "kube-apiserver-client": certificates.CLUSTER_CA,
-    }
-    for signer, authority in signers.items():
-        yield f"--cluster-signing-{signer}-cert-file={lab.pki / authority}.crt"
-        yield f"--cluster-signing-{signer}-key-file={lab.pki / authority}.key"
-
-
 def _controller_manager(lab: Lab) -> Daemon:
     kubeconfig = lab.daemon_kubeconfig("kube-controller-manager")
     argv = _python(
@@ -147,9 +136,9 @@ def _controller_manager(lab: Lab) -> Daemon:
         "--allocate-node-cidrs=true",
         "--configure-cloud-routes=true",
         "--use-service-account-credentials=true",
-        *_signing_flags(lab),
         f"--root-ca-file={lab.pki / 'ca.crt'}",
         f"--service-account-private-key-file={lab.pki / 'sa.key'}",
+        *_signing_flags(lab),
     )
     return Daemon(
         node=MASTER,
@@ -160,6 +149,16 @@ def _controller_manager(lab: Lab) -> Daemon:
         ports=(10257,),
         inputs=(kubeconfig, lab.pki / "ca.crt", lab.pki / "kubelet-ca.crt", lab.pki / "sa.key"),
     )
+
+
+def _signing_flags(lab: Lab) -> list[str]:
+    """Which authority signs what signing requests ask for: only kubelets get certificates of the kubelets' own."""
+    signers = {"kubelet-serving": KUBELET_CA, "kubelet-client": CLUSTER_CA, "kube-apiserver-client": CLUSTER_CA}
+    return [
+        f"--cluster-signing-{signer}-{kind}-file={lab.pki / f'{authority}.{suffix}'}"
+        for signer, authority in signers.items()
+        for kind, suffix in (("cert", "crt"), ("key", "key"))
+    ]
 
 
 def dns(lab: Lab) -> Daemon:
