@@ -439,6 +439,26 @@ async def test_a_pod_brings_what_it_names_to_its_node_and_takes_it_away(
     await eventually(is_gone)
 
 
+@pytest.mark.parametrize(
+    ("selector", "allowed"),
+    [
+        ({"rawSelector": "spec.nodeName=node-1"}, True),
+        ({"requirements": [{"key": "spec.nodeName", "operator": "In", "values": ["node-1"]}]}, True),
+        ({"requirements": [{"key": "spec.nodeName", "operator": "In", "values": ["node-1", "node-2"]}]}, False),
+        ({"rawSelector": "spec.nodeName!=node-1"}, False),
+        ({"rawSelector": "not a selector"}, False),
+        ({}, False),
+    ],
+)
+async def test_a_review_says_which_pods_a_kubelet_may_list(
+    admin: httpx.AsyncClient, selector: dict[str, Any], allowed: bool
+) -> None:
+    about = {"verb": "list", "resource": "pods", "version": "v1", "fieldSelector": selector}
+    spec = {"user": "system:node:node-1", "groups": ["system:nodes"], "resourceAttributes": about}
+    answer = await admin.post("/apis/authorization.k8s.io/v1/subjectaccessreviews", json={"spec": spec})
+    assert answer.json()["status"]["allowed"] is allowed
+
+
 async def test_users_without_rights_have_none(server: ApiserverProcess) -> None:
     async with server.http("ann") as ann:
         assert (await ann.get(f"{NS}/secrets/of-node-1")).status_code == 403
