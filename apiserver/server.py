@@ -12,8 +12,9 @@ from apimachinery.types.core_v1 import Service
 from apimachinery.types.flowcontrol_v1 import FlowSchema, PriorityLevelConfiguration
 from apiserver import authorization, identity
 from apiserver.access import Access
-from apiserver.admission import Chain
+from apiserver.admission import Chain, Plugin
 from apiserver.admission.escalation import NoEscalation
+from apiserver.admission.plugins import Parts as PluginParts
 from apiserver.admission.plugins import plugins
 from apiserver.app import Application
 from apiserver.audit import Auditor
@@ -67,10 +68,7 @@ class Parts:
             self.resources.add(used.serve(self.storage, admission))
         self.modes = AuthorizationModes(options.authorization, self.resources)
         self.authorizer.use(self.modes.authorizers)
-        enabled, disabled = options.admission.enable_admission_plugins, options.admission.disable_admission_plugins
-        service_range, mounts_tokens = options.services.service_cluster_ip_range, issuer is not None
-        chosen = plugins(self.resources, self.authorizer, enabled, disabled, service_range, mounts_tokens=mounts_tokens)
-        admission.use([*chosen, NoEscalation(self.modes.policy, self.authorizer)])
+        admission.use(_plugins(options, self, mounts_tokens=issuer is not None))  # they read what is stored
         self.advertised = str(options.serving.advertise_address or _own_address())
         self.address = f"{self.advertised}:{options.serving.secure_port}"
 
@@ -84,6 +82,21 @@ class Parts:
         yield from builtin(self.resources, options.services.service_cluster_ip_range, ports, issuer)
         yield from reviewing(self.authenticator, self.authorizer)
         yield component_statuses(checks(self.storage.check))
+
+
+def _plugins(options: ApiserverOptions, parts: Parts, *, mounts_tokens: bool) -> list[Plugin[Any]]:
+    admission = options.admission
+    needed = PluginParts(
+        parts.resources,
+        mounts_tokens,
+        admission.configurations(),
+        parts.authorizer,
+        admission.default_not_ready_toleration_seconds,
+        admission.default_unreachable_toleration_seconds,
+        options.services.service_cluster_ip_range,
+    )
+    chosen = plugins(needed, admission.enable_admission_plugins, admission.disable_admission_plugins)
+    return [*chosen, NoEscalation(parts.modes.policy, parts.authorizer)]
 
 
 class StoredConfiguration:

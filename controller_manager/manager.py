@@ -22,6 +22,7 @@ from controller_manager.node_lifecycle import NodeLifecycleController
 from controller_manager.persistentvolume_binder import PersistentVolumeBinder
 from controller_manager.pod_gc import PodGarbageCollector
 from controller_manager.replication import ReplicationManager
+from controller_manager.resourcequota import ResourceQuotaController
 from controller_manager.root_ca_publisher import RootCACertPublisher
 from controller_manager.serviceaccount_token_secrets import TokenSecretsController
 from controller_manager.serviceaccount_tokens import TokensController
@@ -46,6 +47,7 @@ CONTROLLERS: Final[Mapping[str, tuple[str, Initializer]]] = {
     "nodelifecycle": ("node-controller", NodeLifecycleController),
     "taint-eviction": ("node-controller", TaintEvictionController),
     "nodeipam": ("node-controller", NodeIpamController.if_allocating),
+    "resourcequota": ("resourcequota-controller", ResourceQuotaController),
     "serviceaccount": ("service-account-controller", ServiceAccountController),
     "serviceaccount-token": ("", TokensController.if_signing),
     "serviceaccount-token-secrets": ("", TokenSecretsController.if_requested),

@@ -7,6 +7,7 @@ a plugin may have to look something up (in a cache now, with a webhook later).
 from collections.abc import Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from apimachinery import errors, meta
 from apimachinery.types.objects import KubeObject
 from apiserver import authorization
 from apiserver.request import Attributes
@@ -30,6 +31,11 @@ class Plugin(Generic[T]):
 
     async def validate_connect(self, attributes: Attributes) -> None:
         """Raise an ApiError if nobody may connect to the object by this path of it: logs, exec, ``proxy``."""
+
+
+def denied(attributes: Attributes, obj: KubeObject, why: str) -> errors.Forbidden:
+    """The refusal of a plugin, in Kubernetes' words."""
+    return errors.forbidden(attributes.resource, attributes.group, meta.name_of(obj), why)
 
 
 class _Plugins(NamedTuple):

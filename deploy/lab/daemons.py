@@ -2,9 +2,9 @@
 
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from deploy.lab import engine, etcd, probes
+from deploy.lab import certificates, engine, etcd, probes
 from deploy.lab.addresses import CLUSTER_DNS, CLUSTER_DOMAIN, NODE_PORTS, SERVICE_RANGE
 from deploy.lab.lab import IN_PODS, MASTER, Lab
 from deploy.lab.processes import Daemon
@@ -79,6 +79,9 @@ def _apiserver(lab: Lab) -> Daemon:
         f"--tls-private-key-file={pki / 'apiserver.key'}",
         f"--client-ca-file={pki / 'ca.crt'}",
         f"--token-auth-file={pki / 'tokens.csv'}",
+        "--authorization-mode=Node,RBAC",
+        "--enable-admission-plugins=NodeRestriction",
+        "--enable-bootstrap-token-auth=true",
         f"--kubelet-client-certificate={pki / 'apiserver-kubelet-client.crt'}",
         f"--kubelet-client-key={pki / 'apiserver-kubelet-client.key'}",
         f"--kubelet-certificate-authority={pki / 'kubelet-ca.crt'}",
@@ -122,6 +125,18 @@ def _scheduler(lab: Lab) -> Daemon:
     )
 
 
+def _signing_flags(lab: Lab) -> Iterator[str]:
+    """Which authority signs what: serving certificates of kubelets have one of their own."""
+    signers = {
+        "kubelet-serving": certificates.KUBELET_CA,
+        "kubelet-client": certificates.CLUSTER_CA,
+        "kube-apiserver-client": certificates.CLUSTER_CA,
+    }
+    for signer, authority in signers.items():
+        yield f"--cluster-signing-{signer}-cert-file={lab.pki / authority}.crt"
+        yield f"--cluster-signing-{signer}-key-file={lab.pki / authority}.key"
+
+
 def _controller_manager(lab: Lab) -> Daemon:
     kubeconfig = lab.daemon_kubeconfig("kube-controller-manager")
     argv = _python(
@@ -131,6 +146,8 @@ def _controller_manager(lab: Lab) -> Daemon:
         f"--cluster-cidr={lab.addresses.cluster_cidr}",
         "--allocate-node-cidrs=true",
         "--configure-cloud-routes=true",
+        "--use-service-account-credentials=true",
+        *_signing_flags(lab),
         f"--root-ca-file={lab.pki / 'ca.crt'}",
         f"--service-account-private-key-file={lab.pki / 'sa.key'}",
     )
@@ -141,7 +158,7 @@ def _controller_manager(lab: Lab) -> Daemon:
         argv=argv,
         healthy=_loopback(lab, MASTER, 10257),
         ports=(10257,),
-        inputs=(kubeconfig, lab.pki / "ca.crt", lab.pki / "sa.key"),
+        inputs=(kubeconfig, lab.pki / "ca.crt", lab.pki / "kubelet-ca.crt", lab.pki / "sa.key"),
     )
 
 

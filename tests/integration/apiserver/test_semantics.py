@@ -95,7 +95,7 @@ async def test_a_pod_gets_what_its_runtime_class_needs(api: httpx.AsyncClient, n
     assert (spec["overhead"], spec["nodeSelector"]) == ({"cpu": "100m"}, {"vm": "yes"})
     assert {"key": "vm", "operator": "Exists"} in spec["tolerations"]
     elsewhere = pod("b", runtimeClassName=name_of(ns), nodeSelector={"vm": "no"})
-    refused(await api.post(f"{ns}/pods", json=elsewhere), 403, "Forbidden", "pod rejected: conflict")
+    refused(await api.post(f"{ns}/pods", json=elsewhere), 403, "Forbidden", "forbidden: conflict: runtimeClass")
     heavy = pod("b", runtimeClassName=name_of(ns), overhead={"cpu": "2"})
     refused(await api.post(f"{ns}/pods", json=heavy), 403, "Forbidden", "doesn't match RuntimeClass's defined Overhead")
     refused(
