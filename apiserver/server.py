@@ -130,7 +130,7 @@ async def serve(options: ApiserverOptions, listener: socket.socket | None = None
     flows, lane = FlowController(StoredConfiguration(resources), inflight), Lane(options)
     space = Space(parts.etcd, options.etcd.config())
     auditor = options.audit.auditor()
-    app = _application(options, parts, flows, lane, space, auditor)
+    app = _application(options, parts, flows, lane, _health(parts, bootstrap, space), auditor)
     tls = TLS(options.serving.tls_cert_file, options.serving.tls_private_key_file, options.identity.client_ca_file)
     server = Server(app, [listener or (str(options.serving.bind_address), port)], tls=tls)
     try:
@@ -165,23 +165,22 @@ async def _leave(bootstrap: Bootstrap) -> None:
 
 
 def _application(
-    options: ApiserverOptions, parts: Parts, flows: FlowController, lane: Lane, space: Space, auditor: Auditor | None
+    options: ApiserverOptions, parts: Parts, flows: FlowController, lane: Lane, health: Health, auditor: Auditor | None
 ) -> Application:
-    resources = parts.resources
     published = identity.openid(options.identity, parts.address)
     return Application(
         Access(parts.authenticator, parts.authorizer, auditor, anonymous=options.allows_anonymous),
         parts.endpoint(flows, lane),
-        OpenAPI(resources),
-        _health(resources, parts.storage, space),
+        OpenAPI(parts.resources),
+        health,
         flows,
         published.routes() if published is not None else [],
     )
 
 
-def _health(resources: Resources, storage: Storage, space: Space) -> Health:
-    health = Health()
-    health.add("etcd", storage.check, live=False)
+def _health(parts: Parts, bootstrap: Bootstrap, space: Space) -> Health:
+    health, resources = Health(), parts.resources
+    health.add("etcd", parts.storage.check, live=False)
     health.add("etcd-space", space.check, live=False)
 
     def caches() -> None:
@@ -189,7 +188,12 @@ def _health(resources: Resources, storage: Storage, space: Space) -> Health:
         if behind:
             raise Unhealthy(f"not loaded: {', '.join(behind)}")
 
+    def roles() -> None:
+        if not bootstrap.has_defaults:
+            raise Unhealthy("not finished")
+
     health.add("informer-sync", caches, live=False)
+    health.add("poststarthook/rbac/bootstrap-roles", roles, live=False)  # until then those who need them are refused
     return health
 
 
