@@ -59,7 +59,7 @@ class Kubelets:
         if self._tls is None:
             return anybody
         name = f"{NODE_USER_PREFIX}{meta.name_of(node)}"
-        return Upstream(host, port, self._tls, anybody.what, address_of(node), name, otherwise=anybody)
+        return Upstream(host, port, self._tls.current(), anybody.what, address_of(node), name, otherwise=anybody)
 
     def nodes(self) -> list[Node]:
         """All nodes, by name."""
