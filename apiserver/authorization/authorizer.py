@@ -5,7 +5,7 @@ from typing import Final, Literal, NamedTuple, Protocol, TypeVar
 
 from msgspec import Struct
 
-from apimachinery import errors
+from apimachinery import codec, errors
 from apimachinery.types.authorization_v1 import NonResourceRule, ResourceRule
 from apiserver.request import Attributes, User
 
@@ -93,11 +93,7 @@ class Union:
 
 def _distinct(rules: Iterable[R]) -> list[R]:
     """Each once: an authorizer may repeat what one before it allows."""
-    distinct: list[R] = []
-    for rule in rules:
-        if rule not in distinct:
-            distinct.append(rule)
-    return distinct
+    return list({codec.encode(rule): rule for rule in rules}.values())
 
 
 class Masters:
