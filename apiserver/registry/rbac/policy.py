@@ -32,6 +32,8 @@ class StoredPolicy:
     async def current(self) -> Policy:
         """With all that was stored before this call. Raises ApiError if that takes too long."""
         await self._followers[0].wait_current()  # all caches are fed by one stream, revision by revision
+        for follower in self._followers:
+            await follower.wait_loaded()
         return self.loaded()
 
     async def run(self) -> None:

@@ -30,10 +30,17 @@ def server(shared_etcd: EtcdServer, tmp_path_factory: pytest.TempPathFactory) ->
     """Beside the shared one, on the same etcd, with RBAC."""
     made = ApiserverProcess(tmp_path_factory.mktemp("rbac"), shared_etcd.url, "--authorization-mode=RBAC")
     try:
-        asyncio.run(made.start())
+        asyncio.run(_start(made))
         yield made
     finally:
         made.kill()
+
+
+async def _start(server: ApiserverProcess) -> None:
+    """Return when the default roles are there."""
+    await server.start()
+    async with server.http("ann") as client:
+        await becomes(client, "/api", 200)
 
 
 @pytest.fixture
@@ -266,6 +273,18 @@ async def test_nobody_binds_a_role_with_more_than_they_have(
             assert '{APIGroups:["*"], Resources:["*"], Verbs:["*"]}' in reply.json()["message"]
         else:
             assert reply.status_code in (200, 201), reply.text
+
+
+async def test_a_role_so_large_that_another_process_reads_it_is_held_to_the_same(
+    server: ApiserverProcess, ann: httpx.AsyncClient, granter: str
+) -> None:
+    many = [{**PODS, "resourceNames": [f"{number:04}"]} for number in range(8000)]
+    refused = await ann.post(of(granter, "roles"), json=role("large", *many, SECRETS))
+    assert refused.status_code == 403, refused.text
+    assert '{APIGroups:[""], Resources:["secrets"], Verbs:["get"]}' in refused.json()["message"]
+    assert (await ann.post(of(granter, "roles"), json=role("large", *many))).status_code == 201
+    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text()
+    assert children, "the apiserver itself has read it"
 
 
 async def test_the_verbs_escalate_and_bind_allow_it(

@@ -97,8 +97,8 @@ RULES = st.lists(
     st.one_of(
         st.builds(
             PolicyRule,
-            verbs=some(VERBS),
-            api_groups=some(GROUPS),
+            verbs=some(VERBS, 0),
+            api_groups=some(GROUPS, 0),
             resources=some(RESOURCES),
             resource_names=st.none() | some(("one", "two"), 0),
         ),
@@ -283,12 +283,18 @@ async def test_a_refusal_names_bound_roles_that_do_not_exist() -> None:
     assert (await rbac.decide(asked("bob"))).reason == ""
 
 
-async def test_a_role_that_appears_counts_for_bindings_that_were_there_before() -> None:
+async def test_a_role_counts_for_bindings_that_were_there_before_it_and_no_longer_than_it_is_there() -> None:
     policy = Policy()
     apply(policy, {}, (binding("readers", "reader", ANN), True))
     assert not (await RBAC(Loaded(policy)).decide(asked())).allows
     apply(policy, {}, (role("reader", PODS), True))
     assert (await RBAC(Loaded(policy)).decide(asked())).allows
+    apply(policy, {}, (role("reader"), False))
+    decision = await RBAC(Loaded(policy)).decide(asked())
+    assert (decision.allows, decision.reason) == (
+        False,
+        'RBAC: clusterrole.rbac.authorization.k8s.io "reader" not found',
+    )
 
 
 async def test_rules_of_resources_and_of_paths_are_listed_apart() -> None:
