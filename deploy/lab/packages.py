@@ -23,7 +23,6 @@ LAB: Final[Mapping[str, tuple[str, ...]]] = {
     "conntrack": ("conntrack",),
     "ipset": ("ipset",),
     "ip": ("iproute2",),
-    "modprobe": ("kmod",),
     "nsenter": ("util-linux",),
     "unshare": ("util-linux",),
     "mount": ("mount",),

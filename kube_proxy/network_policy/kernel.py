@@ -138,16 +138,14 @@ def show_bridged_packets(setting: Path = BRIDGED) -> None:
     Raises:
         CommandError: it cannot.
     """
+    fault = "traffic within the pods' bridge cannot be filtered"
     if not setting.exists():
-        try:
-            commands.run("modprobe", "br_netfilter")
-        except CommandError as exc:
-            raise CommandError(f"traffic within the pods' bridge cannot be filtered: {exc}") from exc
+        raise CommandError(f"{fault}: the kernel module br_netfilter is not loaded")
     try:
         if setting.read_text().strip() != "1":
             setting.write_text("1\n")
     except OSError as exc:
-        raise CommandError(f"traffic within the pods' bridge cannot be filtered: {setting}: {exc.strerror}") from exc
+        raise CommandError(f"{fault}: {setting}: {exc.strerror}") from exc
 
 
 def _restore_sets(lines: list[str]) -> None:
