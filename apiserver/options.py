@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from apiserver.admission.plugins import NAMES
+from apiserver.audit_options import AuditOptions
 from apiserver.authentication.authenticators import TokenFile
 from apiserver.oidc_options import OpenIDOptions
 from apiserver.storage import NO_ENCRYPTION, Encryption, EtcdConfig, read_configuration
@@ -125,6 +126,14 @@ class IdentityOptions:
 
     client_ca_file: Path | None = option(None, "CA whose client certificates name users and groups.", type=CERTIFICATES)
     token_auth_file: Path | None = option(None, 'File of bearer tokens: token,user,uid,"group,..." a line.', type=FILE)
+    anonymous_auth: bool = option(
+        True,
+        "Whether requests without credentials are those of system:anonymous, which the authorizer judges; never if it "
+        "is AlwaysAllow.",
+    )
+    enable_bootstrap_token_auth: bool = option(
+        False, "Authenticate joining nodes by secrets of type bootstrap.kubernetes.io/token in kube-system."
+    )
     authorization_mode: tuple[str, ...] = option(
         ("AlwaysAllow",),
         "What decides who may do what; only AlwaysAllow so far.",
@@ -144,6 +153,10 @@ class IdentityOptions:
         None, "URL of the keys that verify tokens; by default this server's /openid/v1/jwks.", type=URL
     )
     api_audiences: tuple[str, ...] = option((), "Audiences for which tokens are accepted; the issuer by default.")
+
+    @property
+    def allows_anonymous(self) -> bool:
+        return self.anonymous_auth and "AlwaysAllow" not in self.authorization_mode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +181,11 @@ class KubeletOptions:
         None, "Client certificate for requests to kubelets.", type=CERTIFICATES
     )
     kubelet_client_key: Path | None = option(None, "Key of that certificate.", type=PRIVATE_KEY)
-    kubelet_certificate_authority: Path | None = option(None, "CA of the kubelets' certificates.", type=CERTIFICATES)
+    kubelet_certificate_authority: Path | None = option(
+        None,
+        "CA of the kubelets' serving certificates, each of which names its node as system:node:<name>.",
+        type=CERTIFICATES,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +204,7 @@ class ApiserverOptions(Options):
     etcd: EtcdOptions = group("etcd", EtcdOptions)
     identity: IdentityOptions = group("Identities", IdentityOptions)
     oidc: OpenIDOptions = group("OpenID Connect", OpenIDOptions)
+    audit: AuditOptions = group("Audit", AuditOptions)
     admission: AdmissionOptions = group("Admission", AdmissionOptions)
     kubelets: KubeletOptions = group("Kubelets", KubeletOptions)
     services: ServiceOptions = group("Services", ServiceOptions)
@@ -200,6 +218,7 @@ class ApiserverOptions(Options):
             except ValueError as exc:
                 raise ValueError(f"--token-auth-file: {exc}") from None
         self.oidc.tokens()
+        self.audit.auditor()
         on, off = self.admission.enable_admission_plugins, self.admission.disable_admission_plugins
         if both := set(on) & set(off):
             raise ValueError(f"--enable-admission-plugins and --disable-admission-plugins both name {min(both)!r}")

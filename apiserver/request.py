@@ -2,6 +2,8 @@
 
 from msgspec import Struct
 
+from apimachinery.selectors import FieldSelector
+
 
 class User(Struct, frozen=True):
     """An authenticated identity."""
@@ -33,3 +35,5 @@ class Attributes(Struct, frozen=True):
     field_manager: str = "unknown"
     is_apply: bool = False
     """Whether a patch is a server-side apply, which settles managedFields itself."""
+    fields: FieldSelector = FieldSelector()
+    """Which of a collection the request is about; with nothing in it about all, or about what it says otherwise."""

@@ -1,6 +1,6 @@
 """The admission plugins that every apiserver has, under Kubernetes' names, in the order in which they are asked.
 
-``ServiceAccount``, ``Priority`` and ``RuntimeClass`` have modules of their own.
+``ServiceAccount``, ``Priority``, ``RuntimeClass`` and those of certificates have modules of their own.
 """
 
 from collections.abc import Collection
@@ -17,7 +17,6 @@ from apimachinery.core.well_known import (
     UNREACHABLE_TAINT,
 )
 from apimachinery.meta import Key
-from apimachinery.types.certificates_v1 import CertificateSigningRequest
 from apimachinery.types.core_v1 import Namespace, PersistentVolume, PersistentVolumeClaim, Pod, Toleration
 from apimachinery.types.core_v1 import ServiceAccount as Account
 from apimachinery.types.meta_v1 import StatusCause
@@ -26,8 +25,15 @@ from apimachinery.types.objects import KubeObject
 from apimachinery.types.scheduling_v1 import PriorityClass
 from apimachinery.types.storage_v1 import StorageClass
 from apiserver.admission import Plugin
+from apiserver.admission.certificates import (
+    CertificateApproval,
+    CertificateSigning,
+    CertificateSubjectRestriction,
+    SigningRequestor,
+)
 from apiserver.admission.classes import Priority, RuntimeClass
 from apiserver.admission.service_account import ServiceAccount
+from apiserver.authorization import Authorizer
 from apiserver.registry.resources import Resources
 from apiserver.registry.store import Store
 from apiserver.request import Attributes
@@ -144,22 +150,6 @@ def is_default(storage_class: StorageClass) -> bool:
     return any(meta.annotations_of(storage_class).get(key) == "true" for key in DEFAULT_CLASS_ANNOTATIONS)
 
 
-class SigningRequestor(Plugin[CertificateSigningRequest]):
-    """Writes the user of the request into the spec."""
-
-    types = (CertificateSigningRequest,)
-
-    async def admit(
-        self, attributes: Attributes, obj: CertificateSigningRequest, old: CertificateSigningRequest | None
-    ) -> None:
-        if attributes.verb != "create":
-            return
-        user, spec = attributes.user, obj.spec
-        spec.username, spec.uid = user.name, user.uid or None
-        spec.groups = list(user.groups) or None
-        spec.extra = {key: list(values) for key, values in user.extra.items()} or None
-
-
 NAMES: Final = (
     "NamespaceLifecycle",
     "ServiceAccount",
@@ -168,10 +158,15 @@ NAMES: Final = (
     "DefaultStorageClass",
     "StorageObjectInUseProtection",
     "RuntimeClass",
+    "CertificateApproval",
+    "CertificateSigning",
+    "CertificateSubjectRestriction",
 )
 
 
-def plugins(resources: Resources, disabled: Collection[str], *, mounts_tokens: bool) -> list[Plugin[Any]]:
+def plugins(
+    resources: Resources, authorizer: Authorizer, disabled: Collection[str], *, mounts_tokens: bool
+) -> list[Plugin[Any]]:
     """All but the disabled ones; ``mounts_tokens``: whether pods get tokens of their service accounts."""
     by_name: dict[str, Plugin[Any]] = {
         "NamespaceLifecycle": NamespaceLifecycle(resources.store(Namespace)),
@@ -181,5 +176,8 @@ def plugins(resources: Resources, disabled: Collection[str], *, mounts_tokens: b
         "DefaultTolerationSeconds": DefaultTolerationSeconds(),
         "DefaultStorageClass": DefaultStorageClass(resources.store(StorageClass)),
         "StorageObjectInUseProtection": StorageObjectInUseProtection(),
+        "CertificateApproval": CertificateApproval(authorizer),
+        "CertificateSigning": CertificateSigning(authorizer),
+        "CertificateSubjectRestriction": CertificateSubjectRestriction(),
     }
     return [*(by_name[name] for name in NAMES if name not in disabled), SigningRequestor()]
