@@ -4,10 +4,11 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from host_network.commands import CommandError
 from kube_proxy.dataplane.messages import Policies, PolicyRule
@@ -89,7 +90,21 @@ def network() -> Iterator[Network]:
         ip("-n", node, "addr", "add", "10.244.7.1/24", "dev", "pods")
         ip("-n", node, "link", "set", "pods", "up")
         for role, address in PODS.items():
-            ip("-n", node, "link", "add", "name", f"pod-{role}", "type", "veth", "peer", "name", "eth0", "netns", names[role])
+            ip(
+                "-n",
+                node,
+                "link",
+                "add",
+                "name",
+                f"pod-{role}",
+                "type",
+                "veth",
+                "peer",
+                "name",
+                "eth0",
+                "netns",
+                names[role],
+            )
             ip("-n", node, "link", "set", f"pod-{role}", "master", "pods", "up")
             _configure(names[role], f"{address}/24", "10.244.7.1")
         ip("-n", node, "link", "add", "wire", "type", "veth", "peer", "name", "eth0", "netns", names["out"])
@@ -111,6 +126,8 @@ def network() -> Iterator[Network]:
         for server in servers:
             server.kill()
             server.wait()
+            if server.stdout:
+                server.stdout.close()
         for name in names.values():
             subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
 
@@ -172,7 +189,9 @@ def test_rules_let_peers_through_at_their_ports(network: Network, kernel: Kernel
 
 def test_a_connection_from_before_the_policy_goes_on(network: Network, kernel: Kernel) -> None:
     kernel.apply(NOTHING)
-    with entered(network.pods["b"].path), socket.create_connection((PODS["a"], 80), 2) as connection:
+    with entered(network.pods["b"].path):
+        connection = socket.create_connection((PODS["a"], 80), WAIT)
+    with connection:
         kernel.apply(DENY_A)
         connection.send(b"?")
         assert connection.recv(8) == b"!"
