@@ -12,19 +12,22 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from apimachinery import meta
+from apimachinery.meta import Key
 from apimachinery.types import core_v1, networking_v1
 from host_network.commands import CommandError
 from kube_client import Client, Informer
 from kube_proxy import metrics
 from kube_proxy.dataplane.messages import Policies
 from kube_proxy.network_policy.kernel import Kernel
-from kube_proxy.network_policy.plan import member, plan
+from kube_proxy.network_policy.plan import Member, member, plan
 from kube_proxy.network_policy.report import NodeReport
 
 log = logging.getLogger(__name__)
 
 GATHER = 0.02
 """Seconds in which events gather before a sync."""
+LONGEST_GATHER = 0.3
 RETRY_DELAYS = (0.1, 0.5, 1.0, 5.0)
 VERIFY_PERIOD = 10.0
 """Seconds between two verifications of the kernel's rules and sets."""
@@ -58,6 +61,8 @@ class Enforcer:
         self._policies = Informer(client.resource(networking_v1.NetworkPolicy))
         self._policies.on_change(lambda old, new: self._wake.set())
         self._cluster: Cluster | None = None
+        self._members: dict[Key, Member] = {}
+        """The pods that policies can select."""
         self._applied: Policies | None = None
         self._verify = True
         self._started = False
@@ -91,6 +96,7 @@ class Enforcer:
             if time.monotonic() >= next_verification:
                 self._verify = True
                 next_verification = time.monotonic() + VERIFY_PERIOD * random.uniform(0.7, 0.95)
+            began = time.monotonic()
             try:
                 if self._verify and self._fault:
                     await self._check()
@@ -102,13 +108,15 @@ class Enforcer:
                 self._verify = True
                 self._set_fault(str(exc))
                 failures += 1
+            # Where planning takes long, more events are gathered: half of the time is the proxy's.
+            took = min(time.monotonic() - began, LONGEST_GATHER)
             wait = max(0.0, next_verification - time.monotonic())
             if failures:
                 await asyncio.sleep(RETRY_DELAYS[min(failures, len(RETRY_DELAYS)) - 1])
                 continue
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), wait)
-            await asyncio.sleep(GATHER)
+            await asyncio.sleep(max(GATHER, took))
 
     async def _check(self) -> None:
         try:
@@ -126,6 +134,7 @@ class Enforcer:
             for task in self._cluster.tasks:
                 task.cancel()
             self._cluster = None
+            self._members.clear()
         if cluster := self._cluster:
             try:
                 async with asyncio.timeout(PATIENCE):
@@ -151,11 +160,11 @@ class Enforcer:
     async def _sync(self) -> None:
         started = time.perf_counter()
         cluster = self._cluster
-        policies = (
-            plan(self._policies.list(), cluster.pods.list(), cluster.namespaces.list(), cluster.nodes.list())
-            if cluster
-            else None
-        )
+        policies: Policies | None = None
+        if cluster:
+            policies = await asyncio.to_thread(
+                plan, self._policies.list(), [*self._members.values()], cluster.namespaces.list(), cluster.nodes.list()
+            )
         changed = policies != self._applied
         if changed or not self._known.is_set():
             self._guard(policies)  # the proxy first: it needs no command
@@ -188,7 +197,11 @@ class Enforcer:
             self._fault = fault
 
     def _on_pod(self, old: core_v1.Pod | None, new: core_v1.Pod | None) -> None:
-        if (old and member(old)) != (new and member(new)):
+        key = meta.key_of(new or old)  # type: ignore[arg-type]  # one of them is there
+        before, now = self._members.pop(key, None), member(new) if new else None
+        if now:
+            self._members[key] = now
+        if before != now:
             self._wake.set()
 
     def _on_namespace(self, old: core_v1.Namespace | None, new: core_v1.Namespace | None) -> None:

@@ -30,6 +30,7 @@ class Member:
 
     namespace: str
     address: str
+    node: str
     labels: Mapping[str, str]
     ports: tuple[tuple[str, str, int], ...]
     """Name, protocol and number of its named ports."""
@@ -44,20 +45,14 @@ class PortMatch:
     """Of a named port, whose number depends on the pod."""
 
 
-def members(of: Iterable[core_v1.Pod], pod_cidrs: Mapping[str, str]) -> list[Member]:
-    """``pod_cidrs`` by node."""
-    candidates = (member(pod, pod_cidrs.get(pod.spec.node_name or "", "")) for pod in of)
-    return [pod for pod in candidates if pod is not None]
-
-
-def member(pod: core_v1.Pod, pod_cidr: str = "") -> Member | None:
+def member(pod: core_v1.Pod) -> Member | None:
     """None for a pod without an address of its own: on the host's network, not started, ended."""
-    address = pod.status.pod_ip or ""
-    if pod.spec.host_network or pods.is_terminal(pod) or not is_pod_address(address, pod_cidr):
+    if pod.spec.host_network or not pod.status.pod_ip or pods.is_terminal(pod):
         return None
     return Member(
         meta.namespace_of(pod),
-        address,
+        pod.status.pod_ip,
+        pod.spec.node_name or "",
         pod.metadata.labels or {},
         tuple(
             (port.name, port.protocol or "TCP", port.container_port)
@@ -68,7 +63,7 @@ def member(pod: core_v1.Pod, pod_cidr: str = "") -> Member | None:
     )
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=65536)
 def is_pod_address(address: str, pod_cidr: str) -> bool:
     """Whether it is an IPv4 address, in the CIDR if there is one."""
     try:
@@ -79,7 +74,7 @@ def is_pod_address(address: str, pod_cidr: str) -> bool:
 
 def plan(
     policies: Sequence[networking_v1.NetworkPolicy],
-    of: Iterable[core_v1.Pod],
+    members: Iterable[Member],
     namespaces: Iterable[core_v1.Namespace],
     cluster: Iterable[core_v1.Node],
 ) -> Policies | None:
@@ -89,7 +84,8 @@ def plan(
     machines = [*cluster]
     pod_cidrs = {meta.name_of(node): node.spec.pod_cidr or "" for node in machines}
     labels = {meta.name_of(namespace): namespace.metadata.labels or {} for namespace in namespaces}
-    planner = _Planner(members(of, pod_cidrs), labels)
+    everyone = [pod for pod in members if is_pod_address(pod.address, pod_cidrs.get(pod.node, ""))]
+    planner = _Planner(everyone, labels)
     for policy in sorted(policies, key=meta.key_of):
         planner.add(policy)
     return planner.policies(frozenset(node_addresses(machines)))
@@ -129,9 +125,10 @@ def _without(network: IPv4Network, hole: IPv4Network) -> Iterable[IPv4Network]:
 class _Planner:
     def __init__(self, everyone: Sequence[Member], namespace_labels: Mapping[str, Mapping[str, str]]) -> None:
         self._namespace_labels = namespace_labels
-        self._by_namespace: dict[str, list[Member]] = {}
+        by_namespace: dict[str, list[Member]] = {}
         for pod in everyone:
-            self._by_namespace.setdefault(pod.namespace, []).append(pod)
+            by_namespace.setdefault(pod.namespace, []).append(pod)
+        self._by_namespace = {namespace: _ByLabel(pods) for namespace, pods in by_namespace.items()}
         self._everyone = everyone
         self._sets: dict[str, Sequence[Member]] = {}
         self._blocks: dict[str, tuple[str, ...]] = {}
@@ -216,9 +213,8 @@ class _Planner:
 
     def _pods(self, selector: meta_v1.LabelSelector, namespace: str) -> str:
         parsed = from_label_selector(selector)
-        return self._set(
-            f"pods {namespace} {_identity(parsed)}", lambda: _matching(self._by_namespace.get(namespace, ()), parsed)
-        )
+        pods = self._by_namespace.get(namespace)
+        return self._set(f"pods {namespace} {_identity(parsed)}", lambda: pods.matching(parsed) if pods else ())
 
     def _pods_of_namespaces(self, selector: meta_v1.LabelSelector, of: meta_v1.LabelSelector) -> str:
         parsed, among = from_label_selector(selector), from_label_selector(of)
@@ -228,7 +224,7 @@ class _Planner:
                 pod
                 for namespace, pods in self._by_namespace.items()
                 if namespace in self._namespace_labels and among.matches(self._namespace_labels[namespace])
-                for pod in _matching(pods, parsed)
+                for pod in pods.matching(parsed)
             ]
 
         return self._set(f"namespaces {_identity(among)} pods {_identity(parsed)}", select)
@@ -240,8 +236,25 @@ class _Planner:
         return name
 
 
-def _matching(pods: Iterable[Member], selector: LabelSelector) -> list[Member]:
-    return [pod for pod in pods if selector.matches(pod.labels)]
+class _ByLabel:
+    """The pods of a namespace; a selector that asks for values looks only at the pods that have them."""
+
+    def __init__(self, everyone: Sequence[Member]) -> None:
+        self._everyone = everyone
+        self._having: dict[tuple[str, str], list[Member]] = {}
+        for pod in everyone:
+            for pair in pod.labels.items():
+                self._having.setdefault(pair, []).append(pod)
+
+    def matching(self, selector: LabelSelector) -> Sequence[Member]:
+        candidates = self._everyone
+        if not selector.requirements:
+            return candidates
+        for term in selector.requirements:
+            if term.operator == "In":
+                candidates = [pod for value in term.values for pod in self._having.get((term.key, value), ())]
+                break
+        return [pod for pod in candidates if selector.matches(pod.labels)]
 
 
 def _identity(selector: LabelSelector) -> str:

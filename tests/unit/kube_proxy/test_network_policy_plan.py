@@ -11,7 +11,7 @@ from apimachinery.selectors import from_label_selector
 from apimachinery.types import core_v1, meta_v1, networking_v1
 from kube_proxy.dataplane.guard import Judge
 from kube_proxy.dataplane.messages import Policies
-from kube_proxy.network_policy.plan import block_networks, node_addresses, plan
+from kube_proxy.network_policy.plan import block_networks, member, node_addresses, plan
 
 Policy = networking_v1.NetworkPolicy
 Peer = networking_v1.NetworkPolicyPeer
@@ -80,7 +80,7 @@ def policy(
 
 
 def planned(policies: Sequence[Policy], pods: Iterable[core_v1.Pod] = PODS) -> Policies:
-    result = plan(policies, pods, NAMESPACES, [NODE])
+    result = plan(policies, [known for pod in pods if (known := member(pod))], NAMESPACES, [NODE])
     assert result is not None
     return result
 
@@ -244,7 +244,7 @@ def test_the_plan_allows_what_any_mixture_of_policies_says(seed: int) -> None:
 
 
 def test_without_policies_there_is_nothing_to_enforce() -> None:
-    assert plan([], PODS, NAMESPACES, [NODE]) is None
+    assert plan([], [], NAMESPACES, [NODE]) is None
 
 
 def test_pods_of_the_host_network_and_ended_pods_are_not_selected() -> None:
