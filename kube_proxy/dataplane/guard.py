@@ -28,11 +28,11 @@ class Gate:
 class Judge:
     def __init__(self, policies: Policies) -> None:
         self._policies = policies
-        self._ingress, self._egress = policies.isolated["ingress"], policies.isolated["egress"]
         self._blocks = {
             name: tuple((int(network.network_address), int(network.netmask)) for network in map(IPv4Network, block))
             for name, block in policies.blocks.items()
         }
+        self._own = IPv4Network(policies.own_range) if policies.own_range and policies.restricted else None
         self._rules: dict[tuple[str, str], tuple[PolicyRule, ...]] = {}
         self._verdicts: dict[tuple[str, str, Backend], bool] = {}
 
@@ -52,11 +52,22 @@ class Judge:
     def _decide(self, protocol: str, client: str, server: str, port: int) -> bool:
         if client == server:  # a pod always reaches itself
             return True
-        if client in self._egress and not self._is_allowed("egress", client, server, protocol, port):
+        if client in self._policies.nodes:
+            return True
+        if self._is_isolated("egress", client) and not self._is_allowed("egress", client, server, protocol, port):
             return False
-        if server not in self._ingress or client in self._policies.nodes:
+        if not self._is_isolated("ingress", server):
             return True
         return self._is_allowed("ingress", server, client, protocol, port)
+
+    def _is_isolated(self, direction: Literal["ingress", "egress"], address: str) -> bool:
+        policies = self._policies
+        if address in policies.isolated[direction]:
+            return True
+        if self._own is None or direction not in policies.restricted:
+            return False
+        unknown = address not in policies.pods and address not in policies.nodes
+        return unknown and IPv4Address(address) in self._own
 
     def _is_allowed(
         self, direction: Literal["ingress", "egress"], pod: str, peer: str, protocol: str, port: int

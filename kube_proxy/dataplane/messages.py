@@ -95,6 +95,12 @@ class Policies(msgspec.Struct, tag=True, frozen=True):
     blocks: dict[str, tuple[str, ...]]
     """Networks that do not overlap, by name."""
     rules: tuple[PolicyRule, ...]
+    own_range: str = ""
+    """This node's pod CIDR."""
+    pods: frozenset[str] = frozenset()
+    """Addresses of all pods. In ``own_range`` others are pods that the API does not know yet."""
+    restricted: tuple[Literal["ingress", "egress"], ...] = ()
+    """The directions in which there are policies: in these, unknown pods may be isolated and count as such."""
 
 
 class Guard(msgspec.Struct, tag=True, frozen=True):

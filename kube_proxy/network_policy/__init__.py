@@ -26,7 +26,11 @@ processes and host-network pods of another node, which no policy of Kubernetes s
 forges packets from a node's address (Docker leaves it CAP_NET_RAW) never gets the answers. In iptables mode an isolated
 pod that reaches itself through its service needs a policy that allows it. Pods have no IPv6.
 
-Connections that exist when a policy arrives go on, replies always pass. A new pod is isolated as soon as the API knows
-its address. A proxy that stops leaves the rules, the next one adopts them; with the last policy they are removed.
-While there is no policy, neither pods nor namespaces are watched and no packet passes a rule of ours.
+Connections that exist when a policy arrives go on, replies always pass. Pods are isolated before they start: an address
+in this node's pod CIDR that no pod has in the API counts as isolated, in the directions in which there are policies at
+all. The kubelet reports a pod's address before it starts the containers, so that their first packets rarely meet that.
+
+A proxy that stops leaves the rules, the next one adopts them; with the last policy they are removed. While a proxy is
+away, new pods of its node stay isolated. While there is no policy, neither pods nor namespaces are watched and no packet
+passes a rule of ours.
 """

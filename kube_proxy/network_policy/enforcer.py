@@ -163,7 +163,12 @@ class Enforcer:
         policies: Policies | None = None
         if cluster:
             policies = await asyncio.to_thread(
-                plan, self._policies.list(), [*self._members.values()], cluster.namespaces.list(), cluster.nodes.list()
+                plan,
+                self._policies.list(),
+                [*self._members.values()],
+                cluster.namespaces.list(),
+                cluster.nodes.list(),
+                self._report.node,
             )
         changed = policies != self._applied
         if changed or not self._known.is_set():

@@ -72,13 +72,21 @@ def is_pod_address(address: str, pod_cidr: str) -> bool:
         return False
 
 
+def is_cidr(text: str) -> bool:
+    try:
+        return IPv4Network(text).prefixlen > 0
+    except ValueError:
+        return False
+
+
 def plan(
     policies: Sequence[networking_v1.NetworkPolicy],
     members: Iterable[Member],
     namespaces: Iterable[core_v1.Namespace],
     cluster: Iterable[core_v1.Node],
+    own: str = "",
 ) -> Policies | None:
-    """None where there are no policies."""
+    """None where there are no policies. ``own`` is the name of this node."""
     if not policies:
         return None
     machines = [*cluster]
@@ -88,7 +96,8 @@ def plan(
     planner = _Planner(everyone, labels)
     for policy in sorted(policies, key=meta.key_of):
         planner.add(policy)
-    return planner.policies(frozenset(node_addresses(machines)))
+    own_range = pod_cidrs.get(own, "")
+    return planner.policies(frozenset(node_addresses(machines)), own_range if is_cidr(own_range) else "")
 
 
 def node_addresses(cluster: Iterable[core_v1.Node]) -> Iterator[str]:
@@ -133,6 +142,7 @@ class _Planner:
         self._sets: dict[str, Sequence[Member]] = {}
         self._blocks: dict[str, tuple[str, ...]] = {}
         self._isolated: dict[Direction, set[str]] = {"ingress": set(), "egress": set()}
+        self._restricted: set[Direction] = set()
         self._rules: dict[PolicyRule, None] = {}
         """In order, each once."""
 
@@ -143,20 +153,25 @@ class _Planner:
         addresses = {pod.address for pod in self._sets[selected]}
         if "Ingress" in (spec.policy_types or ()):
             self._isolated["ingress"] |= addresses
+            self._restricted.add("ingress")
             for ingress in spec.ingress or ():
                 self._add_rule("ingress", selected, namespace, ingress.from_, ingress.ports)
         if "Egress" in (spec.policy_types or ()):
             self._isolated["egress"] |= addresses
+            self._restricted.add("egress")
             for egress in spec.egress or ():
                 self._add_rule("egress", selected, namespace, egress.to, egress.ports)
 
-    def policies(self, node_addresses: frozenset[str]) -> Policies:
+    def policies(self, node_addresses: frozenset[str], own_range: str) -> Policies:
         return Policies(
             isolated={direction: frozenset(addresses) for direction, addresses in self._isolated.items()},
             nodes=node_addresses,
             sets={name: frozenset(pod.address for pod in pods) for name, pods in self._sets.items()},
             blocks=self._blocks,
             rules=tuple(self._rules),
+            own_range=own_range,
+            pods=frozenset(pod.address for pod in self._everyone),
+            restricted=tuple(sorted(self._restricted)),
         )
 
     def _add_rule(

@@ -17,13 +17,13 @@ log = logging.getLogger(__name__)
 class NodeReport:
     def __init__(self, client: Client, node: str) -> None:
         self._nodes = client.resource(core_v1.Node)
-        self._node = node
+        self.node = node
 
     async def say(self, reason: str, message: str, *, enforced: bool) -> bool:
         """Whether the Node says so now; it may not be registered yet, and the apiserver may be away."""
         status = "True" if enforced else "False"
         try:
-            node = await self._nodes.get(self._node)
+            node = await self._nodes.get(self.node)
             present = conditions.find(node.status.conditions, NETWORK_POLICY_CONDITION)
             if present and (present.status, present.reason, present.message) == (status, reason, message):
                 return True
@@ -34,8 +34,8 @@ class NodeReport:
                 last_heartbeat_time=now, last_transition_time=changed,
             )  # fmt: skip
             patch = {"status": {"conditions": [condition]}}
-            await self._nodes.patch(self._node, patch, subresource="status")
+            await self._nodes.patch(self.node, patch, subresource="status")
         except errors.ApiError as exc:
-            log.info("node %s: its condition %s: %s; will retry", self._node, NETWORK_POLICY_CONDITION, exc)
+            log.info("node %s: its condition %s: %s; will retry", self.node, NETWORK_POLICY_CONDITION, exc)
             return False
         return True

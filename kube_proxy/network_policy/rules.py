@@ -1,7 +1,8 @@
 """The policies as what the kernel's commands read: address sets, and the rules of our chains. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from kube_proxy.dataplane.messages import Policies, PolicyRule
 
@@ -14,6 +15,7 @@ JUMP = f'-A FORWARD -m comment --comment "kubernetes network policies" -j {CHAIN
 SET_PREFIX = "KUBE-NETPOL-"
 ISOLATED = {"egress": f"{SET_PREFIX}EGRESS", "ingress": f"{SET_PREFIX}INGRESS"}
 NODES = f"{SET_PREFIX}NODES"
+PODS = f"{SET_PREFIX}PODS"
 MAX_MEMBERS = 1_048_576
 
 HALVES = ("0.0.0.0/1", "128.0.0.0/1")
@@ -36,7 +38,7 @@ def address_sets(policies: Policies) -> dict[str, AddressSet]:
     pods = {SET_PREFIX + name: addresses for name, addresses in policies.sets.items()}
     sets = {
         name: AddressSet("hash:ip", addresses)
-        for name, addresses in {**isolated, NODES: policies.nodes, **pods}.items()
+        for name, addresses in {**isolated, NODES: policies.nodes, PODS: policies.pods, **pods}.items()
     }
     for name, networks in policies.blocks.items():
         sets[SET_PREFIX + name] = AddressSet("hash:net", frozenset(map(_member, _split(networks))))
@@ -47,12 +49,20 @@ def chain_rules(policies: Policies) -> list[str]:
     """The rules of our chains, as ``iptables-restore`` reads them. What returns to the first chain has passed."""
     return [
         f"-A {CHAIN} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN",
-        f"-A {CHAIN} -m set --match-set {ISOLATED['egress']} src -j {DIRECTION_CHAINS['egress']}",
         f"-A {CHAIN} -m set --match-set {NODES} src -j RETURN",
-        f"-A {CHAIN} -m set --match-set {ISOLATED['ingress']} dst -j {DIRECTION_CHAINS['ingress']}",
+        *_isolating(policies, "egress", "src", "-s"),
+        *_isolating(policies, "ingress", "dst", "-d"),
         *(_allowing(rule) for rule in policies.rules),
         *(f"-A {chain} -j DROP" for chain in DIRECTION_CHAINS.values()),
     ]
+
+
+def _isolating(policies: Policies, direction: Literal["ingress", "egress"], pod: str, flag: str) -> Iterator[str]:
+    """What is isolated, and what may be: pods of this node that the API does not know yet."""
+    chain = DIRECTION_CHAINS[direction]
+    yield f"-A {CHAIN} -m set --match-set {ISOLATED[direction]} {pod} -j {chain}"
+    if policies.own_range and direction in policies.restricted:
+        yield f"-A {CHAIN} {flag} {policies.own_range} -m set ! --match-set {PODS} {pod} -j {chain}"
 
 
 def _allowing(rule: PolicyRule) -> str:

@@ -271,6 +271,26 @@ def test_policies_hold_while_proxies_are_away_and_after_they_are_back(matrix: Ma
     matrix.shows(deny, within=15)
 
 
+def test_a_pod_is_isolated_before_it_starts(matrix: Matrix) -> None:
+    """It tries from its first moment on, and nothing of that arrives."""
+    other = matrix.peers[f"{SPACES[1]}/a"]
+    attempts = f"for i in $(seq 40); do echo '?' | nc -w 1 {other.address} 80 && echo open; done; sleep 3600"
+    matrix.apply([policy({"policyTypes": ["Egress"]}, {"pod": "new"})])
+    matrix.shows(lambda *_: True)
+    for number in range(3):
+        document = labelled("new", matrix.lab.nodes[number % 2])
+        document["metadata"]["name"] = pod = f"new-{number}"
+        document["spec"]["containers"][0]["command"] = ["sh", "-c", f"echo began; {attempts}"]
+        matrix.lab.apply(document, namespace=X)
+        try:
+            eventually(lambda pod=pod: "began" in matrix.lab.kubectl("logs", "-n", X, pod, check=False))  # type: ignore[misc]
+            # By now its address is known, and nothing but the first moments could have been open.
+            eventually(lambda pod=pod: matrix.lab.get("pod", "-n", X, pod)["status"].get("podIP"))  # type: ignore[misc]
+            assert "open" not in matrix.lab.kubectl("logs", "-n", X, pod)
+        finally:
+            matrix.lab.kubectl("delete", "pod", "-n", X, pod, "--wait=false")
+
+
 def test_nodes_reach_isolated_pods(matrix: Matrix) -> None:
     matrix.apply([policy({"policyTypes": ["Ingress", "Egress"]})])
     matrix.shows(lambda c, s, p, n: c == s or (space(c) != X and space(s) != X))

@@ -187,6 +187,16 @@ def test_rules_let_peers_through_at_their_ports(network: Network, kernel: Kernel
     assert (pod, out) == ([True, False, False], [False, True, True])
 
 
+def test_a_pod_that_the_api_does_not_know_yet_is_isolated(network: Network, kernel: Kernel) -> None:
+    here = replace(NOTHING, own_range="10.244.7.0/24", pods=frozenset((PODS["b"],)), restricted=("ingress",))
+    kernel.apply(here)
+    assert reached(network) == EVERYTHING | {
+        "pod tcp": False, "pod udp": False, "outside": False, "node": True
+    }  # fmt: skip
+    assert kernel.apply(replace(here, pods=frozenset(PODS.values())), verify=False) == 1
+    assert reached(network) == EVERYTHING
+
+
 def test_a_connection_from_before_the_policy_goes_on(network: Network, kernel: Kernel) -> None:
     kernel.apply(NOTHING)
     with entered(network.pods["b"].path):

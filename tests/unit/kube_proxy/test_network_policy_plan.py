@@ -257,6 +257,15 @@ def test_an_address_that_the_pods_node_cannot_have_given_it_is_left_out(ip: str)
     assert planned([policy(ingress=[])], [pod("x", "a", ip=ip)]).isolated["ingress"] == frozenset()
 
 
+def test_the_plan_of_a_node_knows_its_range_and_the_directions_of_policies() -> None:
+    policies = plan([policy(egress=[])], [m for p in PODS if (m := member(p))], NAMESPACES, [NODE], "node-1")
+    assert policies is not None
+    assert (policies.own_range, policies.restricted, len(policies.pods)) == ("10.244.0.0/16", ("egress",), len(PODS))
+    judge = Judge(policies)
+    assert not judge.allows("TCP", "10.244.9.9", (address("y", "a"), 80))
+    assert judge.allows("TCP", address("y", "a"), ("10.244.9.9", 80))
+
+
 def test_a_node_reaches_isolated_pods() -> None:
     judge = Judge(planned([policy(ingress=[])]))
     for client in node_addresses([NODE]):

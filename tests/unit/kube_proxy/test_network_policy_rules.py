@@ -1,6 +1,8 @@
 """The kernel's rules and sets as text, the choice of backends, and what it costs."""
 
-from dataclasses import replace
+import dataclasses
+
+from msgspec.structs import replace
 
 from kube_proxy.dataplane import guard
 from kube_proxy.dataplane.balancer import Balancer
@@ -57,14 +59,25 @@ def test_verdicts_are_bounded() -> None:
 def test_rules_let_replies_and_nodes_through_and_drop_the_rest() -> None:
     assert chain_rules(ONLY_CLIENT_TO_A) == [
         "-A KUBE-NETWORK-POLICY -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN",
-        "-A KUBE-NETWORK-POLICY -m set --match-set KUBE-NETPOL-EGRESS src -j KUBE-NETPOL-EGRESS",
         "-A KUBE-NETWORK-POLICY -m set --match-set KUBE-NETPOL-NODES src -j RETURN",
+        "-A KUBE-NETWORK-POLICY -m set --match-set KUBE-NETPOL-EGRESS src -j KUBE-NETPOL-EGRESS",
         "-A KUBE-NETWORK-POLICY -m set --match-set KUBE-NETPOL-INGRESS dst -j KUBE-NETPOL-INGRESS",
         "-A KUBE-NETPOL-INGRESS -p tcp -m set --match-set KUBE-NETPOL-a dst -m set --match-set KUBE-NETPOL-client src "
         "-m tcp --dport 80:90 -j RETURN",
         "-A KUBE-NETPOL-EGRESS -j DROP",
         "-A KUBE-NETPOL-INGRESS -j DROP",
     ]
+
+
+def test_unknown_pods_of_this_node_are_isolated_where_there_are_policies() -> None:
+    here = replace(ONLY_CLIENT_TO_A, own_range="10.244.1.0/24", pods=frozenset((CLIENT,)), restricted=("egress",))
+    (rule,) = [rule for rule in chain_rules(here) if "! --match-set" in rule]
+    assert rule == (
+        "-A KUBE-NETWORK-POLICY -s 10.244.1.0/24 -m set ! --match-set KUBE-NETPOL-PODS src -j KUBE-NETPOL-EGRESS"
+    )
+    judge = Judge(here)
+    server = ("10.244.9.9", 80)
+    assert [judge.allows("TCP", client, server) for client in (CLIENT, OTHER, "10.244.2.9")] == [True, False, True]
 
 
 def test_a_set_of_everything_is_made_of_halves() -> None:
@@ -84,7 +97,7 @@ def test_pods_are_isolated_after_the_rules_and_released_before_them() -> None:
 def test_only_members_that_differ_are_written() -> None:
     full = address_sets(ONLY_CLIENT_TO_A)
     name = "KUBE-NETPOL-client"
-    more = {**full, name: replace(full[name], members=frozenset((CLIENT, OTHER)))}
+    more = {**full, name: dataclasses.replace(full[name], members=frozenset((CLIENT, OTHER)))}
     assert before_rules(full, more) == [f"add {name} {OTHER} -exist"]
     assert after_rules(full, more) == []
 
