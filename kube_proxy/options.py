@@ -90,6 +90,9 @@ class ProxyOptions:
     service_cluster_ip_range: IPv4Network = option(
         "10.0.0.0/16", "The range of cluster IPs; connections to addresses and ports of no service in it are refused."
     )
+    network_policy: bool = option(
+        True, "Enforce NetworkPolicies. Without, those of an earlier run are removed, and the Node says so."
+    )
     iptables_sync_period: Duration = option(
         "5s", "How often the rules are verified, and repaired if someone else has changed them.", type=PERIOD
     )

@@ -202,6 +202,10 @@ USERS: Final = (
         rule(f"create {READ}", "certificatesigningrequests", _CERTIFICATES),
     )),
     DefaultRole("system:node-problem-detector", (rule("get", "nodes"), rule("patch", "nodes/status"), events())),
+    DefaultRole("system:network-policy-enforcer", (
+        rule("list watch", "namespaces pods"), rule("list watch", "networkpolicies", "networking.k8s.io"),
+        rule("get list watch", "nodes"), rule("patch", "nodes/status"),
+    ), subjects=("user:system:kube-proxy",)),
     DefaultRole("system:node-proxier", (
         rule("list watch", "endpoints services"), rule(READ, "nodes"), events(),
         rule("list watch", "endpointslices", "discovery.k8s.io"),

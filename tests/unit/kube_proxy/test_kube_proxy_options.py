@@ -27,6 +27,7 @@ BAD = [
     ("hostname-override", ""),
     ("hostname-override", "node one"),
     ("cleanup", "perhaps"),
+    ("network-policy", "maybe"),
     ("proxy-mode", "ipvs"),
     ("iptables-backend", "nftables"),
     ("bind-address", "::"),
