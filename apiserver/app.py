@@ -61,7 +61,10 @@ class Application:
         if path.startswith(_PUBLIC):
             await self._rest(scope, receive, send)
             return
-        user = self._authenticator.authenticate(Credentials(request.headers, scope["extensions"]))
+        extensions = scope["extensions"]
+        user = self._authenticator.authenticate(Credentials(request.headers, extensions))
+        if user.name != ANONYMOUS.name:
+            extensions["connection"].identify()
         if path.startswith(("/api/", "/apis/")) or path in ("/api", "/apis"):
             await self._api.serve(request, user)
             return

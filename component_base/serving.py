@@ -24,8 +24,10 @@ from starlette.applications import Starlette
 from uvicorn.server import ServerState
 
 from component_base import metrics
+from component_base.connections import Limits, Slot, Slots
 from component_base.health import Health
 from component_base.http_protocol import ClientCertificate, HttpProtocol
+from component_base.listener import Listener
 from component_base.streams import Stream, Upgrade
 
 __all__ = ["TLS", "ClientCertificate", "Server", "Stream", "Upgrade", "bind_several", "daemon_app", "ssl_context"]
@@ -83,13 +85,16 @@ class Server:
         *,
         tls: TLS | ssl.SSLContext | None = None,
         state: dict[str, Any] | None = None,
+        limits: Limits | None = None,
     ) -> None:
+        """``limits`` are by default what the process's limit of open files allows."""
         self.stopping = asyncio.Event()
         self._to_bind = list(addresses)
         self._ssl = ssl_context(tls) if isinstance(tls, TLS) else tls
         self._app_state = {**(state or {}), "stopping": self.stopping}
         self._state = ServerState()
-        self._listeners: list[asyncio.Server] = []
+        self._slots = Slots(limits or Limits.of_process())
+        self._listeners: list[Listener] = []
         self._upkeep: asyncio.Task[None] | None = None
         self._config = uvicorn.Config(
             app,
@@ -109,7 +114,7 @@ class Server:
     @property
     def addresses(self) -> list[Address]:
         """Where the server listens, with the actual ports."""
-        return [sock.getsockname()[:2] for listener in self._listeners for sock in listener.sockets]
+        return [listener.address for listener in self._listeners]
 
     @property
     def port(self) -> int:
@@ -124,10 +129,8 @@ class Server:
     async def __aenter__(self) -> Self:
         self._config.load()
         self._set_date()
-        loop = asyncio.get_running_loop()
         for sock in _bind_all(self._to_bind):
-            listener = await loop.create_server(self._protocol, sock=sock, ssl=self._ssl, backlog=_BACKLOG)
-            self._listeners.append(listener)
+            self._listeners.append(Listener(sock, self._protocol, self._slots, self._ssl, _BACKLOG))
         self._upkeep = asyncio.create_task(self._tick(), name="serving-upkeep")
         scheme = "https" if self._ssl else "http"
         log.info("serving on %s", ", ".join(f"{scheme}://{host}:{port}" for host, port in self.addresses))
@@ -140,8 +143,8 @@ class Server:
             self._upkeep.cancel()
         await self._stop()
 
-    def _protocol(self) -> HttpProtocol:
-        return HttpProtocol(config=self._config, server_state=self._state, app_state=self._app_state)
+    def _protocol(self, slot: Slot) -> HttpProtocol:
+        return HttpProtocol(slot, config=self._config, server_state=self._state, app_state=self._app_state)
 
     async def _tick(self) -> None:
         """Every second, set the Date header and close connections whose client is overdue."""
@@ -149,6 +152,7 @@ class Server:
         while True:
             await asyncio.sleep(1.0)
             self._set_date()
+            self._slots.report()
             now = loop.time()
             for connection in [*self._state.connections]:
                 if isinstance(connection, HttpProtocol) and connection.overdue(now):
