@@ -71,6 +71,18 @@ def parse(data: bytes) -> Any:
         raise BadRequest(f"the body is not valid JSON: {malformed.syntax(fault)}") from fault
 
 
+class Mismatch(ValueError):
+    """A value of the wrong type: its field, and what it must be."""
+
+
+def convert(value: Any, cls: type[T]) -> T:
+    """As ``from_builtins``. Raises Mismatch instead, which says nothing of the object as a whole."""
+    try:
+        return _decoded(encode(value), cls)
+    except msgspec.ValidationError as fault:
+        raise Mismatch(malformed.mismatch(fault)) from fault
+
+
 def from_builtins(value: Any, cls: type[T]) -> T:
     """The object that builtins describe.
 

@@ -11,6 +11,7 @@ from apimachinery import codec
 from apimachinery.errors import BadRequest
 from apimachinery.schema.shapes import Form, Shape, shape_of
 
+_UNKNOWN: Final = 'unknown field "'
 _MAX_PROBLEMS: Final = 100  # so that a hostile document does not cause a long answer
 
 
@@ -46,6 +47,11 @@ def strict_error(problems: list[str]) -> BadRequest:
 def unknown(document: Any, definition: str) -> list[str]:
     """The fields of a parsed document that its definition does not know."""
     return _problems(document, shape_of(definition))
+
+
+def unknown_paths(document: Any, definition: str) -> list[str]:
+    """The paths of those."""
+    return [problem.removeprefix(_UNKNOWN)[:-1] for problem in unknown(document, definition)]
 
 
 def _problems(document: Any, shape: Shape, *, repeated: bool = False) -> list[str]:
@@ -96,7 +102,7 @@ def _walk(value: Any, shape: Shape, path: str, problems: list[str]) -> None:
             earlier.add(key)
             if shape.form is Form.STRUCT and key not in shape.fields:
                 if not is_duplicate:
-                    problems.append(f'unknown field "{place}"')
+                    problems.append(f'{_UNKNOWN}{place}"')
                 continue
             if is_duplicate:
                 problems.append(f'duplicate field "{place}"')

@@ -72,8 +72,9 @@ class Path:
     def duplicate(self, value: Any) -> FieldError:
         return FieldError("FieldValueDuplicate", str(self), f"Duplicate value: {_quoted(value)}")
 
-    def not_found(self, value: Any) -> FieldError:
-        return FieldError("FieldValueNotFound", str(self), f"Not found: {_quoted(value)}")
+    def not_found(self, value: Any, detail: str = "") -> FieldError:
+        why = f"Not found: {_quoted(value)}"
+        return FieldError("FieldValueNotFound", str(self), f"{why}: {detail}" if detail else why)
 
     def too_long(self, limit: int) -> FieldError:
         return FieldError("FieldValueTooLong", str(self), f"Too long: may not be more than {limit} bytes")

@@ -20,6 +20,15 @@ KEY: Final = re.compile(rf"(?:(?P<prefix>{_PREFIX})/)?(?P<name>{_NAME})\Z")
 VALUE: Final = re.compile(rf"(?:{_NAME})?\Z")
 _TOKEN: Final = re.compile(r"\s*(?:(?P<op>==|!=|=|!|\(|\)|,|<|>)|(?P<word>[^\s=!(),<>]+))")
 
+MAX_LENGTH: Final = 64 * 1024
+"""Characters of a selector in a request. A watch keeps what is parsed of it for as long as it is open."""
+MAX_REQUIREMENTS: Final = 128
+"""Requirements of such a selector: all may have to be compared for each event of each watch."""
+MAX_WORDS: Final = 4096
+"""Keys and values of such a selector together."""
+_CACHED: Final = 256
+"""Characters up to which what a selector means is remembered."""
+
 KEY_RULE: Final = (
     "a label key is a name of at most 63 characters (letters, digits, '-', '_', '.', starting and ending with "
     "a letter or digit), optionally after a DNS prefix and '/'"
@@ -130,9 +139,12 @@ class _Tokens:
     """The words and signs of a selector, with one token of lookahead."""
 
     def __init__(self, text: str) -> None:
+        """Raises ValueError if there are too many."""
         self._text = text
         self._tokens = self._split(text)
         self._at = 0
+        if sum(kind == "word" for kind, _ in self._tokens) > MAX_WORDS:
+            raise ValueError(f"the label selector has more than {MAX_WORDS} keys and values")
 
     def _split(self, text: str) -> list[tuple[str, str]]:
         tokens, at = [], 0
@@ -168,22 +180,34 @@ class _Tokens:
         return ValueError(f"unable to parse the label selector {self._text!r}: {why}")
 
 
-@lru_cache(maxsize=1024)
 def parse_labels(text: str) -> LabelSelector:
     """Parse the ``labelSelector`` query parameter.
 
     Raises:
-        ValueError: a syntax error; the message shows where.
+        ValueError: a syntax error; the message shows where. Or the selector is too large.
     """
+    if len(text) <= _CACHED:
+        return _labels_remembered(text)
+    if len(text) > MAX_LENGTH:
+        raise ValueError(f"the label selector has more than {MAX_LENGTH} characters")
+    return _labels(text)
+
+
+def _labels(text: str) -> LabelSelector:
     tokens = _Tokens(text)
     requirements: list[Requirement] = []
     if tokens.peek()[0] == "end":
         return LabelSelector()
     while True:
         requirements.append(_requirement(tokens))
+        if len(requirements) > MAX_REQUIREMENTS:
+            raise ValueError(f"the label selector has more than {MAX_REQUIREMENTS} requirements")
         if tokens.peek()[0] == "end":
             return LabelSelector(tuple(requirements))
         tokens.expect(",")
+
+
+_labels_remembered = lru_cache(maxsize=1024)(_labels)
 
 
 def _requirement(tokens: _Tokens) -> Requirement:
@@ -280,18 +304,30 @@ _FIELD: Final = re.compile(r"(?P<field>[^=!,]+)(?P<op>==|!=|=)(?P<value>(?:[^,=\
 _PART: Final = re.compile(r"(?:[^,\\]|\\.)+|\\\Z")  # an escaped comma does not end a requirement
 
 
-@lru_cache(maxsize=1024)
 def parse_fields(text: str) -> FieldSelector:
     r"""Parse the ``fieldSelector`` query parameter; ``\,`` ``\=`` ``\\`` are escapes.
 
     Raises:
-        ValueError: a syntax error.
+        ValueError: a syntax error, or the selector is too large.
     """
-    requirements = []
+    if len(text) <= _CACHED:
+        return _fields_remembered(text)
+    if len(text) > MAX_LENGTH:
+        raise ValueError(f"the field selector has more than {MAX_LENGTH} characters")
+    return _fields(text)
+
+
+def _fields(text: str) -> FieldSelector:
+    requirements: list[FieldRequirement] = []
     for part in _PART.findall(text):
+        if len(requirements) == MAX_REQUIREMENTS:
+            raise ValueError(f"the field selector has more than {MAX_REQUIREMENTS} requirements")
         match = _FIELD.match(part)
         if match is None:
             raise ValueError(f"invalid field selector {part!r}: expected field=value, field==value or field!=value")
         value = re.sub(r"\\(.)", r"\1", match["value"])
         requirements.append(FieldRequirement(match["field"].strip(), value, match["op"] == "!="))
     return FieldSelector(tuple(requirements))
+
+
+_fields_remembered = lru_cache(maxsize=1024)(_fields)

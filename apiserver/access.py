@@ -59,6 +59,7 @@ class Access:
     def _user(self, request: Request) -> User:
         user = self._authenticator.authenticate(Credentials(request.headers, request.scope["extensions"]))
         if user is not None:
+            request.scope["extensions"]["connection"].identify()
             return user
         if self._anonymous or is_health(request.path) or request.path == _VERSION:
             return ANONYMOUS

@@ -22,6 +22,9 @@ class Loop(uvloop.Loop):
     async def create_unix_connection(self, *args: Any, sock: socket.socket | None = None, **options: Any) -> Any:
         return await _hand_over(sock, super().create_unix_connection(*args, sock=sock, **options))
 
+    async def connect_accepted_socket(self, protocol_factory: Any, sock: socket.socket, **options: Any) -> Any:
+        return await _hand_over(sock, super().connect_accepted_socket(protocol_factory, sock, **options))
+
 
 async def _hand_over(sock: socket.socket | None, connecting: Awaitable[ConnectionT]) -> ConnectionT:
     """Where no connection comes of it, the loop alone closes the descriptor."""

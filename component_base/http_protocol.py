@@ -15,6 +15,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HEADER_RE, HEADER_VALUE_RE, HttpToolsProtocol
 
 from component_base.client_certificates import client_certificate
+from component_base.connections import Slot
 from component_base.streams import Headers, Stream
 
 MAX_HEAD = 1024 * 1024
@@ -33,6 +34,21 @@ that an honest client has sent all and sees the answer. Then the connection is c
 MAX_UNSENT = 128 * 1024
 """Bytes of an answer that wait in a connection before its application has to. By default they would be four times that,
 for each of the thousands of connections that clients may open and not read from."""
+
+MAX_UNSENT_TO_STRANGERS = 16 * 1024
+"""The same, as long as the client has not shown who it is."""
+
+MAX_PIPELINED = 32
+"""Requests that a client may send before it has the answer to the first."""
+
+_KEPT_HEAD = 16 * 1024
+"""Bytes of a stranger's head up to which its connection may go on after the answer, which keeps the head in memory."""
+
+_HEADER_MEMORY = 150
+"""Bytes of memory that a header takes besides what is sent of it."""
+
+_REQUEST_MEMORY = 4096
+"""The same for a request that waits for its turn."""
 
 _HOST = re.compile(rb"[A-Za-z0-9!$%&()*+,\-.:;=\[\]'_~]*\Z")
 """What may be a host and its port, as golang.org/x/net/http/httpguts has it."""
@@ -100,6 +116,10 @@ class Connection:
         self._on_end: Callable[[], None] | None = None
         self._ended = False
 
+    def identify(self) -> None:
+        """Say that the client has shown who it is. Its connections are not bounded as those of strangers are."""
+        self._protocol.identify()
+
     @property
     def writable(self) -> bool:
         """Whether the write buffer has room; if not, ``send`` waits until it has."""
@@ -157,22 +177,32 @@ class _HostChecked(HttpToolsProtocol):
 class HttpProtocol(_HostChecked):
     """One connection."""
 
+    def __init__(self, slot: Slot, **options: Any) -> None:
+        super().__init__(**options)
+        self._slot = slot
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        transport.set_write_buffer_limits(high=MAX_UNSENT)
+        self._slot.cut = transport.abort
+        transport.set_write_buffer_limits(high=MAX_UNSENT_TO_STRANGERS)
         self._connection = Connection(self)
         self._extensions: dict[str, Any] = {"connection": self._connection}
         if self.scheme == "https":
             certificate = client_certificate(transport.get_extra_info("ssl_object"))
             self._extensions["tls"] = {"client_certificate": certificate}
+            if certificate is not None:
+                self.identify()
         self._in_head = True
         self._in_body = False  # or in its trailers
         self._waits_since = self.loop.time()  # for the rest of a head, or of a request that is answered
         self._framing = 0  # bytes that came without any of a body among them
+        self._size = 0  # bytes that came last
         self._unread = 0  # bytes that came after the answer
         self._body_came = False
         self._early: bytearray | None = None  # bytes after an upgrade request, until it is accepted
         self._body_left = 0  # bytes of that request's own body among them
+        if not self._slot.is_taken:
+            transport.abort()
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
@@ -181,7 +211,7 @@ class HttpProtocol(_HostChecked):
             return
         if self.parser is None:
             return
-        self._body_came = False
+        self._body_came, self._size = False, len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as exc:
@@ -192,6 +222,26 @@ class HttpProtocol(_HostChecked):
         else:
             if self._in_head or self._in_body:
                 self._bound(len(data))
+            if self._slot.is_stranger:
+                self._account()
+
+    def identify(self) -> None:
+        if self._slot.is_stranger:
+            self._slot.identify()
+            self.transport.set_write_buffer_limits(high=MAX_UNSENT)
+
+    def _account(self) -> None:
+        """Say what a stranger's unfinished requests take of the memory, and bound how many it sends at once."""
+        memory = 0
+        if self._in_head and self.headers is not None:
+            memory = self._framing + len(self.headers) * _HEADER_MEMORY
+        if waiting := len(self.pipeline):
+            if waiting > MAX_PIPELINED:
+                self._cut()
+                return
+            memory += self._size + waiting * _REQUEST_MEMORY
+        if memory != self._slot.memory:
+            self._slot.hold(memory)
 
     def _bound(self, size: int) -> None:
         """Close a connection whose request is not complete after ``size`` more bytes, if it has had enough of them."""
@@ -206,6 +256,7 @@ class HttpProtocol(_HostChecked):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._slot.leave()
         self._connection.end()
         # What refers to this object and is referred to by it would stay until the next full garbage collection.
         self._extensions = {}
@@ -235,6 +286,8 @@ class HttpProtocol(_HostChecked):
         if not self.parser.should_upgrade():
             super().on_headers_complete()
             self.cycle.transport = _HeldHead(self.cycle, self.loop)  # type: ignore[assignment]
+            if self._slot.is_stranger and self._framing + self._size > _KEPT_HEAD:
+                self._limit_kept_head()
             return
         length = next((value for name, value in self.headers if name == b"content-length"), b"0")
         self._body_left = int(length)  # the parser has checked that it is a number
@@ -246,6 +299,10 @@ class HttpProtocol(_HostChecked):
         # The parser cannot be used for another request on this connection.
         self.cycle.keep_alive = False
         upgrade.cycle = self.cycle
+
+    def _limit_kept_head(self) -> None:
+        if len(self.url) + sum(len(name) + len(value) + _HEADER_MEMORY for name, value in self.headers) > _KEPT_HEAD:
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         if not self._body_left:
@@ -267,7 +324,12 @@ class HttpProtocol(_HostChecked):
         connections: set[Any] = self.connections
         connections.discard(self)
         connections.add(stream)
-        stream.on_lost = lambda: connections.discard(stream)
+
+        def lost() -> None:
+            connections.discard(stream)
+            self._slot.leave()
+
+        stream.on_lost = lost
         self.transport.set_protocol(stream)
         if self.flow.write_paused:
             stream.pause_writing()

@@ -7,6 +7,11 @@ _NR_OPEN = Path("/proc/sys/fs/nr_open")
 """The kernel's own limit, even for root."""
 
 
+def current_limit() -> int:
+    """How many files this process may have open."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
 def raise_limit(limit: int | None = None) -> int:
     """Let this process, and those that it starts, open ``limit`` files. Returns the new limit.
 
@@ -21,4 +26,4 @@ def raise_limit(limit: int | None = None) -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (target, max(target, hard)))
     except (OSError, ValueError):  # not allowed to raise the hard limit
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return current_limit()

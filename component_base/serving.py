@@ -12,7 +12,7 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from email.utils import formatdate
 from pathlib import Path
@@ -25,8 +25,10 @@ from uvicorn.server import ServerState
 
 from apimachinery.core.certificates import Validity
 from component_base import metrics
+from component_base.connections import Limits, Slot, Slots
 from component_base.health import Health
 from component_base.http_protocol import HttpProtocol
+from component_base.listener import Listener
 from component_base.streams import Stream, Upgrade
 from component_base.tls import CHECK_FILES, TLS, RenewedContext, ssl_context
 
@@ -62,17 +64,17 @@ class Server:
         *,
         tls: TLS | ssl.SSLContext | None = None,
         state: dict[str, Any] | None = None,
+        limits: Limits | None = None,
     ) -> None:
+        """``limits`` are by default what the process's limit of open files allows."""
         self.stopping = asyncio.Event()
         self._to_bind = list(addresses)
         self._files = RenewedContext(tls) if isinstance(tls, TLS) else None
         self._ssl = tls if not isinstance(tls, TLS) else None
-        self._is_behind = False
-        """Whether the listeners have an older certificate than there is."""
         self._app_state = {**(state or {}), "stopping": self.stopping}
         self._state = ServerState()
-        self._sockets: list[socket.socket] = []
-        self._listeners: list[asyncio.Server] = []
+        self._slots = Slots(limits or Limits.of_process())
+        self._listeners: list[Listener] = []
         self._upkeep: asyncio.Task[None] | None = None
         self._config = uvicorn.Config(
             app,
@@ -92,7 +94,7 @@ class Server:
     @property
     def addresses(self) -> list[Address]:
         """Where the server listens, with the actual ports."""
-        return [sock.getsockname()[:2] for sock in self._sockets]
+        return [listener.address for listener in self._listeners]
 
     @property
     def port(self) -> int:
@@ -112,8 +114,8 @@ class Server:
     async def __aenter__(self) -> Self:
         self._config.load()
         self._set_date()
-        self._sockets = _bind_all(self._to_bind)
-        await self._listen()
+        for sock in _bind_all(self._to_bind):
+            self._listeners.append(Listener(sock, self._protocol, self._slots, self._context, _BACKLOG))
         self._upkeep = asyncio.create_task(self._tick(), name="serving-upkeep")
         scheme = "https" if self._ssl or self._files else "http"
         log.info("serving on %s", ", ".join(f"{scheme}://{host}:{port}" for host, port in self.addresses))
@@ -128,21 +130,12 @@ class Server:
                 await self._upkeep
         await self._stop()
 
-    async def _listen(self) -> None:
-        """Accept connections, from now on with the current certificate."""
-        loop, context, listeners = asyncio.get_running_loop(), self._files.context if self._files else self._ssl, []
-        try:
-            for sock in self._sockets:
-                listener = await loop.create_server(self._protocol, sock=sock.dup(), ssl=context, backlog=_BACKLOG)
-                listeners.append(listener)
-        except BaseException:
-            _close(listeners)
-            raise
-        before, self._listeners = self._listeners, listeners
-        _close(before)
+    def _context(self) -> ssl.SSLContext | None:
+        """What new connections are served with: the certificate of today."""
+        return self._files.context if self._files is not None else self._ssl
 
-    def _protocol(self) -> HttpProtocol:
-        return HttpProtocol(config=self._config, server_state=self._state, app_state=self._app_state)
+    def _protocol(self, slot: Slot) -> HttpProtocol:
+        return HttpProtocol(slot, config=self._config, server_state=self._state, app_state=self._app_state)
 
     async def _tick(self) -> None:
         """Every second, set the Date header and close connections whose client is overdue; renew certificates."""
@@ -151,6 +144,7 @@ class Server:
         while True:
             await asyncio.sleep(1.0)
             self._set_date()
+            self._slots.report()
             now = loop.time()
             if now - files_checked >= CHECK_FILES:
                 files_checked = now
@@ -161,23 +155,16 @@ class Server:
 
     async def renew(self) -> None:
         """Look now whether the files of certificates have changed, which happens every few seconds anyway."""
-        if self._files is None or not (self._files.renew() or self._is_behind):
-            return
-        try:
-            await self._listen()
-            self._is_behind = False
-        except OSError as exc:  # out of descriptors
-            self._is_behind = True
-            log.warning("cannot listen with the new certificate: %s; will retry", exc)
+        if self._files is not None:
+            self._files.renew()
 
     def _set_date(self) -> None:
         self._state.default_headers = [(b"date", formatdate(time.time(), usegmt=True).encode())]
 
     async def _stop(self) -> None:
         """Stop accepting, wait for running requests, cut those that do not end."""
-        _close(self._listeners)
-        for sock in self._sockets:
-            sock.close()
+        for listener in self._listeners:
+            listener.close()
         self.stopping.set()
         for connection in [*self._state.connections]:
             connection.shutdown()
@@ -196,12 +183,6 @@ class Server:
             transport = leftover.transport if isinstance(leftover, HttpProtocol) else leftover
             transport.abort()  # type: ignore[union-attr]  # a Stream, or a transport
         self._listeners.clear()
-
-
-def _close(listeners: Iterable[asyncio.Server]) -> None:
-    """Connections that they have accepted stay."""
-    for listener in listeners:
-        listener.close()
 
 
 def _bind_all(addresses: Sequence[Address | socket.socket]) -> list[socket.socket]:

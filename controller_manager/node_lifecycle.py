@@ -114,7 +114,8 @@ class NodeLifecycleController:
         log.warning("%s: no heartbeat for %.0f s, now Unknown", name, self._heartbeats.silence(name, _now()))
         patch = {"metadata": {"uid": meta.uid_of(node)}, "status": {"conditions": conditions}}
         written = await self._nodes_api.patch(name, patch, subresource="status")
-        self._recorder.event(node, "Normal", "NodeNotReady", f"Node {name} status is now: NodeNotReady")
+        if readiness(node) == "True":  # otherwise it has not been ready before
+            self._recorder.event(node, "Normal", "NodeNotReady", f"Node {name} status is now: NodeNotReady")
         return written
 
     async def _taint(self, node: Node, ready: str) -> None:

@@ -84,6 +84,12 @@ def restart_policy_of(pod: Pod, name: str) -> str:
     return "Never" if find_ephemeral(pod, name) else policy
 
 
+def restarts_after(pod: Pod, name: str, exit_code: int) -> bool:
+    """Whether the container of that name is started again after it has ended with that code."""
+    policy = restart_policy_of(pod, name)
+    return policy == "Always" or (policy == "OnFailure" and exit_code != 0)
+
+
 def _as_container(ephemeral: EphemeralContainer) -> Container:
     fields = {name: getattr(ephemeral, name) for name in ephemeral.__struct_fields__ if name != "target_container_name"}
     return Container(**fields)

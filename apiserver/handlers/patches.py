@@ -1,9 +1,10 @@
 """PATCH: a document that says how an object is to change, or what its author wants it to be (apply)."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from apimachinery import codec, errors, meta, patch, yaml_loader
-from apimachinery.field_check import strict_error, unknown
+from apimachinery.field_check import strict_error, unknown, unknown_paths
 from apimachinery.fields import Path
 from apimachinery.managed_fields import apply
 from apimachinery.types.objects import KubeObject
@@ -24,6 +25,23 @@ def is_apply(content_type: str) -> bool:
 
 class _Unreadable(errors.BadRequest):
     """A patched document is none of an object of the kind."""
+
+
+class NotTyped(errors.ApiError):
+    """An apply patch has a field of a wrong type, or that its kind does not have.
+
+    Kubernetes answers 500 without a reason, and tools tell this case by the text (structuredmerge.go,
+    ``ObjectToTyped``). Unknown fields are refused whatever ``fieldValidation`` says.
+    """
+
+    code = 500
+    reason = ""
+
+    def __init__(self, call: Call, faults: Sequence[str]) -> None:
+        key, kind = call.key, call.kind
+        what = f"{key.namespace}/{key.name}; {kind.api_version}, Kind={kind.name}"
+        why = faults[0] if len(faults) == 1 else "errors:\n" + "\n".join(f"  {fault}" for fault in faults)
+        super().__init__(f"failed to create typed patch object ({what}): {why}")
 
 
 async def patch_(call: Call) -> None:
@@ -58,6 +76,7 @@ async def _apply(call: Call) -> None:
     if not isinstance(config, dict):
         raise errors.BadRequest("an apply patch is an object")
     _check_identity(call, config)
+    _check_types(call, config)
     force = call.request.flag("force")
 
     def change(current: KubeObject | None) -> KubeObject:
@@ -81,6 +100,18 @@ async def _apply(call: Call) -> None:
     )
     call.warn(stored.object)
     await call.answer(201 if created else 200, stored)
+
+
+def _check_types(call: Call, config: Document) -> None:
+    """Raises NotTyped."""
+    if call.kind.definition is None:
+        return
+    if unknown_fields := unknown_paths(config, call.kind.definition):
+        raise NotTyped(call, [f".{path}: field not declared in schema" for path in unknown_fields])
+    try:
+        codec.convert(config, call.kind.type)
+    except codec.Mismatch as fault:
+        raise NotTyped(call, [f".{fault}"]) from fault
 
 
 def _check_identity(call: Call, config: Document) -> None:

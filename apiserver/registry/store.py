@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from msgspec import structs
 from msgspec.structs import replace
 
 from apimachinery import codec, errors, meta, times
@@ -22,24 +21,18 @@ from apimachinery.meta import Key
 from apimachinery.types.meta_v1 import DeleteOptions, StatusDetails
 from apimachinery.types.objects import KubeObject
 from apiserver.registry import deletion, metadata
-from apiserver.registry.reads import StoredReads
-from apiserver.registry.resource import Admission, Allocation, Allocator, Change, Deleted, Kind, ResourceInfo
+from apiserver.registry.commits import ATTEMPTS, StoredCommits, is_unchanged
+from apiserver.registry.resource import Admission, Allocator, Change, Deleted, Kind, ResourceInfo
 from apiserver.registry.strategy import Strategy
 from apiserver.registry.turns import Turns
 from apiserver.request import Attributes
-from apiserver.storage import AlreadyExists, ClaimTaken, Storage, StorageConflict, Stored
+from apiserver.storage import AlreadyExists, Storage, StorageConflict, Stored
 
 T = TypeVar("T", bound=KubeObject)
 R = TypeVar("R")
 
-_ATTEMPTS: Final = 16
-"""How often a generated name, an address or a port is tried that turns out to be taken."""
 _PATIENCE: Final = 34.0
 """Seconds after which a write gives up that others always forestall; Kubernetes gives a request as long."""
-_BLIND_ATTEMPTS: Final = 3
-"""How often an address or port is guessed before all that are taken are read."""
-
-_NO_ALLOCATION: Final = Allocation()
 _ANY_VERSION: Final = (None, "", "0")
 _RESOURCE_VERSION: Final = Path("metadata", "resourceVersion")
 MODIFIED: Final = "the object has been modified; please apply your changes to the latest version and try again"
@@ -61,30 +54,16 @@ class StoredResource(ResourceInfo[T]):
         return Store(self, storage, admission)
 
 
-class Store(StoredReads[T]):
+class Store(StoredCommits[T]):
     """One resource's objects."""
 
     info: StoredResource[T]
     patience = _PATIENCE
 
     def __init__(self, info: StoredResource[T], storage: Storage, admission: Admission) -> None:
-        super().__init__(info, storage)
+        super().__init__(info, storage, info.allocator, info.ttl_seconds)
         self._admission = admission
         self._turns = Turns()
-
-    # -- storage
-
-    def _write(self, path: str, obj: T, revision: int, allocation: Allocation) -> Awaitable[Stored[T]]:
-        """The transaction of a create (``revision`` 0) or an update."""
-        ttl = self.info.ttl_seconds
-        if not revision:
-            return self.storage.create(path, obj, allocation.claims, ttl)
-        return self.storage.update(path, obj, revision, allocation.claims, allocation.releases, ttl)
-
-    async def remove(self, current: Stored[T]) -> None:
-        """Take the object out of storage, with the keys that it owned. Raises StorageConflict if it moved."""
-        releases = self.info.allocator.release(current.object) if self.info.allocator else ()
-        await self.storage.delete(current.key, current.revision, releases, owner=meta.uid_of(current.object))
 
     # -- creating
 
@@ -103,11 +82,11 @@ class Store(StoredReads[T]):
         self._track(attributes, obj, None)
         self._check(obj, None, strategy)
         await self._admission.validate(attributes, obj, None)
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             try:
                 return await self._commit(attributes, obj, None)
             except AlreadyExists:
-                if not generated or not obj.metadata.generate_name or attempt == _ATTEMPTS - 1:
+                if not generated or not obj.metadata.generate_name or attempt == ATTEMPTS - 1:
                     resource = self.info.resource
                     raise errors.already_exists(resource.plural, resource.group, meta.name_of(obj)) from None
                 obj.metadata.name = metadata.generate_name(obj.metadata.generate_name)
@@ -317,56 +296,14 @@ class Store(StoredReads[T]):
         """
         obj.metadata.resource_version = str(current.revision)
         if not attributes.dry_run:
-            if not current.is_stale and _is_unchanged(obj, current.object):
+            if not current.is_stale and is_unchanged(obj, current.object):
                 return await self._confirmed(current)  # no revision is spent on it
             if self.is_finished(obj):
                 await self.remove(current)
                 return Stored(current.key, obj, codec.encode(obj), current.revision)
         return await self._commit(attributes, obj, current)
 
-    async def _confirmed(self, current: Stored[T]) -> Stored[T]:
-        """``current``, after etcd has confirmed that it is current. Raises StorageConflict if the object moved."""
-        latest = await self._read(current.key)
-        if latest is None or latest.revision != current.revision:
-            raise StorageConflict(current.key, latest)
-        return current
-
     # -- what creating and updating share
-
-    async def _commit(self, attributes: Attributes, obj: T, current: Stored[T] | None) -> Stored[T]:
-        """The transaction: the object, and the addresses and ports it must own, chosen again if another writer was faster."""
-        path = current.key if current else self.info.storage_key(meta.key_of(obj))
-        if attributes.dry_run:
-            return await self._rehearse(obj, current, path)
-        old, revision = (current.object, current.revision) if current else (None, 0)
-        allocator = self.info.allocator
-        if allocator is None:
-            return await self._write(path, obj, revision, _NO_ALLOCATION)
-        taken: frozenset[str] = frozenset()
-        for attempt in range(_ATTEMPTS):
-            allocated = codec.copy(obj)
-            allocation = allocator.allocate(allocated, old, taken)
-            try:
-                return await self._write(path, allocated, revision, allocation)
-            except ClaimTaken as clash:
-                taken |= {clash.claim}
-                if attempt >= _BLIND_ATTEMPTS:
-                    taken |= frozenset(await self.storage.meta.list(clash.claim[: clash.claim.rindex("/") + 1]))
-        raise errors.Timeout("no free address or port was found in time; try again")
-
-    async def _rehearse(self, obj: T, current: Stored[T] | None, path: str) -> Stored[T]:
-        """What a write would return, without the write."""
-        if current is None and await self._read(path) is not None:
-            raise AlreadyExists(path)
-        allocator, old = self.info.allocator, current.object if current else None
-        rehearsed = codec.copy(obj)
-        if allocator is not None:
-            claims = allocator.allocate(rehearsed, old, frozenset()).claims
-            if taken := frozenset([claim for claim in claims if await self.storage.meta.get(claim) is not None]):
-                rehearsed = codec.copy(obj)
-                allocator.allocate(rehearsed, old, taken)
-        rehearsed.metadata.resource_version = str(current.revision) if current else None
-        return Stored(path, rehearsed, codec.encode(rehearsed), current.revision if current else 0)
 
     def _check(self, obj: T, old: T | None, strategy: Strategy[T]) -> None:
         resource = self.info.resource
@@ -397,14 +334,3 @@ class Store(StoredReads[T]):
             )
             or None
         )
-
-
-def _is_unchanged(new: KubeObject, old: KubeObject) -> bool:
-    """Whether a write would change nothing but the times of its managedFields."""
-    before = old.metadata.managed_fields
-    if len(new.metadata.managed_fields or ()) != len(before or ()):
-        return False
-    pairs = zip(new.metadata.managed_fields or (), before or (), strict=True)
-    if any(structs.replace(mine, time=theirs.time) != theirs for mine, theirs in pairs):
-        return False
-    return structs.replace(new, metadata=structs.replace(new.metadata, managed_fields=before)) == old

@@ -194,7 +194,7 @@ class _ContainerActions:
         record = self._latest.get(container.name)
         if record is None:
             code = self._lost.exit_codes.get(container.name)
-            if code is not None and not restarts_after(self._pod, container.name, code):
+            if code is not None and not containers.restarts_after(self._pod, container.name, code):
                 return
             restarts = self._lost.restart_counts.get(container.name)
             self.starts.append(Start(container, 0 if restarts is None else restarts + 1))
@@ -237,13 +237,7 @@ def next_to_stop(pod: core_v1.Pod | None, records: Sequence[ContainerRecord]) ->
 
 def should_restart(pod: core_v1.Pod, ended: ContainerRecord) -> bool:
     """Whether a container that ended is started again."""
-    return restarts_after(pod, ended.name, ended.exit_code)
-
-
-def restarts_after(pod: core_v1.Pod, name: str, exit_code: int) -> bool:
-    """Whether the container of that name is started again after it has ended with that code."""
-    policy = containers.restart_policy_of(pod, name)
-    return policy == "Always" or (policy == "OnFailure" and exit_code != 0)
+    return containers.restarts_after(pod, ended.name, ended.exit_code)
 
 
 def is_finished(pod: core_v1.Pod, latest: Mapping[str, ContainerRecord]) -> bool:

@@ -15,7 +15,7 @@ from apimachinery.core import containers, pods
 from apimachinery.types import core_v1
 from kubelet.containers.waiting import CREATING, Waiting
 from kubelet.pods import conditions
-from kubelet.pods.plan import Health, is_finished, restarts_after, should_restart
+from kubelet.pods.plan import Health, is_finished, should_restart
 from kubelet.runtime import ContainerRecord
 from kubelet.runtime.records import latest_records, running_sandbox
 
@@ -103,7 +103,7 @@ def pod_status(pod: core_v1.Pod, before: core_v1.PodStatus, state: PodState) -> 
         conditions=conditions.conditions(
             pod, before, phase, init_statuses, statuses, has_sandbox=sandbox is not None, now=state.now
         ),
-        init_container_statuses=init_statuses or None,
+        init_container_statuses=_with_final_ends(pod, before.init_container_statuses, init_statuses) or None,
         container_statuses=statuses,
         ephemeral_container_statuses=ephemeral or None,
         host_ip=state.host_ips[0] if state.host_ips else None,
@@ -196,6 +196,27 @@ def _container(
     return status
 
 
+def _with_final_ends(
+    pod: core_v1.Pod, before: Sequence[core_v1.ContainerStatus] | None, statuses: Sequence[core_v1.ContainerStatus]
+) -> list[core_v1.ContainerStatus]:
+    """Statuses of init containers, as the API takes them when they run once more in a new sandbox.
+
+    Unless the pod's containers are always started again, it holds on to an end that was the last by the restart policy.
+    """
+    if pod.spec.restart_policy in (None, "Always"):
+        return [*statuses]
+    ends = {status.name: status.state for status in before or () if status.state.terminated is not None}
+    return [
+        msgspec.structs.replace(status, state=end)
+        if status.state.terminated is None
+        and (end := ends.get(status.name)) is not None
+        and end.terminated is not None
+        and not containers.restarts_after(pod, status.name, end.terminated.exit_code)
+        else status
+        for status in statuses
+    ]
+
+
 def _end_before(old: core_v1.ContainerStatus, attempt: int) -> core_v1.ContainerState:
     """How the attempt before this one ended, by an earlier status; the engine has lost that container."""
     if old.restart_count == attempt - 1 and old.state.terminated is not None:
@@ -249,7 +270,7 @@ def _starts_again(
     """Whether a container that has ended, and that the engine has lost, is started once more."""
     if not run.goes_on:
         return False
-    return restarts_after(pod, spec.name, ended.exit_code) or _initializes_again(pod, spec, run)
+    return containers.restarts_after(pod, spec.name, ended.exit_code) or _initializes_again(pod, spec, run)
 
 
 def _waiting_state(waiting: Waiting) -> core_v1.ContainerStateWaiting:

@@ -107,17 +107,21 @@ class StatusManager:
         if entry is None:
             return
         status, written = entry.status, entry.written
+        known: core_v1.PodStatus | None = status
         try:
             await self._write(entry, status)
-        except (errors.NotFound, errors.Invalid) as exc:  # gone, or rejected for good
+        except errors.NotFound as exc:
             log.info("%s: status not written: %s", meta.key_of(entry.pod), exc)
+        except errors.Invalid as exc:  # rejected for good; the next one is compared with what the API has
+            log.warning("%s: status not written: %s", meta.key_of(entry.pod), exc)
+            known = None
         except errors.Conflict as exc:
             if await self._exists(entry.pod):
                 raise  # lost a race with another writer
             log.info("%s: status not written, another pod has the name: %s", meta.key_of(entry.pod), exc)
         if entry.written is written:  # no rewind meanwhile
-            entry.written = status
-        if entry.status is status and entry.written is status:
+            entry.written = known
+        if entry.status is status and entry.written is known:
             entry.settled.set()
         else:
             self._queue.add(uid)

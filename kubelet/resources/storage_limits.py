@@ -23,7 +23,7 @@ from kubelet.pods.pod_dirs import PodDirs
 from kubelet.pods.status import evicted
 from kubelet.pods.worker import PodWorker
 from kubelet.pods.workers import PodWorkers
-from kubelet.resources.pod_disk import of_tree, usage_by_container
+from kubelet.resources.pod_disk import DiskUsage, TreeWalk, usage_by_container
 from kubelet.runtime import Runtime
 from kubelet.runtime.errors import EngineError
 from kubelet.volumes.empty_dir import EmptyDir
@@ -33,9 +33,19 @@ log = logging.getLogger(__name__)
 PERIOD = 10.0
 """Seconds between checks."""
 
+_TURN = 0.5
+"""Seconds for which files of one directory are counted before another has its turn."""
+
+_THREADS = 2
+"""Directories that are examined at a time."""
+
 
 class StorageLimits:
-    """Belongs to the event loop; start ``run`` in the daemon's task group."""
+    """Belongs to the event loop; start ``run`` in the daemon's task group.
+
+    A pod decides how many files there are to count, so each has its own turn: a directory that is too large for a
+    pass is gone on with in the next. A pod whose check takes longer is left out until that has ended.
+    """
 
     def __init__(
         self,
@@ -47,41 +57,71 @@ class StorageLimits:
     ) -> None:
         self._workers, self._runtime, self._dirs = workers, runtime, dirs
         self._recorder, self._period = recorder, period
+        self._threads = asyncio.Semaphore(_THREADS)
+        self._checked: set[str] = set()
+        self._walks: dict[str, dict[Path, TreeWalk]] = {}
 
     async def run(self) -> None:
-        while True:
-            for worker in self._workers.active():
-                if worker.pod is not None and not worker.has_failed and not pods.is_critical(worker.pod):
-                    await self._check(worker, worker.pod)
-            await asyncio.sleep(self._period)
+        async with asyncio.TaskGroup() as checks:
+            while True:
+                active = [worker for worker in self._workers.active() if _is_limited(worker)]
+                uids = {meta.uid_of(worker.pod) for worker in active if worker.pod is not None}
+                self._walks = {uid: walks for uid, walks in self._walks.items() if uid in uids}
+                for worker in active:
+                    if worker.pod is not None and meta.uid_of(worker.pod) not in self._checked:
+                        checks.create_task(self._check(worker, worker.pod), name="storage-limits")
+                await asyncio.sleep(self._period)
 
     async def _check(self, worker: PodWorker, pod: core_v1.Pod) -> None:
+        uid = meta.uid_of(pod)
+        self._checked.add(uid)
         try:
             message = await self._excess_of_volume(pod) or await self._excess(pod)
         except EngineError as exc:
             log.info("%s: disk usage not known: %s; will retry", meta.key_of(pod), exc)
-            return
-        if message:
-            log.warning("%s: evicted. %s", meta.key_of(pod), message)
-            self._recorder.event(pod, "Warning", "Evicted", message)
-            worker.fail(evicted(message))
+        except Exception:  # of one pod must not stop the checks of others
+            log.exception("%s: disk usage not known; will retry", meta.key_of(pod))
+        else:
+            if message and not worker.has_failed:
+                log.warning("%s: evicted. %s", meta.key_of(pod), message)
+                self._recorder.event(pod, "Warning", "Evicted", message)
+                worker.fail(evicted(message))
+        finally:
+            self._checked.discard(uid)
 
     async def _excess_of_volume(self, pod: core_v1.Pod) -> str:
         for name, limit in volume_limits(pod):
             directory = self._volumes_of(pod) / f"kubernetes.io~{EmptyDir.kind}" / name
-            if (await asyncio.to_thread(of_tree, directory)).bytes > quantity.value(limit):
+            if (await self._measure(pod, directory)).bytes > quantity.value(limit):
                 return f'Usage of EmptyDir volume "{name}" exceeds the limit "{limit}". '
         return ""
 
     async def _excess(self, pod: core_v1.Pod) -> str:
         if not container_limits(pod):
             return ""
-        used = await usage_by_container(self._runtime, meta.uid_of(pod))
-        volumes = await asyncio.to_thread(of_tree, self._volumes_of(pod))
+        used = await usage_by_container(self._runtime, meta.uid_of(pod), lambda path: self._measure(pod, path))
+        volumes = await self._measure(pod, self._volumes_of(pod))
         return excess({name: disk.bytes for name, disk in used.items()}, volumes.bytes, pod)
+
+    async def _measure(self, pod: core_v1.Pod, directory: Path) -> DiskUsage:
+        """What a directory takes, as far as it has been examined."""
+        walks = self._walks.setdefault(meta.uid_of(pod), {})
+        walk = walks.setdefault(directory, TreeWalk(directory))
+        async with self._threads:
+            is_complete = await asyncio.to_thread(walk.go_on, _TURN)
+        if is_complete:
+            walks.pop(directory, None)
+        return walk.usage
 
     def _volumes_of(self, pod: core_v1.Pod) -> Path:
         return self._dirs.of(meta.uid_of(pod)) / "volumes"
+
+
+def _is_limited(worker: PodWorker) -> bool:
+    pod = worker.pod
+    if pod is None or worker.has_failed or pods.is_critical(pod):
+        return False
+    return bool(container_limits(pod)) or any(True for _ in volume_limits(pod))
 
 
 def volume_limits(pod: core_v1.Pod) -> Iterator[tuple[str, Quantity]]:

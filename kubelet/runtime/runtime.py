@@ -122,15 +122,15 @@ class Runtime:
         self._tell()
         return info
 
-    async def layers(self, pod_uid: str = "") -> list[ContainerLayer]:
-        """Of all containers of ours, or those of one pod. Expensive: the engine adds up their files.
+    async def layers(self, pod_uid: str = "", *, sizes: bool = True) -> list[ContainerLayer]:
+        """Of all containers of ours, or those of one pod. Expensive with ``sizes``: the engine adds up their files.
 
         Raises ``errors.EngineError``.
         """
         containers = Path((await self.info()).root) / "containers"
         label = f"{records.POD_UID}={pod_uid}" if pod_uid else records.POD_UID
         listed: list[dict[str, Any]] = await self.engine.call(
-            lambda client: client.containers(all=True, size=True, filters={"label": label})
+            lambda client: client.containers(all=True, size=sizes, filters={"label": label})
         )
         layers = []
         for item in listed:

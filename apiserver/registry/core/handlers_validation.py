@@ -6,7 +6,7 @@ from typing import Final
 
 from apimachinery.fields import FieldError, Path
 from apimachinery.types import core_v1 as v1
-from apiserver.registry.field_rules import not_negative, port_number, port_reference, required
+from apiserver.registry.field_rules import not_negative, one_of, port_number, port_reference, required
 
 _SCHEMES: Final = ("HTTP", "HTTPS")
 _HEADER: Final = re.compile(r"[-A-Za-z0-9!#$%&'*+.^_`|~]+\Z", re.ASCII)
@@ -14,6 +14,20 @@ _HEADER_RULE: Final = (
     "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for "
     "validation is '[-A-Za-z0-9]+')"
 )
+
+_REAL_TIME: Final = (
+    "SIGRTMIN", *(f"SIGRTMIN+{i}" for i in range(1, 16)), *(f"SIGRTMAX-{i}" for i in range(14, 0, -1)), "SIGRTMAX",
+)  # fmt: skip
+SIGNALS: Final = {
+    "linux": (
+        "SIGABRT", "SIGALRM", "SIGBUS", "SIGCHLD", "SIGCLD", "SIGCONT", "SIGFPE", "SIGHUP", "SIGILL", "SIGINT", "SIGIO",
+        "SIGIOT", "SIGKILL", "SIGPIPE", "SIGPOLL", "SIGPROF", "SIGPWR", "SIGQUIT", "SIGSEGV", "SIGSTKFLT", "SIGSTOP",
+        "SIGSYS", "SIGTERM", "SIGTRAP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGUSR1", "SIGUSR2", "SIGVTALRM",
+        "SIGWINCH", "SIGXCPU", "SIGXFSZ", *_REAL_TIME,
+    ),
+    "windows": ("SIGKILL", "SIGTERM"),
+}  # fmt: skip
+"""By operating system, what may end a container."""
 
 Handler = v1.ExecAction | v1.HTTPGetAction | v1.TCPSocketAction | v1.GRPCAction | v1.SleepAction
 
@@ -28,10 +42,13 @@ def validate_probes(path: Path, container: v1.Container) -> Iterator[FieldError]
             yield from _probe(path / field, probe, is_readiness=field == "readinessProbe")
 
 
-def validate_lifecycle(path: Path, lifecycle: v1.Lifecycle | None, grace_seconds: int | None) -> Iterator[FieldError]:
-    """``grace_seconds``: how long the pod has to end."""
+def validate_lifecycle(path: Path, lifecycle: v1.Lifecycle | None, spec: v1.PodSpec) -> Iterator[FieldError]:
+    """``spec`` is the pod's."""
     if lifecycle is None:
         return
+    grace_seconds = spec.termination_grace_period_seconds
+    if lifecycle.stop_signal is not None:
+        yield from _stop_signal(path / "stopSignal", lifecycle.stop_signal, spec.os.name if spec.os is not None else "")
     for field, hook in (("postStart", lifecycle.post_start), ("preStop", lifecycle.pre_stop)):
         if hook is not None:
             handlers = {
@@ -43,6 +60,13 @@ def validate_lifecycle(path: Path, lifecycle: v1.Lifecycle | None, grace_seconds
                     hook.sleep.seconds,
                     f"must be non-negative and less than terminationGracePeriodSeconds ({grace_seconds})",
                 )
+
+
+def _stop_signal(path: Path, signal: str, operating_system: str) -> Iterator[FieldError]:
+    if not operating_system:
+        yield path.forbidden("may not be set for containers with empty `spec.os.name`")
+    elif operating_system in SIGNALS:
+        yield from one_of(path, signal, SIGNALS[operating_system])
 
 
 def _probe(path: Path, probe: v1.Probe, *, is_readiness: bool) -> Iterator[FieldError]:

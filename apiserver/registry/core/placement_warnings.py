@@ -8,6 +8,8 @@ from apimachinery.types import core_v1 as v1
 
 _DEFAULT_SCHEDULER: Final = "default-scheduler"
 _IGNORED: Final = "has no effect: the default scheduler does not act upon it"
+PREEMPTS: Final = "PreemptLowerPriority"
+NO_PREEMPTION: Final = f"{PREEMPTS} has no effect: the default scheduler does not preempt pods"
 
 
 def placement_warnings(path: Path, spec: v1.PodSpec) -> Iterator[str]:
@@ -23,3 +25,6 @@ def placement_warnings(path: Path, spec: v1.PodSpec) -> Iterator[str]:
         yield f"{path / 'topologySpreadConstraints'}: {_IGNORED}"
     if spec.scheduling_group is not None:
         yield f"{path / 'schedulingGroup'}: {_IGNORED}"
+    # every pod has the policy of its class, which says something only above the priority that pods have without one
+    if spec.preemption_policy == PREEMPTS and (spec.priority is None or spec.priority > 0):
+        yield f"{path / 'preemptionPolicy'}: {NO_PREEMPTION}"

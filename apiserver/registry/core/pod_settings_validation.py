@@ -8,6 +8,7 @@ from apimachinery import codec, names
 from apimachinery.fields import FieldError, Path
 from apimachinery.types import core_v1 as v1
 from apiserver.registry import field_rules
+from apiserver.registry.core.windows_validation import validate_host_processes, validate_windows_options
 
 _NAMESERVERS: Final = 3
 _SEARCHES: Final = 32
@@ -40,6 +41,7 @@ def validate_settings(path: Path, spec: v1.PodSpec) -> Iterator[FieldError]:
         yield from names.check(place, ready.condition_type, names.qualified_name)
     yield from field_rules.one_of(path / "preemptionPolicy", spec.preemption_policy, ("Never", "PreemptLowerPriority"))
     yield from _operating_system(path, spec)
+    yield from validate_host_processes(path, spec)
     if spec.host_users is False:
         for field, shared in (
             ("hostNetwork", spec.host_network), ("hostPID", spec.host_pid), ("hostIPC", spec.host_ipc),
@@ -53,9 +55,15 @@ def _operating_system(path: Path, spec: v1.PodSpec) -> Iterator[FieldError]:
     if spec.os is None:
         return
     yield from field_rules.required(path / "os" / "name", spec.os.name, ("linux", "windows"))
-    context = spec.security_context
-    if spec.os.name == "linux" and context is not None and context.windows_options is not None:
-        yield (path / "securityContext" / "windowsOptions").forbidden("windows options cannot be set for a linux pod")
+    if spec.os.name != "linux":
+        return
+    contexts: list[tuple[Path, v1.PodSecurityContext | v1.SecurityContext | None]] = [(path, spec.security_context)]
+    for field, containers in (("initContainers", spec.init_containers or ()), ("containers", spec.containers)):
+        contexts += [((path / field)[i], container.security_context) for i, container in enumerate(containers)]
+    for place, context in contexts:
+        if context is not None and context.windows_options is not None:
+            where = place / "securityContext" / "windowsOptions"
+            yield where.forbidden("windows options cannot be set for a linux pod")
 
 
 def _init_containers(path: Path, containers: Iterable[v1.Container]) -> Iterator[FieldError]:
@@ -132,6 +140,8 @@ def validate_pod_security(path: Path, context: v1.PodSecurityContext) -> Iterato
         path / "seLinuxChangePolicy", context.se_linux_change_policy, ("MountOption", "Recursive")
     )
     yield from _profiles(path, context)
+    if context.windows_options is not None:
+        yield from validate_windows_options(path / "windowsOptions", context.windows_options)
     earlier: set[str] = set()
     for i, sysctl in enumerate(context.sysctls or ()):
         place = (path / "sysctls")[i] / "name"
@@ -148,6 +158,8 @@ def validate_container_security(path: Path, context: v1.SecurityContext) -> Iter
     """``securityContext`` of a container."""
     yield from _ids(path, (("runAsUser", context.run_as_user), ("runAsGroup", context.run_as_group)))
     yield from _profiles(path, context)
+    if context.windows_options is not None:
+        yield from validate_windows_options(path / "windowsOptions", context.windows_options)
     yield from field_rules.one_of(path / "procMount", context.proc_mount, ("Default", "Unmasked"))
     if context.allow_privilege_escalation is False:
         if context.privileged:

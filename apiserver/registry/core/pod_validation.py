@@ -10,9 +10,11 @@ from apiserver.registry import field_rules
 from apiserver.registry.core.affinity_validation import validate_placement
 from apiserver.registry.core.environment_validation import validate_environment, validate_environment_sources
 from apiserver.registry.core.handlers_validation import validate_lifecycle, validate_probes
+from apiserver.registry.core.pod_level_resources_validation import validate_pod_level_resources
 from apiserver.registry.core.pod_settings_validation import validate_container_settings, validate_settings
+from apiserver.registry.core.resource_claims_validation import validate_resource_claims, validate_used_claims
 from apiserver.registry.core.resources_validation import validate_amounts, validate_requirements
-from apiserver.registry.core.volume_validation import validate_mounts, validate_volumes
+from apiserver.registry.core.volume_validation import validate_devices, validate_mounts, validate_volumes
 from apiserver.registry.field_rules import port_number
 
 RESTART_POLICIES: Final = ("Always", "OnFailure", "Never")
@@ -25,14 +27,13 @@ def validate_spec(path: Path, spec: v1.PodSpec) -> Iterator[FieldError]:
     """Every fault of a pod's spec, or of a template's."""
     volumes = list(spec.volumes or ())
     yield from validate_volumes(path / "volumes", volumes)
-    volume_names = {volume.name for volume in volumes}
     if not spec.containers:
         yield (path / "containers").required()
     taken: set[str] = set()
     for field, containers in (("containers", spec.containers), ("initContainers", spec.init_containers or ())):
         for i, container in enumerate(containers):
-            place, grace_seconds = (path / field)[i], spec.termination_grace_period_seconds
-            yield from _container(place, container, volume_names, taken, grace_seconds)
+            place = (path / field)[i]
+            yield from _container(place, container, spec, taken)
             if field == "containers" and container.restart_policy is not None:
                 yield (place / "restartPolicy").forbidden("may not be set for non-init containers")
     yield from _host_ports([((path / "containers")[i], c) for i, c in enumerate(spec.containers)], spec)
@@ -54,6 +55,8 @@ def validate_spec(path: Path, spec: v1.PodSpec) -> Iterator[FieldError]:
     yield from validate_placement(path, spec)
     yield from validate_settings(path, spec)
     yield from validate_amounts(path / "overhead", spec.overhead)
+    yield from validate_resource_claims(path / "resourceClaims", spec.resource_claims or ())
+    yield from validate_pod_level_resources(path, spec)
     if spec.share_process_namespace and spec.host_pid:
         yield (path / "shareProcessNamespace").invalid(True, "ShareProcessNamespace and HostPID cannot both be enabled")
 
@@ -76,18 +79,22 @@ def name_and_image(
     yield from field_rules.required(path / "imagePullPolicy", container.image_pull_policy, PULL_POLICIES)
 
 
-def _container(
-    path: Path, container: v1.Container, volumes: set[str], taken: set[str], grace_seconds: int | None
-) -> Iterator[FieldError]:
+def _container(path: Path, container: v1.Container, spec: v1.PodSpec, taken: set[str]) -> Iterator[FieldError]:
+    volumes = spec.volumes or ()
     yield from name_and_image(path, container, taken)
     yield from _ports(path / "ports", container.ports or ())
     yield from validate_environment(path / "env", container.env or ())
     yield from validate_environment_sources(path / "envFrom", container.env_from or ())
-    yield from validate_mounts(path / "volumeMounts", container, volumes)
+    yield from validate_mounts(path / "volumeMounts", container, {volume.name for volume in volumes})
+    if container.volume_devices:
+        yield from validate_devices(path / "volumeDevices", container, volumes)
     yield from validate_requirements(path / "resources", container.resources)
+    if used := container.resources.claims:
+        of_pod = [claim.name for claim in spec.resource_claims or ()]
+        yield from validate_used_claims(path / "resources" / "claims", used, of_pod)
     yield from validate_container_settings(path, container)
     yield from validate_probes(path, container)
-    yield from validate_lifecycle(path / "lifecycle", container.lifecycle, grace_seconds)
+    yield from validate_lifecycle(path / "lifecycle", container.lifecycle, spec)
     yield from _resizing(path / "resizePolicy", container.resize_policy or ())
     yield from field_rules.required(
         path / "terminationMessagePolicy", container.termination_message_policy, ("File", "FallbackToLogsOnError")

@@ -7,6 +7,7 @@ from apimachinery import names, quantity
 from apimachinery.fields import Path
 from apimachinery.types import core_v1 as v1
 from apimachinery.types.meta_v1 import ObjectMeta
+from apiserver.registry.core.node_warnings import node_warnings
 from apiserver.registry.core.placement_warnings import placement_warnings
 
 _BETA_ZONE: Final = "failure-domain.beta.kubernetes.io/"
@@ -59,6 +60,7 @@ def pod_warnings(path: Path, metadata: ObjectMeta, spec: v1.PodSpec) -> Iterator
     if spec.topology_spread_constraints or spec.affinity is not None:
         yield from _placement(path, spec)
     yield from placement_warnings(path, spec)
+    yield from node_warnings(path, spec)
     addresses = [alias.ip for alias in spec.host_aliases or ()]
     for i in _repeated(addresses):
         yield f'{(path / "hostAliases")[i] / "ip"}: duplicate ip "{addresses[i]}"'

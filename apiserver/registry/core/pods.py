@@ -6,6 +6,7 @@ from typing import Final
 from msgspec import structs
 
 from apimachinery import codec, names
+from apimachinery.core import containers
 from apimachinery.core.pods import is_terminal
 from apimachinery.core.qos import qos_class
 from apimachinery.fields import FieldError, Path
@@ -142,8 +143,31 @@ class PodStatusStrategy(StatusStrategy[Pod]):
         yield from one_of(STATUS / "phase", status.phase, PHASES)
         yield from addresses(STATUS / "podIP", status.pod_ip, status.pod_ips)
         yield from addresses(STATUS / "hostIP", status.host_ip, status.host_ips)
+        yield from _ends(obj, old)
         if status.nominated_node_name:
             yield from names.check(STATUS / "nominatedNodeName", status.nominated_node_name, names.dns_subdomain)
+
+
+def _ends(obj: Pod, old: Pod) -> Iterator[FieldError]:
+    """A container that is not started again after it has ended so stays in that state.
+
+    Where containers are always started again, an init container that has succeeded runs once more in a new sandbox.
+    """
+    after, before = obj.status, old.status
+    lists = [("ephemeralContainerStatuses", after.ephemeral_container_statuses, before.ephemeral_container_statuses)]
+    if old.spec.restart_policy != "Always":
+        lists += [
+            ("containerStatuses", after.container_statuses, before.container_statuses),
+            ("initContainerStatuses", after.init_container_statuses, before.init_container_statuses),
+        ]
+    for field, new_statuses, old_statuses in lists:
+        now = {status.name: status for status in new_statuses or ()}
+        for i, status in enumerate(old_statuses or ()):
+            ended = status.state.terminated
+            if ended is None or status.name not in now or now[status.name].state.terminated is not None:
+                continue
+            if not containers.restarts_after(old, status.name, ended.exit_code):
+                yield ((STATUS / field)[i] / "state").forbidden("may not be transitioned to non-terminated state")
 
 
 PODS = StoredResource(

@@ -290,6 +290,8 @@ def validate_mounts(path: Path, container: v1.Container, volumes: Collection[str
             yield (path[i] / "mountPath").required()
         elif mount.mount_path in places:
             yield (path[i] / "mountPath").invalid(mount.mount_path, "must be unique")
+        elif any(device.device_path == mount.mount_path for device in container.volume_devices or ()):
+            yield (path[i] / "mountPath").invalid(mount.mount_path, "must not already exist as a path in volumeDevices")
         places.add(mount.mount_path)
         for field, part in (("subPath", mount.sub_path), ("subPathExpr", mount.sub_path_expr)):
             if part and (part.startswith("/") or ".." in part.split("/")):
@@ -304,6 +306,38 @@ def validate_mounts(path: Path, container: v1.Container, volumes: Collection[str
                 "Bidirectional mount propagation is available only to privileged containers"
             )
         yield from _recursion(path[i] / "recursiveReadOnly", mount)
+
+
+def validate_devices(path: Path, container: v1.Container, volumes: Iterable[v1.Volume]) -> Iterator[FieldError]:
+    """``volumeDevices``: volumes that a container gets as block devices."""
+    by_name = {volume.name: volume for volume in volumes}
+    mounted = {mount.name for mount in container.volume_mounts or ()}
+    mount_paths = {mount.mount_path for mount in container.volume_mounts or ()}
+    names_before, paths_before = set[str](), set[str]()
+    for i, device in enumerate(container.volume_devices or ()):
+        name_place, path_place = path[i] / "name", path[i] / "devicePath"
+        volume = by_name.get(device.name)
+        if not device.name:
+            yield name_place.required()
+        elif volume is None:
+            yield name_place.not_found(device.name)
+        elif volume.persistent_volume_claim is None and volume.ephemeral is None:
+            why = "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode"
+            yield name_place.invalid(device.name, why)
+        if device.name in names_before:
+            yield name_place.invalid(device.name, "must be unique")
+        if device.name in mounted:
+            yield name_place.invalid(device.name, "must not already exist in volumeMounts")
+        if not device.device_path:
+            yield path_place.required()
+        elif device.device_path in paths_before:
+            yield path_place.invalid(device.device_path, "must be unique")
+        if ".." in device.device_path.split("/"):
+            yield path_place.invalid(device.device_path, "can not contain backsteps ('..')")
+        if device.device_path and device.device_path in mount_paths:
+            yield path_place.invalid(device.device_path, "must not already exist as a path in volumeMounts")
+        names_before.add(device.name)
+        paths_before.add(device.device_path)
 
 
 def _recursion(path: Path, mount: v1.VolumeMount) -> Iterator[FieldError]:

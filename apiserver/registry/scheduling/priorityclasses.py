@@ -8,6 +8,7 @@ from apimachinery.fields import FieldError, Path
 from apimachinery.types.scheduling_v1 import PriorityClass
 from apiserver.registry import columns, field_rules
 from apiserver.registry.columns import Column
+from apiserver.registry.core.placement_warnings import NO_PREEMPTION, PREEMPTS
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import Strategy
 
@@ -16,17 +17,21 @@ SYSTEM_PRIORITIES: Final = {
     "system-cluster-critical": SYSTEM_CRITICAL_PRIORITY,
     "system-node-critical": SYSTEM_CRITICAL_PRIORITY + 1000,
 }
-_POLICIES: Final = ("Never", "PreemptLowerPriority")
+_POLICIES: Final = ("Never", PREEMPTS)
 
 
 class PriorityClassKind(Strategy[PriorityClass]):
     def default(self, obj: PriorityClass) -> None:
-        obj.preemption_policy = obj.preemption_policy or "PreemptLowerPriority"
+        obj.preemption_policy = obj.preemption_policy or PREEMPTS
         if obj.value is None:
             obj.value = 0
 
     def prepare_for_create(self, obj: PriorityClass) -> None:
         obj.metadata.generation = 1
+
+    def warnings(self, obj: PriorityClass) -> Iterator[str]:
+        if obj.preemption_policy == PREEMPTS:
+            yield f"preemptionPolicy: {NO_PREEMPTION}"
 
     def validate(self, obj: PriorityClass) -> Iterator[FieldError]:
         name, value = obj.metadata.name or "", obj.value or 0

@@ -14,7 +14,8 @@ from aetcd.rpc import rpc_pb2
 from apiserver.storage import metrics
 from apiserver.storage.etcd import requests, watch
 from apiserver.storage.etcd.channel import Endpoint, Endpoints, EtcdConfig
-from apiserver.storage.etcd.errors import OutcomeUnknown, Unavailable, translate
+from apiserver.storage.etcd.errors import Compacted, FutureRevision, OutcomeUnknown, Unavailable, translate
+from apiserver.storage.etcd.failures import FailureLog
 from apiserver.storage.etcd.requests import Condition, KeyValue, Operation, Outcome, Range
 
 PAGE = 500  # keys; a list of any length is read in pieces that neither side has to hold whole
@@ -38,6 +39,7 @@ class Etcd:
     def __init__(self, config: EtcdConfig) -> None:
         self._config = config
         self._endpoints = Endpoints(config)
+        self._failures = FailureLog()
 
     async def close(self) -> None:
         await self._endpoints.close()
@@ -212,6 +214,8 @@ class Etcd:
             error = translate(exc.code(), exc.details() or "", writes=writes)
             if isinstance(error, (Unavailable, OutcomeUnknown)):
                 self._endpoints.avoid(endpoint)
+            if not isinstance(error, (Compacted, FutureRevision)):  # which are answers
+                self._failures.failed(operation, exc.code().name, exc.details() or "")
             metrics.etcd_request_errors.labels(operation).inc()
             raise error from exc
         finally:

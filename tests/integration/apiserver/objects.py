@@ -84,3 +84,9 @@ def names(reply: httpx.Response) -> list[str]:
 
 def name_of(path: str) -> str:
     return path.rsplit("/", 1)[-1]
+
+
+def is_not_typed(reply: httpx.Response) -> bool:
+    """Whether the server refuses an apply patch for the types of its fields: 500, as in Kubernetes."""
+    text: str = reply.json()["message"]
+    return reply.status_code == 500 and text.startswith("failed to create typed patch object")

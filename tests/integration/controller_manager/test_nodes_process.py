@@ -150,6 +150,23 @@ async def test_events_tell_that_a_node_came_and_went(client: Client, controller_
     await eventually(functools.partial(told, "RemovingNode", "Removing Node n1 from Controller"))
 
 
+async def test_a_node_that_falls_silent_becomes_not_ready_only_if_it_was_ready(
+    client: Client, controller_manager: DaemonProcess
+) -> None:
+    await register(client, "n1", "n2", "n3")
+    async with beating(client, "n1"):
+        status = {"status": make_node(ready="False").status}
+        await client.resource(Node).patch("n2", status, subresource="status")
+        await node_is(client, "n2", "Unknown", *UNREACHABLE)
+        await node_is(client, "n3", "Unknown", *UNREACHABLE)
+
+        async def told() -> list[str | None]:
+            page = await client.resource(Event).list(namespace="default", field_selector="reason=NodeNotReady")
+            return [event.involved_object.name for event in page.items]
+
+        assert await eventually(told) == ["n3"]
+
+
 async def test_a_taint_that_goes_in_time_deletes_no_pod(client: Client, controller_manager: DaemonProcess) -> None:
     await register(client, "n1")
     nodes, events = client.resource(Node), client.resource(Event)

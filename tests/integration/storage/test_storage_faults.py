@@ -190,6 +190,19 @@ async def test_calls_fail_in_bounded_time_while_etcd_is_down_and_caches_still_se
     await storage.create(key_of("b"), config_map("b"))
 
 
+async def test_what_etcd_says_of_a_failed_write_is_in_the_log_and_nowhere_else(
+    storage: Storage, caplog: pytest.LogCaptureFixture
+) -> None:
+    for n in range(3):
+        with pytest.raises(errors.RequestEntityTooLarge) as refused:
+            await storage.create(key_of("large"), config_map("large", a=str(n) * 8_500_000))
+    said = "etcdserver: request is too large"
+    assert said not in str(refused.value)
+    lines = [record.getMessage() for record in caplog.records if said in record.getMessage()]
+    assert len(lines) == 1  # the same is not repeated with each request
+    assert lines[0].startswith("etcd: ")
+
+
 async def test_a_write_without_an_answer_says_that_its_outcome_is_unknown(etcd: EtcdServer, storage: Storage) -> None:
     first = await storage.create(key_of("a"), config_map("a"))
     etcd.pause()

@@ -191,3 +191,33 @@ def test_the_value_that_a_field_must_have() -> None:
 def test_malformed_field_selectors(text: str) -> None:
     with pytest.raises(ValueError, match="field selector"):
         selectors.parse_fields(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (",".join(f"k{i}!=v" for i in range(129)), "more than 128 requirements"),
+        (f"a in ({','.join(str(i) for i in range(4096))})", "more than 4096 keys and values"),
+        (f"a in ({','.join('v' * 60 for _ in range(1200))})", "more than 65536 characters"),
+    ],
+)
+def test_a_label_selector_is_bounded(text: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        selectors.parse_labels(text)
+
+
+def test_a_label_selector_of_a_thousand_values_is_none_too_many() -> None:
+    selector = selectors.parse_labels(f"a in ({','.join(f'value-{i}' for i in range(1000))})")
+    assert selector.matches({"a": "value-999"})
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (",".join(f"metadata.name!=v{i}" for i in range(129)), "more than 128 requirements"),
+        (f"metadata.name={'v' * 65536}", "more than 65536 characters"),
+    ],
+)
+def test_a_field_selector_is_bounded(text: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        selectors.parse_fields(text)

@@ -96,7 +96,40 @@ def test_what_is_wrong_with_a_container(change: dict[str, Any], expected: Faults
         ({"os": {"name": "linux"}, "securityContext": {"windowsOptions": {}}}, {
             ("securityContext.windowsOptions", "Forbidden"),
         }),
+        ({"os": {"name": "linux"}, "containers": [{**CONTAINER, "securityContext": {"windowsOptions": {}}}]}, {
+            ("containers[0].securityContext.windowsOptions", "Forbidden"),
+        }),
+        ({"securityContext": {"windowsOptions": {"gmsaCredentialSpecName": "A_b", "gmsaCredentialSpec": ""}}}, {
+            ("securityContext.windowsOptions.gmsaCredentialSpecName", "Invalid"),
+            ("securityContext.windowsOptions.gmsaCredentialSpec", "Invalid"),
+        }),
+        ({"securityContext": {"windowsOptions": {"hostProcess": True}}}, {("hostNetwork", "Invalid")}),
+        ({"hostNetwork": True, "securityContext": {"windowsOptions": {"hostProcess": True}}, "containers": [
+            {**CONTAINER, "securityContext": {"windowsOptions": {"hostProcess": False}}},
+            {**CONTAINER, "name": "b"},
+        ]}, {
+            ("containers[0].securityContext.windowsOptions.hostProcess", "Invalid"), ("", "Invalid"),
+        }),
         ({"overhead": {"cpu": "-1"}}, {("overhead[cpu]", "Invalid")}),
+        ({"resourceClaims": [
+            {"name": ""}, {"name": "a", "resourceClaimName": "x", "resourceClaimTemplateName": "y"},
+            {"name": "a", "resourceClaimName": "X"}, {"name": "b", "resourceClaimTemplateName": "gpu"},
+        ]}, {
+            ("resourceClaims[0].name", "Required"), ("resourceClaims[0]", "Invalid"), ("resourceClaims[1]", "Invalid"),
+            ("resourceClaims[2].name", "Duplicate"), ("resourceClaims[2].resourceClaimName", "Invalid"),
+        }),
+        ({"resources": {"requests": {"example.com/gpu": "1"}}}, {
+            ("resources.requests[example.com/gpu]", "NotSupported"),
+        }),
+        ({"resources": {"claims": [{"name": "a"}]}}, {("resources.claims", "Forbidden")}),
+        ({"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}}, {("resources.requests", "Invalid")}),
+        ({"resources": {"requests": {"cpu": "100m"}, "limits": {"memory": "1Gi"}}, "containers": [
+            {**CONTAINER, "resources": {"requests": {"cpu": "60m"}}},
+            {**CONTAINER, "name": "b", "resources": {"requests": {"cpu": "60m"}, "limits": {"memory": "2Gi"}}},
+        ]}, {
+            ("resources.requests[cpu]", "Invalid"), ("containers[1].resources.limits[memory]", "Invalid"),
+        }),
+        ({"resources": {"requests": {"cpu": "100m"}, "limits": {"cpu": "1", "memory": "1Gi"}}}, set()),
         ({"securityContext": {"supplementalGroupsPolicy": "X", "seLinuxChangePolicy": "Y"}}, {
             ("securityContext.supplementalGroupsPolicy", "NotSupported"),
             ("securityContext.seLinuxChangePolicy", "NotSupported"),
@@ -114,5 +147,89 @@ def test_what_is_wrong_with_a_container(change: dict[str, Any], expected: Faults
 )  # fmt: skip
 def test_what_is_wrong_with_the_rest_of_a_pod(change: dict[str, Any], expected: Faults) -> None:
     assert faults_of("pods", spec={"containers": [CONTAINER], **change}) == {
-        (f"spec.{field}", reason) for field, reason in expected
+        (f"spec.{field}" if field else "spec", reason) for field, reason in expected
     }
+
+
+CLAIM = {"name": "claim", "persistentVolumeClaim": {"claimName": "c"}}
+
+
+def devices(*devices: dict[str, str], **more: Any) -> dict[str, Any]:
+    return {"volumeDevices": [*devices], **more}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (devices({"name": "claim", "devicePath": "/dev/a"}), set()),
+        (devices({"name": "own", "devicePath": "/dev/a"}), set()),
+        (devices({"name": "", "devicePath": ""}), {("[0].name", "Required"), ("[0].devicePath", "Required")}),
+        (devices({"name": "missing", "devicePath": "/dev/a"}), {("[0].name", "NotFound")}),
+        (devices({"name": "v", "devicePath": "/dev/a"}), {("[0].name", "Invalid")}),
+        (devices({"name": "claim", "devicePath": "/dev/../a"}), {("[0].devicePath", "Invalid")}),
+        (devices({"name": "claim", "devicePath": "/dev/a"}, {"name": "claim", "devicePath": "/dev/a"}), {
+            ("[1].name", "Invalid"), ("[1].devicePath", "Invalid"),
+        }),
+        (devices({"name": "claim", "devicePath": "/m"}, volumeMounts=[{"name": "claim", "mountPath": "/n"}]), {
+            ("[0].name", "Invalid"),
+        }),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_devices_of_a_container(change: dict[str, Any], expected: Faults) -> None:
+    own = {"name": "own", "ephemeral": {"volumeClaimTemplate": {"spec": {
+        "accessModes": ["ReadWriteOnce"], "volumeMode": "Block", "resources": {"requests": {"storage": "1Gi"}},
+    }}}}  # fmt: skip
+    spec = {"containers": [{**CONTAINER, **change}], "volumes": [{"name": "v"}, CLAIM, own]}
+    assert faults_of("pods", spec=spec) == {(f"{PATH}.volumeDevices{field}", reason) for field, reason in expected}
+
+
+def test_a_path_is_a_device_or_a_mount() -> None:
+    change = devices({"name": "claim", "devicePath": "/m"}, volumeMounts=[{"name": "v", "mountPath": "/m"}])
+    spec = {"containers": [{**CONTAINER, **change}], "volumes": [{"name": "v"}, CLAIM]}
+    assert faults_of("pods", spec=spec) == {
+        (f"{PATH}.volumeDevices[0].devicePath", "Invalid"), (f"{PATH}.volumeMounts[0].mountPath", "Invalid"),
+    }  # fmt: skip
+
+
+def test_a_container_uses_claims_of_its_pod() -> None:
+    claims = [{"name": "gpu"}, {"name": "gpu"}, {"name": "gpu", "request": "one"}, {"name": "other"}, {"name": ""}]
+    spec = {
+        "containers": [{**CONTAINER, "resources": {"claims": claims}}],
+        "resourceClaims": [{"name": "gpu", "resourceClaimName": "x"}],
+    }
+    place = f"{PATH}.resources.claims"
+    assert faults_of("pods", spec=spec) == {
+        (f"{place}[1]", "Duplicate"), (f"{place}[3].name", "NotFound"), (f"{place}[4].name", "Required"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("signal", "system", "reason"),
+    [
+        ("SIGUSR1", "linux", None),
+        ("SIGRTMIN+3", "linux", None),
+        ("SIGRTMAX-14", "linux", None),
+        ("USR1", "linux", "NotSupported"),
+        ("SIGUSR1", "windows", "NotSupported"),
+        ("SIGUSR1", None, "Forbidden"),
+    ],
+)
+def test_the_stop_signal_is_known_to_the_operating_system(signal: str, system: str | None, reason: str | None) -> None:
+    spec = {"containers": [{**CONTAINER, "lifecycle": {"stopSignal": signal}}]}
+    if system:
+        spec["os"] = {"name": system}
+    assert faults_of("pods", spec=spec) == ({(f"{PATH}.lifecycle.stopSignal", reason)} if reason else set())
+
+
+@pytest.mark.parametrize(
+    ("user", "is_valid"),
+    [
+        ("ContainerUser", True), ("domain\\user", True), ("corp.example.com\\user", True), ("", False), ("a\nb", False),
+        ("a\\b\\c", False), ("domain\\", False), ("..", False), ("a:b", False), ("d*\\user", False), ("u" * 105, False),
+    ],
+)  # fmt: skip
+def test_a_windows_user_name(user: str, is_valid: bool) -> None:
+    context = {"securityContext": {"windowsOptions": {"runAsUserName": user}}}
+    place = f"{PATH}.securityContext.windowsOptions.runAsUserName"
+    faults = faults_of("pods", spec={"containers": [{**CONTAINER, **context}]})
+    assert faults == (set() if is_valid else {(place, "Invalid")})

@@ -7,7 +7,8 @@ import pytest
 
 from apimachinery import codec
 from apimachinery.types import core_v1
-from tests.unit.apiserver.registry.rows import body, prepared, row, update_faults
+from tests.kinds import CONTAINER
+from tests.unit.apiserver.registry.rows import body, made, prepared, row, update_faults
 
 
 def setting(path: str, value: Any) -> Callable[[Any], None]:
@@ -167,3 +168,41 @@ def test_ephemeral_containers_are_only_added() -> None:
     assert faults_of(kept, core_v1.EphemeralContainer(name="c")) == [
         "spec.ephemeralContainers[1].name", "spec.ephemeralContainers[1].image",
     ]  # fmt: skip
+
+
+INIT = {"name": "init", "image": "i"}
+SIDECAR = {"name": "side", "image": "i", "restartPolicy": "Always"}
+ENDED, FAILED, RUNNING = {"terminated": {"exitCode": 0}}, {"terminated": {"exitCode": 1}}, {"running": {}}
+
+
+@pytest.mark.parametrize(
+    ("policy", "field", "name", "before", "after", "is_valid"),
+    [
+        ("Never", "containerStatuses", "c", ENDED, RUNNING, False),
+        ("Never", "containerStatuses", "c", FAILED, {"waiting": {}}, False),
+        ("Never", "containerStatuses", "c", FAILED, ENDED, True),
+        ("Never", "containerStatuses", "c", RUNNING, {"waiting": {}}, True),
+        ("OnFailure", "containerStatuses", "c", ENDED, RUNNING, False),
+        ("OnFailure", "containerStatuses", "c", FAILED, RUNNING, True),
+        ("Always", "containerStatuses", "c", ENDED, RUNNING, True),
+        ("Never", "initContainerStatuses", "init", ENDED, RUNNING, False),
+        ("OnFailure", "initContainerStatuses", "init", FAILED, RUNNING, True),
+        ("Always", "initContainerStatuses", "init", ENDED, RUNNING, True),
+        ("Never", "initContainerStatuses", "side", ENDED, RUNNING, True),
+        ("Always", "ephemeralContainerStatuses", "debug", FAILED, RUNNING, False),
+    ],
+)
+def test_a_container_that_has_ended_for_good_stays_so(
+    policy: str, field: str, name: str, before: dict[str, Any], after: dict[str, Any], is_valid: bool
+) -> None:
+    spec = {"restartPolicy": policy, "containers": [CONTAINER], "initContainers": [INIT, SIDECAR]}
+    strategy, old = row("pods").subresources["status"].strategy, made("pods", spec=spec)
+    old.spec.ephemeral_containers = [core_v1.EphemeralContainer(name="debug", image="i")]
+    new = codec.copy(old)
+    for pod, state in ((old, before), (new, after)):
+        pod.status = codec.from_builtins(
+            {"phase": "Running", field: [{"name": name, "state": state, "ready": False, "restartCount": 0,
+                                          "image": "i", "imageID": ""}]}, core_v1.PodStatus
+        )  # fmt: skip
+    faults = [(fault.field, fault.reason) for fault in strategy.validate_update(new, old)]
+    assert faults == ([] if is_valid else [(f"status.{field}[0].state", "FieldValueForbidden")])

@@ -8,6 +8,7 @@ from tests.kinds import CONTAINER
 from tests.unit.apiserver.registry.rows import body, made, row
 
 PORT = {"containerPort": 80}
+WAITS = "the kubelet does not start containers that ask for it"
 
 
 def warnings_of(plural: str, document: dict[str, Any]) -> list[str]:
@@ -47,6 +48,34 @@ SPECS: list[tuple[dict[str, Any], list[str]]] = [
     ]),
     ({"containers": [CONTAINER], "affinity": {"podAffinity": {}}, "schedulerName": "another"}, []),
     ({"containers": [CONTAINER], "affinity": {"nodeAffinity": {}}}, []),
+    ({"containers": [CONTAINER], "preemptionPolicy": "PreemptLowerPriority"}, [
+        "preemptionPolicy: PreemptLowerPriority has no effect: the default scheduler does not preempt pods",
+    ]),
+    ({"containers": [CONTAINER], "preemptionPolicy": "PreemptLowerPriority", "priority": 0}, []),
+    ({"containers": [CONTAINER], "preemptionPolicy": "Never", "priority": 5}, []),
+    ({"containers": [CONTAINER], "resourceClaims": [{"name": "a"}], "resources": {"limits": {"cpu": "1"}}}, [
+        f"resourceClaims: no node has a driver for dynamic resource allocation; {WAITS}",
+        f"resources: nodes give resources to containers, not to a pod as a whole; {WAITS}",
+    ]),
+    ({"hostUsers": False, "securityContext": {"windowsOptions": {}, "supplementalGroupsPolicy": "Strict"}, "containers": [
+        {**CONTAINER, "securityContext": {"windowsOptions": {}}},
+    ]}, [
+        f"hostUsers: nodes have no user namespace per pod; {WAITS}",
+        f"securityContext.windowsOptions: nodes run Linux; {WAITS}",
+        f"securityContext.supplementalGroupsPolicy: nodes always add the groups of the image's user; {WAITS}",
+        f"containers[0].securityContext.windowsOptions: nodes run Linux; {WAITS}",
+    ]),
+    ({"containers": [{
+        **CONTAINER, "volumeDevices": [{"name": "v", "devicePath": "/dev/v"}],
+        "restartPolicyRules": [{"action": "Restart"}],
+        "volumeMounts": [{"name": "m", "mountPath": "/m", "readOnly": True, "recursiveReadOnly": "Enabled"}],
+        "env": [{"name": "A", "valueFrom": {"fileKeyRef": {"key": "k", "path": "p", "volumeName": "v"}}}],
+    }]}, [
+        f"containers[0].volumeDevices: nodes do not give block devices to containers; {WAITS}",
+        f"containers[0].restartPolicyRules: nodes restart a container by its restartPolicy only; {WAITS}",
+        f"containers[0].volumeMounts[0].recursiveReadOnly: nodes cannot mount read-only recursively; {WAITS}",
+        f"containers[0].env[0].valueFrom.fileKeyRef: nodes do not read it; {WAITS}",
+    ]),
 ]  # fmt: skip
 
 
@@ -72,6 +101,13 @@ def _made_by(plural: str, spec: dict[str, Any]) -> dict[str, Any]:
 def test_templates_are_warned_of_wherever_they_are(plural: str, spec: dict[str, Any], expected: list[str]) -> None:
     path = MAKERS[plural]
     assert warnings_of(plural, _made_by(plural, spec)) == [f"{path}spec.{text.format(path=path)}" for text in expected]
+
+
+@pytest.mark.parametrize(("policy", "is_warned"), [(None, True), ("PreemptLowerPriority", True), ("Never", False)])
+def test_a_priority_class_does_not_preempt(policy: str | None, is_warned: bool) -> None:
+    document = {"value": 5, **({"preemptionPolicy": policy} if policy else {})}
+    why = "preemptionPolicy: PreemptLowerPriority has no effect: the default scheduler does not preempt pods"
+    assert warnings_of("priorityclasses", document) == ([why] if is_warned else [])
 
 
 def test_names_and_annotations_of_pods_are_warned_of() -> None:

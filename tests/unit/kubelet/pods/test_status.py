@@ -122,6 +122,26 @@ def test_a_pod_that_lost_its_sandbox_is_pending_until_it_is_initialized_again() 
     assert (pod.status.phase, condition(pod.status, "Initialized").status) == ("Running", "True")
 
 
+def test_the_api_sees_no_init_container_leave_its_last_end() -> None:
+    """It refuses such a status, unless the pod's containers are always started again."""
+    pod = with_init(restart_policy="OnFailure")
+    init, main = record("init", state="exited"), record(state="exited", exit_code=137)
+    pod.status = status([sandbox(), init, record()], pod)
+    again = record("init", attempt=1, sandbox_id="POD-1")
+    for records in ([sandbox(1), init, main], [sandbox(1), init, again, main]):
+        pod.status = status(records, pod)
+        (reported,) = pod.status.init_container_statuses or ()
+        assert reported.state.terminated is not None
+        assert not reported.ready
+        assert (pod.status.phase, condition(pod.status, "Initialized").status) == ("Pending", "False")
+    failed = record("init", attempt=1, state="exited", exit_code=1, sandbox_id="POD-1")
+    pod.status = status([sandbox(1), init, failed, main], pod, waiting={"init": Waiting("CrashLoopBackOff")})
+    third = record("init", attempt=2, sandbox_id="POD-1")
+    pod.status = status([sandbox(1), failed, third, main], pod)
+    (reported,) = pod.status.init_container_statuses or ()
+    assert reported.state.terminated is not None
+
+
 def test_an_init_container_that_was_removed_stays_done_while_its_pod_runs() -> None:
     pod = with_init()
     pod.status = status([sandbox(), record("init", state="exited"), record()], pod)
