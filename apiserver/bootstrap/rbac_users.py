@@ -202,7 +202,7 @@ USERS: Final = (
         rule(f"create {READ}", "certificatesigningrequests", _CERTIFICATES),
     )),
     DefaultRole("system:node-problem-detector", (rule("get", "nodes"), rule("patch", "nodes/status"), events())),
-    DefaultRole("system:network-policy-enforcer", (
+    DefaultRole("peapod:network-policies", (
         rule("list watch", "namespaces pods"), rule("list watch", "networkpolicies", "networking.k8s.io"),
         rule("get list watch", "nodes"), rule("patch", "nodes/status"),
     ), subjects=("user:system:kube-proxy",)),

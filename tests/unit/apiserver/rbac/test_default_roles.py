@@ -83,7 +83,8 @@ system:kube-scheduler
     no  create update: pods nodes
 system:kube-proxy
     yes list watch: services endpoints discovery.k8s.io/endpointslices nodes
-    no  get list: secrets pods
+    yes list watch: pods namespaces networking.k8s.io/networkpolicies
+    no  get list: secrets configmaps
     no  update patch create delete: services nodes endpoints
 system:kube-controller-manager
     yes create: serviceaccounts serviceaccounts/token
