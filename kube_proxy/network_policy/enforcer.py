@@ -32,6 +32,8 @@ RETRY_DELAYS = (0.1, 0.5, 1.0, 5.0)
 VERIFY_PERIOD = 10.0
 """Seconds between two verifications of the kernel's rules and sets."""
 REPORT_RETRY = 5.0
+REPORT_AGAIN = 60.0
+"""Seconds after which the Node is looked at again: it may have been made anew."""
 SWITCHED_OFF = "kube-proxy runs with --network-policy=false"
 PATIENCE = 10.0
 """Seconds that the proxy waits for the policies before it serves without."""
@@ -71,7 +73,8 @@ class Enforcer:
         self._known = asyncio.Event()
         self._fault: str | None = None
         """Why the host does not enforce policies; empty when it does, None before it is known."""
-        self._reported: str | None = None
+        self._news = asyncio.Event()
+        """The fault has changed."""
 
     async def known(self) -> None:
         """Wait until the proxy has the policies, or until that has taken too long."""
@@ -107,6 +110,12 @@ class Enforcer:
                 metrics.policy_failures.inc()
                 self._verify = True
                 self._set_fault(str(exc))
+                failures += 1
+            except Exception:  # a bug that one object meets must not end the services of the node
+                log.exception("network policies: sync failed; will retry")
+                metrics.policy_failures.inc()
+                self._verify = True
+                self._set_fault("kube-proxy failed to work out the rules; see its log")
                 failures += 1
             # Where planning takes long, more events are gathered: half of the time is the proxy's.
             took = min(time.monotonic() - began, LONGEST_GATHER)
@@ -188,18 +197,20 @@ class Enforcer:
 
     async def _keep_reporting(self) -> None:
         while True:
-            if self._fault is not None and self._fault != self._reported:
-                fault = self._fault
+            self._news.clear()
+            said = True
+            if (fault := self._fault) is not None:
                 reason = "HostCannot" if fault else "RulesInPlace"
                 said = await self._report.say(reason, fault or "network policies are enforced", enforced=not fault)
-                self._reported = fault if said else None
-            await asyncio.sleep(REPORT_RETRY if self._fault != self._reported else 1.0)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), REPORT_AGAIN if said else REPORT_RETRY)
 
     def _set_fault(self, fault: str) -> None:
         if fault != self._fault:
             if fault:
                 log.warning("network policies are not enforced: %s", fault)
             self._fault = fault
+            self._news.set()
 
     def _on_pod(self, old: core_v1.Pod | None, new: core_v1.Pod | None) -> None:
         key = meta.key_of(new or old)  # type: ignore[arg-type]  # one of them is there

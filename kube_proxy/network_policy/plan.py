@@ -8,6 +8,7 @@ outside of the pod CIDR of the pod's node, is left out.
 """
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +20,8 @@ from apimachinery.core import containers, nodes, pods
 from apimachinery.selectors import LabelSelector, from_label_selector
 from apimachinery.types import core_v1, meta_v1, networking_v1
 from kube_proxy.dataplane.messages import Policies, PolicyRule
+
+log = logging.getLogger(__name__)
 
 Direction = Literal["ingress", "egress"]
 LOOPBACK = "127.0.0.1"
@@ -95,7 +98,10 @@ def plan(
     everyone = [pod for pod in members if is_pod_address(pod.address, pod_cidrs.get(pod.node, ""))]
     planner = _Planner(everyone, labels)
     for policy in sorted(policies, key=meta.key_of):
-        planner.add(policy)
+        try:
+            planner.add(policy)
+        except ValueError as exc:  # stored before it was validated as today
+            log.warning("%s: what follows in this policy allows nothing: %s", meta.key_of(policy), exc)
     own_range = pod_cidrs.get(own, "")
     return planner.policies(frozenset(node_addresses(machines)), own_range if is_cidr(own_range) else "")
 

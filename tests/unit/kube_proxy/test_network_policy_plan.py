@@ -281,6 +281,19 @@ def test_a_pod_that_comes_or_goes_changes_sets_and_no_rule() -> None:
     assert before.sets != after.sets
 
 
+def test_a_policy_that_cannot_be_understood_opens_nothing_and_harms_no_other() -> None:
+    broken = Peer(
+        pod_selector=Selector(
+            match_expressions=[meta_v1.LabelSelectorRequirement(key="pod", operator="Like", values=["b"])]
+        )
+    )
+    judge = Judge(planned([
+        policy(ingress=[Ingress(from_=[broken])], name="p"), policy("y", ingress=[Ingress(from_=[NAMESPACE_Y])], name="q")
+    ]))  # fmt: skip
+    assert not judge.allows("TCP", address("x", "b"), (address("x", "a"), 80))
+    assert judge.allows("TCP", address("y", "b"), (address("y", "a"), 80))
+
+
 def test_policies_that_select_the_same_pods_share_sets_and_equal_rules() -> None:
     twice = planned([policy(ingress=[Ingress(from_=[POD_B])], name=name) for name in ("p", "q")])
     assert (len(twice.rules), len(twice.sets)) == (1, 2)
