@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 from cryptography import x509
 
 from apimachinery import errors, meta
@@ -20,8 +21,12 @@ from apimachinery.types.certificates_v1 import CertificateSigningRequest
 from apimachinery.types.core_v1 import ConfigMap, Node, NodeAddress, Secret
 from apimachinery.types.meta_v1 import ObjectMeta
 from apimachinery.types.rbac_v1 import ClusterRoleBinding
+from deploy.joining.cluster import prepare
+from deploy.lab.certificates import write_service_account_keys
+from deploy.lab.kubeconfig import document
 from kube_client import Client, Config
 from kube_client.config import Material
+from kube_client.discovery import discover
 from kubelet.certificates import metrics
 from kubelet.certificates.bootstrap import has_valid_certificate, join
 from kubelet.certificates.client import client_identity
@@ -41,7 +46,17 @@ NODE = "node-7"
 
 @pytest.fixture
 async def apiserver(tmp_path: Path, etcd: EtcdServer) -> AsyncIterator[ApiserverProcess]:
-    server = ApiserverProcess(tmp_path, etcd.url, "--enable-bootstrap-token-auth")
+    """With everything that decides who may do what."""
+    private, public = tmp_path / "sa.key", tmp_path / "sa.pub"
+    write_service_account_keys(private, public)
+    server = ApiserverProcess(
+        tmp_path,
+        etcd.url,
+        "--enable-bootstrap-token-auth",
+        "--authorization-mode=Node,RBAC",
+        f"--service-account-key-file={public}",
+        f"--service-account-signing-key-file={private}",
+    )
     try:
         await server.start()
         yield server
@@ -51,11 +66,17 @@ async def apiserver(tmp_path: Path, etcd: EtcdServer) -> AsyncIterator[Apiserver
 
 @pytest.fixture
 async def signers(tmp_path: Path, apiserver: ApiserverProcess) -> AsyncIterator[DaemonProcess]:
-    """A controller manager whose certificates live for ten seconds."""
+    """A controller manager with no more rights than it needs, whose certificates live for ten seconds."""
     authority = apiserver.authority
     signing = (f"--cluster-signing-cert-file={authority.cert}", f"--cluster-signing-key-file={authority.write_key()}")
-    arguments = (*FLAGS, *signing, "--cluster-signing-duration=10s")
-    process = DaemonProcess(tmp_path, "controller_manager", apiserver.kubeconfig, *arguments)
+    own = authority.issue("manager", "system:kube-controller-manager")
+    content = document(
+        apiserver.url, "test", "manager", authority.cert.read_bytes(), own.cert.read_bytes(), own.key.read_bytes()
+    )
+    kubeconfig = tmp_path / "manager.kubeconfig"
+    kubeconfig.write_text(yaml.safe_dump(content))
+    arguments = (*FLAGS, *signing, "--cluster-signing-duration=10s", "--use-service-account-credentials=true")
+    process = DaemonProcess(tmp_path, "controller_manager", kubeconfig, *arguments)
     try:
         await process.start()
         yield process
@@ -91,6 +112,7 @@ def write_bootstrap_kubeconfig(path: Path, apiserver: ApiserverProcess, token: T
 async def test_a_token_becomes_the_certificate_of_a_node_which_is_renewed_before_it_expires(
     tmp_path: Path, apiserver: ApiserverProcess, client: Client
 ) -> None:
+    await prepare(client, apiserver.url, apiserver.authority.cert.read_bytes())
     token = await new_token(client)
     bootstrap = write_bootstrap_kubeconfig(tmp_path / "bootstrap", apiserver, token)
     kubeconfig, pki = tmp_path / "kubelet.kubeconfig", tmp_path / "pki"
@@ -127,6 +149,7 @@ def later(store: CertificateStore | None, first: Pair) -> Pair | None:
 async def test_a_kubelet_that_ends_while_it_waits_goes_on_with_the_same_request(
     tmp_path: Path, apiserver: ApiserverProcess, client: Client
 ) -> None:
+    await prepare(client, apiserver.url, apiserver.authority.cert.read_bytes())
     bootstrap = write_bootstrap_kubeconfig(tmp_path / "bootstrap", apiserver, await new_token(client))
     kubeconfig, store = tmp_path / "kubelet.kubeconfig", CertificateStore(tmp_path / "pki", "kubelet-client")
     requests = client.resource(CertificateSigningRequest)
@@ -177,9 +200,8 @@ async def test_tokens_that_are_expired_or_unknown_are_refused_and_expired_ones_d
 async def test_cluster_info_is_signed_with_the_tokens_that_there_are(
     apiserver: ApiserverProcess, client: Client
 ) -> None:
-    authority = apiserver.authority.cert.read_bytes()
-    config_maps = client.resource(ConfigMap)
-    await config_maps.create(cluster_info.config_map(apiserver.url, authority))
+    authority, config_maps = apiserver.authority.cert.read_bytes(), client.resource(ConfigMap)
+    await prepare(client, apiserver.url, authority)
     token, other = await new_token(client), await new_token(client)
     pin = cluster_info.public_key_hash(authority)
 
@@ -194,8 +216,12 @@ async def test_cluster_info_is_signed_with_the_tokens_that_there_are(
 
     for known in (token, other):
         assert await eventually(lambda known=known: trusted(known)) == (apiserver.url, authority)
-    with pytest.raises(cluster_info.Untrusted):
-        cluster_info.trusted_cluster(await info(), token, ["sha256:" + "0" * 64])
+    config = await discover(apiserver.url, token, [pin])
+    assert (await whoami(config))[0] == f"system:bootstrap:{token.id}"
+    with pytest.raises(cluster_info.Untrusted, match="public key"):
+        await discover(apiserver.url, token, ["sha256:" + "0" * 64])
+    with pytest.raises(cluster_info.Untrusted, match="signature"):
+        await discover(apiserver.url, Token(token.id, "0123456789abcdef"), [pin])
     await client.resource(Secret).delete(other.secret_name, namespace="kube-system")
 
     async def withdrawn() -> bool:
