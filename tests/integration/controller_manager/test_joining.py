@@ -4,11 +4,12 @@ import asyncio
 import base64
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 from cryptography import x509
 
 from apimachinery import errors, meta
@@ -17,11 +18,15 @@ from apimachinery.core.bootstrap_tokens import SIGNING, Token
 from apimachinery.core.signing_requests import KUBELET_CLIENT, KUBELET_SERVING
 from apimachinery.types.authentication_v1 import SelfSubjectReview
 from apimachinery.types.certificates_v1 import CertificateSigningRequest
-from apimachinery.types.core_v1 import ConfigMap, Node, NodeAddress, Secret
+from apimachinery.types.core_v1 import ConfigMap, Node, Secret
 from apimachinery.types.meta_v1 import ObjectMeta
-from apimachinery.types.rbac_v1 import ClusterRoleBinding
+from apimachinery.types.rbac_v1 import ClusterRoleBinding, RoleRef, Subject
+from deploy.joining.cluster import prepare
+from deploy.lab.certificates import write_service_account_keys
+from deploy.lab.kubeconfig import document
 from kube_client import Client, Config
 from kube_client.config import Material
+from kube_client.discovery import discover
 from kubelet.certificates import metrics
 from kubelet.certificates.bootstrap import has_valid_certificate, join
 from kubelet.certificates.client import client_identity
@@ -36,31 +41,69 @@ from tests.requests_for_certificates import CLIENT, SERVER, pkcs10, signing_requ
 from tests.support import eventually
 
 HOUR = timedelta(hours=1)
+RBAC = "rbac.authorization.k8s.io"
+UNTRUSTED = "system:bootstrappers:untrusted"
+"""A group that may request certificates, which nobody approves."""
 NODE = "node-7"
 
 
-@pytest.fixture
-async def apiserver(tmp_path: Path, etcd: EtcdServer) -> AsyncIterator[ApiserverProcess]:
-    server = ApiserverProcess(tmp_path, etcd.url, "--enable-bootstrap-token-auth")
-    try:
+@pytest.fixture(scope="module")
+def apiserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiserverProcess]:
+    """With everything that decides who may do what, and a controller manager that has no more rights than it needs.
+
+    Its certificates live for ten seconds.
+    """
+    folder = tmp_path_factory.mktemp("joining")
+    etcd = EtcdServer(folder)
+    private, public = folder / "sa.key", folder / "sa.pub"
+    write_service_account_keys(private, public)
+    server = ApiserverProcess(
+        folder,
+        etcd.url,
+        "--enable-bootstrap-token-auth",
+        "--authorization-mode=Node,RBAC",
+        f"--service-account-key-file={public}",
+        f"--service-account-signing-key-file={private}",
+    )
+    authority = server.authority
+    controllers = DaemonProcess(
+        folder,
+        "controller_manager",
+        write_kubeconfig(folder, server, "system:kube-controller-manager"),
+        *FLAGS,
+        f"--cluster-signing-cert-file={authority.cert}",
+        f"--cluster-signing-key-file={authority.write_key()}",
+        "--cluster-signing-duration=10s",
+        "--use-service-account-credentials=true",
+    )
+
+    async def start() -> None:
+        await etcd.start()
         await server.start()
+        await controllers.start()
+
+    try:
+        asyncio.run(start())
         yield server
     finally:
+        controllers.stop()
         server.kill()
+        etcd.kill()
 
 
 @pytest.fixture
-async def signers(tmp_path: Path, apiserver: ApiserverProcess) -> AsyncIterator[DaemonProcess]:
-    """A controller manager whose certificates live for ten seconds."""
-    authority = apiserver.authority
-    signing = (f"--cluster-signing-cert-file={authority.cert}", f"--cluster-signing-key-file={authority.write_key()}")
-    arguments = (*FLAGS, *signing, "--cluster-signing-duration=10s")
-    process = DaemonProcess(tmp_path, "controller_manager", apiserver.kubeconfig, *arguments)
-    try:
-        await process.start()
-        yield process
-    finally:
-        process.stop()
+async def client(apiserver: ApiserverProcess) -> AsyncIterator[Client]:
+    async with apiserver.client() as client:
+        await prepare(client, apiserver.url, apiserver.authority.cert.read_bytes())
+        yield client
+
+
+def write_kubeconfig(folder: Path, server: ApiserverProcess, user: str) -> Path:
+    pair, authority = server.authority.issue("manager", user), server.authority.cert.read_bytes()
+    content = document(server.url, "test", user, authority, pair.cert.read_bytes(), pair.key.read_bytes())
+    path = folder / "manager.kubeconfig"
+    path.write_text(yaml.safe_dump(content))
+    return path
 
 
 async def new_token(client: Client, life: timedelta = HOUR, **fields) -> Token:
@@ -87,7 +130,6 @@ def write_bootstrap_kubeconfig(path: Path, apiserver: ApiserverProcess, token: T
     return path
 
 
-@pytest.mark.usefixtures("signers")
 async def test_a_token_becomes_the_certificate_of_a_node_which_is_renewed_before_it_expires(
     tmp_path: Path, apiserver: ApiserverProcess, client: Client
 ) -> None:
@@ -124,15 +166,21 @@ def later(store: CertificateStore | None, first: Pair) -> Pair | None:
     return pair if pair is not None and pair.until > first.until else None
 
 
-async def test_a_kubelet_that_ends_while_it_waits_goes_on_with_the_same_request(
+async def test_a_kubelet_that_ends_while_it_waits_for_a_person_goes_on_with_the_same_request(
     tmp_path: Path, apiserver: ApiserverProcess, client: Client
 ) -> None:
-    bootstrap = write_bootstrap_kubeconfig(tmp_path / "bootstrap", apiserver, await new_token(client))
+    token = await new_token(client, groups=[UNTRUSTED])
+    metadata, subject = ObjectMeta(name="untrusted"), Subject(kind="Group", api_group=RBAC, name=UNTRUSTED)
+    role = RoleRef(api_group=RBAC, kind="ClusterRole", name="system:node-bootstrapper")
+    await client.resource(ClusterRoleBinding).create(
+        ClusterRoleBinding(metadata=metadata, role_ref=role, subjects=[subject])
+    )
+    bootstrap = write_bootstrap_kubeconfig(tmp_path / "bootstrap", apiserver, token)
     kubeconfig, store = tmp_path / "kubelet.kubeconfig", CertificateStore(tmp_path / "pki", "kubelet-client")
-    requests = client.resource(CertificateSigningRequest)
+    requests, user = client.resource(CertificateSigningRequest), f"system:bootstrap:{token.id}"
 
     async def requested() -> list[str]:
-        return [meta.name_of(csr) for csr in (await requests.list()).items]
+        return [meta.name_of(csr) for csr in (await requests.list()).items if csr.spec.username == user]
 
     names = []
     for _ in range(2):
@@ -145,7 +193,6 @@ async def test_a_kubelet_that_ends_while_it_waits_goes_on_with_the_same_request(
     assert not has_valid_certificate(kubeconfig)
 
 
-@pytest.mark.usefixtures("signers")
 async def test_tokens_that_are_expired_or_unknown_are_refused_and_expired_ones_deleted(
     apiserver: ApiserverProcess, client: Client
 ) -> None:
@@ -173,13 +220,10 @@ async def test_tokens_that_are_expired_or_unknown_are_refused_and_expired_ones_d
         await whoami(bearing(apiserver, token))
 
 
-@pytest.mark.usefixtures("signers")
 async def test_cluster_info_is_signed_with_the_tokens_that_there_are(
     apiserver: ApiserverProcess, client: Client
 ) -> None:
-    authority = apiserver.authority.cert.read_bytes()
-    config_maps = client.resource(ConfigMap)
-    await config_maps.create(cluster_info.config_map(apiserver.url, authority))
+    authority, config_maps = apiserver.authority.cert.read_bytes(), client.resource(ConfigMap)
     token, other = await new_token(client), await new_token(client)
     pin = cluster_info.public_key_hash(authority)
 
@@ -194,8 +238,12 @@ async def test_cluster_info_is_signed_with_the_tokens_that_there_are(
 
     for known in (token, other):
         assert await eventually(lambda known=known: trusted(known)) == (apiserver.url, authority)
-    with pytest.raises(cluster_info.Untrusted):
-        cluster_info.trusted_cluster(await info(), token, ["sha256:" + "0" * 64])
+    config = await discover(apiserver.url, token, [pin])
+    assert (await whoami(config))[0] == f"system:bootstrap:{token.id}"
+    with pytest.raises(cluster_info.Untrusted, match="public key"):
+        await discover(apiserver.url, token, ["sha256:" + "0" * 64])
+    with pytest.raises(cluster_info.Untrusted, match="signature"):
+        await discover(apiserver.url, Token(token.id, "0123456789abcdef"), [pin])
     await client.resource(Secret).delete(other.secret_name, namespace="kube-system")
 
     async def withdrawn() -> bool:
@@ -205,7 +253,6 @@ async def test_cluster_info_is_signed_with_the_tokens_that_there_are(
     assert await trusted(token) == (apiserver.url, authority)
 
 
-@pytest.mark.usefixtures("signers")
 async def test_a_serving_certificate_is_issued_for_a_nodes_own_addresses_and_no_others(
     tmp_path: Path, apiserver: ApiserverProcess, client: Client
 ) -> None:
@@ -213,16 +260,15 @@ async def test_a_serving_certificate_is_issued_for_a_nodes_own_addresses_and_no_
     config = Config(
         apiserver.url, Material(path=apiserver.authority.cert), Material(path=own.cert), Material(path=own.key)
     )
-    addresses = [NodeAddress(type="InternalIP", address="192.0.2.7"), NodeAddress(type="Hostname", address=NODE)]
+    addresses = [{"type": "InternalIP", "address": "192.0.2.7"}, {"type": "Hostname", "address": NODE}]
     nodes, store = client.resource(Node), CertificateStore(tmp_path / "pki", "kubelet-server")
-    node = await nodes.create(Node(metadata=ObjectMeta(name=NODE)))
+    await nodes.create(Node(metadata=ObjectMeta(name=NODE)))
     early = pkcs10(f"system:node:{NODE}", ("system:nodes",), names=[NODE], addresses=["192.0.2.7"])
     async with Client(config) as kubelet:  # before the node says that it has the address
         await kubelet.resource(CertificateSigningRequest).create(
             signing_request("early", early, KUBELET_SERVING, SERVER)
         )
-    node.status.addresses = addresses
-    node = await nodes.update_status(node)
+    node = await nodes.patch(NODE, {"status": {"addresses": addresses}}, subresource="status")
     async with Client(config) as kubelet:
         manager = CertificateManager(store, kubelet, lambda: serving_template(node), metrics.SERVER_FAILURES)
         task = asyncio.create_task(manager.run())

@@ -20,6 +20,7 @@ from apimachinery.core.bootstrap_tokens import Token
 from apimachinery.types.certificates_v1 import CertificateSigningRequest
 from apimachinery.types.coordination_v1 import Lease
 from apimachinery.types.core_v1 import Node, Secret
+from deploy.joining.cluster import prepare
 from kube_client import Client
 from kubelet.certificates.store import CertificateStore, Pair
 from tests.integration.apiserver_process import ApiserverProcess
@@ -65,7 +66,8 @@ async def joining(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterat
         pytest.skip("needs root")
     with own_namespace(name_of_namespace()):
         etcd = EtcdServer(tmp_path)
-        apiserver = ApiserverProcess(tmp_path, etcd.url, "--enable-bootstrap-token-auth")
+        modes = "--authorization-mode=Node,RBAC"
+        apiserver = ApiserverProcess(tmp_path, etcd.url, "--enable-bootstrap-token-auth", modes)
         authority = apiserver.authority
         signing = f"--cluster-signing-cert-file={authority.cert}", f"--cluster-signing-key-file={authority.write_key()}"
         duration = f"--cluster-signing-duration={request.param}s"
@@ -77,6 +79,7 @@ async def joining(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterat
             await apiserver.start()
             controllers.spawn()
             async with apiserver.client() as client:
+                await prepare(client, apiserver.url, authority.cert.read_bytes())
                 expiration = datetime.now(UTC) + timedelta(hours=1)
                 await client.resource(Secret).create(bootstrap_tokens.secret_for(token, expiration))
                 yield Cluster(apiserver, client, token, kubelet)
