@@ -15,7 +15,7 @@ class User(Struct, frozen=True):
 
 
 class Remarks(Struct):
-    """What is said about a request besides its answer."""
+    """What is said about a request besides its answer; the lists are the request's own."""
 
     warnings: list[str] = []
     """Of which the client is told."""
@@ -52,3 +52,4 @@ class Attributes(Struct, frozen=True):
     fields: FieldSelector = FieldSelector()
     """Which of a collection the request is about; with nothing in it about all, or about what it says otherwise."""
     remarks: Remarks = field(default_factory=Remarks)
+    """What admission says of a write besides its answer."""

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import socket
-import ssl
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 from typing import Any, Final
@@ -42,6 +41,7 @@ from apiserver.storage import Etcd, Space, Storage
 from component_base.daemon import freeze
 from component_base.health import Health, Unhealthy
 from component_base.serving import TLS, Server
+from component_base.tls import ClientTLS, RenewedContext
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,8 @@ class Parts:
         issuer = identity.token_issuer(options.identity)
         for info in self._infos(options, issuer):
             self.resources.add(info.serve(self.storage, admission))
-        self._connectors = Connectors(self.resources, _kubelet_tls(options.kubelets), options.serving.secure_port)
+        self.kubelet_tls = _kubelet_tls(options.kubelets)
+        self._connectors = Connectors(self.resources, self.kubelet_tls, options.serving.secure_port)
         for used in usage(ResourceMetrics(self.resources, self._connectors.kubelets)):
             self.resources.add(used.serve(self.storage, admission))
         self.modes = AuthorizationModes(options.authorization, self.resources)
@@ -145,7 +146,7 @@ async def serve(options: ApiserverOptions, listener: socket.socket | None = None
             await storage.wait_ready()
             freeze()
             tasks.create_task(bootstrap.run(), name="bootstrap")
-            expiry = CertificateExpiry(resources, lambda: server.certificates)
+            expiry = CertificateExpiry(resources, server, parts.kubelet_tls)
             tasks.create_task(expiry.run(), name="certificate-expiry")
             tasks.create_task(space.run(), name="etcd-space")
             tasks.create_task(ClaimsRepair(resources.store(Service)).run(), name="claims-repair")
@@ -200,12 +201,11 @@ def _text(path: object) -> str | None:
     return str(path) if path is not None else None
 
 
-def _kubelet_tls(options: KubeletOptions) -> ssl.SSLContext | None:
-    if options.kubelet_client_certificate is None:
+def _kubelet_tls(options: KubeletOptions) -> RenewedContext | None:
+    certificate, key = options.kubelet_client_certificate, options.kubelet_client_key
+    if certificate is None or key is None:
         return None
-    context = ssl.create_default_context(cafile=_text(options.kubelet_certificate_authority))
-    context.load_cert_chain(options.kubelet_client_certificate, options.kubelet_client_key)
-    return context
+    return RenewedContext(ClientTLS(certificate, key, options.kubelet_certificate_authority))
 
 
 def _own_address() -> IPv4Address:

@@ -15,14 +15,16 @@ from controller_manager.options import NAME, ControllerManagerOptions
 from host_network.node_routes import NodeRoutes
 from kube_client import Client, EventRecorder, InformerFactory, load_config, run_elected
 from kube_client.certificate_expiry import ExpiryReporter, lease
+from kube_client.delegation import EndpointAccess
 from kube_client.identity import identity
 
 
 async def run(options: ControllerManagerOptions) -> None:
     async with AsyncExitStack() as stack:
-        # Listening comes before the election: see identity.
-        server = await stack.enter_async_context(options.serving.serve(daemon_app(Health())))
         client = await stack.enter_async_context(Client(load_config(options.kubeconfig), user_agent=NAME))
+        # Listening comes before the election: see identity.
+        access = EndpointAccess.delegated(client)
+        server = await stack.enter_async_context(options.serving.serve(daemon_app(Health()), access))
         informers = InformerFactory(client)
         recorder = EventRecorder(client, component="controller-manager")
         accounts = None

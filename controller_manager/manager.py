@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from controller_manager.bootstrap_signer import BootstrapSigner
+from controller_manager.clusterrole_aggregation import ClusterRoleAggregation
 from controller_manager.context import Controller, ControllerContext
 from controller_manager.csr_approving import ApprovingController
 from controller_manager.csr_cleaner import SigningRequestCleaner
@@ -51,6 +52,7 @@ CONTROLLERS: Final[Mapping[str, tuple[str, Initializer]]] = {
     "serviceaccount": ("service-account-controller", ServiceAccountController),
     "serviceaccount-token": ("", TokensController.if_signing),
     "serviceaccount-token-secrets": ("", TokenSecretsController.if_requested),
+    "clusterrole-aggregation": ("clusterrole-aggregation-controller", ClusterRoleAggregation),
     "root-ca-cert-publisher": ("root-ca-cert-publisher", RootCACertPublisher.if_published),
     "persistentvolume-binder": ("persistent-volume-binder", PersistentVolumeBinder),
     "pvc-protection": ("pvc-protection-controller", PVCProtectionController),

@@ -17,6 +17,7 @@ from host_network.routes import remove_service_route
 from kube_client import Client, EventRecorder, Informer, load_config
 from kube_client.certificate_expiry import ExpiryReporter
 from kube_client.config import Config
+from kube_client.delegation import EndpointAccess
 from kube_proxy import metrics, ports
 from kube_proxy.dataplane.pool import WorkerPool
 from kube_proxy.iptables import TablesError
@@ -85,7 +86,8 @@ async def run(options: KubeProxyOptions) -> None:
             tasks.create_task(ExpiryReporter(recorder, lambda: node, client).run(), name="certificate-expiry")
             tasks.create_task(Server(health_app(proxier), [serving.healthz_bind_address]).run(), name="healthz")
             about = metrics_app(proxier, proxy.proxy_mode)
-            tasks.create_task(Server(about, [serving.metrics_bind_address]).run(), name="metrics")
+            metrics_server = serving.server(about, *serving.metrics_bind_address, EndpointAccess.delegated(client))
+            tasks.create_task(metrics_server.run(), name="metrics")
 
 
 def worker_pool(options: KubeProxyOptions, statistics: Statistics) -> WorkerPool:

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from component_base.flags import Options, group, option
+from component_base.serving_options import CertificateOptions
 from component_base.values import (
     PERIOD,
     Duration,
@@ -48,12 +49,14 @@ _IP_PORT = ValueType(_parse_ip_port, str, "IP:PORT")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServingOptions:
+class ServingOptions(CertificateOptions):
     healthz_bind_address: HostPort = option(
         "127.0.0.1:10256", "Address and port of /healthz; port 0 takes a free one.", type=_IP_PORT
     )
     metrics_bind_address: HostPort = option(
-        "127.0.0.1:10249", "Address and port of /metrics and /proxyMode; port 0 takes a free one.", type=_IP_PORT
+        "127.0.0.1:10249",
+        "Address and port of /metrics, /proxyMode and /table; port 0 takes a free one.",
+        type=_IP_PORT,
     )
 
 

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final
 
 from apimachinery import codec, errors
@@ -40,7 +41,13 @@ _NO_ANSWER: Final = Decision("no opinion", "the authorization webhook could not 
 class Webhook:
     """Asks nobody until ``run`` runs."""
 
-    def __init__(self, config: Config, authorized_ttl: float, unauthorized_ttl: float) -> None:
+    def __init__(
+        self,
+        config: Config,
+        authorized_ttl: float,
+        unauthorized_ttl: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """
         Args:
             config: the server, whose URL the reviews are posted to as it is.
@@ -48,7 +55,7 @@ class Webhook:
             unauthorized_ttl: seconds that any other answer is kept.
         """
         self._config = config
-        self._authorized_ttl, self._unauthorized_ttl = authorized_ttl, unauthorized_ttl
+        self._authorized_ttl, self._unauthorized_ttl, self._clock = authorized_ttl, unauthorized_ttl, clock
         self._client: RestClient | None = None
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._answers: OrderedDict[bytes, tuple[float, Decision]] = OrderedDict()
@@ -80,14 +87,18 @@ class Webhook:
         """Raises ApiError if the answer is none."""
         if self._client is None:
             raise errors.ServiceUnavailable("not connected yet")
-        return codec.decode(await self._client.request("POST", "", body=question), SubjectAccessReview).status
+        try:
+            answer = await self._client.request("POST", "", body=question)
+        except errors.ServiceUnavailable:  # also an idle connection that the server has closed meanwhile
+            answer = await self._client.request("POST", "", body=question)
+        return codec.decode(answer, SubjectAccessReview).status
 
     def _kept(self, question: bytes) -> Decision | None:
         answer = self._answers.get(question)
         if answer is None:
             return None
         expires, decision = answer
-        if expires <= time.monotonic():
+        if expires <= self._clock():
             del self._answers[question]
             return None
         self._answers.move_to_end(question)
@@ -97,7 +108,7 @@ class Webhook:
         ttl = self._authorized_ttl if decision.allows else self._unauthorized_ttl
         if not ttl or len(question) > _LARGEST_KEPT:
             return
-        self._answers[question] = time.monotonic() + ttl, decision
+        self._answers[question] = self._clock() + ttl, decision
         if len(self._answers) > _KEPT:
             self._answers.popitem(last=False)
 

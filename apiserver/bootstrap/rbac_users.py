@@ -190,6 +190,13 @@ USERS: Final = (
     ), subjects=("group:system:monitoring",)),
     DefaultRole("system:node", NODE_RULES, subjects=()),
     DefaultRole("peapod:kube-dns", _NAME_SERVER, subjects=("user:system:kube-dns",)),  # as a daemon
+    DefaultRole(  # who reads the metrics of these daemons is theirs to ask
+        "peapod:endpoint-access", _REVIEWS, subjects=("user:system:kube-proxy", "user:system:kube-dns")
+    ),
+    DefaultRole(  # for requests through ``nodes/proxy``
+        "peapod:proxy-endpoints", (urls("get", "/metrics /proxyMode /table"),),
+        subjects=("user:kube-apiserver-kubelet-client",),
+    ),
     DefaultRole("peapod:node-routes", (rule(READ, "nodes"),), subjects=("group:system:nodes",)),
     DefaultRole("system:node-bootstrapper", (
         rule(f"create {READ}", "certificatesigningrequests", _CERTIFICATES),

@@ -71,8 +71,8 @@ def names_of(spec: v1.PodSpec, is_bad: Callable[[v1.SecurityContext], bool]) -> 
     ]
 
 
-def plural(count: int, one: str, many: str) -> str:
-    return one if count == 1 else many
+def plural(count: int, singular: str, plural: str) -> str:
+    return singular if count == 1 else plural
 
 
 def quoted(items: Iterable[str]) -> str:

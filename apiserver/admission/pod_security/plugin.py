@@ -8,7 +8,7 @@ stricter is warned of the pods that would be refused now. Rules of k8s.io/pod-se
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, get_args
 
 from apimachinery import errors, meta
 from apimachinery.meta import Key
@@ -24,13 +24,14 @@ from apimachinery.types.core_v1 import (
 )
 from apimachinery.types.meta_v1 import ObjectMeta
 from apimachinery.types.objects import KubeObject
-from apiserver.admission import Plugin
+from apiserver.admission import Plugin, denied, metrics
 from apiserver.admission.pod_security.checks import Violation, all_containers
 from apiserver.admission.pod_security.configuration import Configuration
-from apiserver.admission.pod_security.levels import PREFIX, LevelVersion, Policy, Reading, read_labels
+from apiserver.admission.pod_security.levels import LATEST, PREFIX, LevelVersion, Policy, Reading, read_labels
 from apiserver.admission.pod_security.standard import evaluate
 from apiserver.registry.store import Store
 from apiserver.request import Attributes
+from component_base.version import MINOR
 
 _OTHER_SUBRESOURCES: Final = frozenset(
     ("attach", "binding", "eviction", "exec", "log", "portforward", "proxy", "status")
@@ -46,7 +47,7 @@ Maker = DaemonSet | Deployment | ReplicaSet | StatefulSet | CronJob | Job | PodT
 
 
 class PodSecurity(Plugin[KubeObject]):
-    types = (Namespace, Pod, *Maker.__args__)
+    types = (Namespace, Pod, *get_args(Maker))
 
     def __init__(self, namespaces: Store[Namespace], pods: Store[Pod], configuration: Configuration) -> None:
         self._namespaces, self._pods, self._configuration = namespaces, pods, configuration
@@ -69,31 +70,43 @@ class PodSecurity(Plugin[KubeObject]):
         self, attributes: Attributes, obj: KubeObject, metadata: ObjectMeta, spec: PodSpec
     ) -> None:
         """Raises Forbidden if a pod violates what is enforced."""
-        exempt = self._configuration
-        notes = attributes.remarks.annotations
-        if attributes.namespace in exempt.namespaces:
-            notes[PREFIX + "exempt"] = "namespace"
-            return
-        if attributes.user.name in exempt.usernames:
-            notes[PREFIX + "exempt"] = "user"
+        if why := self._exemption(attributes, spec):
+            attributes.remarks.annotations[PREFIX + "exempt"] = why
+            metrics.pod_security_exemptions.inc(*_request(attributes))
             return
         policy, faults = await self._policy(attributes.namespace)
         if policy.is_privileged and not faults:
             return
-        if spec.runtime_class_name in exempt.runtime_classes:
-            notes[PREFIX + "exempt"] = "runtimeClass"
-            return
         if faults:
-            notes[PREFIX + "error"] = f"Failed to parse policy: {', '.join(map(str, faults))}"
+            attributes.remarks.annotations[PREFIX + "error"] = f"Failed to parse policy: {', '.join(map(str, faults))}"
+            metrics.pod_security_errors.inc("false", *_request(attributes))
+        self._judge(policy, attributes, obj, metadata, spec)
+
+    def _exemption(self, attributes: Attributes, spec: PodSpec) -> str:
+        """What the configuration exempts; empty if nothing."""
+        exempt = self._configuration
+        if attributes.namespace in exempt.namespaces:
+            return "namespace"
+        if attributes.user.name in exempt.usernames:
+            return "user"
+        return "runtimeClass" if spec.runtime_class_name in exempt.runtime_classes else ""
+
+    def _judge(
+        self, policy: Policy, attributes: Attributes, obj: KubeObject, metadata: ObjectMeta, spec: PodSpec
+    ) -> None:
+        """Raises Forbidden if a pod violates what is enforced."""
+        notes = attributes.remarks.annotations
         violations = {level: evaluate(level, metadata, spec) for level in set(policy)}  # often they are all the same
         if violations[policy.audit]:
+            _count("deny", "audit", policy.audit, attributes)
             notes[PREFIX + "audit-violations"] = f"would violate {_described(policy.audit, violations[policy.audit])}"
         if isinstance(obj, Pod):
             notes[PREFIX + "enforce-policy"] = str(policy.enforce)
+            _count("deny" if violations[policy.enforce] else "allow", "enforce", policy.enforce, attributes)
             if violations[policy.enforce]:
-                why = f"violates {_described(policy.enforce, violations[policy.enforce])}"
-                raise errors.forbidden(attributes.resource, attributes.group, meta.name_of(obj), why)
+                raise denied(attributes, obj, f"violates {_described(policy.enforce, violations[policy.enforce])}")
         if violations[policy.warn]:
+            _count("deny", "warn", policy.warn, attributes)
             attributes.remarks.warn(f"would violate {_described(policy.warn, violations[policy.warn])}")
 
     async def _policy(self, namespace: str) -> Reading:
@@ -195,6 +208,18 @@ def _labelled(policy: Policy, namespace: Namespace) -> str:
         for mode, level in zip(Policy._fields, policy, strict=True)
         if level.level != "privileged" and (PREFIX + mode in labels or f"{PREFIX}{mode}-version" in labels)
     )
+
+
+def _request(attributes: Attributes) -> tuple[str, str, str]:
+    """The request in the labels of metrics."""
+    return metrics.operation(attributes).lower(), attributes.resource, attributes.subresource
+
+
+def _count(decision: str, mode: str, policy: LevelVersion, attributes: Attributes) -> None:
+    level, _, version = str(policy).partition(":")
+    if int(MINOR) < policy.version < LATEST:
+        version = "future"  # labels of namespaces must not make ever more time series
+    metrics.pod_security_evaluations.inc(decision, level, version, mode, *_request(attributes))
 
 
 def _described(policy: LevelVersion, violations: Sequence[Violation]) -> str:

@@ -27,16 +27,8 @@ class RBAC:
 
     async def decide(self, attributes: Attributes) -> Decision:
         policy = self._stored.loaded()
-        resource = attributes.resource
-        for table in policy.tables(attributes.user, attributes.namespace):
-            if resource:
-                decision = table.resource(
-                    attributes.verb, attributes.group, resource, attributes.subresource, attributes.name
-                )
-            else:
-                decision = table.path(attributes.verb, attributes.path)
-            if decision is not None:
-                return decision
+        if (reason := policy.allows(attributes)) is not None:
+            return Decision("allow", reason)
         missing = policy.missing_roles(attributes.user, attributes.namespace)
         return Decision("no opinion", f"RBAC: {_together(missing)}") if missing else NO_OPINION
 

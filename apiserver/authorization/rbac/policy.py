@@ -1,23 +1,29 @@
 """The stored roles and bindings, by whom they are about.
 
-    role ------+
-    binding ---+-> grants of a subject, in a namespace or everywhere -> table of all their rules, made when first asked
+    role -> table of its rules, made when first asked
+    binding -> grants of a subject, in a namespace or everywhere
 
-A change of a binding costs its subjects their tables, and a change of a role all who have it; nobody else. What is asked
-then costs a few look-ups, however many roles and bindings there are.
+A change costs what it changes. A question looks into the tables of the user's roles; who has many roles and is asked about
+often gets one table of all of them.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from apimachinery import meta
 from apimachinery.types.rbac_v1 import ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, Subject
-from apiserver.authorization.authorizer import Decision
-from apiserver.authorization.rbac.rules import Rule, Table, compiled
-from apiserver.request import User
+from apiserver.authorization.rbac.rules import Table, compiled
+from apiserver.request import Attributes, User
 
 GROUP: Final = "rbac.authorization.k8s.io"
 _ACCOUNT: Final = "system:serviceaccount"
+_FEW: Final = 8
+"""Roles of one holder that are asked one by one."""
+_OFTEN: Final = 32
+"""Questions after which more roles than that get one table: what is about as much work as making it."""
+_MERGED: Final = 128
+"""Tables of that sort."""
 
 AnyRole = TypeVar("AnyRole", Role, ClusterRole)
 AnyBinding = TypeVar("AnyBinding", RoleBinding, ClusterRoleBinding)
@@ -50,13 +56,26 @@ class Holder(NamedTuple):
 class _Grants:
     """The roles of one holder."""
 
-    __slots__ = ("roles", "table")
+    __slots__ = ("asked", "roles", "table")
 
     def __init__(self) -> None:
         self.roles: dict[RoleKey, dict[str, str]] = {}
         """With the bindings of each by their keys in storage, and what an allowed request is told of them."""
-        self.table: Table[Decision] | None = None
-        """What they allow together; None until it is asked."""
+        self.table: Table[RoleKey] | None = None
+        """Of all roles together."""
+        self.asked = 0
+        """How often since something changed."""
+
+    def changed(self) -> None:
+        self.table, self.asked = None, 0
+
+
+class _StoredRole:
+    __slots__ = ("rules", "table")
+
+    def __init__(self, rules: Sequence[PolicyRule]) -> None:
+        self.rules = rules
+        self.table: Table[RoleKey] | None = None
 
 
 class _Bound(NamedTuple):
@@ -70,9 +89,14 @@ class Policy:
     """To be kept up to date through its four parts."""
 
     def __init__(self) -> None:
-        self._rules: dict[RoleKey, tuple[Sequence[PolicyRule], Sequence[Rule]]] = {}
+        self._roles: dict[RoleKey, _StoredRole] = {}
         self._grants: dict[tuple[str, str, str], _Grants] = {}
         self._holders: dict[RoleKey, dict[Holder, None]] = {}
+        """Of each role that is bound, whether it exists or not."""
+        self._missing: set[RoleKey] = set()
+        """Roles that are bound and do not exist."""
+        self._merged: OrderedDict[_Grants, None] = OrderedDict()
+        """Those with a table of their own, the one that was asked last at the end."""
         self.roles = Roles[Role](self, "Role")
         self.cluster_roles = Roles[ClusterRole](self, "ClusterRole")
         self.role_bindings = Bindings[RoleBinding](self)
@@ -80,13 +104,20 @@ class Policy:
 
     # -- reading
 
-    def tables(self, user: User, namespace: str) -> Iterator[Table[Decision]]:
-        """What the user's roles allow there: those that hold everywhere first. ``namespace`` may be empty."""
-        for grants in self._of(user, namespace):
-            table = grants.table
-            if table is None:
-                table = grants.table = self._table(grants)
-            yield table
+    def allows(self, attributes: Attributes) -> str | None:
+        """By which binding, in Kubernetes' words; None if by none. Those that hold everywhere come first."""
+        resource, subresource = attributes.resource, attributes.subresource
+        verb, group, name = attributes.verb, attributes.group, attributes.name
+        for grants in self._of(attributes.user, attributes.namespace):
+            for table in self._tables(grants):
+                role = (
+                    table.resource(verb, group, resource, subresource, name)
+                    if resource
+                    else table.path(verb, attributes.path)
+                )
+                if role is not None:
+                    return next(iter(grants.roles[role].values()))
+        return None
 
     def rules_of(self, user: User, namespace: str) -> list[PolicyRule]:
         """All rules of the user's roles there."""
@@ -94,12 +125,14 @@ class Policy:
 
     def missing_roles(self, user: User, namespace: str) -> list[str]:
         """What is wrong with the user's bindings there: roles that do not exist."""
-        return [role.missing for role in self._roles_of(user, namespace) if role not in self._rules]
+        if not self._missing:
+            return []
+        return [role.missing for role in self._roles_of(user, namespace) if role in self._missing]
 
     def rules(self, role: RoleKey) -> Sequence[PolicyRule] | None:
         """None if there is no such role."""
-        stored = self._rules.get(role)
-        return stored[0] if stored is not None else None
+        stored = self._roles.get(role)
+        return stored.rules if stored is not None else None
 
     def _roles_of(self, user: User, namespace: str) -> Iterable[RoleKey]:
         return dict.fromkeys(role for grants in self._of(user, namespace) for role in grants.roles)
@@ -113,49 +146,80 @@ class Policy:
                 if (grants := get((where, "Group", group))) is not None:
                     yield grants
 
-    def _table(self, grants: _Grants) -> Table[Decision]:
-        table = Table[Decision]()
-        for role, reasons in grants.roles.items():
-            if (stored := self._rules.get(role)) is not None:
-                table.add(stored[1], Decision("allow", next(iter(reasons.values()))))
+    def _tables(self, grants: _Grants) -> Iterable[Table[RoleKey]]:
+        if len(grants.roles) <= _FEW:
+            return self._tables_of(grants.roles)
+        if grants.table is None:
+            grants.asked += 1
+            if grants.asked < _OFTEN:
+                return self._tables_of(grants.roles)
+            grants.table = self._merge(grants.roles)
+            self._merged[grants] = None
+            if len(self._merged) > _MERGED:
+                self._merged.popitem(last=False)[0].changed()
+        self._merged.move_to_end(grants)
+        return (grants.table,)
+
+    def _tables_of(self, roles: Iterable[RoleKey]) -> Iterator[Table[RoleKey]]:
+        for role in roles:
+            if (stored := self._roles.get(role)) is not None:
+                if stored.table is None:
+                    stored.table = self._merge((role,))
+                yield stored.table
+
+    def _merge(self, roles: Iterable[RoleKey]) -> Table[RoleKey]:
+        table = Table[RoleKey]()
+        for role in roles:
+            table.add(map(compiled, self.rules(role) or ()), role)
         return table
 
     # -- changing
 
     def put_role(self, role: RoleKey, rules: Sequence[PolicyRule]) -> None:
-        before = self._rules.get(role)
-        if before is None or before[0] != rules:
-            self._rules[role] = (rules, [compiled(rule) for rule in rules])
-            self._forget_tables(role)
+        before = self._roles.get(role)
+        if before is None or before.rules != rules:
+            self._roles[role] = _StoredRole(rules)
+            self._missing.discard(role)
+            self._role_changed(role)
 
     def drop_role(self, role: RoleKey) -> None:
-        del self._rules[role]
-        self._forget_tables(role)
+        del self._roles[role]
+        if role in self._holders:
+            self._missing.add(role)
+        self._role_changed(role)
 
     def bind(self, key: str, bound: _Bound) -> None:
+        role = bound.role
         for holder, reason in bound.reasons.items():
             grants = self._grants.setdefault(holder, _Grants())
-            grants.roles.setdefault(bound.role, {})[key] = reason
-            grants.table = None
-            self._holders.setdefault(bound.role, {})[holder] = None
+            grants.roles.setdefault(role, {})[key] = reason
+            self._changed(grants)
+            self._holders.setdefault(role, {})[holder] = None
+        if role in self._holders and role not in self._roles:
+            self._missing.add(role)
 
     def unbind(self, key: str, bound: _Bound) -> None:
+        role = bound.role
         for holder in bound.reasons:
             grants = self._grants[holder]
-            grants.table = None
-            reasons = grants.roles[bound.role]
-            del reasons[key]
-            if not reasons:
-                del grants.roles[bound.role]
-                del self._holders[bound.role][holder]
+            self._changed(grants)
+            del grants.roles[role][key]
+            if not grants.roles[role]:
+                del grants.roles[role]
+                del self._holders[role][holder]
             if not grants.roles:
                 del self._grants[holder]
-        if not self._holders.get(bound.role, True):
-            del self._holders[bound.role]
+        if not self._holders.get(role, True):
+            del self._holders[role]
+            self._missing.discard(role)
 
-    def _forget_tables(self, role: RoleKey) -> None:
+    def _role_changed(self, role: RoleKey) -> None:
         for holder in self._holders.get(role, ()):
-            self._grants[holder].table = None
+            self._changed(self._grants[holder])
+
+    def _changed(self, grants: _Grants) -> None:
+        grants.changed()
+        self._merged.pop(grants, None)
 
 
 class Roles(Generic[AnyRole]):

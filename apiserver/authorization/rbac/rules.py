@@ -6,11 +6,18 @@ allow nothing that names no object.
 """
 
 from collections.abc import Iterable
-from typing import Generic, NamedTuple, TypeVar
+from itertools import product
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from apimachinery.types.rbac_v1 import PolicyRule
 
 T = TypeVar("T")
+
+
+_WIDE: Final = 256
+"""Combinations of one rule that are entered one by one."""
+_MOST: Final = 50_000
+"""Combinations of one table; what is added beyond them is compared rule by rule."""
 
 
 class Rule(NamedTuple):
@@ -40,42 +47,62 @@ def _choice(words: Iterable[str] | None) -> frozenset[str] | None:
 
 
 class Table(Generic[T]):
-    """Many rules by what they are about, each with what it answers.
+    """Many rules, each with what it answers; the first that allows a thing counts.
 
-    As large as its rules are, whatever these combine. A question takes three look-ups, and a comparison for each rule
-    about the same resource.
+    A question takes a few look-ups, and a comparison for each rule about the resource that says ``*`` or combines a lot.
     """
 
-    __slots__ = ("_paths", "_prefixes", "_resources")
+    __slots__ = ("_loose", "_named", "_paths", "_prefixes", "_whole")
 
     def __init__(self) -> None:
-        self._resources: dict[str, list[tuple[Rule, T]]] = {}
+        self._whole: dict[tuple[str, str, str], T] = {}
+        """By verb, group and resource, for all objects."""
+        self._named: dict[tuple[str, str, str, str], T] = {}
+        """By verb, group, resource and name."""
+        self._loose: dict[str, list[tuple[Rule, T]]] = {}
+        """By resource: rules that are not in the other two."""
         self._paths: dict[str, list[tuple[Rule, T]]] = {}
-        self._prefixes: list[tuple[str, tuple[Rule, T]]] = []
+        self._prefixes: list[tuple[str, Rule, T]] = []
 
     def add(self, rules: Iterable[Rule], answer: T) -> None:
-        """Answer so what one of the rules allows, unless a rule that was added before allows it."""
         for rule in rules:
-            self._add((rule, answer))
+            if rule.resources:
+                self._add_resources(rule, answer)
+            for path in rule.paths:
+                self._paths.setdefault(path, []).append((rule, answer))
+                if path.endswith("*"):
+                    self._prefixes.append((path.rstrip("*"), rule, answer))
 
-    def _add(self, entry: tuple[Rule, T]) -> None:
-        rule = entry[0]
-        for resource in rule.resources:
-            self._resources.setdefault(resource, []).append(entry)
-        for path in rule.paths:
-            self._paths.setdefault(path, []).append(entry)
-            if path.endswith("*"):
-                self._prefixes.append((path.rstrip("*"), entry))
+    def _add_resources(self, rule: Rule, answer: T) -> None:
+        verbs, groups, resources, names, _ = rule
+        room = min(_WIDE, _MOST - len(self._whole) - len(self._named))
+        if (
+            verbs is None
+            or groups is None
+            or len(verbs) * len(groups) * len(resources) * (1 if names is None else len(names)) > room
+        ):
+            for resource in resources:
+                self._loose.setdefault(resource, []).append((rule, answer))
+            return
+        for key in product(verbs, groups, resources):
+            if names is None:
+                self._whole.setdefault(key, answer)
+                continue
+            for name in names:
+                self._named.setdefault((*key, name), answer)
 
     def resource(self, verb: str, group: str, resource: str, subresource: str, name: str) -> T | None:
         """The answer of a rule that allows it; None if none does. ``name`` may be empty."""
-        table = self._resources
         if not subresource:
             sorts: tuple[str, ...] = (resource, "*")
         else:
             sorts = (f"{resource}/{subresource}", f"*/{subresource}", "*")
         for sort in sorts:
-            for (verbs, groups, _, names, _), answer in table.get(sort, ()):
+            if (answer := self._whole.get((verb, group, sort))) is not None:
+                return answer
+            if self._named and (answer := self._named.get((verb, group, sort, name))) is not None:
+                return answer
+            for (verbs, groups, _, names, _), answer in self._loose.get(sort, ()):
                 if (
                     (verbs is None or verb in verbs)
                     and (groups is None or group in groups)
@@ -89,7 +116,7 @@ class Table(Generic[T]):
         for rule, answer in self._paths.get(path, ()):
             if rule.verbs is None or verb in rule.verbs:
                 return answer
-        for prefix, (rule, answer) in self._prefixes:
+        for prefix, rule, answer in self._prefixes:
             if path.startswith(prefix) and (rule.verbs is None or verb in rule.verbs):
                 return answer
         return None

@@ -133,6 +133,25 @@ async def test_kubectl_shows_the_warnings(shared: ApiserverProcess, api: httpx.A
     assert "Warning: a: privileged" in stderr.decode().splitlines()
 
 
+async def test_evaluations_are_counted(api: httpx.AsyncClient, ns: str) -> None:
+    await label(api, ns, enforce="baseline", enforce_version="v1.999", warn="restricted", warn_version="v1.19")
+    assert (await api.post(f"{ns}/pods", json=pod("a"))).status_code == 403
+    assert (await api.post(f"{ns}/pods", json=pod("b", privileged=False))).status_code == 201
+    lines = (await api.get("/metrics")).text.splitlines()
+    counted = [line for line in lines if line.startswith("pod_security_evaluations_total")]
+    request = 'request_operation="create",resource="pods",subresource=""'
+    for decision, level, version, mode in (
+        ("deny", "baseline", "future", "enforce"),
+        ("allow", "baseline", "future", "enforce"),
+        ("deny", "restricted", "v1.19", "warn"),
+    ):
+        labels = f'decision="{decision}",mode="{mode}",policy_level="{level}",policy_version="{version}",{request}'
+        assert f"pod_security_evaluations_total{{{labels}}} 1.0" in counted
+    refused = 'name="PodSecurity",operation="CREATE",rejected="true",type="validate"'
+    count = "apiserver_admission_controller_admission_duration_seconds_count"
+    assert any(line.startswith(f"{count}{{{refused}}} ") for line in lines)
+
+
 # -- with a configuration
 
 

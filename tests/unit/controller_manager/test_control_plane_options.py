@@ -27,6 +27,7 @@ SERVING_AND_ELECTION: Bad = [
     ("tls-cert-file", {"tls-cert-file": "{junk}", "tls-private-key-file": "{key}"}),
     ("tls-cert-file", {"tls-private-key-file": "{key}"}),
     ("tls-private-key-file", {"tls-cert-file": "{certificate}"}),
+    ("client-ca-file", {"client-ca-file": "{junk}"}),
     ("tls-private-key-file", {"tls-cert-file": "{certificate}", "tls-private-key-file": "{other_key}"}),
     ("leader-elect", {"leader-elect": "perhaps"}),
     ("leader-elect-lease-duration", {"leader-elect-lease-duration": "soon"}),

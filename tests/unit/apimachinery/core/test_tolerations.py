@@ -21,6 +21,7 @@ FOR_A_SECOND = Toleration(key="a", operator="Exists", effect="NoExecute", tolera
         ([], [], []),
         ([A1], [A2], [A1, A2]),
         ([A1], [A1], [A1]),
+        ([A1, A2], [A1], [A1, A2]),
         ([A1], [ANY_A], [ANY_A]),
         ([ANY_A], [A1, A2], [ANY_A]),
         ([A1, FOR_EVER], [ALL], [ALL]),

@@ -1,6 +1,7 @@
 """RBAC decides as the plain reading of Kubernetes' rules does, whatever is stored, and in whatever order it came."""
 
 from collections.abc import Sequence
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,8 @@ from apimachinery import errors
 from apimachinery.types.meta_v1 import ObjectMeta
 from apimachinery.types.rbac_v1 import ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject
 from apiserver.authorization.rbac import GROUP, RBAC, Policy
+from apiserver.authorization.rbac import policy as policy_module
+from apiserver.authorization.rbac import rules as rules_module
 from apiserver.request import Attributes, User
 
 Object = Role | ClusterRole | RoleBinding | ClusterRoleBinding
@@ -177,22 +180,30 @@ def apply(policy: Policy, stored: dict[tuple[type[Object], str], Object], change
         part.drop(key)  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(
+    ("few", "wide"), [(8, 256), (0, 256), (8, 0)], ids=["roles alone", "roles together", "rules compared"]
+)
 @given(
     st.lists(st.tuples(OBJECTS, st.integers(0, 4).map(bool)), max_size=16),
     st.lists(st.tuples(OBJECTS, st.booleans()), max_size=6),
     st.lists(ASKED, min_size=3, max_size=6),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 async def test_it_decides_as_the_plain_reading_of_the_rules_does_through_all_changes(
-    first: list[Change], later: list[Change], questions: list[Attributes]
+    few: int, wide: int, first: list[Change], later: list[Change], questions: list[Attributes]
 ) -> None:
+    with patch.multiple(policy_module, _FEW=few, _OFTEN=1), patch.object(rules_module, "_WIDE", wide):
+        await decides_plainly(first, later, questions)
+
+
+async def decides_plainly(first: list[Change], later: list[Change], questions: list[Attributes]) -> None:
     policy, stored = Policy(), dict[tuple[type[Object], str], Object]()
     rbac = RBAC(Loaded(policy))
     for change in first:
         apply(policy, stored, change)
-    for change in (None, *later):
-        if change is not None:
-            apply(policy, stored, change)
+    for number in range(len(later) + 1):
+        if number:
+            apply(policy, stored, later[number - 1])
         for asked in questions:
             decision = await rbac.decide(asked)
             assert decision.allows == plainly_allowed(list(stored.values()), asked)
@@ -207,7 +218,7 @@ def test_nothing_remains_of_what_is_removed(objects: list[Object]) -> None:
         apply(policy, stored, (obj, True))
     for part in (policy.roles, policy.cluster_roles, policy.role_bindings, policy.cluster_role_bindings):
         part.clear()
-    assert (policy._grants, policy._holders, policy._rules) == ({}, {}, {})
+    assert (policy._grants, policy._holders, policy._roles, policy._missing) == ({}, {}, {}, set())
 
 
 # -- the words
