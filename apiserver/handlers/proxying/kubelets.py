@@ -13,10 +13,11 @@ from apimachinery.core import nodes
 from apimachinery.core.well_known import NODE_USER_PREFIX
 from apimachinery.meta import Key
 from apimachinery.types.core_v1 import Node
-from apiserver.handlers.proxying.targets import checked, is_own, not_allowed
+from apiserver.handlers.proxying.targets import checked, not_allowed
 from apiserver.handlers.proxying.upstream import Answer, Upstream, dial, read_head, why
 from apiserver.registry.store import Store
 from component_base.tls import RenewedContext
+from host_network.local_addresses import is_local
 
 _DEFAULT_PORT: Final = 10250
 _MOST: Final = 16 * 1024 * 1024
@@ -47,7 +48,7 @@ class Kubelets:
             )
         name_or_address, port = address_of(node), port_of(node)
         host = await checked(name_or_address)
-        if port == self._own_port and is_own(host):
+        if port == self._own_port and is_local(host):
             raise not_allowed()
         return Upstream(
             host, port, self._tls.current(), f"the kubelet of {name}", name_or_address, f"{NODE_USER_PREFIX}{name}"

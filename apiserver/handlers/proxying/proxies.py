@@ -20,7 +20,6 @@ from apiserver.handlers.proxying.relay import Changes, Filter, relay
 from apiserver.handlers.proxying.targets import (
     Target,
     checked,
-    is_own,
     may_be_reached,
     not_allowed,
     parse_target,
@@ -32,6 +31,7 @@ from apiserver.handlers.proxying.targets import (
 from apiserver.handlers.proxying.upstream import Answer, Upstream
 from apiserver.handlers.verbs import Call
 from apiserver.registry.resources import Resources
+from host_network.local_addresses import is_local
 
 _CORS: Final = frozenset(
     (
@@ -77,7 +77,7 @@ class Proxies:
         if not target.port or target.port == str(port_of(node)):
             return await self._kubelets.of_node(target.name)
         host = await checked(address_of(node))
-        if is_own(host):
+        if is_local(host):
             raise not_allowed()
         port, what = port_number(target.port), f"node {target.name}"
         if not target.is_tls:

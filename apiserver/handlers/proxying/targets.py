@@ -113,16 +113,6 @@ async def checked(host: str) -> str:
     return addresses[0]
 
 
-def is_own(address: str) -> bool:
-    """Whether an address is one of this machine's: the kernel then takes it as the source, too. Nothing is sent."""
-    try:
-        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect((address, 9))
-            return ipaddress.ip_address(probe.getsockname()[0]) == ipaddress.ip_address(address)
-    except OSError:  # no route leads there
-        return False
-
-
 def not_allowed() -> errors.BadRequest:
     return errors.BadRequest("address not allowed")
 

@@ -16,13 +16,15 @@ import httpx
 import pytest
 from aiohttp import web
 
+from host_network.local_addresses import is_local
 from tests.certificates import KeyPair
 from tests.integration.apiserver_process import ApiserverProcess
 from tests.integration.conftest import EtcdServer
-from tests.integration.kubelet.cluster import ADDRESS, NEIGHBOUR, own_namespace
+from tests.integration.kubelet.cluster import ADDRESS, NEIGHBOUR, ip, own_namespace
 
 REVIEW = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 NODES = "/api/v1/nodes"
+SECOND = "100.64.251.2"
 
 
 class Cluster:
@@ -153,6 +155,11 @@ async def test_a_certificate_for_another_address_is_nobodys(cluster: Cluster, ht
         code, message = code_and_message(await http.get(f"{NODES}/node-3/proxy/pods"))
         assert (code, message.partition(": ")[2]) == (503, "TLS handshake failure")
         assert not seen
+
+
+def test_every_address_of_the_machine_is_its_own(cluster: Cluster) -> None:
+    ip("addr", "add", f"{SECOND}/24", "dev", "eth0")  # a secondary one, on the network of the first
+    assert [is_local(address) for address in (ADDRESS, SECOND, NEIGHBOUR)] == [True, True, False]
 
 
 async def test_no_node_leads_to_what_else_listens_on_the_apiservers_machine(

@@ -100,7 +100,7 @@ def test_a_key_without_a_name_in_the_token_is_found_among_all(keys: Path) -> Non
         pytest.param(signed(None, "none"), id="no signature"),
         pytest.param(signed(aud="other"), id="another audience"),
         pytest.param(signed(exp=time.time() - 60), id="expired"),
-        pytest.param(signed(nbf=time.time() + 60), id="not valid yet"),
+        pytest.param(signed(nbf=time.time() + 3600), id="not valid yet"),
         pytest.param(signed(sub=""), id="no user"),
         pytest.param(signed(sub=["ann"]), id="a user that is no text"),
     ],
