@@ -5,6 +5,7 @@ the number before the suffix is the smallest integer that needs no fraction.
 """
 
 import re
+from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal
 from functools import lru_cache
 from typing import Final
@@ -68,7 +69,37 @@ def canonical(quantity: str | int | float) -> str:
     Raises:
         ValueError: not a quantity.
     """
-    number, family = _parse(str(quantity))
+    return _format(*_parse(str(quantity)))
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Amount:
+    """A quantity to calculate with, exactly. Amounts compare by their number; a sum is written in the suffix family of its
+    first term that is not zero, as in Kubernetes."""
+
+    number: Decimal
+    family: str = field(default="decimal", compare=False)
+
+    @classmethod
+    def of(cls, quantity: str | int | float) -> "Amount":
+        """Raises ValueError if it is no quantity."""
+        return cls(*_parse(str(quantity)))
+
+    def plus(self, other: "Amount") -> "Amount":
+        return Amount(self.number + other.number, self.family if self.number else other.family)
+
+    def minus(self, other: "Amount") -> "Amount":
+        return Amount(self.number - other.number, self.family if self.number else other.family)
+
+    def rounded_up(self) -> "Amount":
+        """In whole units."""
+        return Amount(self.number.to_integral_value(ROUND_CEILING), self.family)
+
+    def __str__(self) -> str:
+        return _format(self.number, self.family)
+
+
+def _format(number: Decimal, family: str) -> str:
     if family == "binary" and (text := _binary(number)) is not None:
         return text
     exponent = _exponent(number)

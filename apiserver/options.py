@@ -4,8 +4,11 @@ import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from typing import Final
 
-from apiserver.admission.plugins import NAMES
+from apiserver.admission.configuration import Configurations
+from apiserver.admission.configuration import read_configuration as read_admission
+from apiserver.admission.plugins import OFF_BY_DEFAULT, ON_BY_DEFAULT, PLUGINS
 from apiserver.audit_options import AuditOptions
 from apiserver.authentication.authenticators import TokenFile
 from apiserver.authorization_options import AuthorizationOptions
@@ -35,6 +38,8 @@ def _parse_issuer(text: str) -> str:
         raise ValueError("must be a URI, or a text without a colon")
     return text
 
+
+NODE_MODE: Final = "Node"
 
 _ISSUER = ValueType(_parse_issuer, str, "URI")
 
@@ -151,18 +156,51 @@ class IdentityOptions:
     api_audiences: tuple[str, ...] = option((), "Audiences for which tokens are accepted; the issuer by default.")
 
 
+_PLUGINS = list_of(one_of(*PLUGINS))
+
+
 @dataclass(frozen=True, kw_only=True)
 class AdmissionOptions:
     """What changes or refuses objects before they are stored."""
 
     enable_admission_plugins: tuple[str, ...] = option(
         (),
-        f"Admission plugins to enable besides the default ones, which are all there are: {', '.join(NAMES)}.",
-        type=list_of(one_of(*NAMES)),
+        f"Admission plugins to enable besides those that are on by default ({', '.join(ON_BY_DEFAULT)}): "
+        f"{', '.join(sorted(OFF_BY_DEFAULT))}. Their order in this flag does not matter.",
+        type=_PLUGINS,
     )
     disable_admission_plugins: tuple[str, ...] = option(
-        (), "Default admission plugins to disable.", type=list_of(one_of(*NAMES))
+        (), f"Admission plugins to disable, of these: {', '.join(PLUGINS)}.", type=_PLUGINS
     )
+    admission_control_config_file: Path | None = option(
+        None,
+        "File with the configuration of plugins: an AdmissionConfiguration, in which PodSecurity gets a "
+        "PodSecurityConfiguration with its defaults and exemptions.",
+        type=FILE,
+    )
+
+    default_not_ready_toleration_seconds: int = option(
+        300, "Seconds that pods stay on a node that is not ready, unless they say otherwise.", type=number(0)
+    )
+    default_unreachable_toleration_seconds: int = option(
+        300, "Seconds that pods stay on a node that is unreachable, unless they say otherwise.", type=number(0)
+    )
+
+    def configurations(self) -> Configurations:
+        """Raises ValueError if the file says what is not understood."""
+        if self.admission_control_config_file is None:
+            return Configurations()
+        return read_admission(self.admission_control_config_file)
+
+    def check(self) -> None:
+        """Raises ValueError, which names the flag."""
+        on, off = self.enable_admission_plugins, self.disable_admission_plugins
+        if both := set(on) & set(off):
+            raise ValueError(f"--enable-admission-plugins and --disable-admission-plugins both name {min(both)!r}")
+        try:
+            self.configurations()
+        except ValueError as exc:
+            raise ValueError(f"--admission-control-config-file: {exc}") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,9 +251,7 @@ class ApiserverOptions(Options):
         self.oidc.tokens()
         self.authorization.check()
         self.audit.auditor()
-        on, off = self.admission.enable_admission_plugins, self.admission.disable_admission_plugins
-        if both := set(on) & set(off):
-            raise ValueError(f"--enable-admission-plugins and --disable-admission-plugins both name {min(both)!r}")
+        self.admission.check()
         serving, kubelets = self.serving, self.kubelets
         check_pair("--tls-cert-file", serving.tls_cert_file, "--tls-private-key-file", serving.tls_private_key_file)
         self.etcd.check()

@@ -1,6 +1,6 @@
 """The attributes of a request: built once, read by every stage that it passes."""
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from apimachinery.selectors import FieldSelector
 
@@ -12,6 +12,20 @@ class User(Struct, frozen=True):
     uid: str = ""
     groups: tuple[str, ...] = ()
     extra: dict[str, tuple[str, ...]] = {}
+
+
+class Remarks(Struct):
+    """What is said about a request besides its answer; the lists are the request's own."""
+
+    warnings: list[str] = []
+    """Of which the client is told."""
+    annotations: dict[str, str] = {}
+    """For the audit log."""
+
+    def warn(self, text: str) -> None:
+        """Warn the client, once however often the write is tried."""
+        if text not in self.warnings:
+            self.warnings.append(text)
 
 
 # a Struct, because one is built for each request: a frozen dataclass costs ten times as much
@@ -37,3 +51,5 @@ class Attributes(Struct, frozen=True):
     """Whether a patch is a server-side apply, which settles managedFields itself."""
     fields: FieldSelector = FieldSelector()
     """Which of a collection the request is about; with nothing in it about all, or about what it says otherwise."""
+    remarks: Remarks = field(default_factory=Remarks)
+    """What admission says of a write besides its answer."""

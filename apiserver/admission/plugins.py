@@ -1,10 +1,9 @@
-"""The admission plugins that every apiserver has, under Kubernetes' names, in the order in which they are asked.
+"""The admission plugins under Kubernetes' names, in the order in which they are asked; the small ones are here, too."""
 
-``ServiceAccount``, ``Priority``, ``RuntimeClass`` and those of certificates have modules of their own.
-"""
-
-from collections.abc import Collection
-from typing import Any, Final
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from typing import Any, Final, TypeVar
 
 from apimachinery import errors, meta
 from apimachinery.core.tolerations import NO_EXECUTE
@@ -17,7 +16,16 @@ from apimachinery.core.well_known import (
     UNREACHABLE_TAINT,
 )
 from apimachinery.meta import Key
-from apimachinery.types.core_v1 import Namespace, PersistentVolume, PersistentVolumeClaim, Pod, Toleration
+from apimachinery.types.core_v1 import (
+    LimitRange,
+    Namespace,
+    Node,
+    PersistentVolume,
+    PersistentVolumeClaim,
+    Pod,
+    Toleration,
+)
+from apimachinery.types.core_v1 import ResourceQuota as Quota
 from apimachinery.types.core_v1 import ServiceAccount as Account
 from apimachinery.types.meta_v1 import StatusCause
 from apimachinery.types.node_v1 import RuntimeClass as NodeRuntimeClass
@@ -32,11 +40,20 @@ from apiserver.admission.certificates import (
     SigningRequestor,
 )
 from apiserver.admission.classes import Priority, RuntimeClass
+from apiserver.admission.configuration import Configurations
+from apiserver.admission.limit_ranger import LimitRanger
+from apiserver.admission.node_restriction import NodeRestriction
+from apiserver.admission.owner_references import OwnerReferencesPermissionEnforcement
+from apiserver.admission.pod_security.plugin import PodSecurity
+from apiserver.admission.resource_quota import ResourceQuota
 from apiserver.admission.service_account import ServiceAccount
+from apiserver.admission.services import DenyServiceExternalIPs
 from apiserver.authorization import Authorizer
 from apiserver.registry.resources import Resources
 from apiserver.registry.store import Store
 from apiserver.request import Attributes
+
+T = TypeVar("T", bound=KubeObject)
 
 IMMORTAL: Final = ("default", "kube-system", "kube-public")
 
@@ -78,27 +95,25 @@ def _terminating(attributes: Attributes, name: str) -> errors.Forbidden:
     return error
 
 
-TOLERATION_SECONDS: Final = 300
-
-
 class DefaultTolerationSeconds(Plugin[Pod]):
-    """A pod stays five minutes on a node that is not ready or unreachable, unless it says otherwise.
+    """A pod stays some minutes on a node that is not ready or unreachable, unless it says otherwise.
 
     Updates get the same: whoever applies a manifest again writes the whole list without these two.
     """
 
     types = (Pod,)
 
+    def __init__(self, not_ready_seconds: int, unreachable_seconds: int) -> None:
+        self._seconds = {NOT_READY_TAINT: not_ready_seconds, UNREACHABLE_TAINT: unreachable_seconds}
+
     async def admit(self, attributes: Attributes, obj: Pod, old: Pod | None) -> None:
         if attributes.subresource:
             return
         tolerations = obj.spec.tolerations or []
-        for key in (NOT_READY_TAINT, UNREACHABLE_TAINT):
+        for key, seconds in self._seconds.items():
             # not is_tolerated: upstream compares key and effect alone, whatever the operator and value
             if not any(_is_about(toleration, key) for toleration in tolerations):
-                default = Toleration(
-                    key=key, operator="Exists", effect=NO_EXECUTE, toleration_seconds=TOLERATION_SECONDS
-                )
+                default = Toleration(key=key, operator="Exists", effect=NO_EXECUTE, toleration_seconds=seconds)
                 tolerations = [*tolerations, default]
         obj.spec.tolerations = tolerations
 
@@ -150,34 +165,53 @@ def is_default(storage_class: StorageClass) -> bool:
     return any(meta.annotations_of(storage_class).get(key) == "true" for key in DEFAULT_CLASS_ANNOTATIONS)
 
 
-NAMES: Final = (
-    "NamespaceLifecycle",
-    "ServiceAccount",
-    "Priority",
-    "DefaultTolerationSeconds",
-    "DefaultStorageClass",
-    "StorageObjectInUseProtection",
-    "RuntimeClass",
-    "CertificateApproval",
-    "CertificateSigning",
-    "CertificateSubjectRestriction",
-)
+@dataclass(frozen=True)
+class Parts:
+    """What plugins are made from."""
+
+    resources: Resources
+    mounts_tokens: bool
+    """Whether pods get tokens of their service accounts."""
+    configurations: Configurations
+    authorizer: Authorizer
+    not_ready_seconds: int
+    """How long pods stay by default on nodes that are not ready."""
+    unreachable_seconds: int
+    service_range: IPv4Network
+
+    def store(self, kind: type[T]) -> Store[T]:
+        return self.resources.store(kind)
 
 
-def plugins(
-    resources: Resources, authorizer: Authorizer, disabled: Collection[str], *, mounts_tokens: bool
-) -> list[Plugin[Any]]:
-    """All but the disabled ones; ``mounts_tokens``: whether pods get tokens of their service accounts."""
-    by_name: dict[str, Plugin[Any]] = {
-        "NamespaceLifecycle": NamespaceLifecycle(resources.store(Namespace)),
-        "ServiceAccount": ServiceAccount(resources.store(Account), mounts_tokens=mounts_tokens),
-        "Priority": Priority(resources.store(PriorityClass)),
-        "RuntimeClass": RuntimeClass(resources.store(NodeRuntimeClass)),
-        "DefaultTolerationSeconds": DefaultTolerationSeconds(),
-        "DefaultStorageClass": DefaultStorageClass(resources.store(StorageClass)),
-        "StorageObjectInUseProtection": StorageObjectInUseProtection(),
-        "CertificateApproval": CertificateApproval(authorizer),
-        "CertificateSigning": CertificateSigning(authorizer),
-        "CertificateSubjectRestriction": CertificateSubjectRestriction(),
-    }
-    return [*(by_name[name] for name in NAMES if name not in disabled), SigningRequestor()]
+PLUGINS: Final[Mapping[str, Callable[[Parts], Plugin[Any]]]] = {
+    "NamespaceLifecycle": lambda parts: NamespaceLifecycle(parts.store(Namespace)),
+    "LimitRanger": lambda parts: LimitRanger(parts.store(LimitRange)),
+    "ServiceAccount": lambda parts: ServiceAccount(parts.store(Account), mounts_tokens=parts.mounts_tokens),
+    "NodeRestriction": lambda parts: NodeRestriction(parts.store(Pod), parts.store(Node), parts.service_range),
+    "PodSecurity": lambda parts: PodSecurity(
+        parts.store(Namespace), parts.store(Pod), parts.configurations.pod_security
+    ),
+    "Priority": lambda parts: Priority(parts.store(PriorityClass)),
+    "DefaultTolerationSeconds": lambda parts: DefaultTolerationSeconds(
+        parts.not_ready_seconds, parts.unreachable_seconds
+    ),
+    "DefaultStorageClass": lambda parts: DefaultStorageClass(parts.store(StorageClass)),
+    "StorageObjectInUseProtection": lambda parts: StorageObjectInUseProtection(),
+    "OwnerReferencesPermissionEnforcement": lambda parts: OwnerReferencesPermissionEnforcement(
+        parts.resources, parts.authorizer
+    ),
+    "RuntimeClass": lambda parts: RuntimeClass(parts.store(NodeRuntimeClass)),
+    "CertificateApproval": lambda parts: CertificateApproval(parts.authorizer),
+    "CertificateSigning": lambda parts: CertificateSigning(parts.authorizer),
+    "CertificateSubjectRestriction": lambda parts: CertificateSubjectRestriction(),
+    "DenyServiceExternalIPs": lambda parts: DenyServiceExternalIPs(),
+    "ResourceQuota": lambda parts: ResourceQuota(parts.store(Quota)),  # the last: what is charged is written
+}
+OFF_BY_DEFAULT: Final = frozenset(("DenyServiceExternalIPs", "NodeRestriction", "OwnerReferencesPermissionEnforcement"))
+ON_BY_DEFAULT: Final = tuple(name for name in PLUGINS if name not in OFF_BY_DEFAULT)
+
+
+def plugins(parts: Parts, enabled: Collection[str], disabled: Collection[str]) -> list[Plugin[Any]]:
+    """The default ones and those that are enabled, without those that are disabled."""
+    names = {*ON_BY_DEFAULT, *enabled} - set(disabled)
+    return [*(make(parts) for name, make in PLUGINS.items() if name in names), SigningRequestor()]

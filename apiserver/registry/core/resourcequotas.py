@@ -8,7 +8,7 @@ from apimachinery.types.base import Quantity
 from apimachinery.types.core_v1 import ResourceQuota, ResourceQuotaSpec, ResourceQuotaStatus
 from apiserver.registry import columns, field_rules
 from apiserver.registry.columns import Column
-from apiserver.registry.core.quotas_validation import resource_name
+from apiserver.registry.core.quotas_validation import STANDARD, resource_name
 from apiserver.registry.core.resources_validation import canonical, validate_quantity
 from apiserver.registry.store import StoredResource
 from apiserver.registry.strategy import StatusStrategy, Strategy
@@ -19,6 +19,12 @@ SCOPES: Final = (
 )  # fmt: skip
 _OPPOSITES: Final = (("BestEffort", "NotBestEffort"), ("Terminating", "NotTerminating"))
 _OPERATORS: Final = ("DoesNotExist", "Exists", "In", "NotIn")
+_COMPUTE: Final = ("cpu", "memory", "limits.cpu", "limits.memory", "requests.cpu", "requests.memory")
+_EXISTS_ONLY: Final = (
+    "must be 'Exist' only operator when scope is any of ResourceQuotaScopeTerminating, "
+    "ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or "
+    "ResourceQuotaScopeCrossNamespacePodAffinity"
+)
 _SPEC: Final = Path("spec")
 
 
@@ -59,6 +65,8 @@ def _scopes(spec: ResourceQuotaSpec) -> Iterator[FieldError]:
     for i, scope in enumerate(spec.scopes or ()):
         if scope not in SCOPES:
             yield (_SPEC / "scopes")[i].invalid(scope, "unsupported scope")
+        elif not all(_may_limit(scope, name) for name in spec.hard or ()):
+            yield (_SPEC / "scopes").invalid(spec.scopes, "unsupported scope applied to resource")
     for scope, opposite in _OPPOSITES:
         if {scope, opposite} <= set(spec.scopes or ()):
             yield (_SPEC / "scopes").invalid(spec.scopes, "conflicting scopes")
@@ -66,6 +74,10 @@ def _scopes(spec: ResourceQuotaSpec) -> Iterator[FieldError]:
     for i, term in enumerate((spec.scope_selector.match_expressions if spec.scope_selector else None) or ()):
         if term.scope_name not in SCOPES:
             yield (path[i] / "scopeName").invalid(term.scope_name, "unsupported scope")
+        elif not all(_may_limit(term.scope_name, name) for name in spec.hard or ()):
+            yield path.invalid(term.scope_name, "unsupported scope applied to resource")
+        if term.scope_name != "PriorityClass" and term.operator in ("DoesNotExist", "In", "NotIn"):
+            yield (path[i] / "operator").invalid(term.operator, _EXISTS_ONLY)
         yield from field_rules.required(path[i] / "operator", term.operator, _OPERATORS)
         if (term.operator in ("In", "NotIn")) and not term.values:
             yield (path[i] / "values").required(
@@ -75,6 +87,11 @@ def _scopes(spec: ResourceQuotaSpec) -> Iterator[FieldError]:
             yield (path[i] / "values").invalid(
                 term.values, "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector"
             )
+
+
+def _may_limit(scope: str, name: str) -> bool:
+    """Whether a quota of the scope, which selects pods, may limit the resource; others than the standard ones may be pods'."""
+    return name not in STANDARD or name == "pods" or (name in _COMPUTE and scope != "BestEffort")
 
 
 def _used(quota: ResourceQuota, *, limits: bool) -> str:

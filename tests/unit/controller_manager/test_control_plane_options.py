@@ -27,6 +27,7 @@ SERVING_AND_ELECTION: Bad = [
     ("tls-cert-file", {"tls-cert-file": "{junk}", "tls-private-key-file": "{key}"}),
     ("tls-cert-file", {"tls-private-key-file": "{key}"}),
     ("tls-private-key-file", {"tls-cert-file": "{certificate}"}),
+    ("client-ca-file", {"client-ca-file": "{junk}"}),
     ("tls-private-key-file", {"tls-cert-file": "{certificate}", "tls-private-key-file": "{other_key}"}),
     ("leader-elect", {"leader-elect": "perhaps"}),
     ("leader-elect-lease-duration", {"leader-elect-lease-duration": "soon"}),
@@ -91,6 +92,7 @@ CONTROLLER_MANAGER: Bad = [
     ("cluster-signing-duration", {"cluster-signing-duration": "0s"}),
     ("allocate-node-cidrs", {"allocate-node-cidrs": "true"}),
     ("allocate-node-cidrs", {"allocate-node-cidrs": "perhaps"}),
+    ("use-service-account-credentials", {"use-service-account-credentials": "perhaps"}),
     ("configure-cloud-routes", {"configure-cloud-routes": "perhaps"}),
     ("cluster-cidr", {"cluster-cidr": "fd00::/48"}),
     ("cluster-cidr", {"cluster-cidr": "10.128.0.1/16"}),
@@ -110,6 +112,8 @@ CONTROLLER_MANAGER: Bad = [
     ("concurrent-rc-syncs", {"concurrent-rc-syncs": "0"}),
     ("concurrent-endpoint-syncs", {"concurrent-endpoint-syncs": "0"}),
     ("concurrent-namespace-syncs", {"concurrent-namespace-syncs": "-1"}),
+    ("concurrent-resource-quota-syncs", {"concurrent-resource-quota-syncs": "0"}),
+    ("resource-quota-sync-period", {"resource-quota-sync-period": "0s"}),
     ("concurrent-gc-syncs", {"concurrent-gc-syncs": "many"}),
 ]
 
