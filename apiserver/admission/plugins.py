@@ -45,6 +45,7 @@ from apiserver.admission.limit_ranger import LimitRanger
 from apiserver.admission.node_restriction import NodeRestriction
 from apiserver.admission.owner_references import OwnerReferencesPermissionEnforcement
 from apiserver.admission.pod_security.plugin import PodSecurity
+from apiserver.admission.proxy_restriction import ProxyRestriction
 from apiserver.admission.resource_quota import ResourceQuota
 from apiserver.admission.service_account import ServiceAccount
 from apiserver.admission.services import DenyServiceExternalIPs
@@ -188,6 +189,7 @@ PLUGINS: Final[Mapping[str, Callable[[Parts], Plugin[Any]]]] = {
     "LimitRanger": lambda parts: LimitRanger(parts.store(LimitRange)),
     "ServiceAccount": lambda parts: ServiceAccount(parts.store(Account), mounts_tokens=parts.mounts_tokens),
     "NodeRestriction": lambda parts: NodeRestriction(parts.store(Pod), parts.store(Node), parts.service_range),
+    "ProxyRestriction": lambda parts: ProxyRestriction(),
     "PodSecurity": lambda parts: PodSecurity(
         parts.store(Namespace), parts.store(Pod), parts.configurations.pod_security
     ),
