@@ -52,12 +52,14 @@ class ConcurrencyOptions:
     concurrent_rc_syncs: int = option(5, "ReplicationControllers worked on at once.", type=_WORKERS)
     concurrent_endpoint_syncs: int = option(5, "Services whose endpoints are worked on at once.", type=_WORKERS)
     concurrent_namespace_syncs: int = option(10, "Namespaces emptied at once.", type=_WORKERS)
+    concurrent_resource_quota_syncs: int = option(5, "ResourceQuotas counted at once.", type=_WORKERS)
     concurrent_gc_syncs: int = option(20, "Objects that the garbage collector works on at once.", type=_WORKERS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ControllerOptions(Options):
     terminated_pod_gc_threshold: int = option(12500, "Terminated pods to keep; 0 keeps all.", type=number(0))
+    resource_quota_sync_period: Duration = option("5m", "How often all that quotas limit is counted anew.", type=PERIOD)
     root_ca_file: Path | None = option(None, "CA certificate for the tokens of service accounts.", type=CERTIFICATES)
     legacy_service_account_token_secrets: bool = option(
         False, "Make a token secret for each service account, as Kubernetes did before 1.24."

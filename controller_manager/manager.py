@@ -17,6 +17,7 @@ from controller_manager.node_lifecycle import NodeLifecycleController
 from controller_manager.persistentvolume_binder import PersistentVolumeBinder
 from controller_manager.pod_gc import PodGarbageCollector
 from controller_manager.replication import ReplicationManager
+from controller_manager.resourcequota import ResourceQuotaController
 from controller_manager.root_ca_publisher import RootCACertPublisher
 from controller_manager.serviceaccount_token_secrets import TokenSecretsController
 from controller_manager.serviceaccount_tokens import TokensController
@@ -40,6 +41,7 @@ CONTROLLERS: Final[Mapping[str, Initializer]] = {
     "nodelifecycle": NodeLifecycleController,
     "taint-eviction": TaintEvictionController,
     "nodeipam": NodeIpamController.if_allocating,
+    "resourcequota-controller": ResourceQuotaController,
     "serviceaccount": ServiceAccountController,
     "serviceaccount-token": TokensController.if_signing,
     "serviceaccount-token-secrets": TokenSecretsController.if_requested,

@@ -89,6 +89,8 @@ CONTROLLER_MANAGER: Bad = [
     ("concurrent-rc-syncs", {"concurrent-rc-syncs": "0"}),
     ("concurrent-endpoint-syncs", {"concurrent-endpoint-syncs": "0"}),
     ("concurrent-namespace-syncs", {"concurrent-namespace-syncs": "-1"}),
+    ("concurrent-resource-quota-syncs", {"concurrent-resource-quota-syncs": "0"}),
+    ("resource-quota-sync-period", {"resource-quota-sync-period": "0s"}),
     ("concurrent-gc-syncs", {"concurrent-gc-syncs": "many"}),
 ]
 
