@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+from apiserver.admission.configuration import Configuration
+from apiserver.admission.configuration import read as read_admission_configuration
 from apiserver.admission.plugins import OFF_BY_DEFAULT, ON_BY_DEFAULT, PLUGINS
 from apiserver.authentication.authenticators import TokenFile
 from apiserver.oidc_options import OpenIDOptions
@@ -162,6 +164,26 @@ class AdmissionOptions:
     disable_admission_plugins: tuple[str, ...] = option(
         (), f"Admission plugins to disable, of these: {', '.join(PLUGINS)}.", type=_PLUGINS
     )
+    admission_control_config_file: Path | None = option(
+        None,
+        "File that configures admission plugins: an AdmissionConfiguration, with a PodSecurityConfiguration in it.",
+        type=FILE,
+    )
+
+    def configuration(self) -> Configuration:
+        """Raises ValueError if the file says what is not understood."""
+        if self.admission_control_config_file is None:
+            return Configuration()
+        return read_admission_configuration(self.admission_control_config_file)
+
+    def check(self) -> None:
+        """Raises ValueError if the flags contradict each other, or the file says what is not understood."""
+        if both := set(self.enable_admission_plugins) & set(self.disable_admission_plugins):
+            raise ValueError(f"--enable-admission-plugins and --disable-admission-plugins both name {min(both)!r}")
+        try:
+            self.configuration()
+        except (ValueError, OSError) as exc:
+            raise ValueError(f"--admission-control-config-file: {exc}") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,9 +226,7 @@ class ApiserverOptions(Options):
             except ValueError as exc:
                 raise ValueError(f"--token-auth-file: {exc}") from None
         self.oidc.tokens()
-        on, off = self.admission.enable_admission_plugins, self.admission.disable_admission_plugins
-        if both := set(on) & set(off):
-            raise ValueError(f"--enable-admission-plugins and --disable-admission-plugins both name {min(both)!r}")
+        self.admission.check()
         serving, kubelets = self.serving, self.kubelets
         check_pair("--tls-cert-file", serving.tls_cert_file, "--tls-private-key-file", serving.tls_private_key_file)
         self.etcd.check()

@@ -12,6 +12,15 @@ class User(Struct, frozen=True):
     extra: dict[str, tuple[str, ...]] = {}
 
 
+class Remarks(Struct, frozen=True):
+    """What is said about a request beside its answer."""
+
+    warnings: list[str]
+    """For the client."""
+    annotations: dict[str, str] = {}
+    """For the audit log."""
+
+
 # a Struct, because one is built for each request: a frozen dataclass costs ten times as much
 class Attributes(Struct, frozen=True):
     """The request in Kubernetes' terms; authorization and admission decide by it.
@@ -33,3 +42,15 @@ class Attributes(Struct, frozen=True):
     field_manager: str = "unknown"
     is_apply: bool = False
     """Whether a patch is a server-side apply, which settles managedFields itself."""
+    remarks: Remarks | None = None
+    """Of requests that write; None if nobody would read them."""
+
+    def warn(self, text: str) -> None:
+        """Warn the client, once however often the write is attempted."""
+        if self.remarks is not None and text not in self.remarks.warnings:
+            self.remarks.warnings.append(text)
+
+    def annotate(self, key: str, value: str) -> None:
+        """Note something in the audit log."""
+        if self.remarks is not None:
+            self.remarks.annotations[key] = value

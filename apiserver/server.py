@@ -78,7 +78,7 @@ class Parts:
 
 
 def _plugins(options: AdmissionOptions, resources: Resources, *, mounts_tokens: bool) -> list[Plugin[Any]]:
-    parts = PluginParts(resources, mounts_tokens)
+    parts = PluginParts(resources, mounts_tokens, options.configuration())
     return plugins(parts, options.enable_admission_plugins, options.disable_admission_plugins)
 
 

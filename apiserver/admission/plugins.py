@@ -26,7 +26,9 @@ from apimachinery.types.scheduling_v1 import PriorityClass
 from apimachinery.types.storage_v1 import StorageClass
 from apiserver.admission import Plugin
 from apiserver.admission.classes import Priority, RuntimeClass
+from apiserver.admission.configuration import Configuration
 from apiserver.admission.limit_ranger import LimitRanger
+from apiserver.admission.pod_security.plugin import PodSecurity
 from apiserver.admission.resource_quota import ResourceQuota
 from apiserver.admission.service_account import ServiceAccount
 from apiserver.registry.resources import Resources
@@ -170,6 +172,7 @@ class Parts:
     resources: Resources
     mounts_tokens: bool
     """Whether pods get tokens of their service accounts."""
+    configuration: Configuration
 
     def store(self, kind: type[T]) -> Store[T]:
         return self.resources.store(kind)
@@ -179,6 +182,9 @@ PLUGINS: Final[Mapping[str, Callable[[Parts], Plugin[Any]]]] = {
     "NamespaceLifecycle": lambda parts: NamespaceLifecycle(parts.store(Namespace)),
     "LimitRanger": lambda parts: LimitRanger(parts.store(LimitRange)),
     "ServiceAccount": lambda parts: ServiceAccount(parts.store(Account), mounts_tokens=parts.mounts_tokens),
+    "PodSecurity": lambda parts: PodSecurity(
+        parts.store(Namespace), parts.store(Pod), parts.configuration.pod_security
+    ),
     "Priority": lambda parts: Priority(parts.store(PriorityClass)),
     "DefaultTolerationSeconds": lambda parts: DefaultTolerationSeconds(),
     "DefaultStorageClass": lambda parts: DefaultStorageClass(parts.store(StorageClass)),

@@ -27,7 +27,7 @@ from apiserver.handlers.verbs import Call
 from apiserver.registry.resource import Served, Subresource, not_allowed
 from apiserver.registry.resources import Resources
 from apiserver.registry.subresources import WHOLE
-from apiserver.request import Attributes, User
+from apiserver.request import Attributes, Remarks, User
 
 log = logging.getLogger(__name__)
 
@@ -250,6 +250,7 @@ def _attributes(request: Request, user: User, place: Place, verb: str) -> Attrib
         dry_run=writes and "All" in request.query_lists.get("dryRun", ()),
         field_manager=_field_manager(request) if verb != "connect" else "",
         is_apply=is_apply,
+        remarks=Remarks(request.warnings) if writes else None,
     )
 
 
