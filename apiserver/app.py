@@ -13,23 +13,22 @@ from fastapi.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute
 
 from apimachinery import codec, errors
-from apiserver import authorization
-from apiserver.authentication.authenticators import Credentials, Union
+from apiserver.access import Access, is_health
 from apiserver.flowcontrol import FlowController
+from apiserver.handlers import auditing
 from apiserver.handlers.endpoint import ApiEndpoint
 from apiserver.handlers.http import Request
 from apiserver.handlers.openapi import OpenAPI
+from apiserver.handlers.request_info import API
 from apiserver.registry.resource import not_allowed
-from apiserver.request import Attributes, User
+from apiserver.request import Attributes
 from component_base import metrics
 from component_base.health import Health
 from component_base.version import version_info
 
 log = logging.getLogger(__name__)
 
-ANONYMOUS: Final = User("system:anonymous", groups=("system:unauthenticated",))
 _SEATS: Final = 5  # of a request outside the API: metrics and documents take some milliseconds
-_PUBLIC: Final = ("/healthz", "/livez", "/readyz", "/version")
 
 
 class Application:
@@ -37,40 +36,42 @@ class Application:
 
     def __init__(
         self,
+        access: Access,
         api: ApiEndpoint,
         openapi: OpenAPI,
         health: Health,
-        authenticator: Union,
-        authorizer: authorization.Union,
         flows: FlowController,
         more: Sequence[BaseRoute] = (),
     ) -> None:
-        """``more`` are further routes, for authenticated users."""
-        self._api, self._openapi = api, openapi
-        self._authenticator, self._authorizer, self._flows = authenticator, authorizer, flows
+        """``more`` are further routes."""
+        self._access, self._api, self._openapi, self._flows = access, api, openapi, flows
         self._rest = _fastapi(openapi, health, more)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return
         request = Request(scope, receive, send)
-        await answered(request, self._route(request, scope, receive, send))
+        try:
+            await answered(request, self._serve(request))
+        finally:
+            if request.record is not None:
+                auditing.complete(request.record, request)
 
-    async def _route(self, request: Request, scope: Any, receive: Any, send: Any) -> None:
+    async def _serve(self, request: Request) -> None:
+        attributes, place = await self._access.check(request)
         path = request.path
-        if path.startswith(_PUBLIC):
-            await self._rest(scope, receive, send)
-            return
-        user = self._authenticator.authenticate(Credentials(request.headers, scope["extensions"]))
-        if path.startswith(("/api/", "/apis/")) or path in ("/api", "/apis"):
-            await self._api.serve(request, user)
-            return
-        attributes = Attributes(user, request.method.lower(), path)
-        await self._authorizer.authorize(attributes)
+        if path.startswith(API) or path in ("/api", "/apis"):
+            await self._api.serve(request, attributes, place)
+        elif is_health(path):  # nobody waits for it
+            await self._rest(request.scope, request.receive, request.pass_on)
+        else:
+            await self._serve_document(request, attributes)
+
+    async def _serve_document(self, request: Request, attributes: Attributes) -> None:
         async with self._flows.seated(attributes, _SEATS) as flow:
             request.more_headers = flow.headers
-            if not path.startswith(("/openapi/", "/swagger-2.0.0.pb-v1")):
-                await self._rest(scope, receive, send)
+            if not request.path.startswith(("/openapi/", "/swagger-2.0.0.pb-v1")):
+                await self._rest(request.scope, request.receive, request.pass_on)
             elif request.method not in ("GET", "HEAD"):
                 raise not_allowed()
             else:

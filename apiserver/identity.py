@@ -5,6 +5,7 @@ from apimachinery.meta import Key
 from apimachinery.types.core_v1 import Node, Pod, Secret, ServiceAccount
 from apimachinery.types.objects import KubeObject
 from apiserver.authentication.authenticators import X509, Authenticator, TokenFile
+from apiserver.authentication.bootstrap_tokens import BootstrapTokens
 from apiserver.authentication.oidc import OpenIDTokens
 from apiserver.authentication.service_accounts import Find, ServiceAccountTokens, TokenIssuer
 from apiserver.handlers.openid import OpenID
@@ -30,6 +31,8 @@ def authenticators(
     if (key := options.service_account_key_file) is not None:
         issuer = options.service_account_issuer
         configured.append(ServiceAccountTokens(issuer, key, finder(resources), options.api_audiences))
+    if options.enable_bootstrap_token_auth:
+        configured.append(BootstrapTokens(finder(resources)))
     if provider is not None:
         configured.append(provider)
     if options.token_auth_file is not None:

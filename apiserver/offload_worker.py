@@ -14,6 +14,7 @@ from apimachinery import errors
 from apiserver.app import answered
 from apiserver.handlers.endpoint import ApiEndpoint
 from apiserver.handlers.http import Request
+from apiserver.handlers.request_info import asked
 from apiserver.offload.messages import Answer, Task, framed, receive, receive_options
 from apiserver.options import ApiserverOptions
 from apiserver.server import Parts
@@ -77,7 +78,7 @@ async def _work(endpoint: ApiEndpoint, ready: "asyncio.Task[None]", task: Task, 
         await asyncio.wait([ready], timeout=_READY)
         if not ready.done():
             raise errors.ServiceUnavailable("storage is (re)initializing", retry_after=1)
-        await endpoint.serve(request, task.user)
+        await endpoint.serve(request, *asked(request, task.user))
 
     await answered(request, when_ready())
     writer.writelines(framed(answer))

@@ -8,6 +8,7 @@ from pathlib import Path
 from apiserver.admission.configuration import Configuration
 from apiserver.admission.configuration import read as read_admission_configuration
 from apiserver.admission.plugins import OFF_BY_DEFAULT, ON_BY_DEFAULT, PLUGINS
+from apiserver.audit_options import AuditOptions
 from apiserver.authentication.authenticators import TokenFile
 from apiserver.oidc_options import OpenIDOptions
 from apiserver.storage import NO_ENCRYPTION, Encryption, EtcdConfig, read_configuration
@@ -127,6 +128,14 @@ class IdentityOptions:
 
     client_ca_file: Path | None = option(None, "CA whose client certificates name users and groups.", type=CERTIFICATES)
     token_auth_file: Path | None = option(None, 'File of bearer tokens: token,user,uid,"group,..." a line.', type=FILE)
+    anonymous_auth: bool = option(
+        True,
+        "Whether requests without credentials are those of system:anonymous, which the authorizer judges; never if it "
+        "is AlwaysAllow.",
+    )
+    enable_bootstrap_token_auth: bool = option(
+        False, "Authenticate joining nodes by secrets of type bootstrap.kubernetes.io/token in kube-system."
+    )
     authorization_mode: tuple[str, ...] = option(
         ("AlwaysAllow",),
         "What decides who may do what; only AlwaysAllow so far.",
@@ -146,6 +155,10 @@ class IdentityOptions:
         None, "URL of the keys that verify tokens; by default this server's /openid/v1/jwks.", type=URL
     )
     api_audiences: tuple[str, ...] = option((), "Audiences for which tokens are accepted; the issuer by default.")
+
+    @property
+    def allows_anonymous(self) -> bool:
+        return self.anonymous_auth and "AlwaysAllow" not in self.authorization_mode
 
 
 _PLUGINS = list_of(one_of(*PLUGINS))
@@ -194,7 +207,11 @@ class KubeletOptions:
         None, "Client certificate for requests to kubelets.", type=CERTIFICATES
     )
     kubelet_client_key: Path | None = option(None, "Key of that certificate.", type=PRIVATE_KEY)
-    kubelet_certificate_authority: Path | None = option(None, "CA of the kubelets' certificates.", type=CERTIFICATES)
+    kubelet_certificate_authority: Path | None = option(
+        None,
+        "CA of the kubelets' serving certificates, each of which names its node as system:node:<name>.",
+        type=CERTIFICATES,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,6 +230,7 @@ class ApiserverOptions(Options):
     etcd: EtcdOptions = group("etcd", EtcdOptions)
     identity: IdentityOptions = group("Identities", IdentityOptions)
     oidc: OpenIDOptions = group("OpenID Connect", OpenIDOptions)
+    audit: AuditOptions = group("Audit", AuditOptions)
     admission: AdmissionOptions = group("Admission", AdmissionOptions)
     kubelets: KubeletOptions = group("Kubelets", KubeletOptions)
     services: ServiceOptions = group("Services", ServiceOptions)
@@ -227,6 +245,7 @@ class ApiserverOptions(Options):
                 raise ValueError(f"--token-auth-file: {exc}") from None
         self.oidc.tokens()
         self.admission.check()
+        self.audit.auditor()
         serving, kubelets = self.serving, self.kubelets
         check_pair("--tls-cert-file", serving.tls_cert_file, "--tls-private-key-file", serving.tls_private_key_file)
         self.etcd.check()

@@ -2,6 +2,8 @@
 
 from msgspec import Struct
 
+from apimachinery.selectors import FieldSelector
+
 
 class User(Struct, frozen=True):
     """An authenticated identity."""
@@ -17,7 +19,7 @@ class Remarks(Struct, frozen=True):
 
     warnings: list[str]
     """For the client."""
-    annotations: dict[str, str] = {}
+    annotations: dict[str, str]
     """For the audit log."""
 
 
@@ -42,6 +44,8 @@ class Attributes(Struct, frozen=True):
     field_manager: str = "unknown"
     is_apply: bool = False
     """Whether a patch is a server-side apply, which settles managedFields itself."""
+    fields: FieldSelector = FieldSelector()
+    """Which of a collection the request is about; with nothing in it about all, or about what it says otherwise."""
     remarks: Remarks | None = None
     """Of requests that write; None if nobody would read them."""
 

@@ -100,13 +100,15 @@ class ResourceMetrics:
     async def pods(self, namespace: str) -> list[PodMetrics]:
         """Of every pod that the API knows, with all containers that its kubelet has figures of."""
         metrics = []
-        for _, summary in await self._summaries():
+        for node, summary in await self._summaries():
             for used in summary.pods:
                 reference = used.pod_ref
                 if namespace and reference.namespace != namespace:
                     continue
                 pod = self._pods.cached(meta.Key(reference.namespace, reference.name))
-                if pod is not None and (pod_metrics := _pod_metrics(pod, used, summary.node.window)):
+                if pod is None or pod.spec.node_name != node:  # a kubelet's word counts for its own pods only
+                    continue
+                if pod_metrics := _pod_metrics(pod, used, summary.node.window):
                     metrics.append(pod_metrics)
         return sorted(metrics, key=meta.key_of)
 

@@ -11,20 +11,23 @@ from typing import Any, Final
 from apimachinery.types.core_v1 import Service
 from apimachinery.types.flowcontrol_v1 import FlowSchema, PriorityLevelConfiguration
 from apiserver import authorization, identity
-from apiserver.admission import Chain, Plugin
+from apiserver.access import Access
+from apiserver.admission import Chain
 from apiserver.admission.plugins import Parts as PluginParts
 from apiserver.admission.plugins import plugins
 from apiserver.app import Application
+from apiserver.audit import Auditor
 from apiserver.authentication.authenticators import Union
 from apiserver.authentication.service_accounts import TokenIssuer
 from apiserver.bootstrap import Bootstrap
+from apiserver.bootstrap.certificate_expiry import CertificateExpiry
 from apiserver.flowcontrol import FlowController
 from apiserver.handlers.discovery import Discovery
 from apiserver.handlers.endpoint import ApiEndpoint, Beside
 from apiserver.handlers.openapi import OpenAPI
 from apiserver.handlers.proxying import Connectors
 from apiserver.offload import Lane
-from apiserver.options import AdmissionOptions, ApiserverOptions, IdentityOptions, KubeletOptions
+from apiserver.options import ApiserverOptions, KubeletOptions
 from apiserver.registry.builtin import builtin, reviewing
 from apiserver.registry.core.component_health import checks
 from apiserver.registry.core.componentstatuses import component_statuses
@@ -50,24 +53,27 @@ class Parts:
         self.etcd = Etcd(options.etcd.config())
         etcd = options.etcd
         self.storage = Storage(self.etcd, etcd.etcd_compaction_interval, encryption=etcd.encryption())
-        self.resources, admission = Resources(), Chain()
+        self.resources = Resources()
         self.provider = options.oidc.tokens()
         self.authenticator = Union(identity.authenticators(options.identity, self.provider, self.resources))
         self.authorizer = authorization.Union([authorization.AlwaysAllow()])
+        self.admission = admission = Chain(self.authorizer)
         issuer = identity.token_issuer(options.identity)
         for info in self._infos(options, issuer):
             self.resources.add(info.serve(self.storage, admission))
-        self._connectors = Connectors(self.resources, _kubelet_tls(options.kubelets))
+        self._connectors = Connectors(self.resources, _kubelet_tls(options.kubelets), options.serving.secure_port)
         for used in usage(ResourceMetrics(self.resources, self._connectors.kubelets)):
             self.resources.add(used.serve(self.storage, admission))
         # they read what is stored
-        admission.use(_plugins(options.admission, self.resources, mounts_tokens=issuer is not None))
+        parts = PluginParts(self.resources, self.authorizer, issuer is not None, options.admission.configuration())
+        on, off = options.admission.enable_admission_plugins, options.admission.disable_admission_plugins
+        admission.use(plugins(parts, on, off))
         self.advertised = str(options.serving.advertise_address or _own_address())
         self.address = f"{self.advertised}:{options.serving.secure_port}"
 
     def endpoint(self, flows: FlowController | None = None, beside: Beside | None = None) -> ApiEndpoint:
         discovery = Discovery(self.resources, self.address)
-        return ApiEndpoint(self.resources, discovery, self.authorizer, self._connectors, flows, beside)
+        return ApiEndpoint(self.resources, discovery, self.admission, self._connectors, flows, beside)
 
     def _infos(self, options: ApiserverOptions, issuer: TokenIssuer | None) -> Iterator[ResourceInfo[Any]]:
         node_ports = options.services.service_node_port_range
@@ -75,11 +81,6 @@ class Parts:
         yield from builtin(self.resources, options.services.service_cluster_ip_range, ports, issuer)
         yield from reviewing(self.authenticator, self.authorizer)
         yield component_statuses(checks(self.storage.check))
-
-
-def _plugins(options: AdmissionOptions, resources: Resources, *, mounts_tokens: bool) -> list[Plugin[Any]]:
-    parts = PluginParts(resources, mounts_tokens, options.configuration())
-    return plugins(parts, options.enable_admission_plugins, options.disable_admission_plugins)
 
 
 class StoredConfiguration:
@@ -111,7 +112,8 @@ async def serve(options: ApiserverOptions, listener: socket.socket | None = None
     inflight = options.serving.max_requests_inflight + options.serving.max_mutating_requests_inflight
     flows, lane = FlowController(StoredConfiguration(resources), inflight), Lane(options)
     space = Space(parts.etcd, options.etcd.config())
-    app = _application(options.identity, parts, flows, lane, space)
+    auditor = options.audit.auditor()
+    app = _application(options, parts, flows, lane, space, auditor)
     tls = TLS(options.serving.tls_cert_file, options.serving.tls_private_key_file, options.identity.client_ca_file)
     server = Server(app, [listener or (str(options.serving.bind_address), port)], tls=tls)
     try:
@@ -119,11 +121,15 @@ async def serve(options: ApiserverOptions, listener: socket.socket | None = None
             tasks.create_task(storage.run(), name="storage")
             tasks.create_task(server.run(), name="server")
             tasks.create_task(lane.run(), name="offload")
+            if auditor is not None:
+                tasks.create_task(auditor.run(), name="audit")
             if parts.provider is not None:
                 tasks.create_task(parts.provider.run(), name="oidc-keys")
             await storage.wait_ready()
             freeze()
             tasks.create_task(bootstrap.run(), name="bootstrap")
+            expiry = CertificateExpiry(resources, lambda: server.certificates)
+            tasks.create_task(expiry.run(), name="certificate-expiry")
             tasks.create_task(space.run(), name="etcd-space")
             tasks.create_task(ClaimsRepair(resources.store(Service)).run(), name="claims-repair")
     finally:
@@ -141,16 +147,15 @@ async def _leave(bootstrap: Bootstrap) -> None:
 
 
 def _application(
-    options: IdentityOptions, parts: Parts, flows: FlowController, lane: Lane, space: Space
+    options: ApiserverOptions, parts: Parts, flows: FlowController, lane: Lane, space: Space, auditor: Auditor | None
 ) -> Application:
     resources = parts.resources
-    published = identity.openid(options, parts.address)
+    published = identity.openid(options.identity, parts.address)
     return Application(
+        Access(parts.authenticator, parts.authorizer, auditor, anonymous=options.identity.allows_anonymous),
         parts.endpoint(flows, lane),
         OpenAPI(resources),
         _health(resources, parts.storage, space),
-        parts.authenticator,
-        parts.authorizer,
         flows,
         published.routes() if published is not None else [],
     )

@@ -9,12 +9,12 @@ An application finds in ``scope["extensions"]``:
 import asyncio
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HEADER_RE, HEADER_VALUE_RE, HttpToolsProtocol
 
+from component_base.client_certificates import client_certificate
 from component_base.streams import Headers, Stream
 
 MAX_HEAD = 1024 * 1024
@@ -42,29 +42,6 @@ _JOINED = 64 * 1024
 
 _MAX_EARLY = 64 * 1024
 """Bytes that a client may send on an upgraded connection before the application has accepted it."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClientCertificate:
-    """Who a client is, by a certificate that verified against the client CA."""
-
-    common_name: str
-    organizations: tuple[str, ...]
-    der: bytes
-
-
-def client_certificate(ssl_object: Any) -> ClientCertificate | None:
-    """The peer's certificate, or None if it presented none."""
-    certificate = ssl_object.getpeercert() if ssl_object is not None else None
-    if not certificate:
-        return None
-    names: dict[str, list[str]] = {}
-    for relative_name in certificate.get("subject", ()):
-        for kind, value in relative_name:
-            names.setdefault(kind, []).append(value)
-    common_name = names.get("commonName", [""])[0]
-    organizations = tuple(names.get("organizationName", ()))
-    return ClientCertificate(common_name, organizations, ssl_object.getpeercert(binary_form=True))
 
 
 class _HeldHead:

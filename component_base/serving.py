@@ -1,7 +1,8 @@
 """HTTP and HTTPS serving of an ASGI application on uvicorn, with an orderly shutdown.
 
 Owns sockets, TLS and the server's life. A server listens on one or more addresses. With a client CA, a client
-certificate that does not verify causes a TLS alert, while a client without one reaches the application. On shutdown
+certificate that does not verify causes a TLS alert, while a client without one reaches the application. When the files
+of certificates change, later connections are served with the new ones, and those that exist stay. On shutdown
 ``stopping`` is set (also in ``scope["state"]["stopping"]``), requests and streams have ``GRACE`` seconds to end and
 are then cut, and ``run`` returns within 3 s however many watches are open.
 """
@@ -11,9 +12,8 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from email.utils import formatdate
 from pathlib import Path
 from types import TracebackType
@@ -23,12 +23,14 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.server import ServerState
 
+from apimachinery.core.certificates import Validity
 from component_base import metrics
 from component_base.health import Health
-from component_base.http_protocol import ClientCertificate, HttpProtocol
+from component_base.http_protocol import HttpProtocol
 from component_base.streams import Stream, Upgrade
+from component_base.tls import TLS, RenewedContext, ssl_context
 
-__all__ = ["TLS", "ClientCertificate", "Server", "Stream", "Upgrade", "bind_several", "daemon_app", "ssl_context"]
+__all__ = ["TLS", "Server", "Stream", "Upgrade", "bind_several", "daemon_app", "ssl_context"]
 
 log = logging.getLogger(__name__)
 
@@ -41,33 +43,13 @@ _CUT = 0.5
 KEEP_ALIVE = 90
 """Seconds that an idle connection stays open, as in Kubernetes; more than clients keep theirs open."""
 
+CHECK_FILES = 10.0
+"""Seconds between looks at the files of certificates."""
+
 _BACKLOG = 2048
 
 Address = tuple[str, int]
 """Host and port; port 0 means any free port, see ``Server.addresses``."""
-
-
-@dataclass(frozen=True)
-class TLS:
-    """Files of a TLS server. With ``client_ca_file`` clients may present a certificate."""
-
-    cert_file: Path
-    key_file: Path
-    client_ca_file: Path | None = None
-
-
-def ssl_context(tls: TLS) -> ssl.SSLContext:
-    """A server's context: TLS 1.2 and newer. Raises OSError if a file cannot be loaded."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(tls.cert_file, tls.key_file)
-    context.set_alpn_protocols(["http/1.1"])
-    context.options |= ssl.OP_NO_RENEGOTIATION
-    context.num_tickets = 1  # enough to resume a session; more would make every handshake slower
-    if tls.client_ca_file is not None:
-        context.load_verify_locations(tls.client_ca_file)
-        context.verify_mode = ssl.CERT_OPTIONAL
-    return context
 
 
 class Server:
@@ -86,9 +68,13 @@ class Server:
     ) -> None:
         self.stopping = asyncio.Event()
         self._to_bind = list(addresses)
-        self._ssl = ssl_context(tls) if isinstance(tls, TLS) else tls
+        self._files = RenewedContext(tls) if isinstance(tls, TLS) else None
+        self._ssl = tls if not isinstance(tls, TLS) else None
+        self._is_behind = False
+        """Whether the listeners have an older certificate than there is."""
         self._app_state = {**(state or {}), "stopping": self.stopping}
         self._state = ServerState()
+        self._sockets: list[socket.socket] = []
         self._listeners: list[asyncio.Server] = []
         self._upkeep: asyncio.Task[None] | None = None
         self._config = uvicorn.Config(
@@ -109,12 +95,17 @@ class Server:
     @property
     def addresses(self) -> list[Address]:
         """Where the server listens, with the actual ports."""
-        return [sock.getsockname()[:2] for listener in self._listeners for sock in listener.sockets]
+        return [sock.getsockname()[:2] for sock in self._sockets]
 
     @property
     def port(self) -> int:
         """The port of the first address."""
         return self.addresses[0][1]
+
+    @property
+    def certificates(self) -> Mapping[Path, Validity]:
+        """How long those certificates are valid that are read from files."""
+        return self._files.certificates if self._files else {}
 
     async def run(self) -> None:
         """Serve until cancelled. Raises OSError if an address is unavailable."""
@@ -124,12 +115,10 @@ class Server:
     async def __aenter__(self) -> Self:
         self._config.load()
         self._set_date()
-        loop = asyncio.get_running_loop()
-        for sock in _bind_all(self._to_bind):
-            listener = await loop.create_server(self._protocol, sock=sock, ssl=self._ssl, backlog=_BACKLOG)
-            self._listeners.append(listener)
+        self._sockets = _bind_all(self._to_bind)
+        await self._listen()
         self._upkeep = asyncio.create_task(self._tick(), name="serving-upkeep")
-        scheme = "https" if self._ssl else "http"
+        scheme = "https" if self._ssl or self._files else "http"
         log.info("serving on %s", ", ".join(f"{scheme}://{host}:{port}" for host, port in self.addresses))
         return self
 
@@ -138,29 +127,59 @@ class Server:
     ) -> None:
         if self._upkeep is not None:
             self._upkeep.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._upkeep
         await self._stop()
+
+    async def _listen(self) -> None:
+        """Accept connections, from now on with the current certificate."""
+        loop, context, listeners = asyncio.get_running_loop(), self._files.context if self._files else self._ssl, []
+        try:
+            for sock in self._sockets:
+                listener = await loop.create_server(self._protocol, sock=sock.dup(), ssl=context, backlog=_BACKLOG)
+                listeners.append(listener)
+        except BaseException:
+            _close(listeners)
+            raise
+        before, self._listeners = self._listeners, listeners
+        _close(before)
 
     def _protocol(self) -> HttpProtocol:
         return HttpProtocol(config=self._config, server_state=self._state, app_state=self._app_state)
 
     async def _tick(self) -> None:
-        """Every second, set the Date header and close connections whose client is overdue."""
+        """Every second, set the Date header and close connections whose client is overdue; renew certificates."""
         loop = asyncio.get_running_loop()
+        files_checked = loop.time()
         while True:
             await asyncio.sleep(1.0)
             self._set_date()
             now = loop.time()
+            if now - files_checked >= CHECK_FILES:
+                files_checked = now
+                await self._renew()
             for connection in [*self._state.connections]:
                 if isinstance(connection, HttpProtocol) and connection.overdue(now):
                     connection.transport.close()
+
+    async def _renew(self) -> None:
+        if self._files is None or not (self._files.renew() or self._is_behind):
+            return
+        try:
+            await self._listen()
+            self._is_behind = False
+        except OSError as exc:  # out of descriptors
+            self._is_behind = True
+            log.warning("cannot listen with the new certificate: %s; will retry", exc)
 
     def _set_date(self) -> None:
         self._state.default_headers = [(b"date", formatdate(time.time(), usegmt=True).encode())]
 
     async def _stop(self) -> None:
         """Stop accepting, wait for running requests, cut those that do not end."""
-        for listener in self._listeners:
-            listener.close()
+        _close(self._listeners)
+        for sock in self._sockets:
+            sock.close()
         self.stopping.set()
         for connection in [*self._state.connections]:
             connection.shutdown()
@@ -179,6 +198,12 @@ class Server:
             transport = leftover.transport if isinstance(leftover, HttpProtocol) else leftover
             transport.abort()  # type: ignore[union-attr]  # a Stream, or a transport
         self._listeners.clear()
+
+
+def _close(listeners: Iterable[asyncio.Server]) -> None:
+    """Connections that they have accepted stay."""
+    for listener in listeners:
+        listener.close()
 
 
 def _bind_all(addresses: Sequence[Address | socket.socket]) -> list[socket.socket]:

@@ -13,13 +13,14 @@ from controller_manager.context import ControllerContext
 from controller_manager.options import NAME, ControllerManagerOptions
 from host_network.node_routes import NodeRoutes
 from kube_client import Client, EventRecorder, InformerFactory, load_config, run_elected
+from kube_client.certificate_expiry import ExpiryReporter, lease
 from kube_client.identity import identity
 
 
 async def run(options: ControllerManagerOptions) -> None:
     async with AsyncExitStack() as stack:
         # Listening comes before the election: see identity.
-        await stack.enter_async_context(options.serving.serve(daemon_app(Health())))
+        server = await stack.enter_async_context(options.serving.serve(daemon_app(Health())))
         client = await stack.enter_async_context(Client(load_config(options.kubeconfig), user_agent=NAME))
         informers = InformerFactory(client)
         recorder = EventRecorder(client, component="controller-manager")
@@ -37,6 +38,9 @@ async def run(options: ControllerManagerOptions) -> None:
                 tasks.create_task(routes.run(), name="routes")
             tasks.create_task(informers.run(), name="informers")
             tasks.create_task(recorder.run(), name="events")
+            about = lease(options.election.leader_elect_resource_namespace, options.election.leader_elect_resource_name)
+            expiry = ExpiryReporter(recorder, lambda: about, client, server)
+            tasks.create_task(expiry.run(), name="certificate-expiry")
             own_identity = identity(str(options.serving.bind_address), options.serving.secure_port)
             await run_elected(client, options.election, own_identity, lead)
 

@@ -8,6 +8,7 @@ from typing import Final
 from component_base.credentials import CERTIFICATES, RSA_PRIVATE_KEY
 from component_base.flags import Options, group, option
 from component_base.values import AGE, PERIOD, Duration, number
+from controller_manager.signing_options import SigningOptions
 
 _WORKERS: Final = number(1, 1000)
 
@@ -67,5 +68,6 @@ class ControllerOptions(Options):
     service_account_private_key_file: Path | None = option(
         None, "Key that signs the tokens of service accounts.", type=RSA_PRIVATE_KEY
     )
+    signing: SigningOptions = group("Signing of certificates", SigningOptions)
     nodes: NodeOptions = group("Nodes", NodeOptions)
     concurrency: ConcurrencyOptions = group("Concurrency", ConcurrencyOptions)

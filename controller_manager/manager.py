@@ -5,12 +5,17 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
+from controller_manager.bootstrap_signer import BootstrapSigner
 from controller_manager.context import Controller, ControllerContext
+from controller_manager.csr_approving import ApprovingController
+from controller_manager.csr_cleaner import SigningRequestCleaner
+from controller_manager.csr_signing import SigningController
 from controller_manager.endpoints import EndpointsController
 from controller_manager.endpointslice import EndpointSliceController
 from controller_manager.endpointslice_mirroring import EndpointSliceMirroringController
 from controller_manager.ephemeral_volume import EphemeralVolumeController
 from controller_manager.garbage_collector import GarbageCollector
+from controller_manager.kubelet_serving_approving import KubeletServingApprover
 from controller_manager.namespace import NamespaceController
 from controller_manager.node_ipam import NodeIpamController
 from controller_manager.node_lifecycle import NodeLifecycleController
@@ -23,6 +28,7 @@ from controller_manager.serviceaccount_token_secrets import TokenSecretsControll
 from controller_manager.serviceaccount_tokens import TokensController
 from controller_manager.serviceaccounts import ServiceAccountController
 from controller_manager.taint_eviction import TaintEvictionController
+from controller_manager.token_cleaner import TokenCleaner
 from controller_manager.volume_protection import PVCProtectionController, PVProtectionController
 
 log = logging.getLogger(__name__)
@@ -50,6 +56,12 @@ CONTROLLERS: Final[Mapping[str, Initializer]] = {
     "pvc-protection": PVCProtectionController,
     "pv-protection": PVProtectionController,
     "ephemeral-volume": EphemeralVolumeController,
+    "csrsigning": SigningController.if_signing,
+    "csrapproving": ApprovingController,
+    "kubelet-serving-approving": KubeletServingApprover,
+    "csrcleaner": SigningRequestCleaner,
+    "tokencleaner": TokenCleaner,
+    "bootstrapsigner": BootstrapSigner,
 }
 
 

@@ -4,6 +4,11 @@ For every machine that talks to pods: nodes, and those of the control plane, who
 Owns exactly the routes that carry our protocol number; the route to a node that is gone is deleted. A Node object says
 what it likes: what would lead addresses astray that are not its pods' (``PodCidrs``), or would replace a route of the
 machine's own, is not routed. A pure ``plan``, and a loop that runs it when nodes change, and every ``RESYNC`` seconds.
+
+It takes all Node objects, and the node authorizer lets a kubelet read but its own. So this one right is granted apart, by
+the cluster role ``peapod:node-routes``: to get, list and watch nodes, for the group ``system:nodes``. An identity of its
+own would add nothing, as its key would lie beside the kubelet's. Where others route pods the binding may name nobody:
+without the right the routes stay as they are, and the kubelet does everything else.
 """
 
 import asyncio

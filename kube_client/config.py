@@ -11,7 +11,7 @@ import ssl
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +23,18 @@ _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 class ConfigError(ValueError):
     """A kubeconfig that cannot be used; the message names the file."""
+
+
+Version = tuple[int, int] | None
+"""Changes when a file does; None for one that is not there."""
+
+
+def version_of(path: Path | None) -> Version:
+    try:
+        stat = path.stat() if path else None
+    except OSError:
+        return None
+    return (stat.st_mtime_ns, stat.st_ino) if stat else None
 
 
 @dataclass(frozen=True)
@@ -37,13 +49,9 @@ class Material:
         return self.data if self.data is not None else self.path.read_bytes() if self.path else b""
 
     @property
-    def version(self) -> tuple[int, int] | None:
-        """Changes when the file does; None for bytes and for a file that is not there."""
-        try:
-            stat = self.path.stat() if self.path else None
-        except OSError:
-            return None
-        return (stat.st_mtime_ns, stat.st_ino) if stat else None
+    def version(self) -> Version:
+        """None for bytes."""
+        return version_of(self.path)
 
     @contextmanager
     def as_file(self) -> Iterator[str]:
@@ -69,6 +77,14 @@ class Config:
     namespace: str = "default"
     insecure_skip_tls_verify: bool = False
     tls_server_name: str | None = None
+    origin: Path | None = field(default=None, compare=False)
+    """The kubeconfig that says all this, which may be replaced while we run."""
+    context: str | None = field(default=None, compare=False)
+    """Which of its contexts; None for the current one."""
+
+    def reload(self) -> "Config":
+        """What the kubeconfig says now. Raises ConfigError if it cannot be used."""
+        return kubeconfig(self.origin, self.context) if self.origin else self
 
     def ssl_context(self) -> ssl.SSLContext:
         """Raises ConfigError if a certificate or key cannot be loaded."""
@@ -90,8 +106,8 @@ class Config:
                 context.load_cert_chain(certificate, key)
 
 
-def check_kubeconfig(path: Path | None) -> None:
-    """For a daemon's options: raises ValueError, naming ``--kubeconfig``, if ``Client`` could not use it."""
+def check_kubeconfig(path: Path | None, flag: str = "--kubeconfig") -> None:
+    """For a daemon's options: raises ValueError, naming the flag, if ``Client`` could not use the file."""
     try:
         config = load_config(path)
         if config.server.startswith("https:"):
@@ -99,7 +115,7 @@ def check_kubeconfig(path: Path | None) -> None:
         if config.token is not None:
             config.token.read()
     except (ConfigError, OSError) as exc:
-        raise ValueError(f"--kubeconfig: {' '.join(str(exc).split())}") from exc
+        raise ValueError(f"{flag}: {' '.join(str(exc).split())}") from exc
 
 
 def load_config(path: str | os.PathLike[str] | None = None, context: str | None = None) -> Config:
@@ -139,7 +155,7 @@ def kubeconfig(path: Path, context: str | None = None) -> Config:
     if not isinstance(document, dict):
         raise ConfigError(f"{path}: not a kubeconfig")
     try:
-        return _config(_File(path, document), context)
+        return replace(_config(_File(path, document), context), origin=path, context=context)
     except (TypeError, AttributeError) as exc:  # a value of another type than kubeconfigs have there
         raise ConfigError(f"{path}: not a kubeconfig: {exc}") from exc
 

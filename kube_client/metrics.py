@@ -12,6 +12,11 @@ _WORK_DURATION = Histogram("workqueue_work_duration_seconds", "Seconds of work o
 
 REQUESTS = Counter("rest_client_requests", "Requests to the apiserver.", ["code", "method"])
 RETRIES = Counter("rest_client_request_retries", "Requests to the apiserver sent again.", ["verb"])
+CERTIFICATE_EXPIRATION = Gauge(
+    "rest_client_certificate_expiration_timestamp_seconds",
+    "When the certificate of the client, or of the apiserver's authority, expires, in seconds since 1970.",
+    ["file"],
+)
 EVENTS_DROPPED = Counter("event_recorder_dropped", "Events that were not written.", ["reason"])
 
 

@@ -87,8 +87,8 @@ class Resource(Generic[T]):
         path = self.scheme.path(self._namespace(obj.metadata.namespace))
         return self._object(await self._client.request("POST", path, body=codec.encode(obj)))
 
-    async def update(self, obj: T) -> T:
-        return await self._put(obj, None)
+    async def update(self, obj: T, *, subresource: str | None = None) -> T:
+        return await self._put(obj, subresource)
 
     async def update_status(self, obj: T) -> T:
         return await self._put(obj, "status")

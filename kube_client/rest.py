@@ -1,7 +1,8 @@
 """HTTP to the apiserver: one connection pool, one identity, one policy of errors and retries.
 
 Promises: every failed call raises an ``apimachinery.errors.ApiError``; a lost connection, a timeout or an
-unreadable answer is ``ServiceUnavailable`` or ``Timeout``. A request is sent again only where that is safe, here and
+unreadable answer is ``ServiceUnavailable`` or ``Timeout``. Credentials that change while we run, or the kubeconfig as a
+whole, are used from then on. A request is sent again only where that is safe, here and
 not by the library: reading, a connection that was never made, and 429 or 503 with ``Retry-After``. What keeps failing is
 for the caller's own loop (informer, work queue). Which URL stands for what is decided by ``Resource``.
 """
@@ -10,18 +11,20 @@ import asyncio
 import logging
 import random
 import socket
-import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import aiohttp
 
 from apimachinery import errors
+from apimachinery.core.certificates import Validity
 from kube_client import metrics
 from kube_client.config import Config
+from kube_client.credentials import Credentials
 from kube_client.history import History
 
 log = logging.getLogger(__name__)
@@ -39,39 +42,55 @@ _LONGEST_RETRY_AFTER = 10.0
 _KEEPALIVE = 60.0
 """Seconds an idle connection is kept: less than servers keep theirs, so that we rarely send into a close."""
 
-_CREDENTIALS_AGE = 30.0
-"""Seconds between checks of the certificate and token files."""
+_CREDENTIALS_AGE = 10.0
+"""Seconds between looks at the files of the configuration, its certificates and its token."""
 
 
 class RestClient:
     """The apiserver as one user. Use as an async context manager."""
 
     def __init__(self, config: Config, user_agent: str = "peapod") -> None:
-        self.config = config
+        """Raises ConfigError if a certificate, key or token cannot be read."""
         self.user_agent = user_agent
         self.history = History()
-        self._credentials = _Credentials(config)
-        self._http: aiohttp.ClientSession
+        self._credentials = Credentials.read(config)
+        self._checked = time.monotonic()
+        self._session: _Session
+        self._earlier: list[_Session] = []
+
+    @property
+    def config(self) -> Config:
+        return self._credentials.config
+
+    @property
+    def certificates(self) -> Mapping[Path, Validity]:
+        """How long the certificates are valid that this client depends on, by the file that holds them."""
+        return self._credentials.certificates
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(
-            limit=0,  # each watch holds a connection; a limit would starve the calls beside them
-            ssl=self._credentials.context or True,
-            keepalive_timeout=_KEEPALIVE,
-            socket_factory=_socket,
-        )
-        self._http = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"user-agent": self.user_agent, "accept": "application/json", "accept-encoding": "gzip"},
-            middlewares=(_once,),
-        )
+        self._session = _Session(self._credentials, self.user_agent)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._http.close()
+        for session in (*self._earlier, self._session):
+            await session.http.close()
+
+    async def refresh(self) -> None:
+        """Use credentials that have changed for all later requests; others end with those that they began with."""
+        self._checked = time.monotonic()
+        if (credentials := self._credentials.renewed()) is not None:
+            self._earlier.append(self._session)
+            self._credentials, self._session = credentials, _Session(credentials, self.user_agent)
+        for session in [session for session in self._earlier if not session.uses]:
+            self._earlier.remove(session)
+            await session.http.close()
+
+    async def _current(self) -> "_Session":
+        if time.monotonic() - self._checked > _CREDENTIALS_AGE:
+            await self.refresh()
+        return self._session
 
     async def request(
         self,
@@ -89,9 +108,11 @@ class RestClient:
         """
         headers = {"content-type": content_type} if body is not None else {}
         for attempt in range(_ATTEMPTS):
+            session = await self._current()
             try:
-                async with await self._send(method, path, params, headers, _TIMEOUT, body) as response:
-                    content = await response.read()
+                with session.used():
+                    async with await session.send(method, path, params, headers, _TIMEOUT, body) as response:
+                        content = await response.read()
             except Exception as exc:  # also what the library does not document: it must not end a caller's loop
                 failure, again = _lost(exc, method)
             else:
@@ -122,20 +143,51 @@ class RestClient:
         Raises:
             errors.ApiError: the server refused, could not be reached, or was lost in the middle.
         """
-        try:
-            response = await self._send("GET", path, params, {"accept-encoding": "identity"}, _STREAM_TIMEOUT)
-        except Exception as exc:
-            raise _lost(exc, "GET")[0] from exc
-        metrics.REQUESTS.labels(response.status, "WATCH").inc()
-        try:
-            if response.status >= 300:
-                raise _refused(response, b"".join([chunk async for chunk in _chunks(response)]))
-            opened(response.headers.get("x-peapod-instance", ""))
-            yield _chunks(response)
-        finally:
-            response.close()
+        session = await self._current()
+        with session.used():
+            try:
+                response = await session.send("GET", path, params, {"accept-encoding": "identity"}, _STREAM_TIMEOUT)
+            except Exception as exc:
+                raise _lost(exc, "GET")[0] from exc
+            metrics.REQUESTS.labels(response.status, "WATCH").inc()
+            try:
+                if response.status >= 300:
+                    raise _refused(response, b"".join([chunk async for chunk in _chunks(response)]))
+                opened(response.headers.get("x-peapod-instance", ""))
+                yield _chunks(response)
+            finally:
+                response.close()
 
-    async def _send(
+
+class _Session:
+    """The connections that are made with the same credentials."""
+
+    def __init__(self, credentials: Credentials, user_agent: str) -> None:
+        self._credentials = credentials
+        self.uses = 0
+        """How many requests are under way."""
+        connector = aiohttp.TCPConnector(
+            limit=0,  # each watch holds a connection; a limit would starve the calls beside them
+            ssl=credentials.context or True,
+            keepalive_timeout=_KEEPALIVE,
+            socket_factory=_socket,
+        )
+        self.http = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"user-agent": user_agent, "accept": "application/json", "accept-encoding": "gzip"},
+            middlewares=(_once,),
+        )
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        self.uses += 1
+        try:
+            yield
+        finally:
+            self.uses -= 1
+
+    async def send(
         self,
         method: str,
         path: str,
@@ -144,15 +196,16 @@ class RestClient:
         timeout: aiohttp.ClientTimeout,
         body: bytes | None = None,
     ) -> aiohttp.ClientResponse:
-        return await self._http.request(
+        config = self._credentials.config
+        return await self.http.request(
             method,
-            self.config.server + path,
+            config.server + path,
             params=params,
             data=body,
             headers=headers | self._credentials.headers(),
             timeout=timeout,
             allow_redirects=False,
-            server_hostname=self.config.tls_server_name,
+            server_hostname=config.tls_server_name,
         )
 
 
@@ -176,43 +229,6 @@ async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType)
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as exc:
         raise _ConnectionLost(str(exc) or type(exc).__name__) from exc
-
-
-class _Credentials:
-    """Token and client certificate; files are checked from time to time, since others renew them."""
-
-    def __init__(self, config: Config) -> None:
-        self._config = config
-        self.context: ssl.SSLContext | None = config.ssl_context() if config.server.startswith("https:") else None
-        self._token = config.token.read().decode().strip() if config.token else ""
-        self._versions = self._read_versions()
-        self._checked = time.monotonic()
-
-    def headers(self) -> dict[str, str]:
-        if time.monotonic() - self._checked > _CREDENTIALS_AGE:
-            self._checked = time.monotonic()
-            self.refresh()
-        return {"authorization": f"Bearer {self._token}"} if self._token else {}
-
-    def refresh(self) -> None:
-        """Load what changed; what cannot be loaded stays as it was, it may be half written."""
-        versions = self._read_versions()
-        if versions == self._versions:
-            return
-        try:
-            if self._config.token:
-                self._token = self._config.token.read().decode().strip()
-            if self.context:
-                self._config.load_client_certificate(self.context)
-        except (OSError, ValueError) as exc:
-            log.info("%s: credentials changed but cannot be loaded: %s; will retry", self._config.server, exc)
-            return
-        self._versions = versions
-
-    def _read_versions(self) -> tuple[tuple[int, int] | None, ...]:
-        config = self._config
-        materials = (config.client_certificate, config.client_key, config.token)
-        return tuple(material.version if material else None for material in materials)
 
 
 def _socket(info: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:

@@ -6,16 +6,18 @@ import time
 from contextlib import AsyncExitStack
 
 from apimachinery.types import core_v1, discovery_v1
+from apimachinery.types.meta_v1 import ObjectMeta
 from component_base import daemon
 from component_base.flags import parse
 from component_base.serving import Server as HttpServer
-from kube_client import Client, Informer, load_config
+from kube_client import Client, EventRecorder, Informer, load_config
+from kube_client.certificate_expiry import ExpiryReporter
 from kube_dns import endpointslices, server
 from kube_dns.cluster import Cluster
 from kube_dns.encoding import Encoder
 from kube_dns.forwarder import Forwarder
 from kube_dns.options import KubeDnsOptions
-from kube_dns.registration import Registration
+from kube_dns.registration import KEY, Registration
 from kube_dns.resolver import Resolver
 from kube_dns.tcp import TcpServer
 from kube_dns.udp import UdpServer
@@ -50,6 +52,12 @@ async def run(options: KubeDnsOptions) -> None:
         tasks.create_task(services.run(), name="services")
         tasks.create_task(slices.run(), name="endpointslices")
         tasks.create_task(namespaces.run(), name="namespaces")
+        recorder, about = (
+            EventRecorder(client, component=NAME),
+            core_v1.Service(metadata=ObjectMeta(name=KEY.name, namespace=KEY.namespace)),
+        )
+        tasks.create_task(recorder.run(), name="events")
+        tasks.create_task(ExpiryReporter(recorder, lambda: about, client).run(), name="certificate-expiry")
         if place is not None:
             tasks.create_task(Registration(client, services, place).run(), name="registration")
         await cluster.run()

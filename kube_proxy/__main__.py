@@ -7,6 +7,7 @@ import sys
 from urllib.parse import urlsplit
 
 from apimachinery.types import core_v1
+from apimachinery.types.meta_v1 import ObjectMeta
 from component_base import daemon, open_files
 from component_base.flags import parse
 from component_base.metrics import registry
@@ -14,6 +15,7 @@ from component_base.serving import Server
 from host_network.commands import CommandError
 from host_network.routes import remove_service_route
 from kube_client import Client, EventRecorder, Informer, load_config
+from kube_client.certificate_expiry import ExpiryReporter
 from kube_client.config import Config
 from kube_proxy import metrics, ports
 from kube_proxy.dataplane.pool import WorkerPool
@@ -79,6 +81,8 @@ async def run(options: KubeProxyOptions) -> None:
             tasks.create_task(services.run(), name="services")
             tasks.create_task(endpoints.run(), name="endpoints")
             tasks.create_task(recorder.run(), name="events")
+            node = core_v1.Node(metadata=ObjectMeta(name=options.node, uid=options.node))  # as kubectl looks for events
+            tasks.create_task(ExpiryReporter(recorder, lambda: node, client).run(), name="certificate-expiry")
             tasks.create_task(Server(health_app(proxier), [serving.healthz_bind_address]).run(), name="healthz")
             about = metrics_app(proxier, proxy.proxy_mode)
             tasks.create_task(Server(about, [serving.metrics_bind_address]).run(), name="metrics")

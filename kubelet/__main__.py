@@ -2,10 +2,10 @@
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from apimachinery.types import core_v1
 from component_base import daemon, flags
@@ -14,7 +14,11 @@ from component_base.serving import TLS, Server, daemon_app
 from host_network import devices
 from host_network.node_routes import NodeRoutes
 from host_network.routes import routes
-from kube_client import Client, EventRecorder, Informer, load_config
+from kube_client import Client, EventRecorder, Informer
+from kube_client.certificate_expiry import ExpiryReporter
+from kube_client.reviews import AccessReviews, TokenReviews
+from kubelet.certificates.client import ClientIdentity, client_identity
+from kubelet.certificates.serving import CertifiedServer
 from kubelet.containers import etc_files, oom_score
 from kubelet.containers.events import PodEvents
 from kubelet.containers.image_manager import ImageManager
@@ -30,7 +34,7 @@ from kubelet.node.lease import NodeLease
 from kubelet.node.machine import read_machine
 from kubelet.node.pressures import NodePressures
 from kubelet.node.status import Identity, allocatable
-from kubelet.options import KubeletOptions
+from kubelet.options import WEBHOOK, KubeletOptions
 from kubelet.pods import metrics
 from kubelet.pods.pod_dirs import PodDirs
 from kubelet.pods.static_pods import StaticPods
@@ -45,7 +49,7 @@ from kubelet.resources.stats import Stats
 from kubelet.resources.storage_limits import StorageLimits
 from kubelet.resources.thresholds import MEMORY_SIGNAL
 from kubelet.runtime import Defaults, Engine, Runtime, security
-from kubelet.server import Backend, kubelet_app
+from kubelet.server import AlwaysAllow, Authorizer, Backend, KubeletAccess, kubelet_app
 from kubelet.volumes import Volumes
 
 
@@ -58,17 +62,19 @@ async def kubelet(options: KubeletOptions) -> None:
     """Run the node's pods until cancelled, which leaves their containers running."""
     setup = set_up_node(options)
     name, node = setup.identity.name, setup.node_context
+    identity = await join_cluster(options, name)
     async with (
-        Client(load_config(options.node.kubeconfig), user_agent="kubelet") as client,
+        Client(identity.config, user_agent="kubelet") as client,
         Checks(setup.engine) as checks,
     ):
         recorder = EventRecorder(client, component="kubelet", host=name)
+        own_node = Informer(client.resource(core_v1.Node), field_selector=f"metadata.name={name}")
         nodes, services = Informer(client.resource(core_v1.Node)), Informer(client.resource(core_v1.Service))
         pods = Informer(client.resource(core_v1.Pod), field_selector=f"spec.nodeName={name}")
         runtime = Runtime(setup.engine, container_defaults(options))
         network = PodNetwork(runtime, [cidr for _, cidr in setup.ranges], setup.mtu)
         pressures = NodePressures()
-        keeper = node_keeper(options, setup, client, nodes, recorder, runtime, network, pressures)
+        keeper = node_keeper(options, setup, client, own_node, recorder, runtime, network, pressures)
         folder, check_frequency = options.node.pod_manifest_path, options.node.file_check_frequency
         static = StaticPods(folder, check_frequency, client, pods, name, lambda: keeper.node) if folder else None
         statuses = StatusManager(client, static.in_api if static else None)
@@ -99,15 +105,21 @@ async def kubelet(options: KubeletOptions) -> None:
         metrics.register(name, runtime.containers)
         health = Health()
         health.add("docker", lambda: check(runtime.fault), live=False)
-        listening = servers(options, Backend(runtime, workers.pods, stats, workers.find, statuses.latest), health)
+        backend = Backend(runtime, workers.pods, stats, workers.find, statuses.latest)
+        access = kubelet_access(options, client, name)
+        listening, certified = servers(
+            options, kubelet_app(backend, health, access), health, client, lambda: keeper.node
+        )
+        managers = [identity.manager(name, client), certified.manager if certified else None]
+        expiry = ExpiryReporter(recorder, lambda: keeper.node, client, *listening)
         lease, routes = (
             NodeLease(client, name, lambda: keeper.node),
             NodeRoutes(nodes, options.network.cluster_cidr, name),
         )
         loops = (
-            recorder.run, nodes.run, services.run, pods.run, runtime.run, network.run, statuses.run, keeper.run,
+            recorder.run, own_node.run, nodes.run, services.run, pods.run, runtime.run, network.run, statuses.run, keeper.run,
             lease.run, workers.run, collector.run, stats.run, evictor.run, storage_limits.run, routes.run,
-            *(server.run for server in listening),
+            expiry.run, *(server.run for server in listening), *(manager.run for manager in managers if manager),
         )  # fmt: skip
         async with asyncio.TaskGroup() as tasks:
             for loop in loops:
@@ -197,7 +209,7 @@ def node_keeper(
     options: KubeletOptions,
     setup: NodeSetup,
     client: Client,
-    nodes: Informer[core_v1.Node],
+    own_node: Informer[core_v1.Node],
     recorder: EventRecorder,
     runtime: Runtime,
     network: PodNetwork,
@@ -206,7 +218,7 @@ def node_keeper(
     return NodeKeeper(
         client,
         setup.identity,
-        nodes,
+        own_node,
         recorder,
         runtime,
         setup.node_context.address,
@@ -256,13 +268,38 @@ def connect_listeners(
     pressures.on_change(keeper.wake)
 
 
-def servers(options: KubeletOptions, backend: Backend, health: Health) -> list[Server]:
-    serving = options.serving
+def kubelet_access(options: KubeletOptions, client: Client, node: str) -> KubeletAccess:
+    """Who may use the kubelet's port."""
+    given = options.access
+    authorizer: Authorizer = AlwaysAllow()
+    if given.authorization_mode == WEBHOOK:
+        allowed_seconds = given.authorization_webhook_cache_authorized_ttl
+        authorizer = AccessReviews(client, allowed_seconds, given.authorization_webhook_cache_unauthorized_ttl)
+    tokens = None
+    if given.authentication_token_webhook:
+        tokens = TokenReviews(client, given.authentication_token_webhook_cache_ttl)
+    return KubeletAccess(node, authorizer, tokens, given.anonymous_auth)
+
+
+def servers(
+    options: KubeletOptions, app: Any, health: Health, client: Client, node: Callable[[], core_v1.Node | None]
+) -> tuple[list[Server | CertifiedServer], CertifiedServer | None]:
+    """What listens, and which of these has a certificate that the cluster issues."""
+    serving, address = options.serving, (str(options.serving.address), options.serving.port)
     plain = Server(daemon_app(health), [(str(serving.healthz_bind_address), serving.healthz_port)])
+    if options.certificates.rotate_server_certificates and serving.client_ca_file is not None:
+        certified = CertifiedServer(app, address, serving.client_ca_file, options.cert_dir, client, node)
+        return [plain, certified], certified
     if serving.tls_cert_file is None or serving.tls_private_key_file is None:
-        return [plain]
+        return [plain], None
     tls = TLS(serving.tls_cert_file, serving.tls_private_key_file, serving.client_ca_file)
-    return [plain, Server(kubelet_app(backend, health), [(str(serving.address), serving.port)], tls=tls)]
+    return [plain, Server(app, [address], tls=tls)], None
+
+
+async def join_cluster(options: KubeletOptions, name: str) -> ClientIdentity:
+    """As whom the kubelet acts; a new node waits here until it has a certificate."""
+    node, rotates = options.node, options.certificates.rotate_certificates
+    return await client_identity(name, node.kubeconfig, node.bootstrap_kubeconfig, options.cert_dir, rotates=rotates)
 
 
 def check(fault: str) -> None:

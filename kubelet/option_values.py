@@ -3,6 +3,7 @@
 A parser raises ValueError with what was expected.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,15 @@ from urllib.parse import urlsplit
 from apimachinery import quantity
 from apimachinery.core import pod_resources
 from apimachinery.selectors import is_label_key, is_label_value
-from component_base.values import ValueType, format_bytes, items, parse_file, parse_map, parse_object_name
+from component_base.values import (
+    ValueType,
+    format_bytes,
+    items,
+    parse_directory,
+    parse_file,
+    parse_map,
+    parse_object_name,
+)
 from kubelet.resources.thresholds import Threshold, parse_threshold
 from kubelet.runtime.images import is_valid
 
@@ -29,6 +38,15 @@ def _node_name(text: str) -> str:
 def _domain(text: str) -> str:
     """In lower case, without the last dot; empty for none."""
     return parse_object_name(text.lower().removesuffix(".")) if text else ""
+
+
+def _file_to_be(text: str) -> Path:
+    """A file, or where one can be made."""
+    path = Path(text)
+    if os.path.lexists(path):
+        return parse_file(text)
+    parse_directory(str(path.parent))
+    return path
 
 
 def _resolv_conf(text: str) -> Path | None:
@@ -103,6 +121,7 @@ def _sysctls(text: str) -> tuple[str, ...]:
     return names
 
 
+FILE_TO_BE = ValueType(_file_to_be, str, "PATH")
 RESOLV_CONF = ValueType(_resolv_conf, str, "PATH")
 NODE_NAME = ValueType(_node_name, str, "STRING")
 DOMAIN = ValueType(_domain, str, "STRING")

@@ -4,18 +4,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Final
 
 from component_base.credentials import CERTIFICATES, PRIVATE_KEY, check_pair
 from component_base.flags import Options, group, option
-from component_base.values import AGE, DIRECTORY, FILE, PERCENT, PERIOD, PORT, Duration, IPAddress, number
+from component_base.values import AGE, DIRECTORY, FILE, PERCENT, PERIOD, PORT, Duration, IPAddress, number, one_of
 from kube_client.config import check_kubeconfig
 from kubelet import option_values as values
 from kubelet.resources.thresholds import Threshold
 
+WEBHOOK: Final = "Webhook"
+
 
 @dataclass(frozen=True, kw_only=True)
 class NodeOptions:
-    kubeconfig: Path = option(help="How to reach the apiserver, and as whom.", type=FILE)
+    kubeconfig: Path = option(
+        help="How to reach the apiserver, and as whom; written when the node joins.", type=values.FILE_TO_BE
+    )
+    bootstrap_kubeconfig: Path | None = option(
+        None,
+        "How to join: reaches the apiserver with a bootstrap token, while there is no valid --kubeconfig.",
+        type=FILE,
+    )
     hostname_override: str = option("", "The node's name; the machine's host name by default.", type=values.NODE_NAME)
     node_ip: IPAddress | None = option(None, "The node's address; that of the default route's device by default.")
     register_node: bool = option(True, "Create the node's object if it does not exist.")
@@ -86,6 +96,17 @@ class ResourceOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CertificateOptions:
+    cert_dir: Path | None = option(
+        None, "Where certificates are kept that the cluster issues; pki in --root-dir by default.", type=DIRECTORY
+    )
+    rotate_certificates: bool = option(False, "Renew the client certificate before it expires.")
+    rotate_server_certificates: bool = option(
+        False, "Serve with a certificate that the cluster issues, renewed before it expires."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServingOptions:
     address: IPAddress = option("0.0.0.0", "Address on which logs and exec are served.")
     port: int = option(10250, "Its port.", type=PORT)
@@ -93,9 +114,31 @@ class ServingOptions:
         None, "The server's certificate. Without it nothing is served there.", type=CERTIFICATES
     )
     tls_private_key_file: Path | None = option(None, "Its key.", type=PRIVATE_KEY)
-    client_ca_file: Path | None = option(None, "CA of the clients that are authorized.", type=CERTIFICATES)
+    client_ca_file: Path | None = option(None, "CA whose client certificates name users.", type=CERTIFICATES)
     healthz_bind_address: IPAddress = option("127.0.0.1", "Address of /healthz and /metrics without TLS.")
     healthz_port: int = option(10248, "Its port.", type=PORT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccessOptions:
+    """Who may use --port. The defaults are those of Kubernetes' KubeletConfiguration, not of its flags."""
+
+    anonymous_auth: bool = option(False, "Take requests without credentials for those of system:anonymous.")
+    authentication_token_webhook: bool = option(True, "Have the apiserver say whose a bearer token is.")
+    authentication_token_webhook_cache_ttl: Duration = option(
+        "2m", "How long its answers are remembered; 0 for not at all.", type=AGE
+    )
+    authorization_mode: str = option(
+        WEBHOOK,
+        "Who says what a user may do: the apiserver (Webhook), or nobody (AlwaysAllow).",
+        type=one_of(WEBHOOK, "AlwaysAllow"),
+    )
+    authorization_webhook_cache_authorized_ttl: Duration = option(
+        "5m", "How long it is remembered that a user may do something; 0 for not at all.", type=AGE
+    )
+    authorization_webhook_cache_unauthorized_ttl: Duration = option(
+        "30s", "How long it is remembered that a user may not.", type=AGE
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,12 +147,26 @@ class KubeletOptions(Options):
     runtime: RuntimeOptions = group("Runtime", RuntimeOptions)
     network: NetworkOptions = group("Network", NetworkOptions)
     resources: ResourceOptions = group("Resources", ResourceOptions)
+    certificates: CertificateOptions = group("Certificates", CertificateOptions)
     serving: ServingOptions = group("Serving", ServingOptions)
+    access: AccessOptions = group("Access", AccessOptions)
+
+    @property
+    def cert_dir(self) -> Path:
+        return self.certificates.cert_dir or self.runtime.root_dir / "pki"
 
     def __post_init__(self) -> None:
-        check_kubeconfig(self.node.kubeconfig)
+        if self.node.bootstrap_kubeconfig is None:
+            check_kubeconfig(self.node.kubeconfig)
+        else:
+            check_kubeconfig(self.node.bootstrap_kubeconfig, "--bootstrap-kubeconfig")
         files = (self.serving.tls_cert_file, self.serving.tls_private_key_file, self.serving.client_ca_file)
-        if any(files) and not all(files):
+        if self.certificates.rotate_server_certificates:
+            if self.serving.tls_cert_file is not None or self.serving.tls_private_key_file is not None:
+                raise ValueError("--rotate-server-certificates excludes --tls-cert-file and --tls-private-key-file")
+            if self.serving.client_ca_file is None:
+                raise ValueError("--rotate-server-certificates needs --client-ca-file")
+        elif any(files) and not all(files):
             raise ValueError("--tls-cert-file, --tls-private-key-file and --client-ca-file belong together")
         check_pair(
             "--tls-cert-file",

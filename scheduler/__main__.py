@@ -9,6 +9,7 @@ from component_base.flags import parse
 from component_base.health import Health
 from component_base.serving import daemon_app
 from kube_client import Client, EventRecorder, InformerFactory, load_config, run_elected
+from kube_client.certificate_expiry import ExpiryReporter, lease
 from kube_client.identity import identity
 from scheduler import metrics, plugins
 from scheduler.cache import Cache
@@ -24,7 +25,7 @@ _UNFINISHED = "status.phase!=Succeeded,status.phase!=Failed"
 async def run(options: SchedulerOptions) -> None:
     async with AsyncExitStack() as stack:
         # Listening comes before the election: see identity.
-        await stack.enter_async_context(options.serving.serve(daemon_app(Health())))
+        server = await stack.enter_async_context(options.serving.serve(daemon_app(Health())))
         client = await stack.enter_async_context(Client(load_config(options.kubeconfig), user_agent=NAME))
         informers = InformerFactory(client)
         recorder = EventRecorder(client, component="default-scheduler")
@@ -38,6 +39,9 @@ async def run(options: SchedulerOptions) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(informers.run(), name="informers")
             tasks.create_task(recorder.run(), name="events")
+            about = lease(options.election.leader_elect_resource_namespace, options.election.leader_elect_resource_name)
+            expiry = ExpiryReporter(recorder, lambda: about, client, server)
+            tasks.create_task(expiry.run(), name="certificate-expiry")
             own_identity = identity(str(options.serving.bind_address), options.serving.secure_port)
             await run_elected(client, options.election, own_identity, lead)
 

@@ -38,12 +38,27 @@ class Authority:
         self.cert = directory / f"{name}.crt"
         self.cert.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str, common_name: str, organizations: tuple[str, ...] = ()) -> KeyPair:
-        """A certificate for a server on loopback or for a client."""
+    def write_key(self) -> Path:
+        """Its own key, for a signer."""
+        path = self.cert.with_suffix(".key")
+        plain = serialization.NoEncryption()
+        path.write_bytes(self._key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
+        return path
+
+    def issue(
+        self,
+        name: str,
+        common_name: str | tuple[str, ...],
+        organizations: tuple[str, ...] = (),
+        *,
+        life: timedelta = timedelta(days=1),
+        addresses: tuple[str, ...] = ("127.0.0.1",),
+    ) -> KeyPair:
+        """A certificate for a server on loopback (or at other addresses) or for a client."""
         key = ec.generate_private_key(ec.SECP256R1())
-        names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        names = [x509.DNSName("localhost"), *(x509.IPAddress(ipaddress.ip_address(text)) for text in addresses)]
         certificate = (
-            self._builder(_name(common_name, organizations), key)
+            self._builder(_name(common_name, organizations), key, life)
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .sign(self._key, hashes.SHA256())
         )
@@ -56,7 +71,9 @@ class Authority:
         )
         return pair
 
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+    def _builder(
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, life: timedelta = timedelta(days=1)
+    ) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
         return (
             x509.CertificateBuilder()
@@ -65,14 +82,15 @@ class Authority:
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(days=1))
+            .not_valid_after(now + life)
             # From 3.13 on Python verifies strictly by RFC 5280: each certificate names its issuer's key.
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
 
 
-def _name(common_name: str, organizations: tuple[str, ...] = ()) -> x509.Name:
-    attributes = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
+def _name(common_name: str | tuple[str, ...], organizations: tuple[str, ...] = ()) -> x509.Name:
+    common_names = (common_name,) if isinstance(common_name, str) else common_name
+    attributes = [x509.NameAttribute(NameOID.COMMON_NAME, name) for name in common_names]
     attributes += [x509.NameAttribute(NameOID.ORGANIZATION_NAME, name) for name in organizations]
     return x509.Name(attributes)

@@ -6,6 +6,9 @@ https://kubernetes.io/docs/reference/labels-annotations-taints/
 from typing import Final
 
 # -- nodes
+NODE_USER_PREFIX: Final = "system:node:"
+"""Before a node's name in the user name of its kubelet, which is a member of the group ``NODES_GROUP``."""
+NODES_GROUP: Final = "system:nodes"
 HOSTNAME_LABEL: Final = "kubernetes.io/hostname"
 OS_LABEL: Final = "kubernetes.io/os"
 ARCH_LABEL: Final = "kubernetes.io/arch"

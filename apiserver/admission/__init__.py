@@ -9,6 +9,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from apimachinery import errors, meta
 from apimachinery.types.objects import KubeObject
+from apiserver import authorization
 from apiserver.request import Attributes
 
 T = TypeVar("T", bound=KubeObject)
@@ -28,6 +29,9 @@ class Plugin(Generic[T]):
     async def validate_delete(self, attributes: Attributes, old: T) -> None:
         """Raise an ApiError if the object must not be deleted."""
 
+    async def validate_connect(self, attributes: Attributes) -> None:
+        """Raise an ApiError if nobody may connect to the object by this path of it: logs, exec, ``proxy``."""
+
 
 def denied(attributes: Attributes, obj: KubeObject, why: str) -> errors.Forbidden:
     """The refusal of a plugin, in Kubernetes' words."""
@@ -40,12 +44,14 @@ class _Plugins(NamedTuple):
     mutating: list[Plugin[Any]]
     validating: list[Plugin[Any]]
     guarding: list[Plugin[Any]]
+    connecting: list[Plugin[Any]]
 
 
 class Chain:
-    """All plugins as one."""
+    """All plugins as one, and the authorizer for what a write turns out to be."""
 
-    def __init__(self) -> None:
+    def __init__(self, authorizer: authorization.Union) -> None:
+        self._authorizer = authorizer
         self._plugins: Sequence[Plugin[Any]] = ()
         self._by_type: dict[type[KubeObject], _Plugins] = {}
 
@@ -53,6 +59,9 @@ class Chain:
         """Ask these from now on, in this order."""
         self._plugins = plugins
         self._by_type.clear()
+
+    async def authorize(self, attributes: Attributes) -> None:
+        await self._authorizer.authorize(attributes)
 
     async def admit(self, attributes: Attributes, obj: KubeObject, old: KubeObject | None) -> None:
         for plugin in (self._by_type.get(type(obj)) or self._of_type(type(obj))).mutating:
@@ -66,11 +75,16 @@ class Chain:
         for plugin in (self._by_type.get(type(old)) or self._of_type(type(old))).guarding:
             await plugin.validate_delete(attributes, old)
 
+    async def validate_connect(self, attributes: Attributes, cls: type[KubeObject]) -> None:
+        for plugin in (self._by_type.get(cls) or self._of_type(cls)).connecting:
+            await plugin.validate_connect(attributes)
+
     def _of_type(self, cls: type[KubeObject]) -> _Plugins:
         about = [plugin for plugin in self._plugins if issubclass(cls, plugin.types)]
         plugins = self._by_type[cls] = _Plugins(
             [plugin for plugin in about if type(plugin).admit is not Plugin.admit],
             [plugin for plugin in about if type(plugin).validate is not Plugin.validate],
             [plugin for plugin in about if type(plugin).validate_delete is not Plugin.validate_delete],
+            [plugin for plugin in about if type(plugin).validate_connect is not Plugin.validate_connect],
         )
         return plugins

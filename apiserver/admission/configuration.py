@@ -18,6 +18,7 @@ import msgspec
 import yaml
 
 from apiserver.admission.pod_security import configuration as pod_security
+from apiserver.admission.pod_security.configuration import PodSecurityConfiguration
 
 _API_VERSION: Final = "apiserver.config.k8s.io/v1"
 _KIND: Final = "AdmissionConfiguration"
@@ -39,7 +40,7 @@ class _Document(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
 class Configuration(msgspec.Struct, frozen=True):
     """What plugins are told at start."""
 
-    pod_security: pod_security.Configuration = pod_security.Configuration()
+    pod_security: PodSecurityConfiguration = PodSecurityConfiguration()
 
 
 def read(path: Path) -> Configuration:

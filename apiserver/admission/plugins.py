@@ -15,7 +15,6 @@ from apimachinery.core.well_known import (
     UNREACHABLE_TAINT,
 )
 from apimachinery.meta import Key
-from apimachinery.types.certificates_v1 import CertificateSigningRequest
 from apimachinery.types.core_v1 import LimitRange, Namespace, PersistentVolume, PersistentVolumeClaim, Pod, Toleration
 from apimachinery.types.core_v1 import ResourceQuota as Quota
 from apimachinery.types.core_v1 import ServiceAccount as Account
@@ -25,12 +24,21 @@ from apimachinery.types.objects import KubeObject
 from apimachinery.types.scheduling_v1 import PriorityClass
 from apimachinery.types.storage_v1 import StorageClass
 from apiserver.admission import Plugin
+from apiserver.admission.certificates import (
+    CertificateApproval,
+    CertificateSigning,
+    CertificateSubjectRestriction,
+    SigningRequestor,
+)
 from apiserver.admission.classes import Priority, RuntimeClass
 from apiserver.admission.configuration import Configuration
+from apiserver.admission.external_ips import DenyServiceExternalIPs
 from apiserver.admission.limit_ranger import LimitRanger
+from apiserver.admission.ownership import OwnerReferencesPermissionEnforcement
 from apiserver.admission.pod_security.plugin import PodSecurity
 from apiserver.admission.resource_quota import ResourceQuota
 from apiserver.admission.service_account import ServiceAccount
+from apiserver.authorization import Authorizer
 from apiserver.registry.resources import Resources
 from apiserver.registry.store import Store
 from apiserver.request import Attributes
@@ -149,27 +157,12 @@ def is_default(storage_class: StorageClass) -> bool:
     return any(meta.annotations_of(storage_class).get(key) == "true" for key in DEFAULT_CLASS_ANNOTATIONS)
 
 
-class SigningRequestor(Plugin[CertificateSigningRequest]):
-    """Writes the user of the request into the spec."""
-
-    types = (CertificateSigningRequest,)
-
-    async def admit(
-        self, attributes: Attributes, obj: CertificateSigningRequest, old: CertificateSigningRequest | None
-    ) -> None:
-        if attributes.verb != "create":
-            return
-        user, spec = attributes.user, obj.spec
-        spec.username, spec.uid = user.name, user.uid or None
-        spec.groups = list(user.groups) or None
-        spec.extra = {key: list(values) for key, values in user.extra.items()} or None
-
-
 @dataclass(frozen=True)
 class Parts:
     """What plugins are made from."""
 
     resources: Resources
+    authorizer: Authorizer
     mounts_tokens: bool
     """Whether pods get tokens of their service accounts."""
     configuration: Configuration
@@ -189,14 +182,25 @@ PLUGINS: Final[Mapping[str, Callable[[Parts], Plugin[Any]]]] = {
     "DefaultTolerationSeconds": lambda parts: DefaultTolerationSeconds(),
     "DefaultStorageClass": lambda parts: DefaultStorageClass(parts.store(StorageClass)),
     "StorageObjectInUseProtection": lambda parts: StorageObjectInUseProtection(),
+    "OwnerReferencesPermissionEnforcement": lambda parts: OwnerReferencesPermissionEnforcement(
+        parts.authorizer, parts.resources
+    ),
     "RuntimeClass": lambda parts: RuntimeClass(parts.store(NodeRuntimeClass)),
+    "CertificateApproval": lambda parts: CertificateApproval(parts.authorizer),
+    "CertificateSigning": lambda parts: CertificateSigning(parts.authorizer),
+    "CertificateSubjectRestriction": lambda parts: CertificateSubjectRestriction(),
+    "DenyServiceExternalIPs": lambda parts: DenyServiceExternalIPs(),
     "ResourceQuota": lambda parts: ResourceQuota(parts.store(Quota)),  # the last: what is charged is written
 }
-OFF_BY_DEFAULT: Final[frozenset[str]] = frozenset()
+OFF_BY_DEFAULT: Final = frozenset(("DenyServiceExternalIPs", "OwnerReferencesPermissionEnforcement"))
 ON_BY_DEFAULT: Final = tuple(name for name in PLUGINS if name not in OFF_BY_DEFAULT)
 
 
-def plugins(parts: Parts, enabled: Collection[str], disabled: Collection[str]) -> list[Plugin[Any]]:
-    """The default ones and those that are enabled, without those that are disabled."""
+def selected(enabled: Collection[str], disabled: Collection[str]) -> list[str]:
+    """The names of the default plugins and of those that are enabled, without those that are disabled."""
     names = {*ON_BY_DEFAULT, *enabled} - set(disabled)
-    return [*(make(parts) for name, make in PLUGINS.items() if name in names), SigningRequestor()]
+    return [name for name in PLUGINS if name in names]
+
+
+def plugins(parts: Parts, enabled: Collection[str], disabled: Collection[str]) -> list[Plugin[Any]]:
+    return [*(PLUGINS[name](parts) for name in selected(enabled, disabled)), SigningRequestor()]

@@ -1,7 +1,7 @@
 """One request in the audit log: an Event of audit.k8s.io/v1 for each stage that it passes."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -11,7 +11,9 @@ from apiserver.audit.policy import Recording, Stage
 from apiserver.request import Attributes, User
 
 _ID_LIMIT: Final = 64  # characters of the Audit-ID header, as in Kubernetes
-_MANAGED_FIELDS: Final = "managedFields"
+BODY_LIMIT: Final = 100 * 1024
+"""Bytes; larger bodies are left out, as by ``--audit-log-truncate-enabled`` in Kubernetes, since they take their time."""
+_TRUNCATED: Final = "audit.k8s.io/truncated"
 
 
 class Sender(msgspec.Struct, frozen=True):
@@ -25,15 +27,22 @@ class Sender(msgspec.Struct, frozen=True):
 
 
 class Record:
-    """A request that is being recorded. ``annotations`` may be added to as long as it lasts."""
+    """A request that is being recorded. What is learned of it is written into ``annotations`` and the attributes below
+    as long as it lasts."""
 
     def __init__(
-        self, recording: Recording, attributes: Attributes, sender: Sender, as_user: User | None = None
+        self, recording: Recording, attributes: Attributes, sender: Sender, write: Callable[[bytes], None]
     ) -> None:
-        """``as_user``: who is impersonated; ``attributes.user`` is then the one who does it."""
-        self._recording, self._stages = recording, set[Stage]()
+        self.recording = recording
+        self._write, self._stages = write, set[Stage]()
         self.annotations: dict[str, str] = {}
-        self._common: dict[str, Any] = {
+        self.status: dict[str, Any] = {}
+        """The answer's code; of a failure its reason and message as well."""
+        self.request_object: bytes | None = None
+        """JSON of the body."""
+        self.response_object: bytes | None = None
+        """JSON of the answer."""
+        self._event: dict[str, Any] = {
             "kind": "Event",
             "apiVersion": "audit.k8s.io/v1",
             "level": recording.level,
@@ -41,62 +50,50 @@ class Record:
             "requestURI": sender.uri,
             "verb": attributes.verb,
             "user": _user(attributes.user),
-            **({"impersonatedUser": _user(as_user)} if as_user is not None else {}),
             "sourceIPs": [sender.address],
             "userAgent": sender.user_agent,
             **({"objectRef": _reference(attributes)} if attributes.resource else {}),
             "requestReceivedTimestamp": meta.now_micro(),
         }
 
-    @property
-    def recording(self) -> Recording:
-        return self._recording
+    def impersonates(self, user: User) -> None:
+        self._event["impersonatedUser"] = _user(user)
 
-    def event(
-        self,
-        stage: Stage,
-        status: Mapping[str, Any] | None = None,
-        request_object: bytes | None = None,
-        response_object: bytes | None = None,
-    ) -> bytes | None:
-        """The line of a stage; None where the policy omits it, or it has been recorded.
-
-        Args:
-            status: code of the answer, with reason and message of a failure.
-            request_object: JSON of the body.
-            response_object: JSON of the answer.
-        """
-        if stage in self._recording.omitted_stages or stage in self._stages:
-            return None
+    def emit(self, stage: Stage) -> None:
+        """Write the line of a stage, unless the policy omits it, or it is written already."""
+        if stage in self.recording.omitted_stages or stage in self._stages:
+            return
         self._stages.add(stage)
-        document = {**self._common, "stage": stage, "stageTimestamp": meta.now_micro()}
-        if status is not None:
-            document["responseStatus"] = {"metadata": {}, **status}
-        if request_object and self._recording.has_request:
-            document["requestObject"] = self._body(request_object)
-        if response_object and self._recording.has_response:
-            document["responseObject"] = self._body(response_object)
+        event = {**self._event, "stage": stage, "stageTimestamp": meta.now_micro()}
+        if self.status:
+            event["responseStatus"] = {"metadata": {}, **self.status}
+        if self.request_object is not None and self.recording.has_request:
+            event["requestObject"] = self._body(self.request_object)
+        if self.response_object is not None and self.recording.has_response:
+            event["responseObject"] = self._body(self.response_object)
         if self.annotations:
-            document["annotations"] = self.annotations
-        return msgspec.json.encode(document)
+            event["annotations"] = self.annotations
+        self._write(msgspec.json.encode(event))
 
     def _body(self, data: bytes) -> Any:
-        """JSON in JSON. Nothing of a body that is no JSON is recorded."""
+        """JSON in JSON. Nothing of a body that is no JSON, or too large, is recorded."""
+        if len(data) > BODY_LIMIT:
+            self.annotations[_TRUNCATED] = "true"
+            return None
         try:
             document = msgspec.json.decode(data)
         except msgspec.DecodeError:
             return None
-        if self._recording.omits_managed_fields and isinstance(document, dict):
-            _without_managed_fields(document)
-            for item in document.get("items") or ():
-                _without_managed_fields(item)
+        if self.recording.omits_managed_fields and isinstance(document, dict):
+            for item in (document, *(document.get("items") or ())):
+                _drop_managed_fields(item)
         return document
 
 
-def _without_managed_fields(document: Any) -> None:
+def _drop_managed_fields(document: Any) -> None:
     metadata = document.get("metadata") if isinstance(document, dict) else None
     if isinstance(metadata, dict):
-        metadata.pop(_MANAGED_FIELDS, None)
+        metadata.pop("managedFields", None)
 
 
 def _user(user: User) -> dict[str, Any]:

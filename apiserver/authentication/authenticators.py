@@ -9,6 +9,7 @@ import base64
 import binascii
 import csv
 import hashlib
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -19,6 +20,8 @@ from apimachinery import errors
 from apiserver.request import User
 
 ALL_AUTHENTICATED: Final = "system:authenticated"
+ALL_UNAUTHENTICATED: Final = "system:unauthenticated"
+ANONYMOUS: Final = User("system:anonymous", groups=(ALL_UNAUTHENTICATED,))
 _PREFIX: Final = "base64url.bearer.authorization.k8s.io."
 _PROTOCOLS: Final = "sec-websocket-protocol"
 
@@ -40,29 +43,43 @@ class Authenticator(Protocol):
 
 
 class Union:
-    """Several authenticators as one: the first that recognizes a credential decides; a request without one is refused."""
+    """Several authenticators as one: the first that accepts a credential decides.
+
+    A credential that is wrong does not spoil another that is good.
+    """
 
     def __init__(self, authenticators: Sequence[Authenticator]) -> None:
         self._authenticators = authenticators
 
-    def authenticate(self, credentials: Credentials) -> User:
+    def authenticate(self, credentials: Credentials) -> User | None:
+        """None for a request without credentials. Raises Unauthorized if they are wrong, or nobody's."""
+        fault: errors.Unauthorized | None = None
         for authenticator in self._authenticators:
-            if (user := authenticator.authenticate(credentials)) is not None:
-                return user
-        raise errors.Unauthorized("Unauthorized")
+            try:
+                if (user := authenticator.authenticate(credentials)) is not None:
+                    return user
+            except errors.Unauthorized as wrong:
+                fault = fault or wrong
+        if fault is not None:
+            raise fault
+        if token_of(credentials.headers):
+            raise errors.Unauthorized("Unauthorized")
+        return None
 
 
 class X509:
-    """Trusts what the TLS handshake verified against the client CA: the common name is the user, the organizations
-    are the groups."""
+    """Trusts what the TLS handshake verified against the client CA, as long as it is valid: the common name is the
+    user, the organizations are the groups. A certificate without a common name names nobody."""
 
     def __init__(self) -> None:
         self._users: dict[tuple[str, tuple[str, ...]], User] = {}
 
     def authenticate(self, credentials: Credentials) -> User | None:
         certificate = credentials.extensions.get("tls", {}).get("client_certificate")
-        if certificate is None or not certificate.common_name:  # which names nobody
+        if certificate is None or not certificate.common_name:
             return None
+        if not certificate.valid_at(time.time()):
+            raise errors.Unauthorized("Unauthorized")
         identity = (certificate.common_name, certificate.organizations)
         user = self._users.get(identity)
         if user is None:

@@ -1,7 +1,7 @@
 """The roles of controllers with service accounts of their own: system:controller:NAME.
 
 Facts of Kubernetes' bootstrap policy (plugin/pkg/auth/authorizer/rbac/bootstrappolicy/controller_policy.go); controllers
-that need an API which is not served are left out.
+that need an API which is not served are left out, and one of our own is added.
 """
 
 from typing import Final
@@ -91,6 +91,12 @@ CONTROLLERS: Final[dict[str, tuple[PolicyRule, ...]]] = {
     "legacy-service-account-token-cleaner": (
         rule("get", "configmaps", names="kube-apiserver-legacy-service-account-token-tracking"),
         rule("patch delete", "secrets"),
+    ),
+    "kubelet-serving-certificate-approver": (  # not one of Kubernetes'
+        rule(READ, "certificatesigningrequests", "certificates.k8s.io"),
+        rule("update", "certificatesigningrequests/approval", "certificates.k8s.io"),
+        rule("approve", "signers", "certificates.k8s.io", names="kubernetes.io/kubelet-serving"),
+        rule(_SEE, "nodes services"), rule(_SEE, "endpointslices", "discovery.k8s.io"),
     ),
     "namespace-controller": (
         rule("get list watch delete", "namespaces"), rule("update", "namespaces/finalize namespaces/status"),

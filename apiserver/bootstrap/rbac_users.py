@@ -1,7 +1,8 @@
 """The cluster roles that users, nodes and daemons have: cluster-admin, admin, edit, view, system:*.
 
 Facts of Kubernetes' bootstrap policy (plugin/pkg/auth/authorizer/rbac/bootstrappolicy, testdata/cluster-roles.yaml);
-what is about APIs that are not served stays out of them, except where users may bring those APIs.
+what is about APIs that are not served stays out of them, except where users may bring those APIs. Ours are
+``peapod:node-routes``, for the routes between nodes, and the binding of ``system:kubelet-api-admin``.
 """
 
 from typing import Final
@@ -112,7 +113,7 @@ _SCHEDULER: Final = (
     rule(READ, "csidrivers", _STORAGE),
     rule(READ, "csistoragecapacities", _STORAGE),
 )
-_NODE: Final = (
+NODE_RULES: Final = (
     rule("create", "tokenreviews", _AUTHENTICATION),
     rule("create", "localsubjectaccessreviews subjectaccessreviews", _AUTHORIZATION),
     rule(READ, "services"),
@@ -181,11 +182,12 @@ USERS: Final = (
     DefaultRole("system:kube-scheduler", _SCHEDULER, subjects=("user:system:kube-scheduler",)),
     DefaultRole("system:kubelet-api-admin", (
         rule(READ, "nodes"), rule("proxy", "nodes"), rule("*", "nodes/log nodes/metrics nodes/proxy nodes/stats"),
-    )),
+    ), subjects=("user:kube-apiserver-kubelet-client",)),
     DefaultRole("system:monitoring", (
         urls("get", "/healthz /healthz/* /livez /livez/* /metrics /metrics/slis /readyz /readyz/*"),
     ), subjects=("group:system:monitoring",)),
-    DefaultRole("system:node", _NODE, subjects=()),
+    DefaultRole("system:node", NODE_RULES, subjects=()),
+    DefaultRole("peapod:node-routes", (rule(READ, "nodes"),), subjects=("group:system:nodes",)),
     DefaultRole("system:node-bootstrapper", (
         rule(f"create {READ}", "certificatesigningrequests", _CERTIFICATES),
     )),

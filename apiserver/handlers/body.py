@@ -40,7 +40,7 @@ async def read_object(request: Request, kind: Kind[T]) -> T:
     content_type, data = media_type(request), await request.body()
     duplicates: list[str] = []
     if content_type != JSON:
-        data, duplicates = _as_json(content_type, data)
+        data, duplicates = as_json(content_type, data)
     if data.strip() in (b"", b"null"):
         raise errors.BadRequest("the body is empty; an object is expected")
     if kind.definition is not None and content_type != PROTOBUF:
@@ -55,8 +55,13 @@ async def read_object(request: Request, kind: Kind[T]) -> T:
     return obj
 
 
-def _as_json(content_type: str, data: bytes) -> tuple[bytes, list[str]]:
-    """A body as JSON, with the duplicate fields that only its own syntax shows."""
+def as_json(content_type: str, data: bytes) -> tuple[bytes, list[str]]:
+    """A body as JSON, with the duplicate fields that only its own syntax shows.
+
+    Raises:
+        BadRequest: it cannot be read.
+        UnsupportedMediaType: it is in a format that is not supported.
+    """
     if content_type in _YAML_TYPES:
         document, duplicates = yaml_loader.load(data)
         return codec.encode(document), duplicates

@@ -8,14 +8,12 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, Protocol
-from urllib.parse import urlencode
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from apimachinery import errors
 from apimachinery.types.objects import KubeObject
-from apiserver import authorization
+from apiserver.admission import Chain
 from apiserver.flowcontrol import FlowController
 from apiserver.handlers import metrics, patches, request_options, verbs, work
 from apiserver.handlers.discovery import Discovery
@@ -23,6 +21,7 @@ from apiserver.handlers.http import Request
 from apiserver.handlers.lists import Lists
 from apiserver.handlers.negotiation import Form, negotiate
 from apiserver.handlers.rendering import Renderer, renderer
+from apiserver.handlers.request_info import Place
 from apiserver.handlers.verbs import Call
 from apiserver.registry.resource import Served, Subresource, not_allowed
 from apiserver.registry.resources import Resources
@@ -42,9 +41,6 @@ _VERBS: Final[dict[str, Callable[[Call], Awaitable[None]]]] = {
     "delete": verbs.delete,
     "deletecollection": verbs.delete_collection,
 }
-_OF_OBJECTS: Final = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "POST": "create"}
-_LIKE_GET: Final = ("HEAD", "OPTIONS")
-_OF_COLLECTIONS: Final = {"GET": "list", "POST": "create", "DELETE": "deletecollection"}
 
 
 class Connector(Protocol):
@@ -59,38 +55,6 @@ class Beside(Protocol):
     async def serve(self, request: Request, user: User) -> None: ...
 
 
-class Place(Struct, frozen=True):
-    """What a path names: the parts of ``/apis/<group>/<version>/...`` it names."""
-
-    group: str
-    version: str
-    namespace: str
-    resource: str
-    name: str
-    subresource: str
-    rest: Sequence[str]
-
-
-def locate(parts: Sequence[str]) -> Place | None:
-    """The place that a split path names; None for discovery documents, which name no resource."""
-    if parts[0] == "api":
-        group, version, tail = "", parts[1] if len(parts) > 1 else "", list(parts[2:])
-    else:
-        group = parts[1] if len(parts) > 1 else ""
-        version, tail = parts[2] if len(parts) > 2 else "", list(parts[3:])
-    if not tail:
-        return None
-    namespace = ""
-    if tail[0] == "namespaces" and len(tail) > 1:
-        namespace = tail[1]
-        if len(tail) > 2 and tail[2] not in ("status", "finalize"):
-            tail = tail[2:]
-        else:  # the path of the namespace itself
-            return Place(group, version, namespace, "namespaces", namespace, "".join(tail[2:3]), tail[3:])
-    resource, name, subresource, *rest = [*tail, "", ""][: max(3, len(tail))]
-    return Place(group, version, namespace, resource, name, subresource, rest)
-
-
 class ApiEndpoint:
     """Serves every resource in the table."""
 
@@ -98,43 +62,34 @@ class ApiEndpoint:
         self,
         resources: Resources,
         discovery: Discovery,
-        authorizer: authorization.Union,
+        admission: Chain,
         connector: Connector,
         flows: FlowController | None = None,
         beside: Beside | None = None,
     ) -> None:
         """Without ``flows`` nobody waits, and without ``beside`` everything is served here."""
         self._resources, self._discovery = resources, discovery
-        self._authorizer, self._connector = authorizer, connector
+        self._admission, self._connector = admission, connector
         self._flows, self._beside = flows, beside
         self._verbs = {**_VERBS, "list": Lists().answer}
 
-    async def serve(self, request: Request, user: User) -> None:
-        """Answer one request of a known user. Raises ApiError unless an answer has begun."""
-        parts = request.path.strip("/").split("/")
-        place = _watched(request, parts) or locate(parts)
+    async def serve(self, request: Request, attributes: Attributes, place: Place | None) -> None:
+        """Answer one request that is authorized. Raises ApiError unless an answer has begun.
+
+        Args:
+            attributes, place: what it asks for, as ``request_info`` reads it.
+        """
         if place is None:
-            attributes = Attributes(user, request.method.lower(), request.path)
-            await self._authorizer.authorize(attributes)
             if request.method not in ("GET", "HEAD"):
                 raise not_allowed()
-            await self._discovery.serve(request, parts)
+            await self._discovery.serve(request, request.path.strip("/").split("/"))
             return
-        served = self._resources.find(place.group, place.version, place.resource)
-        if served is None or not _is_in_scope(place, served):
-            raise errors.NotFound("the server could not find the requested resource")
-        subresource: Subresource[KubeObject, KubeObject] = WHOLE
-        if place.subresource:
-            declared = served.info.subresources.get(place.subresource)
-            if declared is None or (place.rest and not declared.connects):
-                raise errors.NotFound("the server could not find the requested resource")
-            subresource = declared
-        verb = _verb(request, place, served, subresource)
-        attributes = _attributes(request, user, place, verb)
-        await self._authorizer.authorize(attributes)
+        served, subresource = self._named(place)
+        verb = _verb(request, place, attributes.verb, served, subresource)
         if verb == "connect":  # the Accept header of a proxied request is for the server behind
             out = Renderer(served.info.kind, (), Form())
         else:
+            attributes = _with_options(request, attributes)
             columns = subresource.columns(served.info)
             form = negotiate(request.headers.get("accept", ""), has_table=bool(columns))
             out = renderer(request, subresource.kind(served.info), columns, form)
@@ -143,6 +98,18 @@ class ApiEndpoint:
             await self._run(call, verb, place)
         else:
             await self._controlled(self._flows, call, verb, place)
+
+    def _named(self, place: Place) -> tuple[Served[KubeObject], Subresource[KubeObject, KubeObject]]:
+        """The resource, and what of it, under a path. Raises NotFound."""
+        served = self._resources.find(place.group, place.version, place.resource)
+        if served is None or not _is_in_scope(place, served):
+            raise errors.NotFound("the server could not find the requested resource")
+        if not place.subresource:
+            return served, WHOLE
+        subresource = served.info.subresources.get(place.subresource)
+        if subresource is None or (place.rest and not subresource.connects):
+            raise errors.NotFound("the server could not find the requested resource")
+        return served, subresource
 
     async def _controlled(self, flows: FlowController, call: Call, verb: str, place: Place) -> None:
         """Run the request when it has seats; elsewhere, without any here, if it is too much for the event loop."""
@@ -171,6 +138,7 @@ class ApiEndpoint:
             metrics.inflight.add(1)
         try:
             if verb == "connect":
+                await self._admission.validate_connect(call.attributes, call.served.info.type)
                 await self._connector.connect(call, place.rest)
             elif beside is not None:
                 await beside.serve(call.request, call.attributes.user)
@@ -189,21 +157,6 @@ class ApiEndpoint:
             metrics.requests_total.inc(*labels)
 
 
-def _watched(request: Request, parts: Sequence[str]) -> Place | None:
-    """What a path of the old form ``/api/v1/watch/...`` watches, as the query of a list would say it; None for others."""
-    at = 2 if parts[0] == "api" else 3
-    if len(parts) <= at + 1 or parts[at] != "watch":
-        return None
-    if request.method not in ("GET", "HEAD"):
-        raise not_allowed()
-    place = locate([*parts[:at], *parts[at + 1 :]])
-    if place is None or place.subresource:
-        return None
-    options = {"watch": "true", **({"fieldSelector": f"metadata.name={place.name}"} if place.name else {})}
-    request.scope["query_string"] = urlencode(options).encode() + b"&" + request.scope["query_string"]
-    return replace(place, name="", namespace="" if place.resource == "namespaces" else place.namespace)
-
-
 def _is_in_scope(place: Place, served: Served[KubeObject]) -> bool:
     """Objects are in a namespace or in none; only collections of all namespaces are read without naming one."""
     if place.resource == "namespaces":
@@ -214,43 +167,42 @@ def _is_in_scope(place: Place, served: Served[KubeObject]) -> bool:
 
 
 def _verb(
-    request: Request, place: Place, served: Served[KubeObject], subresource: Subresource[KubeObject, KubeObject]
+    request: Request,
+    place: Place,
+    asked: str,
+    served: Served[KubeObject],
+    subresource: Subresource[KubeObject, KubeObject],
 ) -> str:
-    """Raises MethodNotAllowed if the place does not take the method."""
-    like_get = request.method == "HEAD" or (subresource.connects and request.method in _LIKE_GET)
-    method = "GET" if like_get else request.method
-    verb = (_OF_OBJECTS if place.name else _OF_COLLECTIONS).get(method)
-    if verb == "list" and request.flag("watch"):
-        verb = "watch"
+    """How the request is served: the verb that was asked for, or ``connect``.
+
+    Raises MethodNotAllowed if the place does not take the method.
+    """
     if place.subresource:
-        if verb is None or verb not in subresource.verbs:
+        method = "get" if subresource.connects and request.method == "OPTIONS" else asked
+        if method not in subresource.verbs:
             raise not_allowed()
-        return "connect" if subresource.connects else verb
-    if verb is None or verb not in served.info.verbs or (verb == "create" and place.name):
+        return "connect" if subresource.connects else method
+    of_object, of_collection = asked in ("update", "patch"), asked == "create"
+    if asked not in served.info.verbs or (of_collection if place.name else of_object):
         raise not_allowed()
-    if served.info.resource.namespaced and not place.namespace and verb not in ("list", "watch"):
+    if served.info.resource.namespaced and not place.namespace and asked not in ("list", "watch"):
         raise not_allowed()
-    return verb
+    return asked
 
 
-def _attributes(request: Request, user: User, place: Place, verb: str) -> Attributes:
+def _with_options(request: Request, attributes: Attributes) -> Attributes:
+    """With what the query of a write says besides. Raises Invalid."""
+    verb = attributes.verb
     is_apply = verb == "patch" and patches.is_apply(request.headers.get("content-type", ""))
     request_options.validate(request, verb, is_apply=is_apply)
-    writes = verb not in ("get", "list", "watch", "connect")
-    return Attributes(
-        user=user,
-        verb=verb,
-        path=request.path,
-        group=place.group,
-        version=place.version,
-        resource=place.resource,
-        subresource=place.subresource,
-        namespace="" if place.resource == "namespaces" else place.namespace,
-        name=place.name,
-        dry_run=writes and "All" in request.query_lists.get("dryRun", ()),
-        field_manager=_field_manager(request) if verb != "connect" else "",
+    if verb in ("get", "list", "watch"):
+        return attributes
+    return replace(
+        attributes,
+        dry_run="All" in request.query_lists.get("dryRun", ()),
+        field_manager=_field_manager(request),
         is_apply=is_apply,
-        remarks=Remarks(request.warnings) if writes else None,
+        remarks=Remarks(request.warnings, request.record.annotations if request.record is not None else {}),
     )
 
 

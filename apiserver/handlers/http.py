@@ -8,11 +8,12 @@ from io import BytesIO
 from typing import Any, Final
 from urllib.parse import parse_qs
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from apimachinery import codec, errors
 from apimachinery.query import boolean
 from apimachinery.types.meta_v1 import Status, StatusDetails
+from apiserver.audit import Record
 
 BODY_LIMIT: Final = 3 * 1024 * 1024  # bytes, as the apiserver of Kubernetes has it
 BODY_SECONDS: Final = 30.0
@@ -52,6 +53,16 @@ class Request:
         """Called when an answer begins: what is left is up to the client."""
         self.sending: Callable[[int], AbstractContextManager[None]] = _unbounded
         """Entered, with its bytes, while a large answer is sent; may refuse it."""
+        self.when_started: Callable[[int], None] = _nothing_of
+        """Called with the status when an answer begins, of a stream that will last."""
+        self.failure: errors.ApiError | None = None
+        """What was answered instead of what was asked for."""
+        self.record: Record | None = None
+        """Of a request that the audit log records."""
+        self.keeps_bodies = False
+        """Whether somebody wants to see, afterwards, ``sent_body`` and ``answer`` (its media type and body)."""
+        self.sent_body = b""
+        self.answer: tuple[str, bytes] = ("", b"")
         self._body: bytes | None = None
         self._headers: Mapping[str, str] | None = None
         self._query: Mapping[str, str] | None = None
@@ -62,6 +73,11 @@ class Request:
         self._headers = self._query = self._query_lists = None
         self.more_headers, self.sending = (), _unbounded
         self.scope["headers"] = []
+
+    def drop_headers(self, prefix: bytes) -> None:
+        """Let nobody see headers whose names begin so, neither here nor where the request is passed on to."""
+        self.scope["headers"] = [header for header in self.scope["headers"] if not header[0].startswith(prefix)]
+        self._headers = None
 
     # not cached_property: in Python 3.11 that takes a lock, which costs more than what is done under it
 
@@ -111,6 +127,8 @@ class Request:
         if self._body is None:
             data = await self.raw_body()
             self._body = _inflated(data) if self.headers.get("content-encoding") == "gzip" else data
+            if self.keeps_bodies:
+                self.sent_body = self._body
         return self._body
 
     async def raw_body(self) -> bytes:
@@ -122,9 +140,12 @@ class Request:
         """
         try:
             async with asyncio.timeout(BODY_SECONDS):
-                return await self._read_body()
+                data = await self._read_body()
         except TimeoutError:
             raise errors.BadRequest(f"the body was not complete after {BODY_SECONDS:.0f} seconds") from None
+        if self.keeps_bodies:
+            self.sent_body = data
+        return data
 
     async def _read_body(self) -> bytes:
         declared = self.headers.get("content-length", "0")
@@ -152,6 +173,8 @@ class Request:
         Args:
             memo: where the compressed form of a body is kept that will be sent again.
         """
+        if self.keeps_bodies:
+            self.answer = content_type, body
         headers: Headers = [(b"content-type", content_type.encode())]
         if len(body) >= _GZIP_FROM and "gzip" in self.headers.get("accept-encoding", ""):
             body = _compressed(body, memo)
@@ -161,6 +184,8 @@ class Request:
 
     async def relay(self, code: int, headers: Headers, body: bytes) -> None:
         """Pass an answer on unchanged."""
+        if self.keeps_bodies:
+            self.answer = dict(headers).get(b"content-type", b"").decode("latin-1"), body
         await self._answer(self.start_relayed, code, headers, body)
 
     async def _answer(self, start: _Start, code: int, headers: Headers, body: bytes) -> None:
@@ -186,6 +211,7 @@ class Request:
         """Send the head of an answer."""
         self.code = code
         self.when_answered()
+        self.when_started(code)
         if self.warnings:
             headers += [(b"warning", _warning(text)) for text in _bounded(self.warnings)]
         headers.append((b"cache-control", b"no-cache, private"))
@@ -196,7 +222,14 @@ class Request:
         """Send the head of an upstream's answer unchanged."""
         self.code = code
         self.when_answered()
+        self.when_started(code)
         await self._send({"type": "http.response.start", "status": code, "headers": [*headers, *self.more_headers]})
+
+    async def pass_on(self, message: Message) -> None:
+        """Send what another application answers in this one's place."""
+        if message["type"] == "http.response.start":
+            self.code = message["status"]
+        await self._send(message)
 
     async def chunk(self, data: bytes, *, more: bool = True) -> None:
         """Send a part of a streamed answer."""
@@ -210,6 +243,7 @@ class Request:
 
     async def fail(self, error: errors.ApiError) -> None:
         """Answer with the error's Status."""
+        self.failure = error
         headers: Headers = [(b"content-type", JSON.encode())]
         body = codec.encode(error.status())
         if error.retry_after:
@@ -222,6 +256,10 @@ class Request:
 
 
 def _nothing() -> None:
+    return
+
+
+def _nothing_of(code: int) -> None:
     return
 
 

@@ -38,7 +38,8 @@ class Call(Struct, frozen=True):
 
     @property
     def key(self) -> Key:
-        return Key(self.attributes.namespace, self.attributes.name)
+        namespace = self.attributes.namespace if self.served.info.resource.namespaced else ""
+        return Key(namespace, self.attributes.name)
 
     @property
     def kind(self) -> Kind[KubeObject]:

@@ -59,7 +59,11 @@ def kind_of(type: type[T]) -> Kind[T]:
 
 
 class Admission(Protocol):
-    """What is asked before anything is written: ``apiserver.admission``. All three raise ApiError for a refusal."""
+    """What is asked before anything is written: ``apiserver.admission``. All raise ApiError for a refusal."""
+
+    async def authorize(self, attributes: Attributes) -> None:
+        """Whether the user may also do this: an update that creates is authorized as both."""
+        ...
 
     async def admit(self, attributes: Attributes, obj: KubeObject, old: KubeObject | None) -> None:
         """Change ``obj``, which is the request's own."""

@@ -94,7 +94,7 @@ class Store(StoredReads[T]):
         if obj.metadata.resource_version not in _ANY_VERSION:
             raise errors.BadRequest("resourceVersion should not be set on objects to be created")
         times.canonicalize(obj)
-        metadata.fill_for_create(obj.metadata, attributes.namespace)
+        metadata.fill_for_create(obj.metadata, attributes.namespace if self.info.resource.namespaced else "")
         strategy.default(obj)
         strategy.prepare_for_create(obj)
         await self._admission.admit(attributes, obj, None)
@@ -113,6 +113,10 @@ class Store(StoredReads[T]):
                 obj.metadata.name = metadata.generate_name(obj.metadata.generate_name)
                 strategy.default(obj)  # defaults may follow from the name
         raise AssertionError("unreachable")
+
+    async def judge(self, attributes: Attributes, posted: KubeObject) -> None:
+        """Have admission judge what is posted to an object and not stored. Raises whatever that raises."""
+        await self._admission.validate(attributes, posted, None)
 
     # -- updating and deleting
 
@@ -216,7 +220,9 @@ class Store(StoredReads[T]):
                 raise self.conflict(
                     key, f"Precondition failed: UID in precondition: {obj.metadata.uid}, UID in object meta: "
                 )
-            return await self.create(replace(attributes, verb="create"), obj), True
+            creating = replace(attributes, verb="create")
+            await self._admission.authorize(creating)
+            return await self.create(creating, obj), True
 
         return await self.guaranteed_update(attributes, key, attempt)
 

@@ -129,6 +129,7 @@ class PostedSubresource(Subresource[T, V], ABC):
         if name and name != key.name:
             raise errors.BadRequest(f"name in URL does not match name in {self._kind.name} object")
         assert isinstance(served, Store)  # what is not stored has no subresources
+        await served.judge(attributes, obj)
         answer = await self.post(served, attributes, key, obj)
         return Stored("", answer, codec.encode(answer), 0) if answer is not None else None
 

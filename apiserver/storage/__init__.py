@@ -9,6 +9,7 @@ from apiserver.storage.errors import (
     StorageConflict,
 )
 from apiserver.storage.etcd import Etcd, EtcdConfig
+from apiserver.storage.follower import Follower
 from apiserver.storage.meta import Meta, MetaValue
 from apiserver.storage.objects import Event, EventType, Stored
 from apiserver.storage.space import Space, make_room
@@ -25,6 +26,7 @@ __all__ = [
     "EtcdConfig",
     "Event",
     "EventType",
+    "Follower",
     "Lagged",
     "Meta",
     "MetaValue",

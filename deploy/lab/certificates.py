@@ -1,8 +1,9 @@
 """The lab's certificates, keys and token, and the key that encrypts secrets in etcd.
 
-Two authorities exist as long as the lab's state: the cluster's, and etcd's own, so that no identity of the cluster opens
-etcd. A certificate is issued again when it is missing, expires soon, was signed by another authority, or has the wrong
-names; otherwise it stays, so that a second ``make up`` changes nothing. Private keys are readable only by their owner.
+Three authorities exist as long as the lab's state: the cluster's; etcd's own, so that no identity of the cluster opens
+etcd; and one for the kubelets' serving certificates, so that nothing else is taken for a kubelet. A certificate is
+issued again when it is missing, expires soon, was signed by another authority, or has the wrong names; otherwise it
+stays, so that a second ``make up`` changes nothing. Private keys are readable only by their owner.
 """
 
 import base64
@@ -28,7 +29,7 @@ LIFE = timedelta(days=365)
 RENEW_BEFORE = timedelta(days=30)
 _CLOCK_SKEW = timedelta(minutes=5)
 
-CLUSTER_CA, ETCD_CA = "ca", "etcd-ca"
+CLUSTER_CA, ETCD_CA, KUBELET_CA = "ca", "etcd-ca", "kubelet-ca"
 """The authorities, by the name of their files."""
 
 
@@ -80,7 +81,7 @@ def requests(lab: Lab) -> list[Request]:
                 "127.0.0.1",
             ),
         ),
-        Request("apiserver-kubelet-client", "kube-apiserver-kubelet-client", "system:masters"),
+        Request("apiserver-kubelet-client", "kube-apiserver-kubelet-client"),
         Request("admin", "kubernetes-admin", "system:masters"),
         Request("kube-scheduler", "system:kube-scheduler"),
         Request("kube-controller-manager", "system:kube-controller-manager"),
@@ -104,6 +105,7 @@ def requests(lab: Lab) -> list[Request]:
                 identity,
                 "system:nodes",
                 hosts=(node, lab.node_address(node), "localhost", "127.0.0.1"),
+                authority=KUBELET_CA,
             ),
         ]
     return requests
@@ -114,7 +116,7 @@ def ensure(lab: Lab) -> list[str]:
     lab.pki.mkdir(mode=0o700, parents=True, exist_ok=True)
     now = datetime.now(UTC)
     authorities, renewed = dict[str, Authority](), list[str]()
-    for name in (CLUSTER_CA, ETCD_CA):
+    for name in (CLUSTER_CA, ETCD_CA, KUBELET_CA):
         authorities[name], is_new = _ensure_authority(lab, name, now)
         renewed += [name] if is_new else []
     for request in requests(lab):

@@ -81,7 +81,7 @@ def _apiserver(lab: Lab) -> Daemon:
         f"--token-auth-file={pki / 'tokens.csv'}",
         f"--kubelet-client-certificate={pki / 'apiserver-kubelet-client.crt'}",
         f"--kubelet-client-key={pki / 'apiserver-kubelet-client.key'}",
-        f"--kubelet-certificate-authority={pki / 'ca.crt'}",
+        f"--kubelet-certificate-authority={pki / 'kubelet-ca.crt'}",
         f"--service-account-key-file={pki / 'sa.pub'}",
         f"--service-account-signing-key-file={pki / 'sa.key'}",
         f"--service-account-issuer=https://kubernetes.default.svc.{CLUSTER_DOMAIN}",
@@ -91,6 +91,7 @@ def _apiserver(lab: Lab) -> Daemon:
     files = (
         "apiserver.crt",
         "ca.crt",
+        "kubelet-ca.crt",
         "tokens.csv",
         "apiserver-kubelet-client.crt",
         "sa.key",

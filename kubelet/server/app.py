@@ -1,12 +1,9 @@
-"""The application behind the kubelet's port: who is authorized, and what serves each path.
-
-Only clients with a certificate of the client CA are authenticated, and of these only the apiserver and cluster
-administrators are authorized: whoever can exec here can do anything to the node's pods.
-"""
+"""The application behind the kubelet's port: what serves each path, for those whom ``access`` lets in."""
 
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -18,17 +15,15 @@ from component_base.health import Health
 from kubelet.probes import metrics as probes
 from kubelet.resources.cadvisor_metrics import CadvisorMetrics
 from kubelet.resources.resource_metrics import ResourceMetrics
+from kubelet.server.access import KubeletAccess
 from kubelet.server.backend import Backend
 from kubelet.server.commands import CommandEndpoint, begin_attach, begin_exec
 from kubelet.server.logs import LogEndpoint
 from kubelet.server.port_forward import PortForwardEndpoint
 from kubelet.server.responses import error_response
 
-ADMIN_GROUP = "system:masters"
-APISERVER_NAMES = frozenset({"kube-apiserver-kubelet-client", "kube-apiserver"})
 
-
-def kubelet_app(backend: Backend, health: Health) -> Any:
+def kubelet_app(backend: Backend, health: Health, access: KubeletAccess) -> Any:
     """An ASGI application."""
 
     async def pods(request: Request) -> Response:
@@ -62,27 +57,20 @@ def kubelet_app(backend: Backend, health: Health) -> Any:
         *health.routes(),
         *metrics.routes(),
     ]
-    return Authorized(Starlette(routes=routes))
+    return Authorized(Starlette(routes=routes), access)
 
 
 class Authorized:
     """Passes requests of authorized clients on to the application."""
 
-    def __init__(self, app: Any) -> None:
-        self._app = app
+    def __init__(self, app: Any, access: KubeletAccess) -> None:
+        self._app, self._access = app, access
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        error = authorization_error(((scope.get("extensions") or {}).get("tls") or {}).get("client_certificate"))
-        if error is None:
-            await self._app(scope, receive, send)
-        else:
+        certificate = ((scope.get("extensions") or {}).get("tls") or {}).get("client_certificate")
+        try:
+            await self._access.check(scope["method"], scope["path"], Headers(scope=scope), certificate)
+        except errors.ApiError as error:
             await error_response(error)(scope, receive, send)
-
-
-def authorization_error(certificate: Any) -> errors.ApiError | None:
-    """Why a client may not use the kubelet, or None."""
-    if certificate is None:
-        return errors.Unauthorized("Unauthorized")
-    if ADMIN_GROUP in certificate.organizations or certificate.common_name in APISERVER_NAMES:
-        return None
-    return errors.Forbidden(f'user "{certificate.common_name}" may not use the kubelet')
+        else:
+            await self._app(scope, receive, send)

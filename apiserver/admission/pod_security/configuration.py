@@ -23,7 +23,7 @@ API_VERSION: Final = "pod-security.admission.config.k8s.io/v1"
 KIND: Final = "PodSecurityConfiguration"
 
 
-class _Defaults(msgspec.Struct, forbid_unknown_fields=True, rename="kebab"):
+class _Defaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     enforce: str = PRIVILEGED
     enforce_version: str = LATEST
     audit: str = PRIVILEGED
@@ -32,7 +32,7 @@ class _Defaults(msgspec.Struct, forbid_unknown_fields=True, rename="kebab"):
     warn_version: str = LATEST
 
 
-class _Exemptions(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+class _Exemptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     usernames: list[str] = []
     runtime_classes: list[str] = []
     namespaces: list[str] = []
@@ -45,14 +45,14 @@ class _Document(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     exemptions: _Exemptions = _Exemptions()
 
 
-class Configuration(msgspec.Struct, frozen=True):
+class PodSecurityConfiguration(msgspec.Struct, frozen=True):
     defaults: Policy = Policy()
     usernames: frozenset[str] = frozenset()
     runtime_classes: frozenset[str] = frozenset()
     namespaces: frozenset[str] = frozenset()
 
 
-def read(document: Any) -> Configuration:
+def read(document: Any) -> PodSecurityConfiguration:
     """Raises ValueError, which names the field."""
     parsed = msgspec.convert(document, _Document)
     if (parsed.api_version, parsed.kind) != (API_VERSION, KIND):
@@ -60,7 +60,7 @@ def read(document: Any) -> Configuration:
     for fault in _faults(parsed):
         raise ValueError(fault)
     defaults, exemptions = parsed.defaults, parsed.exemptions
-    return Configuration(
+    return PodSecurityConfiguration(
         Policy(
             LevelVersion(defaults.enforce, defaults.enforce_version),
             LevelVersion(defaults.audit, defaults.audit_version),

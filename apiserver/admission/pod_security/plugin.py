@@ -18,7 +18,7 @@ from apimachinery.types.meta_v1 import ObjectMeta
 from apimachinery.types.objects import KubeObject
 from apiserver.admission import Plugin, denied
 from apiserver.admission.pod_security.baseline import SECCOMP_CONTAINER_ANNOTATION
-from apiserver.admission.pod_security.configuration import Configuration
+from apiserver.admission.pod_security.configuration import PodSecurityConfiguration
 from apiserver.admission.pod_security.findings import containers_of
 from apiserver.admission.pod_security.levels import PREFIX, PRIVILEGED, LevelVersion, Policy, policy_of
 from apiserver.admission.pod_security.standard import violations
@@ -40,7 +40,7 @@ class PodSecurity(Plugin[KubeObject]):
         Namespace, Pod, PodTemplate, ReplicationController, ReplicaSet, Deployment, StatefulSet, DaemonSet, Job, CronJob,
     )  # fmt: skip
 
-    def __init__(self, namespaces: Store[Namespace], pods: Store[Pod], configuration: Configuration) -> None:
+    def __init__(self, namespaces: Store[Namespace], pods: Store[Pod], configuration: PodSecurityConfiguration) -> None:
         self._namespaces, self._pods, self._configuration = namespaces, pods, configuration
 
     async def validate(self, attributes: Attributes, obj: KubeObject, old: KubeObject | None) -> None:

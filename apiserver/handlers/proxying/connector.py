@@ -14,9 +14,9 @@ from apiserver.registry.resources import Resources
 class Connectors:
     """Serves every subresource that leads to a kubelet, or to the object itself."""
 
-    def __init__(self, resources: Resources, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, resources: Resources, tls: ssl.SSLContext | None, own_port: int) -> None:
         """``tls`` verifies the kubelets and identifies this server to them; None makes them unreachable."""
-        self.kubelets = Kubelets(resources.store(Node), tls)
+        self.kubelets = Kubelets(resources.store(Node), tls, own_port)
         self._streams, self._proxies = KubeletStreams(self.kubelets), Proxies(resources, self.kubelets)
 
     async def connect(self, call: Call, rest: Sequence[str]) -> None:

@@ -34,7 +34,7 @@ class KubeletStreams:
         assert isinstance(pod, Pod)
         if not pod.spec.node_name:
             raise errors.BadRequest(f"pod {meta.name_of(pod)} does not have a host assigned")
-        kubelet = self._kubelets.of_node(pod.spec.node_name)
+        kubelet = await self._kubelets.of_node(pod.spec.node_name)
         target = _target(call.request, call.attributes.subresource, pod).encode()
         await relay(call.request, kubelet, target, Changes(answer=_content))
 

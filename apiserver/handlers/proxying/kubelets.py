@@ -1,4 +1,9 @@
-"""Where a node's kubelet listens, and how this server identifies itself to it."""
+"""Where a node's kubelet listens, and how this server and the kubelet identify themselves to each other.
+
+A Node object, which the node itself writes, only says where to look. Nothing is sent before a certificate that
+``--kubelet-certificate-authority`` has signed for that address names this very node (``system:node:<name>``): neither
+another node nor this server, whose port a node may claim as its kubelet's, gets a request in this server's name.
+"""
 
 import asyncio
 import ssl
@@ -6,8 +11,10 @@ from typing import Final
 
 from apimachinery import errors, meta
 from apimachinery.core import nodes
+from apimachinery.core.well_known import NODE_USER_PREFIX
 from apimachinery.meta import Key
 from apimachinery.types.core_v1 import Node
+from apiserver.handlers.proxying.targets import checked, is_own, not_allowed
 from apiserver.handlers.proxying.upstream import Answer, Upstream, dial, read_head, why
 from apiserver.registry.store import Store
 
@@ -19,11 +26,18 @@ _MOST: Final = 16 * 1024 * 1024
 class Kubelets:
     """Finds kubelets."""
 
-    def __init__(self, nodes: Store[Node], tls: ssl.SSLContext | None) -> None:
-        self._nodes, self._tls = nodes, tls
+    def __init__(self, nodes: Store[Node], tls: ssl.SSLContext | None, own_port: int) -> None:
+        """``own_port`` is this server's, at which there is no kubelet."""
+        self._nodes, self._tls, self._own_port = nodes, tls, own_port
 
-    def of_node(self, name: str) -> Upstream:
-        """The kubelet of a node. Raises NotFound, and ServiceUnavailable where it cannot be reached at all."""
+    async def of_node(self, name: str) -> Upstream:
+        """The kubelet of a node.
+
+        Raises:
+            NotFound: there is no such node.
+            BadRequest: the node names an address at which no kubelet may be.
+            ServiceUnavailable: no kubelet can be reached, or this node's has no address yet.
+        """
         node = self._nodes.cached(Key("", name))
         if node is None:
             raise errors.not_found("nodes", "", name)
@@ -31,15 +45,19 @@ class Kubelets:
             raise errors.ServiceUnavailable(
                 "this server was not given --kubelet-client-certificate, so it cannot reach the nodes' kubelets"
             )
-        return Upstream(address_of(node), port_of(node), self._tls, f"the kubelet of {name}")
+        name_or_address, port = address_of(node), port_of(node)
+        host = await checked(name_or_address)
+        if port == self._own_port and is_own(host):
+            raise not_allowed()
+        return Upstream(host, port, self._tls, f"the kubelet of {name}", name_or_address, f"{NODE_USER_PREFIX}{name}")
 
     def nodes(self) -> list[Node]:
         """All nodes, by name."""
         return self._nodes.all_cached()
 
     async def fetch(self, name: str, path: str, seconds: float) -> bytes:
-        """A document that the kubelet serves. Raises ServiceUnavailable, NotFound, TimeoutError."""
-        upstream = self.of_node(name)
+        """A document that the kubelet serves. Raises as ``of_node``, and TimeoutError."""
+        upstream = await self.of_node(name)
         async with asyncio.timeout(seconds):
             reader, writer = await dial(upstream)
             try:

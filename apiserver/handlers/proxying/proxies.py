@@ -2,7 +2,8 @@
 
 A node without a port (or with its kubelet's) is its kubelet, which gets to see this server's certificate; everything
 else is reached without one, and over TLS where the path says ``https``, whatever certificate is presented. The client's
-own credentials are not passed on.
+own credentials are not passed on. A node's other ports are not proxied to where its address is this machine's own: what
+listens there takes this server for a local client.
 """
 
 import ssl
@@ -19,7 +20,9 @@ from apiserver.handlers.proxying.relay import Changes, Filter, relay
 from apiserver.handlers.proxying.targets import (
     Target,
     checked,
+    is_own,
     may_be_reached,
+    not_allowed,
     parse_target,
     pod_address,
     port_number,
@@ -71,9 +74,11 @@ class Proxies:
 
     async def _node(self, target: Target) -> Upstream:
         node = (await self._resources.store(Node).get(Key("", target.name))).object
-        host = await checked(address_of(node))
         if not target.port or target.port == str(port_of(node)):
-            return self._kubelets.of_node(target.name)
+            return await self._kubelets.of_node(target.name)
+        host = await checked(address_of(node))
+        if is_own(host):
+            raise not_allowed()
         tls = self._unverified if target.is_tls else None
         return Upstream(host, port_number(target.port), tls, f"node {target.name}")
 

@@ -109,8 +109,22 @@ async def checked(host: str) -> str:
             raise errors.ServiceUnavailable(f"error trying to reach {host}: {why(fault)}") from fault
         addresses = [str(info[4][0]) for info in infos]
     if not addresses or not all(map(may_be_reached, addresses)):
-        raise errors.BadRequest("address not allowed")
+        raise not_allowed()
     return addresses[0]
+
+
+def is_own(address: str) -> bool:
+    """Whether an address is one of this machine's: the kernel then takes it as the source, too. Nothing is sent."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((address, 9))
+            return ipaddress.ip_address(probe.getsockname()[0]) == ipaddress.ip_address(address)
+    except OSError:  # no route leads there
+        return False
+
+
+def not_allowed() -> errors.BadRequest:
+    return errors.BadRequest("address not allowed")
 
 
 def _is_address(host: str) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import httptools
 
 from apimachinery import errors
+from component_base.client_certificates import common_name_of
 
 DIAL_SECONDS: Final = 10.0
 CHUNK: Final = 64 * 1024
@@ -31,6 +32,10 @@ class Upstream:
     """None for plain HTTP."""
     what: str
     """Its name in messages."""
+    server_name: str = ""
+    """The name or address that its certificate must be for, where ``tls`` verifies one; by default ``host``."""
+    common_name: str = ""
+    """Whom its certificate must name besides; "" for anybody."""
 
     @property
     def authority(self) -> str:
@@ -49,16 +54,27 @@ def why(fault: OSError) -> str:
 
 
 async def dial(upstream: Upstream) -> Link:
-    """Raises ServiceUnavailable."""
+    """A connection over which nothing has been sent yet. Raises ServiceUnavailable."""
+    name = (upstream.server_name or upstream.host) if upstream.tls is not None else None
     try:
         async with asyncio.timeout(DIAL_SECONDS):
-            return await asyncio.open_connection(upstream.host, upstream.port, ssl=upstream.tls, limit=CHUNK)
+            link = await asyncio.open_connection(
+                upstream.host, upstream.port, ssl=upstream.tls, server_hostname=name, limit=CHUNK
+            )
     except TimeoutError as fault:
-        where = f"{upstream.what} at {upstream.authority}"
-        raise errors.ServiceUnavailable(f"error trying to reach {where}: i/o timeout") from fault
+        raise _unreachable(upstream, "i/o timeout") from fault
     except OSError as fault:
-        where = f"{upstream.what} at {upstream.authority}"
-        raise errors.ServiceUnavailable(f"error trying to reach {where}: {why(fault)}") from fault
+        raise _unreachable(upstream, why(fault)) from fault
+    if upstream.common_name:
+        named = common_name_of(link[1].get_extra_info("ssl_object").getpeercert())
+        if named != upstream.common_name:
+            link[1].transport.abort()
+            raise _unreachable(upstream, f"its certificate is not that of {upstream.common_name}")
+    return link
+
+
+def _unreachable(upstream: Upstream, reason: str) -> errors.ServiceUnavailable:
+    return errors.ServiceUnavailable(f"error trying to reach {upstream.what} at {upstream.authority}: {reason}")
 
 
 class Answer:

@@ -1,16 +1,20 @@
 """Certificate signing requests: a certificate is requested, approved and signed.
 
-The server, not the client, says who requests it: ``apiserver.admission.certificates`` writes that into the spec.
+The server, not the client, says who requests it: ``apiserver.admission.certificates`` writes that into the
+spec, and asks who may approve and sign.
 """
 
 import base64
 import binascii
+import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from apimachinery import meta, names
+from apimachinery.core import signing_requests
 from apimachinery.fields import FieldError, Path
 from apimachinery.names import NameRule
 from apimachinery.types.certificates_v1 import (
@@ -31,9 +35,10 @@ USAGES: Final = (
     "ipsec user", "key agreement", "key encipherment", "microsoft sgc", "netscape sgc", "ocsp signing", "s/mime",
     "server auth", "signing", "timestamping",
 )  # fmt: skip
-_DECISIONS: Final = ("Approved", "Denied")
+_DECISIONS: Final = (signing_requests.APPROVED, signing_requests.DENIED)
 _SHORTEST: Final = 600
 _CONDITIONS: Final = Path("status", "conditions")
+_PEM_TYPE: Final = re.compile(rb"^-----BEGIN ([^-\r\n]+)-----", re.MULTILINE)
 
 
 class SigningRequestKind(Strategy[CertificateSigningRequest]):
@@ -64,13 +69,19 @@ class SigningRequestKind(Strategy[CertificateSigningRequest]):
                 spec.expiration_seconds, "may not specify a duration less than 600 seconds (10 minutes)"
             )
 
+    def validate_create(self, obj: CertificateSigningRequest) -> Iterator[FieldError]:
+        if obj.spec.signer_name == signing_requests.LEGACY_UNKNOWN:
+            yield (SPEC / "signerName").invalid(
+                obj.spec.signer_name, "the legacy signerName is not allowed via this API version"
+            )
+
 
 def _not_a_request(text: str) -> str | None:
     try:
-        x509.load_pem_x509_csr(base64.b64decode(text, validate=True))
-    except (binascii.Error, ValueError):
-        return "PEM block type must be CERTIFICATE REQUEST"
-    return None
+        csr = signing_requests.parse(text).csr
+        return None if csr.is_signature_valid else "its signature is not that of its key"
+    except (ValueError, UnsupportedAlgorithm) as exc:
+        return str(exc) if isinstance(exc, ValueError) else "its signature is of an unknown kind"
 
 
 def _signer(path: Path, name: str) -> Iterator[FieldError]:
@@ -113,6 +124,23 @@ class DecisionStrategy(Strategy[CertificateSigningRequest]):
             yield _CONDITIONS.forbidden("updates may not add a condition of type 'Approved' or 'Denied' here")
         if not self._decides and old.status.certificate:
             yield from field_rules.immutable(Path("status"), obj.status, old.status, "certificate")
+        elif not self._decides and obj.status.certificate and (fault := _chain_fault(obj.status.certificate)):
+            yield Path("status", "certificate").invalid(obj.status.certificate, fault)
+
+
+def _chain_fault(text: str) -> str | None:
+    """What is wrong with a certificate and its chain, in base64 of PEM."""
+    try:
+        pem = base64.b64decode(text, validate=True)
+        blocks = _PEM_TYPE.findall(pem)
+        if other := [kind for kind in blocks if kind != b"CERTIFICATE"]:
+            return f"only CERTIFICATE PEM blocks are allowed, found {other[0].decode('latin-1')!r}"
+        if not blocks:
+            return "must contain at least one CERTIFICATE PEM block"
+        x509.load_pem_x509_certificates(pem)
+    except (binascii.Error, ValueError):
+        return "a CERTIFICATE PEM block holds no certificate"
+    return None
 
 
 def _decisions(conditions: Sequence[CertificateSigningRequestCondition]) -> set[str]:

@@ -1,12 +1,15 @@
 """Every kind through a real apiserver: made, read, listed, patched, printed by kubectl, deleted; and what is special."""
 
 import asyncio
+import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.certificates import Authority
 from tests.integration.apiserver.objects import causes, created, name_of, ok, pod, refused
 from tests.integration.apiserver_process import ApiserverProcess
 from tests.kinds import KINDS, SELECTOR, Kind, kind
@@ -267,7 +270,7 @@ async def test_the_old_way_to_bind(api: httpx.AsyncClient, ns: str) -> None:
     refused(await api.get(f"{ns}/bindings"), 405, "MethodNotAllowed")
 
 
-async def test_a_signing_request_is_approved_and_signed(api: httpx.AsyncClient) -> None:
+async def test_a_signing_request_is_approved_and_signed(api: httpx.AsyncClient, tmp_path: Path) -> None:
     sample = kind("certificatesigningrequests")
     path = place(sample)
     body = sample.manifest(metadata={"name": "signed"})
@@ -280,8 +283,14 @@ async def test_a_signing_request_is_approved_and_signed(api: httpx.AsyncClient) 
     }
     decided = ok(await api.patch(f"{path}/signed/approval", json=approval, headers=MERGE))
     assert decided["status"]["conditions"][0]["lastUpdateTime"]
-    signed = ok(await api.patch(f"{path}/signed/status", json={"status": {"certificate": "eA=="}}, headers=MERGE))
-    assert signed["status"]["certificate"] == "eA=="
+    junk = {"status": {"certificate": "eA=="}}
+    assert causes(await api.patch(f"{path}/signed/status", json=junk, headers=MERGE)) == {
+        ("status.certificate", "FieldValueInvalid")
+    }
+    certificate = base64.b64encode(Authority(tmp_path).cert.read_bytes()).decode()
+    chain = {"status": {"certificate": certificate}}
+    signed = ok(await api.patch(f"{path}/signed/status", json=chain, headers=MERGE))
+    assert signed["status"]["certificate"] == certificate
     assert signed["spec"] == made["spec"]
     ok(await api.delete(f"{path}/signed"))
 

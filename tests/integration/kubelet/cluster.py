@@ -27,7 +27,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from deploy.images.archive import archive
 from deploy.images.build import PAUSE, build
 from deploy.lab import engine
-from deploy.lab.certificates import Authority, Request, new_authority, sign, write_service_account_keys
+from deploy.lab.certificates import (
+    CLUSTER_CA,
+    KUBELET_CA,
+    Authority,
+    Request,
+    new_authority,
+    sign,
+    write_service_account_keys,
+)
 from deploy.lab.kubeconfig import document
 from tests.processes import Process
 
@@ -67,7 +75,8 @@ class Cluster:
         self.directory = directory
         self.root = directory / "kubelet"
         self.docker_socket = directory / "docker.sock"
-        self._authority = new_authority("test", datetime.now(UTC))
+        now = datetime.now(UTC)
+        self._authorities = {CLUSTER_CA: new_authority("test", now), KUBELET_CA: new_authority("test kubelets", now)}
         self._certificates()
         self.etcd = self._etcd()
         self.apiserver = self._apiserver()
@@ -138,15 +147,16 @@ class Cluster:
     def _certificates(self) -> None:
         requests = [
             Request("apiserver", "kube-apiserver", hosts=("127.0.0.1", ADDRESS, "localhost")),
-            Request("kubelet", f"system:node:{NODE}", "system:nodes", hosts=(ADDRESS, NODE)),
+            Request("kubelet", f"system:node:{NODE}", "system:nodes", hosts=(ADDRESS, NODE), authority=KUBELET_CA),
             Request("kubelet-client", f"system:node:{NODE}", "system:nodes"),
-            Request("apiserver-kubelet-client", "kube-apiserver-kubelet-client", "system:masters"),
+            Request("apiserver-kubelet-client", "kube-apiserver-kubelet-client"),
             Request("admin", "kubernetes-admin", "system:masters"),
         ]
-        self.file("ca.crt").write_bytes(_pem(self._authority))
+        for file, authority in self._authorities.items():
+            self.file(f"{file}.crt").write_bytes(_pem(authority))
         for request in requests:
             key = ec.generate_private_key(ec.SECP256R1())
-            certificate = sign(request, key.public_key(), self._authority, datetime.now(UTC))
+            certificate = sign(request, key.public_key(), self._authorities[request.authority], datetime.now(UTC))
             self.file(f"{request.file}.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
             self.file(f"{request.file}.key").write_bytes(
                 key.private_bytes(
@@ -194,7 +204,7 @@ class Cluster:
             f"--client-ca-file={self.file('ca.crt')}",
             f"--kubelet-client-certificate={self.file('apiserver-kubelet-client.crt')}",
             f"--kubelet-client-key={self.file('apiserver-kubelet-client.key')}",
-            f"--kubelet-certificate-authority={self.file('ca.crt')}",
+            f"--kubelet-certificate-authority={self.file('kubelet-ca.crt')}",
             f"--service-cluster-ip-range={SERVICE_RANGE}",
             f"--service-account-signing-key-file={self.file('sa.key')}",
             f"--service-account-key-file={self.file('sa.pub')}",

@@ -119,8 +119,21 @@ async def backend(node: core_v1.Node) -> AsyncIterator[Backend]:
 
 
 @pytest.fixture
-def base(backend: Backend) -> str:
-    return f"{NODES}/{NODE}:{backend.port}/proxy"
+async def base(client: Client, namespace: str, backend: Backend) -> str:
+    """The backend as the endpoint of a service: to the apiserver it is on its own machine, where no node leads."""
+    return await service(client, namespace, "echo", backend.port)
+
+
+async def service(client: Client, namespace: str, name: str, port: int) -> str:
+    """The proxy's URL of a service with an endpoint on the node's address."""
+    metadata = meta_v1.ObjectMeta(name=name, namespace=namespace)
+    spec = core_v1.ServiceSpec(ports=[core_v1.ServicePort(port=80)])
+    await client.resource(core_v1.Service).create(core_v1.Service(metadata=metadata, spec=spec))
+    subset = core_v1.EndpointSubset(
+        addresses=[core_v1.EndpointAddress(ip=ADDRESS)], ports=[core_v1.EndpointPort(port=port)]
+    )
+    await client.resource(core_v1.Endpoints).create(core_v1.Endpoints(metadata=metadata, subsets=[subset]))
+    return f"{SERVER}/api/v1/namespaces/{namespace}/services/{name}/proxy"
 
 
 async def test_a_node_is_its_kubelet(http: aiohttp.ClientSession) -> None:
@@ -231,15 +244,18 @@ async def test_upgraded_connections_pass(http: aiohttp.ClientSession, base: str)
     assert refused.value.status == 404
 
 
-async def test_nobody_is_there(http: aiohttp.ClientSession, node: core_v1.Node) -> None:
-    for name, status in ((f"{NODE}:9", 503), (f"{NODE}:http", 400), (f"ftp:{NODE}:21", 400)):
-        async with http.get(f"{NODES}/{name}/proxy/x") as answer:
+async def test_nobody_is_there(http: aiohttp.ClientSession, client: Client, namespace: str) -> None:
+    names = (f"{NODES}/{NODE}:9", f"{NODES}/{NODE}:http", f"{NODES}/ftp:{NODE}:21")
+    for url, status in (
+        (await service(client, namespace, "closed", 9), 503),
+        *((f"{name}/proxy", 400) for name in names),
+    ):
+        async with http.get(f"{url}/x") as answer:
             status_object = await answer.json()
             assert (answer.status, status_object["kind"], status_object["code"]) == (status, "Status", status)
-    async with http.get(f"{NODES}/{NODE}:9/proxy/x") as answer:
-        status_object = await answer.json()
-        assert status_object["reason"] == "ServiceUnavailable"
-        assert "error trying to reach" in status_object["message"]
+            if status == 503:
+                assert status_object["reason"] == "ServiceUnavailable"
+                assert "error trying to reach" in status_object["message"]
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "224.0.0.1", "0.0.0.0", "::ffff:127.0.0.1"])

@@ -25,7 +25,7 @@ def pods(client: Client, namespace: str, node: core_v1.Node) -> Pods:
 
 
 def fetch(cluster: Cluster, path: str) -> str:
-    context = ssl.create_default_context(cafile=str(cluster.file("ca.crt")))
+    context = ssl.create_default_context(cafile=str(cluster.file("kubelet-ca.crt")))
     context.load_cert_chain(cluster.file("admin.crt"), cluster.file("admin.key"))
     with urllib.request.urlopen(f"https://{ADDRESS}:10250{path}", context=context, timeout=10) as answer:
         text: str = answer.read().decode()

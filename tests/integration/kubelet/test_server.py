@@ -29,7 +29,9 @@ def pods(client: Client, namespace: str, node: core_v1.Node) -> Pods:
 
 
 def context(cluster: Cluster, who: str | None) -> ssl.SSLContext:
+    """For the apiserver as well as for the kubelet."""
     made = ssl.create_default_context(cafile=str(cluster.file("ca.crt")))
+    made.load_verify_locations(cluster.file("kubelet-ca.crt"))
     if who:
         made.load_cert_chain(cluster.file(f"{who}.crt"), cluster.file(f"{who}.key"))
     return made

@@ -112,18 +112,33 @@ def test_a_policy_that_cannot_be_followed_is_refused(tmp_path: Path, document: A
         read_policy(path)
 
 
-def event(record: Record, *arguments: Any, **more: Any) -> dict[str, Any]:
-    line = record.event(*arguments, **more)
-    assert line is not None
-    assert b"\n" not in line
-    document: dict[str, Any] = json.loads(line)
-    return document
+class Written:
+    """A record, and the events that it wrote."""
+
+    def __init__(self, recording: Recording, attributes: Attributes | None = None) -> None:
+        self.lines: list[bytes] = []
+        self.record = Record(recording, attributes or asked(), SENDER, self.lines.append)
+
+    @property
+    def event(self) -> dict[str, Any]:
+        """The one event."""
+        (line,) = self.lines
+        assert b"\n" not in line
+        document: dict[str, Any] = json.loads(line)
+        return document
+
+    def completed(self) -> dict[str, Any]:
+        self.record.request_object, self.record.response_object = b'{"a": 1}', b'{"b": 2}'
+        self.record.emit("ResponseComplete")
+        return self.event
 
 
 def test_an_event_says_who_asked_for_what_and_what_came_of_it() -> None:
-    record = Record(Recording("Metadata"), asked("list", namespace="default"), SENDER, User("bob"))
-    record.annotations["authorization.k8s.io/decision"] = "allow"
-    recorded = event(record, "ResponseComplete", {"code": 200}, b'{"a": 1}', b'{"b": 2}')
+    written = Written(Recording("Metadata"), asked("list", namespace="default"))
+    written.record.annotations["authorization.k8s.io/decision"] = "allow"
+    written.record.impersonates(User("bob"))
+    written.record.status["code"] = 200
+    recorded = written.completed()
     moments = recorded.pop("requestReceivedTimestamp"), recorded.pop("stageTimestamp")
     assert all(len(moment) == len("2026-11-27T13:37:48.123456Z") for moment in moments)
     assert recorded == {
@@ -145,26 +160,32 @@ def test_an_event_says_who_asked_for_what_and_what_came_of_it() -> None:
 
 
 def test_bodies_come_with_the_levels_that_ask_for_them() -> None:
-    bodies = (b'{"a": 1}', b'{"b": 2}')
-    only_request = event(Record(Recording("Request"), asked(), SENDER), "ResponseComplete", {"code": 200}, *bodies)
+    only_request = Written(Recording("Request")).completed()
     assert only_request["requestObject"] == {"a": 1}
     assert "responseObject" not in only_request
-    both = event(Record(Recording("RequestResponse"), asked(), SENDER), "ResponseComplete", {"code": 200}, *bodies)
-    assert both["responseObject"] == {"b": 2}
+    assert Written(Recording("RequestResponse")).completed()["responseObject"] == {"b": 2}
+
+
+def test_a_body_that_is_too_large_is_left_out_and_that_is_said() -> None:
+    written = Written(Recording("Request"))
+    written.record.request_object = b'{"a": "%s"}' % (b"x" * 200_000)
+    written.record.emit("ResponseComplete")
+    assert written.event["annotations"] == {"audit.k8s.io/truncated": "true"}
+    assert written.event["requestObject"] is None
 
 
 def test_managed_fields_are_left_out_where_the_policy_says_so() -> None:
-    recording = Recording("RequestResponse", omits_managed_fields=True)
-    pods = b'{"items":[{"metadata":{"name":"web","managedFields":[{"manager":"kubectl"}]}}]}'
-    recorded = event(Record(recording, asked(), SENDER), "ResponseComplete", {"code": 200}, None, pods)
-    assert recorded["responseObject"] == {"items": [{"metadata": {"name": "web"}}]}
+    written = Written(Recording("RequestResponse", omits_managed_fields=True))
+    written.record.response_object = b'{"items":[{"metadata":{"name":"web","managedFields":[{"manager":"kubectl"}]}}]}'
+    written.record.emit("ResponseComplete")
+    assert written.event["responseObject"] == {"items": [{"metadata": {"name": "web"}}]}
 
 
 def test_each_stage_is_recorded_once_unless_it_is_omitted() -> None:
-    record = Record(Recording("Metadata", frozenset({"RequestReceived"})), asked(), SENDER)
-    assert record.event("RequestReceived") is None
-    assert record.event("ResponseComplete") is not None
-    assert record.event("ResponseComplete") is None
+    written = Written(Recording("Metadata", frozenset({"RequestReceived"})))
+    for stage in ("RequestReceived", "ResponseComplete", "ResponseComplete"):
+        written.record.emit(stage)  # type: ignore[arg-type]  # each is a stage
+    assert written.event["stage"] == "ResponseComplete"
 
 
 def files(folder: Path) -> list[str]:

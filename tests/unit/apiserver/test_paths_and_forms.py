@@ -3,8 +3,8 @@
 import pytest
 
 from apimachinery import errors
-from apiserver.handlers.endpoint import locate
 from apiserver.handlers.negotiation import JSON, PROTOBUF, YAML, negotiate
+from apiserver.handlers.request_info import locate
 
 TABLE = f"{JSON};as=Table;v=v1;g=meta.k8s.io"
 

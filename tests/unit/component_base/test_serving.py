@@ -5,13 +5,17 @@ import socket
 import ssl
 import time
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from shutil import copy
 
 import pytest
 
-from component_base import http_protocol
+from component_base import http_protocol, serving
 from component_base.event_loop import Loop
+from component_base.metrics import exposition
 from component_base.serving import TLS, Server, Stream, ssl_context
 from tests.support import eventually
+from tests.unit.component_base.conftest import Authority
 
 LOCAL = [("127.0.0.1", 0)]
 
@@ -82,6 +86,11 @@ class TestClientCertificates:
             for _ in range(2):  # the same on every request of the connection
                 assert await request(*ends) == (200, b"alice system:masters,dev")
 
+    async def test_the_last_of_several_common_names_counts(self, tls: TLS, authority) -> None:
+        context = authority.client_context(authority.issue("two-names", ("system:node:a", "mallory")))
+        async with Server(whoami, LOCAL, tls=tls) as server, connect(server, context) as ends:
+            assert await request(*ends) == (200, b"mallory ")
+
     async def test_a_client_without_one_reaches_the_application(self, tls: TLS, authority) -> None:
         async with Server(whoami, LOCAL, tls=tls) as server, connect(server, authority.client_context()) as ends:
             assert await request(*ends) == (200, b"anonymous")
@@ -115,6 +124,86 @@ class TestClientCertificates:
 
     def test_tls_begins_with_1_2(self, tls: TLS) -> None:
         assert ssl_context(tls).minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+class TestRenewedCertificates:
+    """Files that change while the server runs."""
+
+    @pytest.fixture(autouse=True)
+    def at_every_look(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(serving, "CHECK_FILES", 0.0)
+
+    @pytest.fixture
+    def files(self, tmp_path: Path, authority: Authority) -> TLS:
+        """A server's files of its own."""
+        files = TLS(tmp_path / "server.crt", tmp_path / "server.key", tmp_path / "ca.crt")
+        self.replace(files, authority, authority)
+        return files
+
+    @staticmethod
+    def replace(files: TLS, issuer: Authority, client_authority: Authority) -> None:
+        pair = issuer.issue(f"renewed-{time.time_ns()}", "server")
+        assert files.client_ca_file is not None
+        for source, target in ((client_authority.cert, files.client_ca_file), (pair.key, files.key_file)):
+            copy(source, target)
+        copy(pair.cert, files.cert_file)
+
+    @staticmethod
+    async def served(server: Server) -> bytes:
+        """The certificate that a new connection is shown."""
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        async with connect(server, context) as (_, writer):
+            certificate: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+            return certificate
+
+    async def test_a_new_certificate_is_served_while_older_connections_go_on(self, files: TLS, authority) -> None:
+        async with Server(whoami, LOCAL, tls=files) as server, connect(server, authority.client_context()) as ends:
+            assert await request(*ends) == (200, b"anonymous")
+            before = await self.served(server)
+            self.replace(files, authority, authority)
+            after = await eventually(lambda: self.other_than(server, before))
+            assert after == ssl.PEM_cert_to_DER_cert(files.cert_file.read_text())
+            assert await request(*ends) == (200, b"anonymous")
+
+    async def other_than(self, server: Server, before: bytes) -> bytes | None:
+        now = await self.served(server)
+        return now if now != before else None
+
+    async def test_later_clients_are_verified_by_the_new_ca(self, files: TLS, authority, stranger) -> None:
+        old = authority.client_context(authority.issue("alice", "alice"))
+        new = ssl.create_default_context(cafile=str(stranger.cert))
+        bob = stranger.issue("bob", "bob")
+        new.load_cert_chain(bob.cert, bob.key)
+        async with Server(whoami, LOCAL, tls=files) as server:
+            async with connect(server, old) as ends:
+                assert await request(*ends) == (200, b"alice ")
+                before = await self.served(server)
+                self.replace(files, stranger, stranger)
+                await eventually(lambda: self.other_than(server, before))
+                assert await request(*ends) == (200, b"alice ")
+            async with connect(server, new) as ends:
+                assert await request(*ends) == (200, b"bob ")
+            old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
+            with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
+                async with connect(server, old) as ends:
+                    await request(*ends)
+
+    async def test_a_file_that_is_half_written_changes_nothing(self, files: TLS, authority, caplog) -> None:
+        async with Server(whoami, LOCAL, tls=files) as server:
+            before, whole = await self.served(server), files.cert_file.read_text()
+            files.cert_file.write_text(whole[:100])
+            await eventually(lambda: "cannot be loaded" in caplog.text)
+            assert await self.served(server) == before
+            files.cert_file.write_text(whole)
+
+    async def test_the_metric_says_when_the_certificate_expires(self, files: TLS) -> None:
+        async with Server(whoami, LOCAL, tls=files) as server:
+            expires = server.certificates[files.cert_file].until.timestamp()
+            assert abs(expires - time.time() - 86400) < 60
+            line = f'serving_certificate_expiration_timestamp_seconds{{file="{files.cert_file}"}}'
+            values = [text.rpartition(" ")[2] for text in exposition().decode().splitlines() if text.startswith(line)]
+            assert [float(value) for value in values] == [expires]
 
 
 @pytest.mark.parametrize(

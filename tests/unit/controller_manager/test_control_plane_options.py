@@ -68,6 +68,27 @@ CONTROLLER_MANAGER: Bad = [
     ("service-account-private-key-file", {"service-account-private-key-file": "{nowhere}"}),
     ("service-account-private-key-file", {"service-account-private-key-file": "{certificate}"}),
     ("service-account-private-key-file", {"service-account-private-key-file": "{elliptic_key}"}),
+    *(
+        (f"{prefix}-{file}-file", {f"{prefix}-cert-file": certificate, f"{prefix}-key-file": key})
+        for prefix in (
+            "cluster-signing",
+            "cluster-signing-kubelet-serving",
+            "cluster-signing-kubelet-client",
+            "cluster-signing-kube-apiserver-client",
+            "cluster-signing-legacy-unknown",
+        )
+        for file, certificate, key in (("cert", "{junk}", "{key}"), ("key", "{certificate}", "{other_key}"))
+    ),
+    (
+        "cluster-signing-cert-file",
+        {
+            "cluster-signing-cert-file": "{certificate}",
+            "cluster-signing-key-file": "{key}",
+            "cluster-signing-kubelet-serving-cert-file": "{certificate}",
+            "cluster-signing-kubelet-serving-key-file": "{key}",
+        },
+    ),
+    ("cluster-signing-duration", {"cluster-signing-duration": "0s"}),
     ("allocate-node-cidrs", {"allocate-node-cidrs": "true"}),
     ("allocate-node-cidrs", {"allocate-node-cidrs": "perhaps"}),
     ("configure-cloud-routes", {"configure-cloud-routes": "perhaps"}),

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -20,7 +21,8 @@ from apimachinery import errors
 from apimachinery.types import core_v1
 from component_base.event_loop import Loop
 from component_base.serving import TLS, Server
-from kube_client import Client, Config, rest
+from deploy.lab.kubeconfig import document
+from kube_client import Client, Config, load_config, metrics, rest
 from kube_client.config import ConfigError, Material
 from tests.support import eventually
 
@@ -108,6 +110,74 @@ async def test_a_certificate_that_is_replaced_is_shown_on_new_connections(
         monkeypatch.setattr(rest, "_CREDENTIALS_AGE", 0)
         await client.resource(core_v1.Pod).list()
     assert app.users == ["alice", "bob"]
+
+
+class Streaming(Whoami):
+    """Keeps connections open; a watch lasts until ``ended`` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ended = asyncio.Event()
+
+    async def __call__(self, scope, receive, send) -> None:
+        certificate = scope["extensions"]["tls"]["client_certificate"]
+        self.users.append(certificate.common_name)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        if b"watch=true" in scope["query_string"]:
+            await send({"type": "http.response.body", "body": b"{}\n", "more_body": True})
+            await self.ended.wait()
+        await send({"type": "http.response.body", "body": PAGE})
+
+
+def write_kubeconfig(folder: Path, port: int, user: str) -> Path:
+    """With everything in it, as others write it anew when they renew a certificate."""
+    path = folder / "kubeconfig"
+    authority, certificate, key = (
+        (folder / name).read_bytes() for name in ("server.crt", f"{user}.crt", f"{user}.key")
+    )
+    content = document(f"https://127.0.0.1:{port}", "test", user, authority, certificate, key)
+    (folder / "new").write_text(yaml.safe_dump(content))
+    (folder / "new").rename(path)
+    return path
+
+
+@pytest.fixture
+def always_looking(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rest, "_CREDENTIALS_AGE", 0)
+
+
+@pytest.mark.usefixtures("always_looking", "server")
+async def test_a_kubeconfig_that_is_replaced_counts_from_then_on_and_a_watch_goes_on(tmp_path: Path) -> None:
+    app = Streaming()
+    tls = TLS(tmp_path / "server.crt", tmp_path / "server.key", client_ca_file=tmp_path / "clients.crt")
+    async with Server(app, [("127.0.0.1", 0)], tls=tls) as streaming:
+        path = write_kubeconfig(tmp_path, streaming.port, "alice")
+        async with Client(load_config(path)) as client:
+            async with client.stream("/api/v1/pods", params={"watch": "true"}) as chunks:
+                assert await anext(chunks) == b"{}\n"
+                await client.request("GET", "/api/v1/pods")
+                write_kubeconfig(tmp_path, streaming.port, "bob")
+                await client.request("GET", "/api/v1/pods")
+                app.ended.set()
+                assert await anext(chunks) == PAGE
+            await client.request("GET", "/api/v1/pods")
+            expires = client.certificates[path].until.timestamp()
+            exposed = float(metrics.CERTIFICATE_EXPIRATION.labels(str(path))._value.get())
+    assert app.users == ["alice", "alice", "bob", "bob"]
+    assert expires == exposed
+
+
+@pytest.mark.usefixtures("always_looking")
+async def test_a_kubeconfig_that_is_half_written_changes_nothing(
+    server: Server, app: Whoami, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    path = write_kubeconfig(tmp_path, server.port, "alice")
+    async with Client(load_config(path)) as client:
+        path.write_bytes(path.read_bytes()[:200])
+        await client.request("GET", "/api/v1/pods")
+    assert app.users == ["alice"]
+    assert "cannot be loaded" in caplog.text
 
 
 async def test_a_server_that_nobody_vouches_for_is_not_spoken_to(server: Server, app: Whoami, tmp_path: Path) -> None:

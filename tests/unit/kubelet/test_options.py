@@ -7,11 +7,17 @@ import pytest
 from component_base.flags import describe, flags_of, parse
 from kubelet.options import KubeletOptions
 from kubelet.resources.thresholds import Threshold
+from tests.certificates import Authority
 from tests.kubeconfigs import write_kubeconfig
 from tests.refused_flags import as_file, refusal
 
 BAD_VALUES = [
-    ("kubeconfig", "/nowhere"),
+    ("kubeconfig", "/dev"),
+    ("kubeconfig", "/dev/null/kubeconfig"),
+    ("bootstrap-kubeconfig", "/nowhere"),
+    ("cert-dir", "/dev/null"),
+    ("rotate-certificates", "maybe"),
+    ("rotate-server-certificates", "maybe"),
     ("hostname-override", "a_b"),
     ("node-ip", "10.0.0"),
     ("register-node", "maybe"),
@@ -53,6 +59,12 @@ BAD_VALUES = [
     ("client-ca-file", "/nowhere"),
     ("healthz-bind-address", "localhost"),
     ("healthz-port", "http"),
+    ("anonymous-auth", "perhaps"),
+    ("authentication-token-webhook", "perhaps"),
+    ("authentication-token-webhook-cache-ttl", "-1s"),
+    ("authorization-mode", "RBAC"),
+    ("authorization-webhook-cache-authorized-ttl", "-1s"),
+    ("authorization-webhook-cache-unauthorized-ttl", "long"),
     ("config", "/nowhere"),
     ("v", "much"),
     ("logging-format", "xml"),
@@ -76,6 +88,32 @@ def test_a_bad_value(
     assert f'invalid argument "{value}" for "--{flag}" flag' in refusal(KubeletOptions, flags, capsys)
     if flag != "config":
         assert f'"--{flag}" flag' in refusal(KubeletOptions, as_file(flags, tmp_path), capsys)
+
+
+def test_a_kubeconfig_must_be_there_unless_the_node_is_to_join(
+    kubeconfig: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    later = f"--kubeconfig={tmp_path / 'later'}"
+    assert "--kubeconfig: " in refusal(KubeletOptions, [later], capsys)
+    options = parse(KubeletOptions, "kubelet", argv=[later, f"--bootstrap-kubeconfig={kubeconfig}"])
+    assert options.cert_dir == Path("/var/lib/kubelet/pki")
+    junk = tmp_path / "junk"
+    junk.write_text("junk")
+    flags = [later, f"--bootstrap-kubeconfig={junk}"]
+    assert "--bootstrap-kubeconfig: " in refusal(KubeletOptions, flags, capsys)
+
+
+def test_a_serving_certificate_is_given_or_issued(
+    kubeconfig: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    authority = Authority(tmp_path)
+    pair = authority.issue("kubelet", "kubelet")
+    issued = [f"--kubeconfig={kubeconfig}", "--rotate-server-certificates"]
+    given = [f"--tls-cert-file={pair.cert}", f"--tls-private-key-file={pair.key}"]
+    trust = f"--client-ca-file={authority.cert}"
+    parse(KubeletOptions, "kubelet", argv=[*issued, trust])
+    assert "needs --client-ca-file" in refusal(KubeletOptions, issued, capsys)
+    assert "excludes --tls-cert-file" in refusal(KubeletOptions, [*issued, *given, trust], capsys)
 
 
 def test_values_are_parsed_once_and_written_back_as_text(kubeconfig: Path) -> None:

@@ -88,6 +88,18 @@ def test_identities_are_kubernetes_own(lab: Lab) -> None:
     assert identities["kubelet-client-node-2"] == ("system:node:node-2", "system:nodes")
     assert identities["kube-scheduler"] == ("system:kube-scheduler", "")
     assert identities["admin"] == ("kubernetes-admin", "system:masters")
+    assert identities["apiserver-kubelet-client"] == ("kube-apiserver-kubelet-client", "")
+
+
+def test_kubelets_serve_with_certificates_of_an_authority_that_signs_nothing_else(lab: Lab) -> None:
+    certificates.ensure(lab)
+    kubelets = x509.load_pem_x509_certificate((lab.pki / "kubelet-ca.crt").read_bytes())
+    signed = {
+        path.stem
+        for path in lab.pki.glob("*.crt")
+        if x509.load_pem_x509_certificate(path.read_bytes()).issuer == kubelets.subject
+    }
+    assert signed == {"kubelet-ca", "kubelet-node-1", "kubelet-node-2"}
 
 
 def test_a_second_run_changes_nothing_and_a_new_node_only_adds(lab: Lab) -> None:

@@ -34,7 +34,7 @@ IN_EVERY_DEBIAN = frozenset(
 IN_CONTAINERS = frozenset(("wget", "nc", "httpd", "nslookup", "ps", "top", "vi", "stty", "busybox", "pause", "serve"))
 """Applets of the images that are built here."""
 
-WORDS = frozenset(("patch", "watch", "service", "init", "who", "link", "nodejs"))
+WORDS = frozenset(("patch", "watch", "service", "init", "who", "link", "nodejs", "file", "groups", "view"))
 """First elements of lists that have a program's name but are not programs."""
 
 PROGRAM = re.compile(r"(?:/usr/s?bin/)?([a-z][a-z0-9_.+-]*)\Z")
