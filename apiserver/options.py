@@ -183,6 +183,13 @@ class AdmissionOptions:
         type=FILE,
     )
 
+    default_not_ready_toleration_seconds: int = option(
+        300, "How long a pod stays on a node that is not ready, if its tolerations do not say.", type=number(0)
+    )
+    default_unreachable_toleration_seconds: int = option(
+        300, "How long a pod stays on a node that is unreachable, if its tolerations do not say.", type=number(0)
+    )
+
     def configuration(self) -> Configuration:
         """Raises ValueError if the file says what is not understood."""
         if self.admission_control_config_file is None:

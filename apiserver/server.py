@@ -27,7 +27,7 @@ from apiserver.handlers.endpoint import ApiEndpoint, Beside
 from apiserver.handlers.openapi import OpenAPI
 from apiserver.handlers.proxying import Connectors
 from apiserver.offload import Lane
-from apiserver.options import ApiserverOptions, KubeletOptions
+from apiserver.options import AdmissionOptions, ApiserverOptions, KubeletOptions
 from apiserver.registry.builtin import builtin, reviewing
 from apiserver.registry.core.component_health import checks
 from apiserver.registry.core.componentstatuses import component_statuses
@@ -64,16 +64,24 @@ class Parts:
         self._connectors = Connectors(self.resources, _kubelet_tls(options.kubelets), options.serving.secure_port)
         for used in usage(ResourceMetrics(self.resources, self._connectors.kubelets)):
             self.resources.add(used.serve(self.storage, admission))
-        # they read what is stored
-        parts = PluginParts(self.resources, self.authorizer, issuer is not None, options.admission.configuration())
         on, off = options.admission.enable_admission_plugins, options.admission.disable_admission_plugins
-        admission.use(plugins(parts, on, off))
+        admission.use(plugins(self._plugin_parts(options.admission, issuer), on, off))  # they read what is stored
         self.advertised = str(options.serving.advertise_address or _own_address())
         self.address = f"{self.advertised}:{options.serving.secure_port}"
 
     def endpoint(self, flows: FlowController | None = None, beside: Beside | None = None) -> ApiEndpoint:
         discovery = Discovery(self.resources, self.address)
         return ApiEndpoint(self.resources, discovery, self.admission, self._connectors, flows, beside)
+
+    def _plugin_parts(self, options: AdmissionOptions, issuer: TokenIssuer | None) -> PluginParts:
+        return PluginParts(
+            self.resources,
+            self.authorizer,
+            mounts_tokens=issuer is not None,
+            configuration=options.configuration(),
+            not_ready_seconds=options.default_not_ready_toleration_seconds,
+            unreachable_seconds=options.default_unreachable_toleration_seconds,
+        )
 
     def _infos(self, options: ApiserverOptions, issuer: TokenIssuer | None) -> Iterator[ResourceInfo[Any]]:
         node_ports = options.services.service_node_port_range

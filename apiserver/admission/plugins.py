@@ -85,27 +85,25 @@ def _terminating(attributes: Attributes, name: str) -> errors.Forbidden:
     return error
 
 
-TOLERATION_SECONDS: Final = 300
-
-
 class DefaultTolerationSeconds(Plugin[Pod]):
-    """A pod stays five minutes on a node that is not ready or unreachable, unless it says otherwise.
+    """A pod stays some time on a node that is not ready or unreachable, unless it says otherwise.
 
     Updates get the same: whoever applies a manifest again writes the whole list without these two.
     """
 
     types = (Pod,)
 
+    def __init__(self, not_ready_seconds: int, unreachable_seconds: int) -> None:
+        self._seconds = {NOT_READY_TAINT: not_ready_seconds, UNREACHABLE_TAINT: unreachable_seconds}
+
     async def admit(self, attributes: Attributes, obj: Pod, old: Pod | None) -> None:
         if attributes.subresource:
             return
         tolerations = obj.spec.tolerations or []
-        for key in (NOT_READY_TAINT, UNREACHABLE_TAINT):
+        for key, seconds in self._seconds.items():
             # not is_tolerated: upstream compares key and effect alone, whatever the operator and value
             if not any(_is_about(toleration, key) for toleration in tolerations):
-                default = Toleration(
-                    key=key, operator="Exists", effect=NO_EXECUTE, toleration_seconds=TOLERATION_SECONDS
-                )
+                default = Toleration(key=key, operator="Exists", effect=NO_EXECUTE, toleration_seconds=seconds)
                 tolerations = [*tolerations, default]
         obj.spec.tolerations = tolerations
 
@@ -166,6 +164,8 @@ class Parts:
     mounts_tokens: bool
     """Whether pods get tokens of their service accounts."""
     configuration: Configuration
+    not_ready_seconds: int
+    unreachable_seconds: int
 
     def store(self, kind: type[T]) -> Store[T]:
         return self.resources.store(kind)
@@ -179,7 +179,9 @@ PLUGINS: Final[Mapping[str, Callable[[Parts], Plugin[Any]]]] = {
         parts.store(Namespace), parts.store(Pod), parts.configuration.pod_security
     ),
     "Priority": lambda parts: Priority(parts.store(PriorityClass)),
-    "DefaultTolerationSeconds": lambda parts: DefaultTolerationSeconds(),
+    "DefaultTolerationSeconds": lambda parts: DefaultTolerationSeconds(
+        parts.not_ready_seconds, parts.unreachable_seconds
+    ),
     "DefaultStorageClass": lambda parts: DefaultStorageClass(parts.store(StorageClass)),
     "StorageObjectInUseProtection": lambda parts: StorageObjectInUseProtection(),
     "OwnerReferencesPermissionEnforcement": lambda parts: OwnerReferencesPermissionEnforcement(

@@ -9,10 +9,10 @@ import random
 from typing import Final
 
 from apimachinery import errors, meta
-from apimachinery.core import pods
+from apimachinery.core import pods, references
 from apimachinery.meta import Key
 from apimachinery.types import core_v1 as v1
-from apiserver.admission import Plugin
+from apiserver.admission import Plugin, denied, mountable_secrets
 from apiserver.registry.store import Store
 from apiserver.request import Attributes
 
@@ -49,10 +49,19 @@ class ServiceAccount(Plugin[v1.Pod]):
             ]
 
     async def validate(self, attributes: Attributes, obj: v1.Pod, old: v1.Pod | None) -> None:
-        if attributes.verb != "create" or attributes.subresource or not pods.is_mirror(obj):
+        if attributes.subresource not in ("", "ephemeralcontainers") or (
+            old is not None and not attributes.subresource
+        ):
             return
-        if fault := _fault_of_mirror(obj.spec):
-            raise errors.forbidden("pods", "", meta.name_of(obj), fault)
+        if pods.is_mirror(obj):
+            fault = _fault_of_mirror(obj)
+        elif not obj.spec.service_account_name:
+            fault = f"no service account specified for pod {meta.key_of(obj)}"
+        else:
+            account = await self._account(Key(attributes.namespace, obj.spec.service_account_name), meta.name_of(obj))
+            fault = _fault_of_secrets(obj, account, attributes.subresource)
+        if fault:
+            raise denied(attributes, obj, fault)
 
     async def _account(self, key: Key, pod: str) -> v1.ServiceAccount:
         """Raises Forbidden if there is none of that name."""
@@ -66,15 +75,21 @@ class ServiceAccount(Plugin[v1.Pod]):
         return account
 
 
-def _fault_of_mirror(spec: v1.PodSpec) -> str:
-    if spec.service_account_name:
+def _fault_of_secrets(pod: v1.Pod, account: v1.ServiceAccount, subresource: str) -> str:
+    if not mountable_secrets.are_enforced(account):
+        return ""
+    if subresource:
+        return mountable_secrets.fault_of_ephemeral_containers(pod, account)
+    return mountable_secrets.fault_of_pod(pod, account)
+
+
+def _fault_of_mirror(pod: v1.Pod) -> str:
+    if pod.spec.service_account_name:
         return "a mirror pod may not reference service accounts"
-    for volume in spec.volumes or ():
-        if volume.secret is not None:
-            return "a mirror pod may not reference secrets"
+    if any(references.secrets_of(pod)):
+        return "a mirror pod may not reference secrets"
+    for volume in pod.spec.volumes or ():
         for source in (volume.projected.sources or ()) if volume.projected else ():
-            if source.secret is not None:
-                return "a mirror pod may not reference secrets"
             if source.service_account_token is not None:
                 return "a mirror pod may not use ServiceAccountToken volume projections"
     return ""

@@ -78,6 +78,8 @@ BAD = [
     ("enable-admission-plugins", "Nonsense"),
     ("enable-admission-plugins", "Priority --disable-admission-plugins=Priority"),
     ("disable-admission-plugins", "Priority,Nonsense"),
+    ("default-not-ready-toleration-seconds", "-1"),
+    ("default-unreachable-toleration-seconds", "soon"),
     ("admission-control-config-file", "/nowhere"),
     ("admission-control-config-file", "{junk}"),
     ("kubelet-client-certificate", "{junk}"),
