@@ -226,7 +226,7 @@ async def test_an_unknown_plugin_is_reported_with_its_flag(etcd: EtcdServer, tmp
     server = ApiserverProcess(tmp_path, etcd.url, "--disable-admission-plugins=Nonsense")
     server.spawn()
     await eventually(lambda: "--disable-admission-plugins" in server.log.read_text())
-    assert "must be one of NamespaceLifecycle, ServiceAccount, " in server.log.read_text()
+    assert "must be one of NamespaceLifecycle, LimitRanger, ServiceAccount, " in server.log.read_text()
     server.kill()
 
 
