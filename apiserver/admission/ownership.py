@@ -8,6 +8,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from apimachinery import meta
 from apimachinery.types.meta_v1 import OwnerReference
 from apimachinery.types.objects import KubeObject
 from apiserver.admission import Plugin, denied
@@ -30,7 +31,7 @@ class OwnerReferencesPermissionEnforcement(Plugin[KubeObject]):
         before = (old.metadata.owner_references if old is not None else None) or []
         if owners == before or (attributes.group, attributes.resource, attributes.subresource) == _EXEMPT:
             return
-        decision = await self._authorizer.decide(replace(attributes, verb="delete"))
+        decision = await self._authorizer.decide(replace(attributes, verb="delete", name=meta.name_of(obj)))
         if not decision.allows:
             why = f"cannot set an ownerRef on a resource you can't delete: {decision.reason}"
             raise denied(attributes, obj, why)

@@ -66,7 +66,7 @@ def resources() -> Resources:
 
 
 RESOURCES = resources()
-CREATES = Attributes(User("ann"), "create", "", resource="configmaps", namespace="default", name="m")
+CREATES = Attributes(User("ann"), "create", "", resource="configmaps", namespace="default")
 
 
 def owned(kind: str = "", api_version: str = "v1", *, blocks: bool = False) -> ConfigMap:
