@@ -34,7 +34,8 @@ async def serve(parent: socket.socket, options: ApiserverOptions) -> None:
     reader, writer = await asyncio.open_connection(sock=parent)
     serving = asyncio.create_task(_serve(parts, reader, writer), name="requests")
     storage = asyncio.create_task(parts.storage.run(), name="storage")
-    await asyncio.wait([serving, storage], return_when=asyncio.FIRST_COMPLETED)
+    modes = asyncio.create_task(parts.modes.run(), name="authorization")
+    await asyncio.wait([serving, storage, modes], return_when=asyncio.FIRST_COMPLETED)
     os._exit(0)  # whatever still runs has nobody to answer to
 
 

@@ -4,12 +4,14 @@ import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from typing import Final
 
-from apiserver.admission.configuration import Configuration
-from apiserver.admission.configuration import read as read_admission_configuration
+from apiserver.admission.configuration import Configurations
+from apiserver.admission.configuration import read_configuration as read_admission
 from apiserver.admission.plugins import OFF_BY_DEFAULT, ON_BY_DEFAULT, PLUGINS
 from apiserver.audit_options import AuditOptions
 from apiserver.authentication.authenticators import TokenFile
+from apiserver.authorization_options import AuthorizationOptions
 from apiserver.oidc_options import OpenIDOptions
 from apiserver.storage import NO_ENCRYPTION, Encryption, EtcdConfig, read_configuration
 from component_base.credentials import CERTIFICATES, PRIVATE_KEY, RSA_PRIVATE_KEY, RSA_PUBLIC_KEY, check_pair
@@ -36,6 +38,8 @@ def _parse_issuer(text: str) -> str:
         raise ValueError("must be a URI, or a text without a colon")
     return text
 
+
+NODE_MODE: Final = "Node"
 
 _ISSUER = ValueType(_parse_issuer, str, "URI")
 
@@ -136,11 +140,6 @@ class IdentityOptions:
     enable_bootstrap_token_auth: bool = option(
         False, "Authenticate joining nodes by secrets of type bootstrap.kubernetes.io/token in kube-system."
     )
-    authorization_mode: tuple[str, ...] = option(
-        ("AlwaysAllow",),
-        "What decides who may do what; only AlwaysAllow so far.",
-        type=at_least_one(one_of("AlwaysAllow")),
-    )
     service_account_issuer: str = option(
         "https://kubernetes.default.svc", "Issuer that tokens of service accounts name.", type=_ISSUER
     )
@@ -155,10 +154,6 @@ class IdentityOptions:
         None, "URL of the keys that verify tokens; by default this server's /openid/v1/jwks.", type=URL
     )
     api_audiences: tuple[str, ...] = option((), "Audiences for which tokens are accepted; the issuer by default.")
-
-    @property
-    def allows_anonymous(self) -> bool:
-        return self.anonymous_auth and "AlwaysAllow" not in self.authorization_mode
 
 
 _PLUGINS = list_of(one_of(*PLUGINS))
@@ -179,30 +174,32 @@ class AdmissionOptions:
     )
     admission_control_config_file: Path | None = option(
         None,
-        "File that configures admission plugins: an AdmissionConfiguration, with a PodSecurityConfiguration in it.",
+        "File with the configuration of plugins: an AdmissionConfiguration, in which PodSecurity gets a "
+        "PodSecurityConfiguration with its defaults and exemptions.",
         type=FILE,
     )
 
     default_not_ready_toleration_seconds: int = option(
-        300, "How long a pod stays on a node that is not ready, if its tolerations do not say.", type=number(0)
+        300, "Seconds that pods stay on a node that is not ready, unless they say otherwise.", type=number(0)
     )
     default_unreachable_toleration_seconds: int = option(
-        300, "How long a pod stays on a node that is unreachable, if its tolerations do not say.", type=number(0)
+        300, "Seconds that pods stay on a node that is unreachable, unless they say otherwise.", type=number(0)
     )
 
-    def configuration(self) -> Configuration:
+    def configurations(self) -> Configurations:
         """Raises ValueError if the file says what is not understood."""
         if self.admission_control_config_file is None:
-            return Configuration()
-        return read_admission_configuration(self.admission_control_config_file)
+            return Configurations()
+        return read_admission(self.admission_control_config_file)
 
     def check(self) -> None:
-        """Raises ValueError if the flags contradict each other, or the file says what is not understood."""
-        if both := set(self.enable_admission_plugins) & set(self.disable_admission_plugins):
+        """Raises ValueError, which names the flag."""
+        on, off = self.enable_admission_plugins, self.disable_admission_plugins
+        if both := set(on) & set(off):
             raise ValueError(f"--enable-admission-plugins and --disable-admission-plugins both name {min(both)!r}")
         try:
-            self.configuration()
-        except (ValueError, OSError) as exc:
+            self.configurations()
+        except ValueError as exc:
             raise ValueError(f"--admission-control-config-file: {exc}") from None
 
 
@@ -237,6 +234,7 @@ class ApiserverOptions(Options):
     etcd: EtcdOptions = group("etcd", EtcdOptions)
     identity: IdentityOptions = group("Identities", IdentityOptions)
     oidc: OpenIDOptions = group("OpenID Connect", OpenIDOptions)
+    authorization: AuthorizationOptions = group("Authorization", AuthorizationOptions)
     audit: AuditOptions = group("Audit", AuditOptions)
     admission: AdmissionOptions = group("Admission", AdmissionOptions)
     kubelets: KubeletOptions = group("Kubelets", KubeletOptions)
@@ -251,8 +249,9 @@ class ApiserverOptions(Options):
             except ValueError as exc:
                 raise ValueError(f"--token-auth-file: {exc}") from None
         self.oidc.tokens()
-        self.admission.check()
+        self.authorization.check()
         self.audit.auditor()
+        self.admission.check()
         serving, kubelets = self.serving, self.kubelets
         check_pair("--tls-cert-file", serving.tls_cert_file, "--tls-private-key-file", serving.tls_private_key_file)
         self.etcd.check()
@@ -262,3 +261,7 @@ class ApiserverOptions(Options):
             "--kubelet-client-key",
             kubelets.kubelet_client_key,
         )
+
+    @property
+    def allows_anonymous(self) -> bool:
+        return self.identity.anonymous_auth and "AlwaysAllow" not in self.authorization.authorization_mode

@@ -1,6 +1,6 @@
 """The attributes of a request: built once, read by every stage that it passes."""
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from apimachinery.selectors import FieldSelector
 
@@ -14,13 +14,18 @@ class User(Struct, frozen=True):
     extra: dict[str, tuple[str, ...]] = {}
 
 
-class Remarks(Struct, frozen=True):
-    """What is said about a request beside its answer."""
+class Remarks(Struct):
+    """What is said about a request besides its answer; the lists are the request's own."""
 
-    warnings: list[str]
-    """For the client."""
-    annotations: dict[str, str]
+    warnings: list[str] = []
+    """Of which the client is told."""
+    annotations: dict[str, str] = {}
     """For the audit log."""
+
+    def warn(self, text: str) -> None:
+        """Warn the client, once however often the write is tried."""
+        if text not in self.warnings:
+            self.warnings.append(text)
 
 
 # a Struct, because one is built for each request: a frozen dataclass costs ten times as much
@@ -46,15 +51,5 @@ class Attributes(Struct, frozen=True):
     """Whether a patch is a server-side apply, which settles managedFields itself."""
     fields: FieldSelector = FieldSelector()
     """Which of a collection the request is about; with nothing in it about all, or about what it says otherwise."""
-    remarks: Remarks | None = None
-    """Of requests that write; None if nobody would read them."""
-
-    def warn(self, text: str) -> None:
-        """Warn the client, once however often the write is attempted."""
-        if self.remarks is not None and text not in self.remarks.warnings:
-            self.remarks.warnings.append(text)
-
-    def annotate(self, key: str, value: str) -> None:
-        """Note something in the audit log."""
-        if self.remarks is not None:
-            self.remarks.annotations[key] = value
+    remarks: Remarks = field(default_factory=Remarks)
+    """What admission says of a write besides its answer."""

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import socket
-import ssl
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 from typing import Any, Final
@@ -12,13 +11,15 @@ from apimachinery.types.core_v1 import Service
 from apimachinery.types.flowcontrol_v1 import FlowSchema, PriorityLevelConfiguration
 from apiserver import authorization, identity
 from apiserver.access import Access
-from apiserver.admission import Chain
+from apiserver.admission import Chain, Plugin
+from apiserver.admission.escalation import NoEscalation
 from apiserver.admission.plugins import Parts as PluginParts
 from apiserver.admission.plugins import plugins
 from apiserver.app import Application
 from apiserver.audit import Auditor
 from apiserver.authentication.authenticators import Union
 from apiserver.authentication.service_accounts import TokenIssuer
+from apiserver.authorization_modes import AuthorizationModes
 from apiserver.bootstrap import Bootstrap
 from apiserver.bootstrap.certificate_expiry import CertificateExpiry
 from apiserver.flowcontrol import FlowController
@@ -27,7 +28,7 @@ from apiserver.handlers.endpoint import ApiEndpoint, Beside
 from apiserver.handlers.openapi import OpenAPI
 from apiserver.handlers.proxying import Connectors
 from apiserver.offload import Lane
-from apiserver.options import AdmissionOptions, ApiserverOptions, KubeletOptions
+from apiserver.options import ApiserverOptions, KubeletOptions
 from apiserver.registry.builtin import builtin, reviewing
 from apiserver.registry.core.component_health import checks
 from apiserver.registry.core.componentstatuses import component_statuses
@@ -40,6 +41,7 @@ from apiserver.storage import Etcd, Space, Storage
 from component_base.daemon import freeze
 from component_base.health import Health, Unhealthy
 from component_base.serving import TLS, Server
+from component_base.tls import ClientTLS, RenewedContext
 
 log = logging.getLogger(__name__)
 
@@ -56,16 +58,18 @@ class Parts:
         self.resources = Resources()
         self.provider = options.oidc.tokens()
         self.authenticator = Union(identity.authenticators(options.identity, self.provider, self.resources))
-        self.authorizer = authorization.Union([authorization.AlwaysAllow()])
+        self.authorizer = authorization.Union()
         self.admission = admission = Chain(self.authorizer)
         issuer = identity.token_issuer(options.identity)
         for info in self._infos(options, issuer):
             self.resources.add(info.serve(self.storage, admission))
-        self._connectors = Connectors(self.resources, _kubelet_tls(options.kubelets), options.serving.secure_port)
+        self.kubelet_tls = _kubelet_tls(options.kubelets)
+        self._connectors = Connectors(self.resources, self.kubelet_tls, options.serving.secure_port)
         for used in usage(ResourceMetrics(self.resources, self._connectors.kubelets)):
             self.resources.add(used.serve(self.storage, admission))
-        on, off = options.admission.enable_admission_plugins, options.admission.disable_admission_plugins
-        admission.use(plugins(self._plugin_parts(options.admission, issuer), on, off))  # they read what is stored
+        self.modes = AuthorizationModes(options.authorization, self.resources)
+        self.authorizer.use(self.modes.authorizers)
+        admission.use(_plugins(options, self, mounts_tokens=issuer is not None))  # they read what is stored
         self.advertised = str(options.serving.advertise_address or _own_address())
         self.address = f"{self.advertised}:{options.serving.secure_port}"
 
@@ -73,22 +77,27 @@ class Parts:
         discovery = Discovery(self.resources, self.address)
         return ApiEndpoint(self.resources, discovery, self.admission, self._connectors, flows, beside)
 
-    def _plugin_parts(self, options: AdmissionOptions, issuer: TokenIssuer | None) -> PluginParts:
-        return PluginParts(
-            self.resources,
-            self.authorizer,
-            mounts_tokens=issuer is not None,
-            configuration=options.configuration(),
-            not_ready_seconds=options.default_not_ready_toleration_seconds,
-            unreachable_seconds=options.default_unreachable_toleration_seconds,
-        )
-
     def _infos(self, options: ApiserverOptions, issuer: TokenIssuer | None) -> Iterator[ResourceInfo[Any]]:
         node_ports = options.services.service_node_port_range
         ports = range(node_ports.first, node_ports.last + 1)
         yield from builtin(self.resources, options.services.service_cluster_ip_range, ports, issuer)
         yield from reviewing(self.authenticator, self.authorizer)
         yield component_statuses(checks(self.storage.check))
+
+
+def _plugins(options: ApiserverOptions, parts: Parts, *, mounts_tokens: bool) -> list[Plugin[Any]]:
+    admission = options.admission
+    needed = PluginParts(
+        parts.resources,
+        mounts_tokens,
+        admission.configurations(),
+        parts.authorizer,
+        admission.default_not_ready_toleration_seconds,
+        admission.default_unreachable_toleration_seconds,
+        options.services.service_cluster_ip_range,
+    )
+    chosen = plugins(needed, admission.enable_admission_plugins, admission.disable_admission_plugins)
+    return [*chosen, NoEscalation(parts.modes.policy, parts.authorizer)]
 
 
 class StoredConfiguration:
@@ -121,13 +130,14 @@ async def serve(options: ApiserverOptions, listener: socket.socket | None = None
     flows, lane = FlowController(StoredConfiguration(resources), inflight), Lane(options)
     space = Space(parts.etcd, options.etcd.config())
     auditor = options.audit.auditor()
-    app = _application(options, parts, flows, lane, space, auditor)
+    app = _application(options, parts, flows, lane, _health(parts, bootstrap, space), auditor)
     tls = TLS(options.serving.tls_cert_file, options.serving.tls_private_key_file, options.identity.client_ca_file)
     server = Server(app, [listener or (str(options.serving.bind_address), port)], tls=tls)
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(storage.run(), name="storage")
             tasks.create_task(server.run(), name="server")
+            tasks.create_task(parts.modes.run(), name="authorization")
             tasks.create_task(lane.run(), name="offload")
             if auditor is not None:
                 tasks.create_task(auditor.run(), name="audit")
@@ -136,7 +146,7 @@ async def serve(options: ApiserverOptions, listener: socket.socket | None = None
             await storage.wait_ready()
             freeze()
             tasks.create_task(bootstrap.run(), name="bootstrap")
-            expiry = CertificateExpiry(resources, lambda: server.certificates)
+            expiry = CertificateExpiry(resources, server, parts.kubelet_tls)
             tasks.create_task(expiry.run(), name="certificate-expiry")
             tasks.create_task(space.run(), name="etcd-space")
             tasks.create_task(ClaimsRepair(resources.store(Service)).run(), name="claims-repair")
@@ -155,23 +165,22 @@ async def _leave(bootstrap: Bootstrap) -> None:
 
 
 def _application(
-    options: ApiserverOptions, parts: Parts, flows: FlowController, lane: Lane, space: Space, auditor: Auditor | None
+    options: ApiserverOptions, parts: Parts, flows: FlowController, lane: Lane, health: Health, auditor: Auditor | None
 ) -> Application:
-    resources = parts.resources
     published = identity.openid(options.identity, parts.address)
     return Application(
-        Access(parts.authenticator, parts.authorizer, auditor, anonymous=options.identity.allows_anonymous),
+        Access(parts.authenticator, parts.authorizer, auditor, anonymous=options.allows_anonymous),
         parts.endpoint(flows, lane),
-        OpenAPI(resources),
-        _health(resources, parts.storage, space),
+        OpenAPI(parts.resources),
+        health,
         flows,
         published.routes() if published is not None else [],
     )
 
 
-def _health(resources: Resources, storage: Storage, space: Space) -> Health:
-    health = Health()
-    health.add("etcd", storage.check, live=False)
+def _health(parts: Parts, bootstrap: Bootstrap, space: Space) -> Health:
+    health, resources = Health(), parts.resources
+    health.add("etcd", parts.storage.check, live=False)
     health.add("etcd-space", space.check, live=False)
 
     def caches() -> None:
@@ -179,7 +188,12 @@ def _health(resources: Resources, storage: Storage, space: Space) -> Health:
         if behind:
             raise Unhealthy(f"not loaded: {', '.join(behind)}")
 
+    def roles() -> None:
+        if not bootstrap.has_defaults:
+            raise Unhealthy("not finished")
+
     health.add("informer-sync", caches, live=False)
+    health.add("poststarthook/rbac/bootstrap-roles", roles, live=False)  # until then those who need them are refused
     return health
 
 
@@ -187,12 +201,11 @@ def _text(path: object) -> str | None:
     return str(path) if path is not None else None
 
 
-def _kubelet_tls(options: KubeletOptions) -> ssl.SSLContext | None:
-    if options.kubelet_client_certificate is None:
+def _kubelet_tls(options: KubeletOptions) -> RenewedContext | None:
+    certificate, key = options.kubelet_client_certificate, options.kubelet_client_key
+    if certificate is None or key is None:
         return None
-    context = ssl.create_default_context(cafile=_text(options.kubelet_certificate_authority))
-    context.load_cert_chain(options.kubelet_client_certificate, options.kubelet_client_key)
-    return context
+    return RenewedContext(ClientTLS(certificate, key, options.kubelet_certificate_authority))
 
 
 def _own_address() -> IPv4Address:

@@ -28,7 +28,7 @@ from component_base import metrics
 from component_base.health import Health
 from component_base.http_protocol import HttpProtocol
 from component_base.streams import Stream, Upgrade
-from component_base.tls import TLS, RenewedContext, ssl_context
+from component_base.tls import CHECK_FILES, TLS, RenewedContext, ssl_context
 
 __all__ = ["TLS", "Server", "Stream", "Upgrade", "bind_several", "daemon_app", "ssl_context"]
 
@@ -42,9 +42,6 @@ _CUT = 0.5
 
 KEEP_ALIVE = 90
 """Seconds that an idle connection stays open, as in Kubernetes; more than clients keep theirs open."""
-
-CHECK_FILES = 10.0
-"""Seconds between looks at the files of certificates."""
 
 _BACKLOG = 2048
 
@@ -157,12 +154,13 @@ class Server:
             now = loop.time()
             if now - files_checked >= CHECK_FILES:
                 files_checked = now
-                await self._renew()
+                await self.renew()
             for connection in [*self._state.connections]:
                 if isinstance(connection, HttpProtocol) and connection.overdue(now):
                     connection.transport.close()
 
-    async def _renew(self) -> None:
+    async def renew(self) -> None:
+        """Look now whether the files of certificates have changed, which happens every few seconds anyway."""
         if self._files is None or not (self._files.renew() or self._is_behind):
             return
         try:

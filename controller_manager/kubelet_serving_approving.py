@@ -34,19 +34,22 @@ log = logging.getLogger(__name__)
 
 _IPS: Final = ("InternalIP", "ExternalIP")
 _NAMES: Final = ("Hostname", "InternalDNS", "ExternalDNS")
-_LATER: Final = 10.0
-"""Seconds until a request is looked at again whose node has yet to report."""
+_BY_USER: Final = "user"
+"""Requests by who made them."""
 _MESSAGE: Final = "Auto approving kubelet serving certificate: every address and name is the requesting node's."
 
 
 class KubeletServingApprover:
     def __init__(self, context: ControllerContext) -> None:
         self._client = context.client
-        self._requests = context.informer(CertificateSigningRequest)
+        self._requests = context.informer(
+            CertificateSigningRequest, indexes={_BY_USER: lambda csr: [csr.spec.username]}
+        )
         self._nodes, self._services = context.informer(Node), context.informer(Service)
         self._slices = context.informer(EndpointSlice)
         self._queue = WorkQueue[Key]("kubelet_serving_approving")
         self._requests.feed(self._queue)
+        self._nodes.feed(self._queue, self._requests_of)  # a node may report its addresses only after its request
 
     async def run(self) -> None:
         await process(self._queue, self.sync)
@@ -57,9 +60,12 @@ class KubeletServingApprover:
             return
         if fault := objection(csr, self._nodes.list(), {*self._taken()}):
             log.info("%s: not approved for %s: %s", key.name, csr.spec.username, fault)
-            self._queue.add_after(key, _LATER)  # the cache may be behind what the node has just reported
             return
         await approve(self._client, csr, _MESSAGE)
+
+    def _requests_of(self, node: Node) -> list[Key]:
+        user = signing_requests.node_user(meta.name_of(node))
+        return [meta.key_of(csr) for csr in self._requests.by_index(_BY_USER, user)]
 
     def _taken(self) -> Iterator[str]:
         """Addresses of services and of the apiserver."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from controller_manager.bootstrap_signer import BootstrapSigner
+from controller_manager.clusterrole_aggregation import ClusterRoleAggregation
 from controller_manager.context import Controller, ControllerContext
 from controller_manager.csr_approving import ApprovingController
 from controller_manager.csr_cleaner import SigningRequestCleaner
@@ -36,33 +37,35 @@ log = logging.getLogger(__name__)
 Initializer = Callable[[ControllerContext], Controller | None]
 """Makes a controller; None where the flags leave it nothing to do."""
 
-CONTROLLERS: Final[Mapping[str, Initializer]] = {
-    "replicationcontroller": ReplicationManager,
-    "endpoint": EndpointsController,
-    "endpointslice": EndpointSliceController,
-    "endpointslicemirroring": EndpointSliceMirroringController,
-    "podgc": PodGarbageCollector,
-    "namespace": NamespaceController,
-    "garbagecollector": GarbageCollector,
-    "nodelifecycle": NodeLifecycleController,
-    "taint-eviction": TaintEvictionController,
-    "nodeipam": NodeIpamController.if_allocating,
-    "resourcequota-controller": ResourceQuotaController,
-    "serviceaccount": ServiceAccountController,
-    "serviceaccount-token": TokensController.if_signing,
-    "serviceaccount-token-secrets": TokenSecretsController.if_requested,
-    "root-ca-cert-publisher": RootCACertPublisher.if_published,
-    "persistentvolume-binder": PersistentVolumeBinder,
-    "pvc-protection": PVCProtectionController,
-    "pv-protection": PVProtectionController,
-    "ephemeral-volume": EphemeralVolumeController,
-    "csrsigning": SigningController.if_signing,
-    "csrapproving": ApprovingController,
-    "kubelet-serving-approving": KubeletServingApprover,
-    "csrcleaner": SigningRequestCleaner,
-    "tokencleaner": TokenCleaner,
-    "bootstrapsigner": BootstrapSigner,
+CONTROLLERS: Final[Mapping[str, tuple[str, Initializer]]] = {
+    "replicationcontroller": ("replication-controller", ReplicationManager),
+    "endpoint": ("endpoint-controller", EndpointsController),
+    "endpointslice": ("endpointslice-controller", EndpointSliceController),
+    "endpointslicemirroring": ("endpointslicemirroring-controller", EndpointSliceMirroringController),
+    "podgc": ("pod-garbage-collector", PodGarbageCollector),
+    "namespace": ("namespace-controller", NamespaceController),
+    "garbagecollector": ("generic-garbage-collector", GarbageCollector),
+    "nodelifecycle": ("node-controller", NodeLifecycleController),
+    "taint-eviction": ("node-controller", TaintEvictionController),
+    "nodeipam": ("node-controller", NodeIpamController.if_allocating),
+    "resourcequota": ("resourcequota-controller", ResourceQuotaController),
+    "serviceaccount": ("service-account-controller", ServiceAccountController),
+    "serviceaccount-token": ("", TokensController.if_signing),
+    "serviceaccount-token-secrets": ("", TokenSecretsController.if_requested),
+    "clusterrole-aggregation": ("clusterrole-aggregation-controller", ClusterRoleAggregation),
+    "root-ca-cert-publisher": ("root-ca-cert-publisher", RootCACertPublisher.if_published),
+    "persistentvolume-binder": ("persistent-volume-binder", PersistentVolumeBinder),
+    "pvc-protection": ("pvc-protection-controller", PVCProtectionController),
+    "pv-protection": ("pv-protection-controller", PVProtectionController),
+    "ephemeral-volume": ("ephemeral-volume-controller", EphemeralVolumeController),
+    "csrsigning": ("certificate-controller", SigningController.if_signing),
+    "csrapproving": ("certificate-controller", ApprovingController),
+    "kubelet-serving-approving": ("kubelet-serving-certificate-approver", KubeletServingApprover),
+    "csrcleaner": ("certificate-controller", SigningRequestCleaner),
+    "tokencleaner": ("token-cleaner", TokenCleaner),
+    "bootstrapsigner": ("bootstrap-signer", BootstrapSigner),
 }
+"""Name -> the service account as which it acts, "" for the controller manager's own identity; and what makes it."""
 
 
 def enabled(selection: Sequence[str], names: Collection[str] = CONTROLLERS.keys()) -> list[str]:
@@ -77,11 +80,17 @@ def enabled(selection: Sequence[str], names: Collection[str] = CONTROLLERS.keys(
     return [name for name in names if f"-{name}" not in selection and ("*" in selection or name in selection)]
 
 
+def accounts(selection: Sequence[str]) -> list[str]:
+    """The service accounts of the enabled controllers."""
+    return sorted({account for name in enabled(selection) if (account := CONTROLLERS[name][0])})
+
+
 def controllers(context: ControllerContext, selection: Sequence[str]) -> dict[str, Controller]:
     """The enabled controllers by name, connected to the informers, which must not be running yet."""
     result = {}
     for name in enabled(selection):
-        controller = CONTROLLERS[name](context)
+        account, make = CONTROLLERS[name]
+        controller = make(context.acting_as(account))
         if controller is not None:
             result[name] = controller
     return result

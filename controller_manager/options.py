@@ -32,6 +32,9 @@ class ControllerManagerOptions(ControllerOptions):
     controllers: tuple[str, ...] = option(
         ("*",), "Controllers to run: '*' is all, 'name' adds one, '-name' leaves one out."
     )
+    use_service_account_credentials: bool = option(
+        False, "Let each controller act as a service account of its own, with its rights alone."
+    )
     serving: ControllerManagerServing = group("Serving", ControllerManagerServing)
     election: ControllerManagerElection = group("Leader election", ControllerManagerElection)
 

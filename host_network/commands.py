@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Sequence
 from typing import Any
 
 LOCK_PATIENCE = 5
@@ -56,3 +57,13 @@ def iptables_save(command: str, table: str) -> str:
 def iptables_restore(command: str, text: str) -> None:
     """Commit ``text``; chains that it does not name stay as they are."""
     run(f"{command}-restore", "--noflush", "-w", str(LOCK_PATIENCE), text=text, seconds=_RULES_SECONDS)
+
+
+def ipset_save() -> str:
+    """All address sets and their members."""
+    return run("ipset", "save", seconds=_RULES_SECONDS)
+
+
+def ipset_restore(lines: Sequence[str]) -> None:
+    """Carry out ``lines`` in order; those after one that fails are not."""
+    run("ipset", "restore", text="".join(f"{line}\n" for line in lines), seconds=_RULES_SECONDS)

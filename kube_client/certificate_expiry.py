@@ -2,12 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
-from apimachinery.core.certificates import Validity, warnings
+from apimachinery.core.certificates import Certified, warnings
 from apimachinery.types.coordination_v1 import Lease
 from apimachinery.types.meta_v1 import ObjectMeta
 from apimachinery.types.objects import KubeObject
@@ -17,15 +16,6 @@ log = logging.getLogger(__name__)
 
 PERIOD: Final = 3600.0
 """Seconds between events, which servers keep for an hour."""
-
-
-class Certified(Protocol):
-    """A client, a server."""
-
-    @property
-    def certificates(self) -> Mapping[Path, Validity]:
-        """Those that it uses now, by the file that holds them."""
-        ...
 
 
 def lease(namespace: str, name: str) -> Lease:

@@ -27,16 +27,18 @@ class User(NamedTuple):
 
 
 class Access(NamedTuple):
-    """What somebody wants to do, in the API's terms. Without a namespace it is about an object of the cluster."""
+    """What somebody wants to do, in the API's terms: with a resource (of the cluster, where there is no namespace), or
+    with a path that names none."""
 
     user: User
     verb: str
-    resource: str
+    resource: str = ""
     subresource: str = ""
     name: str = ""
     namespace: str = ""
     group: str = ""
     version: str = "v1"
+    path: str = ""
 
 
 class TokenReviews:
@@ -77,24 +79,30 @@ class AccessReviews:
 
     async def _ask(self, access: Access) -> bool:
         user = access.user
-        about = authorization_v1.ResourceAttributes(
-            verb=access.verb,
-            group=access.group or None,
-            version=access.version,
-            resource=access.resource,
-            subresource=access.subresource or None,
-            name=access.name or None,
-            namespace=access.namespace or None,
-        )
         spec = authorization_v1.SubjectAccessReviewSpec(
             user=user.name,
             uid=user.uid or None,
             groups=list(user.groups),
             extra={key: list(values) for key, values in user.extra} or None,
-            resource_attributes=about,
         )
+        if access.path:
+            spec.non_resource_attributes = authorization_v1.NonResourceAttributes(verb=access.verb, path=access.path)
+        else:
+            spec.resource_attributes = _resource_attributes(access)
         try:
             status = (await self._reviews.create(authorization_v1.SubjectAccessReview(spec=spec))).status
         except errors.Invalid:  # what cannot even be asked is not allowed
             return False
         return bool(status and status.allowed and not status.denied)
+
+
+def _resource_attributes(access: Access) -> authorization_v1.ResourceAttributes:
+    return authorization_v1.ResourceAttributes(
+        verb=access.verb,
+        group=access.group or None,
+        version=access.version,
+        resource=access.resource,
+        subresource=access.subresource or None,
+        name=access.name or None,
+        namespace=access.namespace or None,
+    )

@@ -9,9 +9,12 @@ from apimachinery.types import core_v1, discovery_v1
 from apimachinery.types.meta_v1 import ObjectMeta
 from component_base import daemon
 from component_base.flags import parse
+from component_base.health import Health
 from component_base.serving import Server as HttpServer
+from component_base.serving import daemon_app
 from kube_client import Client, EventRecorder, Informer, load_config
 from kube_client.certificate_expiry import ExpiryReporter
+from kube_client.delegation import EndpointAccess
 from kube_dns import endpointslices, server
 from kube_dns.cluster import Cluster
 from kube_dns.encoding import Encoder
@@ -49,6 +52,10 @@ async def run(options: KubeDnsOptions) -> None:
         if options.serving.healthz_port:
             address = (str(options.serving.healthz_bind_address), options.serving.healthz_port)
             await stack.enter_async_context(HttpServer(server.app(cluster.synced.is_set), [address]))
+        if options.serving.metrics_port:
+            host, port = str(options.serving.metrics_bind_address), options.serving.metrics_port
+            app = daemon_app(Health())
+            await stack.enter_async_context(options.serving.server(app, host, port, EndpointAccess.delegated(client)))
         tasks.create_task(services.run(), name="services")
         tasks.create_task(slices.run(), name="endpointslices")
         tasks.create_task(namespaces.run(), name="namespaces")

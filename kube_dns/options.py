@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from component_base.flags import Options, group, option
+from component_base.serving_options import CertificateOptions
 from component_base.values import (
     PORT,
     Duration,
@@ -114,9 +115,11 @@ class RegistrationOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServingOptions:
-    healthz_bind_address: IPAddress = option("0.0.0.0", "Address of /health, /ready and /metrics.")
-    healthz_port: int = option(8081, "Port of /health, /ready and /metrics; 0 for none.", type=PORT)
+class ServingOptions(CertificateOptions):
+    healthz_bind_address: IPAddress = option("0.0.0.0", "Address of /health and /ready, for probes.")
+    healthz_port: int = option(8081, "Port of /health and /ready; 0 for none.", type=PORT)
+    metrics_bind_address: IPAddress = option("127.0.0.1", "Address of /metrics.")
+    metrics_port: int = option(9153, "Port of /metrics; 0 for none.", type=PORT)
 
 
 @dataclass(frozen=True, kw_only=True)

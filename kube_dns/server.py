@@ -1,4 +1,4 @@
-"""What the add-on shows over HTTP: /health, /ready, /healthz and their like, /metrics."""
+"""What the add-on shows to probes over HTTP: /health, /ready, /healthz and their like."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,6 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from component_base import metrics
 from component_base.health import Health, Unhealthy
 
 
@@ -27,4 +26,4 @@ def app(synced: Callable[[], bool]) -> Starlette:
     async def ready(request: Request) -> Response:
         return PlainTextResponse("OK") if synced() else PlainTextResponse("services", 503)
 
-    return Starlette(routes=[Route("/health", alive), Route("/ready", ready), *health.routes(), *metrics.routes()])
+    return Starlette(routes=[Route("/health", alive), Route("/ready", ready), *health.routes()])

@@ -17,13 +17,19 @@ from host_network.routes import remove_service_route
 from kube_client import Client, EventRecorder, Informer, load_config
 from kube_client.certificate_expiry import ExpiryReporter
 from kube_client.config import Config
+from kube_client.delegation import EndpointAccess
 from kube_proxy import metrics, ports
 from kube_proxy.dataplane.pool import WorkerPool
 from kube_proxy.iptables import TablesError
-from kube_proxy.iptables.backends import clean_up_everywhere, open_tables
+from kube_proxy.iptables.backends import AUTO, clean_up_everywhere, open_tables
 from kube_proxy.iptables.chains import IPTABLES_CHAINS, USERSPACE_CHAINS
 from kube_proxy.iptables_mode import IptablesMode
 from kube_proxy.mode import Mode, Settings
+from kube_proxy.network_policy import enforcer
+from kube_proxy.network_policy.enforcer import Enforcer
+from kube_proxy.network_policy.kernel import Kernel
+from kube_proxy.network_policy.kernel import clean_up_everywhere as clean_up_policies
+from kube_proxy.network_policy.report import NodeReport
 from kube_proxy.options import KubeProxyOptions, ProxyOptions
 from kube_proxy.proxier import Proxier
 from kube_proxy.server import health_app, metrics_app
@@ -77,7 +83,8 @@ async def run(options: KubeProxyOptions) -> None:
         async with asyncio.TaskGroup() as tasks:
             if pool:
                 tasks.create_task(pool.run(), name="workers")
-            tasks.create_task(proxier.run(), name="proxier")
+            policies = start_policies(options, client, pool, tasks)
+            tasks.create_task(serve(proxier, policies), name="proxier")
             tasks.create_task(services.run(), name="services")
             tasks.create_task(endpoints.run(), name="endpoints")
             tasks.create_task(recorder.run(), name="events")
@@ -85,7 +92,30 @@ async def run(options: KubeProxyOptions) -> None:
             tasks.create_task(ExpiryReporter(recorder, lambda: node, client).run(), name="certificate-expiry")
             tasks.create_task(Server(health_app(proxier), [serving.healthz_bind_address]).run(), name="healthz")
             about = metrics_app(proxier, proxy.proxy_mode)
-            tasks.create_task(Server(about, [serving.metrics_bind_address]).run(), name="metrics")
+            metrics_server = serving.server(about, *serving.metrics_bind_address, EndpointAccess.delegated(client))
+            tasks.create_task(metrics_server.run(), name="metrics")
+
+
+def start_policies(
+    options: KubeProxyOptions, client: Client, pool: WorkerPool | None, tasks: asyncio.TaskGroup
+) -> Enforcer | None:
+    tables = options.proxy.iptables_backend
+    kernel = Kernel("iptables" if tables == AUTO else f"iptables-{tables}")
+    report = NodeReport(client, options.node)
+    if not options.proxy.network_policy:
+        tasks.create_task(enforcer.disable(kernel, report), name="network policies")
+        return None
+    # In iptables mode the kernel sees all connections.
+    policies = Enforcer(client, kernel, report, pool.guard if pool else lambda policies: None)
+    tasks.create_task(policies.run(), name="network policies")
+    return policies
+
+
+async def serve(proxier: Proxier, policies: Enforcer | None) -> None:
+    """Serve once it is known which connections may begin."""
+    if policies:
+        await policies.known()
+    await proxier.run()
 
 
 def worker_pool(options: KubeProxyOptions, statistics: Statistics) -> WorkerPool:
@@ -119,6 +149,7 @@ async def cleanup() -> int:
     """Remove all that kube-proxy leaves in the kernel; the process's exit status."""
     try:
         await clean_up_everywhere()
+        await asyncio.to_thread(clean_up_policies)
         await asyncio.to_thread(remove_service_route)
     except (TablesError, CommandError) as exc:
         print(f"kube-proxy: {exc}", file=sys.stderr)

@@ -28,11 +28,21 @@ traffic = Counter("kubeproxy_traffic_bytes", "Bytes forwarded.", ("direction",))
 datagrams = Counter("kubeproxy_datagrams", "UDP datagrams forwarded.", ("direction",))
 worker_restarts = Counter("kubeproxy_worker_restarts", "Workers of the data plane that ended and were replaced.")
 
+policy_sync_duration = Histogram(
+    "kubeproxy_network_policy_sync_duration_seconds",
+    "Time from the objects to rules, address sets and workers that follow them.",
+    buckets=SYNC_BUCKETS,
+)
+policy_steps = Counter("kubeproxy_network_policy_steps", "Rules and set members added or removed.")
+policy_failures = Counter("kubeproxy_network_policy_failures", "Syncs of rules and address sets that failed.")
+policy_rules = Gauge("kubeproxy_network_policy_rules", "Rules that let peers through to isolated pods.")
+
 
 def add(counters: Counters) -> None:
     """What a worker reports."""
     connections.inc("accepted", by=counters.accepted)
     connections.inc("no_endpoints", by=counters.refused)
+    connections.inc("denied_by_policy", by=counters.denied)
     connections.inc("unreachable", by=counters.failed)
     dial_failures.inc("error", by=counters.dial_errors)
     dial_failures.inc("timeout", by=counters.dial_timeouts)

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from component_base.flags import Options, group, option
+from component_base.serving_options import CertificateOptions
 from component_base.values import (
     PERIOD,
     Duration,
@@ -48,12 +49,14 @@ _IP_PORT = ValueType(_parse_ip_port, str, "IP:PORT")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServingOptions:
+class ServingOptions(CertificateOptions):
     healthz_bind_address: HostPort = option(
         "127.0.0.1:10256", "Address and port of /healthz; port 0 takes a free one.", type=_IP_PORT
     )
     metrics_bind_address: HostPort = option(
-        "127.0.0.1:10249", "Address and port of /metrics and /proxyMode; port 0 takes a free one.", type=_IP_PORT
+        "127.0.0.1:10249",
+        "Address and port of /metrics, /proxyMode and /table; port 0 takes a free one.",
+        type=_IP_PORT,
     )
 
 
@@ -86,6 +89,9 @@ class ProxyOptions:
     )
     service_cluster_ip_range: IPv4Network = option(
         "10.0.0.0/16", "The range of cluster IPs; connections to addresses and ports of no service in it are refused."
+    )
+    network_policy: bool = option(
+        True, "Enforce NetworkPolicies. Without, those of an earlier run are removed, and the Node says so."
     )
     iptables_sync_period: Duration = option(
         "5s", "How often the rules are verified, and repaired if someone else has changed them.", type=PERIOD

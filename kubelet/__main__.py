@@ -16,6 +16,7 @@ from host_network.node_routes import NodeRoutes
 from host_network.routes import routes
 from kube_client import Client, EventRecorder, Informer
 from kube_client.certificate_expiry import ExpiryReporter
+from kube_client.delegation import Authentication, Authorizer
 from kube_client.reviews import AccessReviews, TokenReviews
 from kubelet.certificates.client import ClientIdentity, client_identity
 from kubelet.certificates.serving import CertifiedServer
@@ -49,7 +50,7 @@ from kubelet.resources.stats import Stats
 from kubelet.resources.storage_limits import StorageLimits
 from kubelet.resources.thresholds import MEMORY_SIGNAL
 from kubelet.runtime import Defaults, Engine, Runtime, security
-from kubelet.server import AlwaysAllow, Authorizer, Backend, KubeletAccess, kubelet_app
+from kubelet.server import AlwaysAllow, Backend, KubeletAccess, kubelet_app
 from kubelet.volumes import Volumes
 
 
@@ -278,7 +279,7 @@ def kubelet_access(options: KubeletOptions, client: Client, node: str) -> Kubele
     tokens = None
     if given.authentication_token_webhook:
         tokens = TokenReviews(client, given.authentication_token_webhook_cache_ttl)
-    return KubeletAccess(node, authorizer, tokens, given.anonymous_auth)
+    return KubeletAccess(node, Authentication(tokens, given.anonymous_auth), authorizer)
 
 
 def servers(

@@ -10,6 +10,7 @@ from component_base.health import Health
 from component_base.serving import daemon_app
 from kube_client import Client, EventRecorder, InformerFactory, load_config, run_elected
 from kube_client.certificate_expiry import ExpiryReporter, lease
+from kube_client.delegation import EndpointAccess
 from kube_client.identity import identity
 from scheduler import metrics, plugins
 from scheduler.cache import Cache
@@ -24,9 +25,10 @@ _UNFINISHED = "status.phase!=Succeeded,status.phase!=Failed"
 
 async def run(options: SchedulerOptions) -> None:
     async with AsyncExitStack() as stack:
-        # Listening comes before the election: see identity.
-        server = await stack.enter_async_context(options.serving.serve(daemon_app(Health())))
         client = await stack.enter_async_context(Client(load_config(options.kubeconfig), user_agent=NAME))
+        # Listening comes before the election: see identity.
+        access = EndpointAccess.delegated(client)
+        server = await stack.enter_async_context(options.serving.serve(daemon_app(Health()), access))
         informers = InformerFactory(client)
         recorder = EventRecorder(client, component="default-scheduler")
         scheduler = _scheduler(options, client, informers, recorder)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from cryptography import x509
 
@@ -20,6 +20,15 @@ class Validity(NamedTuple):
     def warns_from(self) -> datetime:
         """30 days ahead, or less for certificates that live for less than 300."""
         return self.until - min(WARN_BEFORE, (self.until - self.since) * _SHARE)
+
+
+class Certified(Protocol):
+    """A client or server that has certificates."""
+
+    @property
+    def certificates(self) -> Mapping[Path, Validity]:
+        """Those that it uses now, by the file that holds them."""
+        ...
 
 
 def validity(pem: bytes) -> Validity:

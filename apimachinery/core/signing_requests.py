@@ -14,15 +14,14 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.oid import NameOID
 
+from apimachinery.core.well_known import NODE_USER_PREFIX as NODE_USER_PREFIX
+from apimachinery.core.well_known import NODES_GROUP as NODES_GROUP
 from apimachinery.types.certificates_v1 import CertificateSigningRequest, CertificateSigningRequestCondition
 
 APISERVER_CLIENT: Final = "kubernetes.io/kube-apiserver-client"
 KUBELET_CLIENT: Final = "kubernetes.io/kube-apiserver-client-kubelet"
 KUBELET_SERVING: Final = "kubernetes.io/kubelet-serving"
 LEGACY_UNKNOWN: Final = "kubernetes.io/legacy-unknown"
-
-NODES_GROUP: Final = "system:nodes"
-NODE_USER_PREFIX: Final = "system:node:"
 
 APPROVED: Final = "Approved"
 DENIED: Final = "Denied"

@@ -46,6 +46,8 @@ ADDON_NAME_LABEL: Final = "kubernetes.io/name"
 INGRESS_CLASS_ANNOTATION: Final = "kubernetes.io/ingress.class"
 PROXY_PROTOCOL_ANNOTATION: Final = "peapod.io/proxy-protocol"
 """Ours: the version of the PROXY protocol, v1 or v2, that passes the client's address to a service's backends."""
+NETWORK_POLICY_CONDITION: Final = "NetworkPolicyEnforced"
+"""Ours: the condition with which a node says whether it enforces network policies."""
 
 # -- volumes
 STORAGE_CLASS_ANNOTATION: Final = "volume.beta.kubernetes.io/storage-class"

@@ -5,11 +5,12 @@ a plugin may have to look something up (in a cache now, with a webhook later).
 """
 
 from collections.abc import Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from apimachinery import errors, meta
 from apimachinery.types.objects import KubeObject
 from apiserver import authorization
+from apiserver.admission.metrics import timed
 from apiserver.request import Attributes
 
 T = TypeVar("T", bound=KubeObject)
@@ -19,6 +20,12 @@ class Plugin(Generic[T]):
     """One rule, about the objects of ``types``. What a plugin does not override costs nothing."""
 
     types: tuple[type[T], ...]
+    name: ClassVar[str]
+    """That of the class, as Kubernetes calls the plugin."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.name = cls.__name__
 
     async def admit(self, attributes: Attributes, obj: T, old: T | None) -> None:
         """Change ``obj``, which is the request's own, or raise an ApiError. ``old`` is None for creates."""
@@ -65,15 +72,15 @@ class Chain:
 
     async def admit(self, attributes: Attributes, obj: KubeObject, old: KubeObject | None) -> None:
         for plugin in (self._by_type.get(type(obj)) or self._of_type(type(obj))).mutating:
-            await plugin.admit(attributes, obj, old)
+            await timed(plugin.admit(attributes, obj, old), plugin.name, "admit", attributes)
 
     async def validate(self, attributes: Attributes, obj: KubeObject, old: KubeObject | None) -> None:
         for plugin in (self._by_type.get(type(obj)) or self._of_type(type(obj))).validating:
-            await plugin.validate(attributes, obj, old)
+            await timed(plugin.validate(attributes, obj, old), plugin.name, "validate", attributes)
 
     async def validate_delete(self, attributes: Attributes, old: KubeObject) -> None:
         for plugin in (self._by_type.get(type(old)) or self._of_type(type(old))).guarding:
-            await plugin.validate_delete(attributes, old)
+            await timed(plugin.validate_delete(attributes, old), plugin.name, "validate", attributes)
 
     async def validate_connect(self, attributes: Attributes, cls: type[KubeObject]) -> None:
         for plugin in (self._by_type.get(cls) or self._of_type(cls)).connecting:

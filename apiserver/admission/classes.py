@@ -1,9 +1,12 @@
 """What a pod gets from the classes that it names: its priority, and what its runtime needs."""
 
+from collections.abc import Mapping
 from typing import Final
 
-from apimachinery import codec, errors, meta
+from apimachinery import codec, errors, meta, quantity
+from apimachinery.core.tolerations import merged
 from apimachinery.meta import Key
+from apimachinery.types.base import Quantity
 from apimachinery.types.core_v1 import Pod
 from apimachinery.types.node_v1 import RuntimeClass as NodeRuntimeClass
 from apimachinery.types.objects import KubeObject
@@ -102,9 +105,19 @@ class RuntimeClass(Plugin[Pod]):
             _place(obj, runtime_class)
         if obj.spec.overhead and not overhead:
             raise _rejected(obj, "Pod Overhead set without corresponding RuntimeClass defined Overhead")
-        if obj.spec.overhead and obj.spec.overhead != overhead:
+        if obj.spec.overhead and not _are_equal(obj.spec.overhead, overhead or {}):
             raise _rejected(obj, "Pod's Overhead doesn't match RuntimeClass's defined Overhead")
         obj.spec.overhead = dict(overhead) if overhead else None
+
+
+def _are_equal(asked: Mapping[str, Quantity], defined: Mapping[str, Quantity]) -> bool:
+    """Whether they are the same amounts, however written. One that cannot be read is equal to none."""
+    try:
+        return {name: quantity.parse(amount) for name, amount in asked.items()} == {
+            name: quantity.parse(amount) for name, amount in defined.items()
+        }
+    except ValueError:
+        return False
 
 
 def _place(pod: Pod, runtime: NodeRuntimeClass) -> None:
@@ -114,14 +127,13 @@ def _place(pod: Pod, runtime: NodeRuntimeClass) -> None:
     selector = dict(pod.spec.node_selector or {})
     for key, value in (runtime.scheduling.node_selector or {}).items():
         if selector.setdefault(key, value) != value:
-            raise _rejected(
-                pod, f"conflict: runtimeClass.scheduling.nodeSelector[{key}] = {value}; "
+            raise errors.forbidden(
+                "pods", "", meta.name_of(pod), f"conflict: runtimeClass.scheduling.nodeSelector[{key}] = {value}; "
                 f"pod.spec.nodeSelector[{key}] = {selector[key]}",
             )  # fmt: skip
     pod.spec.node_selector = selector or None
-    present = pod.spec.tolerations or []
-    added = [codec.copy(given) for given in runtime.scheduling.tolerations or () if given not in present]
-    pod.spec.tolerations = [*present, *added] or None
+    given = [codec.copy(toleration) for toleration in runtime.scheduling.tolerations or ()]
+    pod.spec.tolerations = merged(pod.spec.tolerations or [], given) or None
 
 
 def _rejected(pod: Pod, why: str) -> errors.Forbidden:

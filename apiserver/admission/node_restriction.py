@@ -6,19 +6,16 @@ controller allocates, nor claim addresses that cannot be its own (``addresses_fa
 other name than its own.
 """
 
-import base64
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address, ip_network
 from typing import Final
 
-from cryptography import x509
-from cryptography.x509.oid import NameOID
 from msgspec.structs import replace
 
 from apimachinery import errors, meta
-from apimachinery.core import pods, references, well_known
+from apimachinery.core import pods, references, signing_requests, well_known
 from apimachinery.core.addresses import special
-from apimachinery.core.well_known import NODE_USER_PREFIX, NODES_GROUP
+from apimachinery.core.well_known import NODES_GROUP
 from apimachinery.meta import Key
 from apimachinery.types.authentication_v1 import TokenRequest
 from apimachinery.types.certificates_v1 import CertificateSigningRequest
@@ -33,7 +30,7 @@ from apiserver.authorization.node.authorizer import LEASES
 from apiserver.registry.store import Store
 from apiserver.request import Attributes
 
-SIGNERS: Final = ("kubernetes.io/kube-apiserver-client-kubelet", "kubernetes.io/kubelet-serving")
+_SIGNERS: Final = (signing_requests.KUBELET_CLIENT, signing_requests.KUBELET_SERVING)
 KUBELET_LABELS: Final = frozenset(
     (
         well_known.HOSTNAME_LABEL, well_known.OS_LABEL, well_known.ARCH_LABEL, well_known.BETA_OS_LABEL,
@@ -302,8 +299,9 @@ def addresses_fault(
     is called by is nothing that the cluster hands out, so the kubelet is believed, but for addresses that are somebody
     else's: another node's, which has come first; a service's; a pod's, on whatever node; or no machine's at all. The
     addresses of the control plane are not among them, for its machines may be nodes, too. Whoever claims one gains
-    nothing: as the kubelet of a node counts only who proves to be that node (``--kubelet-certificate-authority``), and
-    the node proxy leads to none of the apiserver's own addresses.
+    nothing: as the kubelet of a node counts only who proves to be that node (``--kubelet-certificate-authority``), which
+    takes a certificate that is approved for an address on stricter terms; and the node proxy leads to none of the
+    apiserver's own addresses.
     """
     others = [other for other in nodes if meta.name_of(other) != name]
     holders = {address: meta.name_of(other) for other in others for address in _addresses_of(other)}
@@ -333,12 +331,10 @@ def _pod_network(address: Address, nodes: Iterable[Node]) -> str:
 
 def request_fault(node: str, request: CertificateSigningRequest) -> str:
     """A kubelet asks for its own certificates only: to be a client, and to serve."""
-    signer = request.spec.signer_name
-    if signer not in SIGNERS:
-        return f'node "{node}" can only request certificates of the signers {" and ".join(SIGNERS)}'
-    subject = x509.load_pem_x509_csr(base64.b64decode(request.spec.request)).subject  # validated before
-    names = [attribute.value for attribute in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
-    groups = [attribute.value for attribute in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
-    if names != [f"{NODE_USER_PREFIX}{node}"] or groups != [NODES_GROUP]:
-        return f'node "{node}" can only request certificates for itself: CN={NODE_USER_PREFIX}{node}, O={NODES_GROUP}'
+    if request.spec.signer_name not in _SIGNERS:
+        return f'node "{node}" can only request certificates of the signers {" and ".join(_SIGNERS)}'
+    requested = signing_requests.parse(request.spec.request)  # validated before
+    name = signing_requests.node_user(node)
+    if (requested.common_name, requested.organizations) != (name, (NODES_GROUP,)):
+        return f'node "{node}" can only request certificates for itself: CN={name}, O={NODES_GROUP}'
     return ""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 from typing import Any, Final, TypeVar
 
 from apimachinery import errors, meta
@@ -15,7 +16,15 @@ from apimachinery.core.well_known import (
     UNREACHABLE_TAINT,
 )
 from apimachinery.meta import Key
-from apimachinery.types.core_v1 import LimitRange, Namespace, PersistentVolume, PersistentVolumeClaim, Pod, Toleration
+from apimachinery.types.core_v1 import (
+    LimitRange,
+    Namespace,
+    Node,
+    PersistentVolume,
+    PersistentVolumeClaim,
+    Pod,
+    Toleration,
+)
 from apimachinery.types.core_v1 import ResourceQuota as Quota
 from apimachinery.types.core_v1 import ServiceAccount as Account
 from apimachinery.types.meta_v1 import StatusCause
@@ -31,13 +40,14 @@ from apiserver.admission.certificates import (
     SigningRequestor,
 )
 from apiserver.admission.classes import Priority, RuntimeClass
-from apiserver.admission.configuration import Configuration
-from apiserver.admission.external_ips import DenyServiceExternalIPs
+from apiserver.admission.configuration import Configurations
 from apiserver.admission.limit_ranger import LimitRanger
-from apiserver.admission.ownership import OwnerReferencesPermissionEnforcement
+from apiserver.admission.node_restriction import NodeRestriction
+from apiserver.admission.owner_references import OwnerReferencesPermissionEnforcement
 from apiserver.admission.pod_security.plugin import PodSecurity
 from apiserver.admission.resource_quota import ResourceQuota
 from apiserver.admission.service_account import ServiceAccount
+from apiserver.admission.services import DenyServiceExternalIPs
 from apiserver.authorization import Authorizer
 from apiserver.registry.resources import Resources
 from apiserver.registry.store import Store
@@ -86,7 +96,7 @@ def _terminating(attributes: Attributes, name: str) -> errors.Forbidden:
 
 
 class DefaultTolerationSeconds(Plugin[Pod]):
-    """A pod stays some time on a node that is not ready or unreachable, unless it says otherwise.
+    """A pod stays some minutes on a node that is not ready or unreachable, unless it says otherwise.
 
     Updates get the same: whoever applies a manifest again writes the whole list without these two.
     """
@@ -160,12 +170,14 @@ class Parts:
     """What plugins are made from."""
 
     resources: Resources
-    authorizer: Authorizer
     mounts_tokens: bool
     """Whether pods get tokens of their service accounts."""
-    configuration: Configuration
+    configurations: Configurations
+    authorizer: Authorizer
     not_ready_seconds: int
+    """How long pods stay by default on nodes that are not ready."""
     unreachable_seconds: int
+    service_range: IPv4Network
 
     def store(self, kind: type[T]) -> Store[T]:
         return self.resources.store(kind)
@@ -175,8 +187,9 @@ PLUGINS: Final[Mapping[str, Callable[[Parts], Plugin[Any]]]] = {
     "NamespaceLifecycle": lambda parts: NamespaceLifecycle(parts.store(Namespace)),
     "LimitRanger": lambda parts: LimitRanger(parts.store(LimitRange)),
     "ServiceAccount": lambda parts: ServiceAccount(parts.store(Account), mounts_tokens=parts.mounts_tokens),
+    "NodeRestriction": lambda parts: NodeRestriction(parts.store(Pod), parts.store(Node), parts.service_range),
     "PodSecurity": lambda parts: PodSecurity(
-        parts.store(Namespace), parts.store(Pod), parts.configuration.pod_security
+        parts.store(Namespace), parts.store(Pod), parts.configurations.pod_security
     ),
     "Priority": lambda parts: Priority(parts.store(PriorityClass)),
     "DefaultTolerationSeconds": lambda parts: DefaultTolerationSeconds(
@@ -185,7 +198,7 @@ PLUGINS: Final[Mapping[str, Callable[[Parts], Plugin[Any]]]] = {
     "DefaultStorageClass": lambda parts: DefaultStorageClass(parts.store(StorageClass)),
     "StorageObjectInUseProtection": lambda parts: StorageObjectInUseProtection(),
     "OwnerReferencesPermissionEnforcement": lambda parts: OwnerReferencesPermissionEnforcement(
-        parts.authorizer, parts.resources
+        parts.resources, parts.authorizer
     ),
     "RuntimeClass": lambda parts: RuntimeClass(parts.store(NodeRuntimeClass)),
     "CertificateApproval": lambda parts: CertificateApproval(parts.authorizer),
@@ -194,15 +207,11 @@ PLUGINS: Final[Mapping[str, Callable[[Parts], Plugin[Any]]]] = {
     "DenyServiceExternalIPs": lambda parts: DenyServiceExternalIPs(),
     "ResourceQuota": lambda parts: ResourceQuota(parts.store(Quota)),  # the last: what is charged is written
 }
-OFF_BY_DEFAULT: Final = frozenset(("DenyServiceExternalIPs", "OwnerReferencesPermissionEnforcement"))
+OFF_BY_DEFAULT: Final = frozenset(("DenyServiceExternalIPs", "NodeRestriction", "OwnerReferencesPermissionEnforcement"))
 ON_BY_DEFAULT: Final = tuple(name for name in PLUGINS if name not in OFF_BY_DEFAULT)
 
 
-def selected(enabled: Collection[str], disabled: Collection[str]) -> list[str]:
-    """The names of the default plugins and of those that are enabled, without those that are disabled."""
-    names = {*ON_BY_DEFAULT, *enabled} - set(disabled)
-    return [name for name in PLUGINS if name in names]
-
-
 def plugins(parts: Parts, enabled: Collection[str], disabled: Collection[str]) -> list[Plugin[Any]]:
-    return [*(PLUGINS[name](parts) for name in selected(enabled, disabled)), SigningRequestor()]
+    """The default ones and those that are enabled, without those that are disabled."""
+    names = {*ON_BY_DEFAULT, *enabled} - set(disabled)
+    return [*(make(parts) for name, make in PLUGINS.items() if name in names), SigningRequestor()]

@@ -6,13 +6,15 @@ library looks for it.
 
 import asyncio
 import random
+from collections.abc import Iterator
 from typing import Final
 
 from apimachinery import errors, meta
-from apimachinery.core import pods, references
+from apimachinery.core import pods
+from apimachinery.core.references import secrets_of
 from apimachinery.meta import Key
 from apimachinery.types import core_v1 as v1
-from apiserver.admission import Plugin, denied, mountable_secrets
+from apiserver.admission import Plugin
 from apiserver.registry.store import Store
 from apiserver.request import Attributes
 
@@ -21,6 +23,10 @@ MOUNT_PATH: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 VOLUME_PREFIX: Final = "kube-api-access-"
 TOKEN_SECONDS: Final = 3607
 ROOT_CA: Final = "kube-root-ca.crt"
+ENFORCE_MOUNTABLE_SECRETS: Final = "kubernetes.io/enforce-mountable-secrets"
+"""Annotation of an account whose pods may name only the secrets that the account lists."""
+_TRUE: Final = ("1", "t", "T", "TRUE", "true", "True")
+"""What Go reads as true."""
 _PATIENCE: Final = 2.0
 _RETRY: Final = 0.05
 """Seconds: a controller creates a new namespace's account, so a pod that follows at once waits for it a moment."""
@@ -49,19 +55,25 @@ class ServiceAccount(Plugin[v1.Pod]):
             ]
 
     async def validate(self, attributes: Attributes, obj: v1.Pod, old: v1.Pod | None) -> None:
-        if attributes.subresource not in ("", "ephemeralcontainers") or (
-            old is not None and not attributes.subresource
-        ):
-            return
-        if pods.is_mirror(obj):
-            fault = _fault_of_mirror(obj)
-        elif not obj.spec.service_account_name:
-            fault = f"no service account specified for pod {meta.key_of(obj)}"
+        if attributes.verb == "create" and not attributes.subresource:
+            fault = _fault_of_mirror(obj) if pods.is_mirror(obj) else await self._fault(attributes, obj)
+        elif attributes.subresource == "ephemeralcontainers":
+            fault = await self._fault(attributes, obj)
         else:
-            account = await self._account(Key(attributes.namespace, obj.spec.service_account_name), meta.name_of(obj))
-            fault = _fault_of_secrets(obj, account, attributes.subresource)
+            return
         if fault:
-            raise denied(attributes, obj, fault)
+            raise errors.forbidden("pods", "", meta.name_of(obj), fault)
+
+    async def _fault(self, attributes: Attributes, pod: v1.Pod) -> str:
+        """Which secret it may not name, if its account says which it may."""
+        if not pod.spec.service_account_name:
+            return f"no service account specified for pod {attributes.namespace}/{meta.name_of(pod)}"
+        account = await self._account(Key(attributes.namespace, pod.spec.service_account_name), meta.name_of(pod))
+        if meta.annotations_of(account).get(ENFORCE_MOUNTABLE_SECRETS) not in _TRUE:
+            return ""
+        if attributes.subresource:
+            pod = v1.Pod(spec=v1.PodSpec(ephemeral_containers=pod.spec.ephemeral_containers))
+        return next(_unlisted_secrets(pod, account), "")
 
     async def _account(self, key: Key, pod: str) -> v1.ServiceAccount:
         """Raises Forbidden if there is none of that name."""
@@ -75,21 +87,49 @@ class ServiceAccount(Plugin[v1.Pod]):
         return account
 
 
-def _fault_of_secrets(pod: v1.Pod, account: v1.ServiceAccount, subresource: str) -> str:
-    if not mountable_secrets.are_enforced(account):
-        return ""
-    if subresource:
-        return mountable_secrets.fault_of_ephemeral_containers(pod, account)
-    return mountable_secrets.fault_of_pod(pod, account)
+def _unlisted_secrets(pod: v1.Pod, account: v1.ServiceAccount) -> Iterator[str]:
+    """What is wrong with each secret that a pod names and its account does not list."""
+    spec, mountable = pod.spec, {secret.name for secret in account.secrets or ()}
+    why = f"is not allowed because service account {meta.name_of(account)} does not reference that"
+    for volume in spec.volumes or ():
+        if volume.secret is not None and volume.secret.secret_name not in mountable:
+            yield f'volume with secret.secretName="{volume.secret.secret_name}" {why} secret'
+    for sort, group in (
+        ("init container", spec.init_containers),
+        ("container", spec.containers),
+        ("ephemeral container", spec.ephemeral_containers),
+    ):
+        for container in group or ():
+            for use, name in _secrets_in(container):
+                if name not in mountable:
+                    yield f'{sort} {container.name} with {use} referencing secret.secretName="{name}" {why} secret'
+    pullable = {secret.name for secret in account.image_pull_secrets or ()}
+    for i, reference in enumerate(spec.image_pull_secrets or ()):
+        if reference.name not in pullable:
+            yield f'imagePullSecrets[{i}].name="{reference.name}" {why} imagePullSecret'
+    # Kubernetes overlooks those in other volumes: projected ones, and of drivers
+    for name in secrets_of(v1.Pod(spec=v1.PodSpec(volumes=spec.volumes))):
+        if name not in mountable:
+            yield f'volume with secret.secretName="{name}" {why} secret'
+
+
+def _secrets_in(container: v1.Container | v1.EphemeralContainer) -> Iterator[tuple[str, str | None]]:
+    """How the container uses secrets, and their names."""
+    for variable in container.env or ():
+        if variable.value_from is not None and variable.value_from.secret_key_ref is not None:
+            yield f"envVar {variable.name}", variable.value_from.secret_key_ref.name
+    for source in container.env_from or ():
+        if source.secret_ref is not None:
+            yield "envFrom", source.secret_ref.name
 
 
 def _fault_of_mirror(pod: v1.Pod) -> str:
     if pod.spec.service_account_name:
         return "a mirror pod may not reference service accounts"
-    if any(references.secrets_of(pod)):
+    if any(True for _ in secrets_of(pod)):
         return "a mirror pod may not reference secrets"
     for volume in pod.spec.volumes or ():
-        for source in (volume.projected.sources or ()) if volume.projected else ():
+        for source in (volume.projected.sources or ()) if volume.projected is not None else ():
             if source.service_account_token is not None:
                 return "a mirror pod may not use ServiceAccountToken volume projections"
     return ""

@@ -35,7 +35,7 @@ class Record:
     ) -> None:
         self.recording = recording
         self._write, self._stages = write, set[Stage]()
-        self.annotations: dict[str, str] = {}
+        self.annotations = attributes.remarks.annotations
         self.status: dict[str, Any] = {}
         """The answer's code; of a failure its reason and message as well."""
         self.request_object: bytes | None = None

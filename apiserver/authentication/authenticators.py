@@ -18,12 +18,24 @@ from msgspec import Struct
 
 from apimachinery import errors
 from apiserver.request import User
+from component_base.metrics import Histogram
 
 ALL_AUTHENTICATED: Final = "system:authenticated"
 ALL_UNAUTHENTICATED: Final = "system:unauthenticated"
 ANONYMOUS: Final = User("system:anonymous", groups=(ALL_UNAUTHENTICATED,))
 _PREFIX: Final = "base64url.bearer.authorization.k8s.io."
 _PROTOCOLS: Final = "sec-websocket-protocol"
+
+
+_HOUR, _DAY = 3600.0, 86400.0
+_LEFT: Final = Histogram(
+    "apiserver_client_certificate_expiration_seconds",
+    "How long the certificates of requests were still valid, in seconds.",
+    buckets=(
+        0.0, 0.5 * _HOUR, _HOUR, 2 * _HOUR, 6 * _HOUR, 12 * _HOUR, _DAY, 2 * _DAY, 4 * _DAY, 7 * _DAY, 30 * _DAY,
+        90 * _DAY, 180 * _DAY, 365 * _DAY,
+    ),
+)  # fmt: skip
 
 
 class Credentials(Struct, frozen=True):
@@ -78,8 +90,10 @@ class X509:
         certificate = credentials.extensions.get("tls", {}).get("client_certificate")
         if certificate is None or not certificate.common_name:
             return None
-        if not certificate.valid_at(time.time()):
+        now = time.time()
+        if not certificate.valid_at(now):
             raise errors.Unauthorized("Unauthorized")
+        _LEFT.observe(certificate.not_after - now)
         identity = (certificate.common_name, certificate.organizations)
         user = self._users.get(identity)
         if user is None:

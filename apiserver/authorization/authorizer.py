@@ -1,13 +1,15 @@
 """What every authorizer is, several of them as one, and those that need no rules."""
 
-from collections.abc import Sequence
-from typing import Final, Literal, NamedTuple, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Final, Literal, NamedTuple, Protocol, TypeVar
 
 from msgspec import Struct
 
-from apimachinery import errors
+from apimachinery import codec, errors
 from apimachinery.types.authorization_v1 import NonResourceRule, ResourceRule
 from apiserver.request import Attributes, User
+
+R = TypeVar("R", ResourceRule, NonResourceRule)
 
 MASTERS: Final = "system:masters"
 
@@ -56,7 +58,11 @@ class Authorizer(Protocol):
 class Union:
     """Authorizers that are asked in turn: the first that has an opinion decides."""
 
-    def __init__(self, authorizers: Sequence[Authorizer]) -> None:
+    def __init__(self, authorizers: Sequence[Authorizer] = ()) -> None:
+        self._authorizers = authorizers
+
+    def use(self, authorizers: Sequence[Authorizer]) -> None:
+        """Ask these from now on; without any, nothing is allowed."""
         self._authorizers = authorizers
 
     async def decide(self, attributes: Attributes) -> Decision:
@@ -78,11 +84,16 @@ class Union:
     def rules_for(self, user: User, namespace: str) -> Rules:
         every = [authorizer.rules_for(user, namespace) for authorizer in self._authorizers]
         return Rules(
-            [rule for rules in every for rule in rules.resource],
-            [rule for rules in every for rule in rules.non_resource],
+            _distinct(rule for rules in every for rule in rules.resource),
+            _distinct(rule for rules in every for rule in rules.non_resource),
             any(rules.is_incomplete for rules in every),
             "; ".join(rules.error for rules in every if rules.error),
         )
+
+
+def _distinct(rules: Iterable[R]) -> list[R]:
+    """Each once: an authorizer may repeat what one before it allows."""
+    return list({codec.encode(rule): rule for rule in rules}.values())
 
 
 class Masters:

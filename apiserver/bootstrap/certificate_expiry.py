@@ -3,13 +3,11 @@
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 from apimachinery import errors, meta
-from apimachinery.core.certificates import Validity, warnings
+from apimachinery.core.certificates import Certified, warnings
 from apimachinery.types.core_v1 import Event, EventSource, ObjectReference
 from apimachinery.types.meta_v1 import ObjectMeta
 from apiserver.bootstrap.objects import Objects
@@ -24,9 +22,8 @@ _COMPONENT: Final = "kube-apiserver"
 
 
 class CertificateExpiry:
-    def __init__(self, resources: Resources, certificates: Callable[[], Mapping[Path, Validity]]) -> None:
-        """``certificates`` are those in use now, by the file that holds them."""
-        self._objects, self._certificates = Objects(resources), certificates
+    def __init__(self, resources: Resources, *users: Certified | None) -> None:
+        self._objects, self._users = Objects(resources), [user for user in users if user is not None]
 
     async def run(self) -> None:
         while True:
@@ -39,9 +36,10 @@ class CertificateExpiry:
                 await asyncio.sleep(PERIOD)
 
     async def _report(self, now: datetime) -> None:
-        for reason, message in warnings(self._certificates(), now):
-            log.warning("%s: %s", reason, message)
-            await self._objects.put(_event(reason, message))
+        for user in self._users:
+            for reason, message in warnings(user.certificates, now):
+                log.warning("%s: %s", reason, message)
+                await self._objects.put(_event(reason, message))
 
 
 def _event(reason: str, message: str) -> Event:

@@ -33,7 +33,8 @@ class Bootstrap:
         self._objects, self._services = Objects(resources), services
         self._endpoints = ServerEndpoints(self._objects, services, address, port)
         self._local = LocalServices(self._objects)
-        self._has_defaults = False
+        self.has_defaults = False
+        """Whether the default objects are there, among them the roles of everybody whom RBAC lets in."""
 
     async def run(self) -> None:
         """Check every few seconds until cancelled."""
@@ -54,12 +55,12 @@ class Bootstrap:
         for name in NAMESPACES:
             await self._objects.ensure(v1.Namespace(metadata=ObjectMeta(name=name)))
         await self._endpoints.sync()
-        if not self._has_defaults:
+        if not self.has_defaults:
             await priorityclasses.make(self._objects)
             await rbac.make(self._objects)
             await flowcontrol.make(self._objects)
             await self._service_range()
-            self._has_defaults = True
+            self.has_defaults = True
         await self._local.sync()  # groups may be added at any time
 
     async def _service_range(self) -> None:

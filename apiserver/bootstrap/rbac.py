@@ -5,7 +5,6 @@ stays. An object whose annotation says ``autoupdate: "false"`` is left alone.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import product
 from typing import Final, TypeVar
 
 from apimachinery import codec, meta
@@ -22,13 +21,13 @@ from apimachinery.types.rbac_v1 import (
     RoleRef,
     Subject,
 )
+from apiserver.authorization.rbac import GROUP, is_covered
 from apiserver.bootstrap.objects import Objects
 from apiserver.bootstrap.rbac_controllers import CONTROLLERS
 from apiserver.bootstrap.rbac_namespaced import NAMESPACED
 from apiserver.bootstrap.rbac_rules import DefaultRole
 from apiserver.bootstrap.rbac_users import USERS
 
-GROUP: Final = "rbac.authorization.k8s.io"
 _LABELS: Final = {BOOTSTRAPPING_LABEL: "rbac-defaults"}
 _CONTROLLER: Final = "system:controller:"
 _SYSTEM: Final = "kube-system"
@@ -138,7 +137,7 @@ def merged_role(existing: AnyRole, default: AnyRole) -> AnyRole | None:
         return None
     changed = codec.copy(existing)
     _merge_metadata(changed, default)
-    missing: list[PolicyRule] = [rule for rule in default.rules or () if not _is_covered(rule, existing.rules or ())]
+    missing: list[PolicyRule] = [rule for rule in default.rules or () if not is_covered(rule, existing.rules or ())]
     if missing:
         changed.rules = [*(existing.rules or ()), *missing]
     if isinstance(default, ClusterRole) and isinstance(changed, ClusterRole) and default.aggregation_rule is not None:
@@ -172,32 +171,3 @@ def _merge_metadata(changed: KubeObject, default: KubeObject) -> None:
     """Existing labels and annotations win over the default ones."""
     changed.metadata.labels = {**(default.metadata.labels or {}), **(changed.metadata.labels or {})}
     changed.metadata.annotations = {**(default.metadata.annotations or {}), **(changed.metadata.annotations or {})}
-
-
-def _is_covered(rule: PolicyRule, owned: Sequence[PolicyRule]) -> bool:
-    """Whether everything that a rule allows is allowed by these already, by one or several of them together."""
-    return all(any(_allows(other, simple) for other in owned) for simple in _simple(rule))
-
-
-def _simple(rule: PolicyRule) -> Iterator[tuple[str, str, str, str, str]]:
-    """Verb, group, resource, object and path of all that a rule allows."""
-    for verb in rule.verbs:
-        for path in rule.non_resource_urls or ():
-            yield verb, "", "", "", path
-        for group, resource, name in product(rule.api_groups or (), rule.resources or (), rule.resource_names or ("",)):
-            yield verb, group, resource, name, ""
-
-
-def _allows(rule: PolicyRule, simple: tuple[str, str, str, str, str]) -> bool:
-    verb, group, resource, name, path = simple
-    if not {verb, "*"} & set(rule.verbs):
-        return False
-    if path:
-        return any(url in (path, "*") or (url.endswith("*") and path.startswith(url[:-1]))
-                   for url in rule.non_resource_urls or ())  # fmt: skip
-    resources = {resource, "*", f"*/{resource.partition('/')[2]}" if "/" in resource else "*"}
-    return bool(
-        {group, "*"} & set(rule.api_groups or ())
-        and resources & set(rule.resources or ())
-        and (not rule.resource_names or name in rule.resource_names)
-    )

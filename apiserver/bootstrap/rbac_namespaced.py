@@ -48,6 +48,11 @@ NAMESPACED: Final = (
         _SYSTEM, "system:controller:token-cleaner", (rule(f"{READ} delete", "secrets"), events()),
         ("account:token-cleaner",),
     ),
+    NamespacedRole(  # of a name server that runs as a daemon, and registers itself
+        _SYSTEM, "peapod:kube-dns",
+        (rule("create", "endpoints services"), rule("get update delete", "endpoints services", names="kube-dns")),
+        ("user:system:kube-dns",),
+    ),
     _locking(
         "kube-controller-manager", "leader-election-controller",
         more=(rule("get watch list create update", "leases", "coordination.k8s.io"),),

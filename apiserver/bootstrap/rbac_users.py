@@ -19,6 +19,10 @@ _REVIEWS: Final = (
     rule("create", "tokenreviews", _AUTHENTICATION), rule("create", "subjectaccessreviews", _AUTHORIZATION),
 )  # fmt: skip
 
+_NAME_SERVER: Final = (
+    rule("list watch", "endpoints namespaces services"),
+    rule("list watch", "endpointslices", "discovery.k8s.io"),
+)
 _ADMIN: Final = (
     rule("create", "localsubjectaccessreviews", _AUTHORIZATION),
     rule(f"{READ} {WRITE}", "roles rolebindings", _RBAC),
@@ -176,9 +180,7 @@ USERS: Final = (
     )),
     DefaultRole("system:kube-aggregator", (rule(READ, "endpoints services"),)),
     DefaultRole("system:kube-controller-manager", _MANAGER, subjects=("user:system:kube-controller-manager",)),
-    DefaultRole("system:kube-dns", (
-        rule("list watch", "endpoints namespaces services"), rule("list watch", "endpointslices", "discovery.k8s.io"),
-    ), subjects=("account:kube-dns",)),
+    DefaultRole("system:kube-dns", _NAME_SERVER, subjects=("account:kube-dns",)),
     DefaultRole("system:kube-scheduler", _SCHEDULER, subjects=("user:system:kube-scheduler",)),
     DefaultRole("system:kubelet-api-admin", (
         rule(READ, "nodes"), rule("proxy", "nodes"), rule("*", "nodes/log nodes/metrics nodes/proxy nodes/stats"),
@@ -187,11 +189,23 @@ USERS: Final = (
         urls("get", "/healthz /healthz/* /livez /livez/* /metrics /metrics/slis /readyz /readyz/*"),
     ), subjects=("group:system:monitoring",)),
     DefaultRole("system:node", NODE_RULES, subjects=()),
+    DefaultRole("peapod:kube-dns", _NAME_SERVER, subjects=("user:system:kube-dns",)),  # as a daemon
+    DefaultRole(  # who reads the metrics of these daemons is theirs to ask
+        "peapod:endpoint-access", _REVIEWS, subjects=("user:system:kube-proxy", "user:system:kube-dns")
+    ),
+    DefaultRole(  # for requests through ``nodes/proxy``
+        "peapod:proxy-endpoints", (urls("get", "/metrics /proxyMode /table"),),
+        subjects=("user:kube-apiserver-kubelet-client",),
+    ),
     DefaultRole("peapod:node-routes", (rule(READ, "nodes"),), subjects=("group:system:nodes",)),
     DefaultRole("system:node-bootstrapper", (
         rule(f"create {READ}", "certificatesigningrequests", _CERTIFICATES),
     )),
     DefaultRole("system:node-problem-detector", (rule("get", "nodes"), rule("patch", "nodes/status"), events())),
+    DefaultRole("system:network-policy-enforcer", (
+        rule("list watch", "namespaces pods"), rule("list watch", "networkpolicies", "networking.k8s.io"),
+        rule("get list watch", "nodes"), rule("patch", "nodes/status"),
+    ), subjects=("user:system:kube-proxy",)),
     DefaultRole("system:node-proxier", (
         rule("list watch", "endpoints services"), rule(READ, "nodes"), events(),
         rule("list watch", "endpointslices", "discovery.k8s.io"),

@@ -26,7 +26,7 @@ from apiserver.handlers.verbs import Call
 from apiserver.registry.resource import Served, Subresource, not_allowed
 from apiserver.registry.resources import Resources
 from apiserver.registry.subresources import WHOLE
-from apiserver.request import Attributes, Remarks, User
+from apiserver.request import Attributes, User
 
 log = logging.getLogger(__name__)
 
@@ -202,7 +202,6 @@ def _with_options(request: Request, attributes: Attributes) -> Attributes:
         dry_run="All" in request.query_lists.get("dryRun", ()),
         field_manager=_field_manager(request),
         is_apply=is_apply,
-        remarks=Remarks(request.warnings, request.record.annotations if request.record is not None else {}),
     )
 
 

@@ -13,7 +13,7 @@ from apimachinery import names
 from apimachinery.selectors import FieldSelector, parse_fields
 from apiserver.handlers.http import Request
 from apiserver.registry.resource import not_allowed
-from apiserver.request import Attributes, User
+from apiserver.request import Attributes, Remarks, User
 
 API: Final = ("/api/", "/apis/")
 _VERBS: Final = {
@@ -110,6 +110,7 @@ def _attributes(request: Request, user: User, place: Place) -> Attributes:
         namespace=place.namespace,
         name=name,
         fields=fields,
+        remarks=Remarks(request.warnings),
     )
 
 

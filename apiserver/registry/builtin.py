@@ -53,7 +53,7 @@ from apiserver.registry.flowcontrol.priorities import FLOW_SCHEMAS, PRIORITY_LEV
 from apiserver.registry.networking.addresses import IP_ADDRESSES, SERVICE_CIDRS
 from apiserver.registry.networking.ingressclasses import INGRESS_CLASSES
 from apiserver.registry.networking.ingresses import INGRESSES
-from apiserver.registry.networking.networkpolicies import NETWORK_POLICIES
+from apiserver.registry.networking.networkpolicies import network_policies
 from apiserver.registry.node.runtimeclasses import RUNTIME_CLASSES
 from apiserver.registry.policy.evictions import EvictionSubresource
 from apiserver.registry.policy.poddisruptionbudgets import POD_DISRUPTION_BUDGETS
@@ -94,6 +94,7 @@ def builtin(
         REPLICATION_CONTROLLERS,
         RESOURCE_QUOTAS,
         SECRETS,
+        network_policies(resources),
         service_accounts(resources, issuer),
         services(addresses, ports),
         *_GROUPS,
@@ -119,7 +120,6 @@ _GROUPS: Final[tuple[ResourceInfo[Any], ...]] = (
     INGRESS_CLASSES,
     IP_ADDRESSES,
     MUTATING_WEBHOOK_CONFIGURATIONS,
-    NETWORK_POLICIES,
     PRIORITY_CLASSES,
     PRIORITY_LEVEL_CONFIGURATIONS,
     ROLES,

@@ -9,8 +9,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
-from apimachinery.errors import ApiError
-from apiserver.storage.cache import ObjectCache
+from apimachinery.errors import ApiError, ServiceUnavailable
+from apiserver.storage.cache import WAIT, ObjectCache
 from apiserver.storage.objects import Event, Stored, T
 
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -34,7 +34,11 @@ class Follower(Generic[T]):
 
     def __init__(self, cache: ObjectCache[T], derived: Derived[T]) -> None:
         self._cache, self._derived = cache, derived
-        self.is_loaded = False
+        self._loaded = asyncio.Event()
+
+    @property
+    def is_loaded(self) -> bool:
+        return self._loaded.is_set()
 
     async def run(self) -> None:
         while True:
@@ -42,11 +46,22 @@ class Follower(Generic[T]):
                 await self._cache.wait_until()
                 await self._follow()
             except ApiError:  # the cache is not loaded yet, or was read anew
-                self.is_loaded = False
+                self._loaded.clear()
 
     async def wait_current(self) -> None:
         """Return once every write that was acknowledged before this call has arrived. Raises as the cache's does."""
         await self._cache.wait_current()
+        await self.wait_loaded()
+
+    async def wait_loaded(self) -> None:
+        """Raises ServiceUnavailable if that takes longer than a read waits for a cache."""
+        if self.is_loaded:
+            return
+        try:
+            async with asyncio.timeout(WAIT):
+                await self._loaded.wait()
+        except TimeoutError:
+            raise ServiceUnavailable("storage is (re)initializing", retry_after=1) from None
 
     async def _follow(self) -> None:
         """Raises ApiError when there is no more to follow."""
@@ -55,7 +70,7 @@ class Follower(Generic[T]):
             for event in await changes.next(timeout=0):
                 self._apply(event)
             changes.hand_to(self._apply)  # nothing is waiting, as nobody else has run since
-            self.is_loaded = True
+            self._loaded.set()
             await changes.next()
 
     async def _fill(self, items: Sequence[Stored[T]]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from deploy.lab import engine, etcd, probes
 from deploy.lab.addresses import CLUSTER_DNS, CLUSTER_DOMAIN, NODE_PORTS, SERVICE_RANGE
+from deploy.lab.certificates import CLUSTER_CA, KUBELET_CA
 from deploy.lab.lab import IN_PODS, MASTER, Lab
 from deploy.lab.processes import Daemon
 
@@ -79,6 +80,9 @@ def _apiserver(lab: Lab) -> Daemon:
         f"--tls-private-key-file={pki / 'apiserver.key'}",
         f"--client-ca-file={pki / 'ca.crt'}",
         f"--token-auth-file={pki / 'tokens.csv'}",
+        "--authorization-mode=Node,RBAC",
+        "--enable-admission-plugins=NodeRestriction",
+        "--enable-bootstrap-token-auth=true",
         f"--kubelet-client-certificate={pki / 'apiserver-kubelet-client.crt'}",
         f"--kubelet-client-key={pki / 'apiserver-kubelet-client.key'}",
         f"--kubelet-certificate-authority={pki / 'kubelet-ca.crt'}",
@@ -116,7 +120,7 @@ def _scheduler(lab: Lab) -> Daemon:
         name="kube-scheduler",
         namespace=lab.namespace(MASTER),
         argv=_python(lab, "scheduler", f"--kubeconfig={kubeconfig}"),
-        healthy=_loopback(lab, MASTER, 10259),
+        healthy=_loopback(lab, MASTER, 10259, "https"),
         ports=(10259,),
         inputs=(kubeconfig,),
     )
@@ -131,18 +135,30 @@ def _controller_manager(lab: Lab) -> Daemon:
         f"--cluster-cidr={lab.addresses.cluster_cidr}",
         "--allocate-node-cidrs=true",
         "--configure-cloud-routes=true",
+        "--use-service-account-credentials=true",
         f"--root-ca-file={lab.pki / 'ca.crt'}",
         f"--service-account-private-key-file={lab.pki / 'sa.key'}",
+        *_signing_flags(lab),
     )
     return Daemon(
         node=MASTER,
         name="kube-controller-manager",
         namespace=lab.namespace(MASTER),
         argv=argv,
-        healthy=_loopback(lab, MASTER, 10257),
+        healthy=_loopback(lab, MASTER, 10257, "https"),
         ports=(10257,),
-        inputs=(kubeconfig, lab.pki / "ca.crt", lab.pki / "sa.key"),
+        inputs=(kubeconfig, lab.pki / "ca.crt", lab.pki / "kubelet-ca.crt", lab.pki / "sa.key"),
     )
+
+
+def _signing_flags(lab: Lab) -> list[str]:
+    """Which authority signs what signing requests ask for: only kubelets get certificates of the kubelets' own."""
+    signers = {"kubelet-serving": KUBELET_CA, "kubelet-client": CLUSTER_CA, "kube-apiserver-client": CLUSTER_CA}
+    return [
+        f"--cluster-signing-{signer}-{kind}-file={lab.pki / f'{authority}.{suffix}'}"
+        for signer, authority in signers.items()
+        for kind, suffix in (("cert", "crt"), ("key", "key"))
+    ]
 
 
 def dns(lab: Lab) -> Daemon:
@@ -204,7 +220,7 @@ def _kubelet(lab: Lab, node: str) -> Daemon:
 
 
 def _proxy(lab: Lab, node: str) -> Daemon:
-    kubeconfig = lab.daemon_kubeconfig("kube-proxy")
+    kubeconfig, certificate = lab.daemon_kubeconfig("kube-proxy"), lab.pki / f"kubelet-{node}.crt"
     argv = _python(
         lab,
         "kube_proxy",
@@ -212,7 +228,11 @@ def _proxy(lab: Lab, node: str) -> Daemon:
         f"--hostname-override={node}",
         f"--cluster-cidr={lab.addresses.cluster_cidr}",
         f"--service-cluster-ip-range={SERVICE_RANGE}",
-        f"--metrics-bind-address={lab.node_address(node)}:10249",  # so that the apiserver can reach its table
+        # so that the apiserver, to which it proves to be this node's, can reach its table
+        f"--metrics-bind-address={lab.node_address(node)}:10249",
+        f"--tls-cert-file={certificate}",
+        f"--tls-private-key-file={lab.pki / f'kubelet-{node}.key'}",
+        f"--client-ca-file={lab.pki / 'ca.crt'}",
     )
     return Daemon(
         node=node,
@@ -221,5 +241,5 @@ def _proxy(lab: Lab, node: str) -> Daemon:
         argv=argv,
         healthy=_loopback(lab, node, 10256),
         ports=(10249, 10256),
-        inputs=(kubeconfig,),
+        inputs=(kubeconfig, certificate),
     )

@@ -21,6 +21,7 @@ LAB: Final[Mapping[str, tuple[str, ...]]] = {
     "iptables-legacy": ("iptables",),
     "iptables-nft": ("iptables",),
     "conntrack": ("conntrack",),
+    "ipset": ("ipset",),
     "ip": ("iproute2",),
     "nsenter": ("util-linux",),
     "unshare": ("util-linux",),

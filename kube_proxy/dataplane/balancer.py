@@ -1,5 +1,7 @@
 """Which backend a client gets: a random one, or with ClientIP affinity the one that it had. Pure but for the dice.
 
+A backend that network policies keep from the client is no choice.
+
 An affinity entry outlives its backend's absence (a service scaled to nothing and back keeps its clients where
 they were) but is replaced by the next choice, ends ``affinity_seconds`` after its last use, and is dropped when
 its backend could not be reached. It outlives the process if ``remember`` returns what ``take_changes`` returned.
@@ -8,12 +10,21 @@ its backend could not be reached. It outlives the process if ``remember`` return
 import random
 from collections.abc import Callable, Collection, Iterable, Sequence
 
+from kube_proxy.dataplane.guard import Gate
 from kube_proxy.dataplane.messages import Backend, Choice
 
 
 class Balancer:
-    def __init__(self, affinity_seconds: int | None = None, dice: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self,
+        affinity_seconds: int | None = None,
+        dice: Callable[[], float] = random.random,
+        gate: Gate | None = None,
+        protocol: str = "TCP",
+    ) -> None:
         self.affinity_seconds = affinity_seconds
+        self._gate = gate or Gate()
+        self._protocol = protocol
         self._dice = dice
         self._backends: Sequence[Backend] = ()
         self._chosen: dict[str, tuple[Backend, float]] = {}
@@ -27,10 +38,17 @@ class Balancer:
         self._backends = backends
 
     def pick(self, client: str, now: float, tried: Collection[Backend] = ()) -> Backend | None:
-        """A backend for a client's new connection, or None when all were tried or there is none.
+        """A backend for a client's new connection, or None when all were tried or denied or there is none.
 
         ``now`` is monotonic, in seconds.
         """
+        backend, judge = self._pick(client, now, tried), self._gate.judge
+        if judge is None or backend is None or judge.allows(self._protocol, client, backend):
+            return backend
+        self.failed(client, backend)
+        return self._pick(client, now, {*tried, *judge.denied(self._protocol, client, self._backends)})
+
+    def _pick(self, client: str, now: float, tried: Collection[Backend]) -> Backend | None:
         if self.affinity_seconds is None:
             return self._random(tried)
         entry = self._chosen.get(client)

@@ -1,8 +1,8 @@
 """From an accepted client to a backend that takes its connection.
 
 Promises: never blocks; a backend that refuses is passed over at once, one that does not answer after 250 ms, then
-500 ms, 1 s, 2 s; a client whose service has no reachable endpoint is reset at once; a failed dial ends the client's
-affinity.
+500 ms, 1 s, 2 s; a client whose service has no endpoint that answers, or none that policies allow, is reset at once; a
+failed dial ends the client's affinity.
 """
 
 from __future__ import annotations
@@ -189,6 +189,8 @@ class Dial:
                 self._port.name,
                 len({*self._tried}),
             )
+        elif self._port.balancer.backends:
+            counters.denied += 1
         else:
             counters.refused += 1
             self._port.stats.refused += 1

@@ -10,6 +10,7 @@ import struct
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator
+from typing import Literal
 
 import msgspec
 
@@ -67,6 +68,47 @@ class Stop(msgspec.Struct, tag=True, frozen=True):
     port: int
 
 
+class PolicyRule(msgspec.Struct, frozen=True):
+    """Lets pods that are isolated in one direction talk to peers all the same."""
+
+    direction: Literal["ingress", "egress"]
+    pods: str
+    """The set of the isolated pods that it is about."""
+    peers: str | None
+    """The set, or the blocks, of who may talk with them; None for everybody."""
+    protocol: str | None = None
+    """TCP, UDP or SCTP; None for all traffic."""
+    first_port: int = 0
+    last_port: int = 0
+    """The server's ports, whichever side the rule is about; 0 for all."""
+
+
+class Policies(msgspec.Struct, tag=True, frozen=True):
+    """All network policies of the cluster, resolved to addresses."""
+
+    isolated: dict[Literal["ingress", "egress"], frozenset[str]]
+    """Addresses of pods for which, in this direction, nothing is allowed but what rules allow."""
+    nodes: frozenset[str]
+    """Addresses of nodes, which reach every pod."""
+    sets: dict[str, frozenset[str]]
+    """Addresses of pods, by name."""
+    blocks: dict[str, tuple[str, ...]]
+    """Networks that do not overlap, by name."""
+    rules: tuple[PolicyRule, ...]
+    own_range: str = ""
+    """This node's pod CIDR."""
+    pods: frozenset[str] = frozenset()
+    """Addresses of all pods. In ``own_range`` others are pods that the API does not know yet."""
+    restricted: tuple[Literal["ingress", "egress"], ...] = ()
+    """The directions in which there are policies: in these, unknown pods may be isolated and count as such."""
+
+
+class Guard(msgspec.Struct, tag=True, frozen=True):
+    """Which connections policies allow, from now on; None while there are no policies."""
+
+    policies: Policies | None
+
+
 class Mark(msgspec.Struct, tag=True, frozen=True):
     """Asks for an ``Applied`` once everything before it is in effect."""
 
@@ -83,6 +125,8 @@ class Counters(msgspec.Struct, tag=True):
     accepted: int = 0
     refused: int = 0
     """Connections reset because the service had no endpoint."""
+    denied: int = 0
+    """Connections reset, and datagrams dropped, because network policies allow the client none of the backends."""
     failed: int = 0
     """Connections reset because no backend could be reached."""
     dial_errors: int = 0
@@ -95,7 +139,7 @@ class Counters(msgspec.Struct, tag=True):
 
     def any(self) -> bool:
         return any((
-            self.accepted, self.refused, self.failed, self.bytes_to_backends, self.bytes_to_clients,
+            self.accepted, self.refused, self.denied, self.failed, self.bytes_to_backends, self.bytes_to_clients,
             self.datagrams_to_backends, self.datagrams_to_clients,
         ))  # fmt: skip
 
@@ -179,7 +223,7 @@ class PortStats(msgspec.Struct, tag=True):
         return stats
 
 
-Order = Serve | Remember | Backends | Stop | Mark
+Order = Serve | Remember | Backends | Stop | Guard | Mark
 Report = Applied | Counters | Choices | PortStats
 
 _encoder = msgspec.msgpack.Encoder()

@@ -1,8 +1,8 @@
 """The parent's side of the data plane: starts the workers, sends them what to serve, replaces those that die.
 
-Owns the worker processes and the listening sockets passed to it. Promises that ``serve``, ``set_backends`` and ``stop``
-reach every worker in the order of the calls, and a new worker before it accepts a connection; until then connections
-wait in the kernel's queue.
+Owns the worker processes and the listening sockets passed to it. Promises that ``serve``, ``set_backends``, ``guard``
+and ``stop`` reach every worker in the order of the calls, and a new worker before it accepts a connection; until then
+connections wait in the kernel's queue.
 """
 
 import asyncio
@@ -28,8 +28,10 @@ from kube_proxy.dataplane.messages import (
     Choices,
     Counters,
     Frames,
+    Guard,
     Mark,
     Order,
+    Policies,
     PortSettings,
     PortStats,
     Remember,
@@ -101,6 +103,7 @@ class WorkerPool:
         self._on_stats = on_stats
         self._on_restart = on_restart
         self._ports: dict[int, PoolPort] = {}
+        self._policies: Policies | None = None
         self._next_number = 0
         self._version = 0
 
@@ -144,6 +147,12 @@ class WorkerPool:
         port.follow_backends()
         for slot in self._slots_of(port):
             slot.send(Backends(number, backends))
+
+    def guard(self, policies: Policies | None) -> None:
+        """Begin only connections that the policies allow; open ones go on."""
+        self._policies = policies
+        for slot in self._slots:
+            slot.send(Guard(policies))
 
     def clients_remembered(self, number: int) -> int:
         """How many clients of a port with affinity have a backend."""
@@ -191,6 +200,7 @@ class WorkerPool:
             await asyncio.sleep(delay)
 
     def _everything_for(self, slot: "_Slot") -> Iterator[tuple[Order, socket.socket | None]]:
+        yield Guard(self._policies), None
         for port in self._ports.values():
             if slot in self._slots_of(port):
                 yield from port.orders()

@@ -15,6 +15,7 @@ from socket import AF_INET, SOCK_STREAM
 
 from kube_proxy.dataplane.balancer import Balancer
 from kube_proxy.dataplane.dial import Dial, Dials, Port, new_socket
+from kube_proxy.dataplane.guard import Gate
 from kube_proxy.dataplane.loop import Loop
 from kube_proxy.dataplane.messages import Backend, Counters, PortSettings, PortStats
 from kube_proxy.dataplane.stream import SWEEP, Connections
@@ -27,9 +28,10 @@ ACCEPT_PAUSE = 0.2
 class Forwarder:
     """All TCP ports of a worker."""
 
-    def __init__(self, loop: Loop, counters: Counters) -> None:
+    def __init__(self, loop: Loop, counters: Counters, gate: Gate) -> None:
         self.loop = loop
         self.counters = counters
+        self.gate = gate
         self.listeners: dict[int, Listener] = {}
         self.connections = Connections(loop, counters)
         self.dials = Dials(loop, counters, self.connections, self.pause)
@@ -90,7 +92,8 @@ class Listener:
 
     def __init__(self, forwarder: Forwarder, name: str, sock: Socket, settings: PortSettings, stats: PortStats) -> None:
         self.forwarder = forwarder
-        self.port = Port(name, Balancer(settings.affinity_seconds), stats, settings.proxy_protocol)
+        balancer = Balancer(settings.affinity_seconds, gate=forwarder.gate, protocol="TCP")
+        self.port = Port(name, balancer, stats, settings.proxy_protocol)
         self._sock = sock
         self._accept = sock._accept  # type: ignore[attr-defined]  # what socket.accept wraps, half a dozen us slower
         self._fd = sock.fileno()

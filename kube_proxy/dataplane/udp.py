@@ -18,6 +18,7 @@ from select import EPOLLIN
 from socket import AF_INET, IPPROTO_IP, MSG_DONTWAIT, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK
 
 from kube_proxy.dataplane.balancer import Balancer
+from kube_proxy.dataplane.guard import Gate
 from kube_proxy.dataplane.loop import Loop
 from kube_proxy.dataplane.messages import Backend, BackendStats, Counters, PortSettings, PortStats
 
@@ -41,9 +42,10 @@ FlowKey = tuple[int, str, int, bytes]
 class DatagramForwarder:
     """What all UDP ports of a worker share."""
 
-    def __init__(self, loop: Loop, counters: Counters) -> None:
+    def __init__(self, loop: Loop, counters: Counters, gate: Gate) -> None:
         self.loop = loop
         self.counters = counters
+        self._gate = gate
         self.ports: dict[int, DatagramPort] = {}
         self.flows: OrderedDict[FlowKey, Flow] = OrderedDict()
         self._next_sweep = 0.0
@@ -53,7 +55,8 @@ class DatagramForwarder:
         self.stop(stats.port)
         sock = Socket(AF_INET, SOCK_DGRAM, 0, fd)
         sock.setsockopt(IPPROTO_IP, IP_PKTINFO, 1)
-        served = DatagramPort(self, name, sock, Balancer(settings.affinity_seconds), stats)
+        balancer = Balancer(settings.affinity_seconds, gate=self._gate, protocol="UDP")
+        served = DatagramPort(self, name, sock, balancer, stats)
         self.ports[stats.port] = served
         return served.balancer
 
@@ -81,8 +84,11 @@ class DatagramForwarder:
             next(iter(self.flows.values())).close()
         backend = port.balancer.pick(key[1], time.monotonic())
         if backend is None:
-            self.counters.refused += 1
-            port.stats.refused += 1
+            if port.balancer.backends:
+                self.counters.denied += 1
+            else:
+                self.counters.refused += 1
+                port.stats.refused += 1
             return None
         stats = port.stats.of(backend)
         try:

@@ -16,12 +16,14 @@ from select import EPOLLIN, EPOLLOUT
 from component_base import logs
 from component_base.workers import end_with_parent
 from kube_proxy.dataplane.balancer import Balancer
+from kube_proxy.dataplane.guard import Gate, Judge
 from kube_proxy.dataplane.loop import Loop
 from kube_proxy.dataplane.messages import (
     Applied,
     Backends,
     Choices,
     Counters,
+    Guard,
     Mark,
     Order,
     OrderReader,
@@ -48,8 +50,9 @@ class Worker:
         self._unsent = bytearray()
         self._loop = Loop()
         self._counters = Counters()
-        self._tcp = Forwarder(self._loop, self._counters)
-        self._udp = DatagramForwarder(self._loop, self._counters)
+        self._gate = Gate()
+        self._tcp = Forwarder(self._loop, self._counters, self._gate)
+        self._udp = DatagramForwarder(self._loop, self._counters, self._gate)
         self._stats: dict[int, PortStats] = {}
         self._affine: dict[int, Balancer] = {}
         """Of the ports with affinity."""
@@ -94,6 +97,8 @@ class Worker:
                 self._tcp.stop(port)
                 self._udp.stop(port)
                 self._affine.pop(port, None)
+            case Guard(policies):
+                self._gate.judge = Judge(policies) if policies else None
             case Mark(version):
                 self._send(Applied(version))
 

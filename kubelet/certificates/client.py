@@ -23,6 +23,8 @@ class ClientIdentity:
     """Where its certificate is renewed; None if that is left to others."""
     is_foreign: bool = False
     """Whether the certificate is still the one of the kubeconfig, that others have made."""
+    bootstrap_kubeconfig: Path | None = None
+    """How to join again, should the certificate have expired: the machine may have been off for long."""
 
     def manager(self, node: str, client: Client) -> CertificateManager | None:
         """What renews the certificate."""
@@ -30,7 +32,12 @@ class ClientIdentity:
             return None
         template = client_template(node)
         manager = CertificateManager(
-            self.store, client, lambda: template, metrics.CLIENT_FAILURES, on_new=client.refresh
+            self.store,
+            client,
+            lambda: template,
+            metrics.CLIENT_FAILURES,
+            on_new=client.refresh,
+            bootstrap_kubeconfig=self.bootstrap_kubeconfig,
         )
         if self.is_foreign:
             manager.renew_now()
@@ -47,7 +54,8 @@ async def client_identity(
     config = load_config(kubeconfig)
     if not rotates:
         return ClientIdentity(config, None)
-    return with_own_certificate(config, CertificateStore(cert_dir, "kubelet-client"))
+    identity = with_own_certificate(config, CertificateStore(cert_dir, "kubelet-client"))
+    return replace(identity, bootstrap_kubeconfig=bootstrap_kubeconfig)
 
 
 def with_own_certificate(config: Config, store: CertificateStore) -> ClientIdentity:

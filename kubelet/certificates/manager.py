@@ -8,11 +8,15 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from apimachinery import errors
 from component_base.metrics import Counter, Histogram
-from kube_client import Client
+from kube_client import Client, load_config
+from kube_client.config import ConfigError
 from kubelet.certificates.request import NotIssued, Template, issued
 from kubelet.certificates.store import CertificateStore, Pair, key_to_pem
 
@@ -36,10 +40,15 @@ class CertificateManager:
         failures: Counter,
         rotations: Histogram | None = None,
         on_new: Callable[[], Awaitable[None]] | None = None,
+        bootstrap_kubeconfig: Path | None = None,
     ) -> None:
-        """``template`` says what the certificate must be for; None: that is not known yet."""
+        """``template`` says what the certificate must be for; None: that is not known yet.
+
+        ``bootstrap_kubeconfig`` is how to request it while ``client`` has no valid certificate itself.
+        """
         self._store, self._client, self._template = store, client, template
         self._failures, self._rotations, self._on_new = failures, rotations, on_new
+        self._bootstrap_kubeconfig = bootstrap_kubeconfig
         self.obtained = asyncio.Event()
         """Set once there is a certificate."""
         self._deadline = datetime.max.replace(tzinfo=UTC)
@@ -69,7 +78,7 @@ class CertificateManager:
                 delay = _RETRY_FIRST
             except TimeoutError:
                 log.info("%s: the request for a certificate is not approved yet", template.signer)
-            except (errors.ApiError, NotIssued, OSError) as exc:
+            except (errors.ApiError, ConfigError, NotIssued, OSError) as exc:
                 self._failures.inc()
                 log.warning("%s: no new certificate: %s; will retry", template.signer, exc)
                 await asyncio.sleep(delay * random.uniform(1.0, 1.5))
@@ -85,7 +94,7 @@ class CertificateManager:
             self._store.discard_pending_key()  # each certificate has a key of its own
             key = self._store.pending_key()
         try:
-            chain, pair = await issued(self._client, template, key)
+            chain, pair = await self._issued(template, key)
             if pair.until <= datetime.now(UTC) or not template.is_met_by(pair.certificate):
                 raise NotIssued("the certificate has expired, or is for something else")
         except NotIssued:
@@ -98,6 +107,13 @@ class CertificateManager:
             self._rotations.observe((datetime.now(UTC) - before.since).total_seconds())
         if self._on_new is not None:
             await self._on_new()
+
+    async def _issued(self, template: Template, key: ec.EllipticCurvePrivateKey) -> tuple[bytes, Pair]:
+        has_expired = self._pair is None or self._pair.until <= datetime.now(UTC)
+        if not has_expired or self._bootstrap_kubeconfig is None:
+            return await issued(self._client, template, key)
+        async with Client(load_config(self._bootstrap_kubeconfig), user_agent="kubelet") as client:
+            return await issued(client, template, key)
 
     def _use(self, pair: Pair | None, obtained: datetime | None = None) -> None:
         """``obtained`` is when it was signed, if that is known: its own beginning is earlier, for clocks that are behind."""

@@ -22,7 +22,12 @@ class CertifiedServer:
         """``node`` is this machine's, whose names and addresses the certificate has. Raises OSError for ``cert_dir``."""
         store = CertificateStore(cert_dir, "kubelet-server")
         self.manager = CertificateManager(
-            store, client, lambda: serving_template(node()), metrics.SERVER_FAILURES, metrics.SERVER_ROTATIONS
+            store,
+            client,
+            lambda: serving_template(node()),
+            metrics.SERVER_FAILURES,
+            metrics.SERVER_ROTATIONS,
+            self._renew,
         )
         metrics.show_life("server", lambda: self.manager.until)
         self._app, self._address = app, address
@@ -32,6 +37,10 @@ class CertifiedServer:
     @property
     def certificates(self) -> Mapping[Path, Validity]:
         return self._server.certificates if self._server is not None else {}
+
+    async def _renew(self) -> None:
+        if self._server is not None:
+            await self._server.renew()
 
     async def run(self) -> None:
         """Serve until cancelled. Raises OSError if the address is unavailable."""

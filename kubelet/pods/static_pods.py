@@ -19,6 +19,9 @@ from kubelet import untrusted_files
 
 log = logging.getLogger(__name__)
 
+_UNREGISTERED = 1.0
+"""Seconds between looks whether the node is registered, which owns the mirrors."""
+
 _SUFFIXES = (".yaml", ".yml", ".json")
 
 MAX_FILE = 10 * 1024 * 1024
@@ -47,16 +50,15 @@ def read_pod(data: bytes, path: Path, node: str) -> core_v1.Pod:
     return pod
 
 
-def mirror_of(pod: core_v1.Pod, node: core_v1.Node | None) -> core_v1.Pod:
-    """The object in the API that represents a static pod."""
+def mirror_of(pod: core_v1.Pod, node: core_v1.Node) -> core_v1.Pod:
+    """The object in the API that represents a static pod; the node owns it."""
     mirror = codec.copy(pod)
     mirror.metadata.uid = None
     mirror.metadata.annotations = {**meta.annotations_of(pod), well_known.MIRROR_ANNOTATION: _hash(pod)}
-    if node is not None:
-        owner = meta_v1.OwnerReference(
-            api_version="v1", kind="Node", name=meta.name_of(node), uid=meta.uid_of(node), controller=True
-        )
-        mirror.metadata.owner_references = [owner]
+    owner = meta_v1.OwnerReference(
+        api_version="v1", kind="Node", name=meta.name_of(node), uid=meta.uid_of(node), controller=True
+    )
+    mirror.metadata.owner_references = [owner]
     return mirror
 
 
@@ -117,7 +119,7 @@ class StaticPods:
             except errors.ApiError as exc:
                 log.info("mirror pods: %s; will retry", exc)
             try:
-                async with asyncio.timeout(self._frequency):
+                async with asyncio.timeout(self._frequency if self._node() is not None else _UNREGISTERED):
                     await self._wake.wait()
             except TimeoutError:
                 continue
@@ -135,6 +137,9 @@ class StaticPods:
             self._wake.set()
 
     async def _sync_mirrors(self) -> None:
+        node = self._node()
+        if node is None:
+            return
         missing = {meta.key_of(pod): pod for pod in self._pods.values()}
         for mirror in [pod for pod in self._mirrors.list() if pods.is_mirror(pod)]:
             pod = missing.get(meta.key_of(mirror))
@@ -144,7 +149,7 @@ class StaticPods:
                 del missing[meta.key_of(mirror)]
         for pod in missing.values():
             try:
-                await self._pods_api.create(mirror_of(pod, self._node()))
+                await self._pods_api.create(mirror_of(pod, node))
             except errors.AlreadyExists:
                 log.debug("%s: the cache does not have the mirror pod yet", meta.key_of(pod))
 

@@ -204,6 +204,8 @@ class PodWorker:
         sandbox = changes.sandbox
         if changes.create_sandbox is not None:
             sandbox = await self._create_sandbox(pod, changes.create_sandbox)
+            # Its address, before a container uses it: network policies isolate by address.
+            await self._report(pod)
 
         # Step 5: start ephemeral, init and normal containers, those that are due.
         if sandbox is not None and changes.start:

@@ -3,14 +3,14 @@
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from apimachinery import codec, errors
+from apimachinery import codec
 from apimachinery.types import core_v1
 from component_base import metrics
+from component_base.access import Guarded
 from component_base.health import Health
 from kubelet.probes import metrics as probes
 from kubelet.resources.cadvisor_metrics import CadvisorMetrics
@@ -20,7 +20,6 @@ from kubelet.server.backend import Backend
 from kubelet.server.commands import CommandEndpoint, begin_attach, begin_exec
 from kubelet.server.logs import LogEndpoint
 from kubelet.server.port_forward import PortForwardEndpoint
-from kubelet.server.responses import error_response
 
 
 def kubelet_app(backend: Backend, health: Health, access: KubeletAccess) -> Any:
@@ -57,20 +56,4 @@ def kubelet_app(backend: Backend, health: Health, access: KubeletAccess) -> Any:
         *health.routes(),
         *metrics.routes(),
     ]
-    return Authorized(Starlette(routes=routes), access)
-
-
-class Authorized:
-    """Passes requests of authorized clients on to the application."""
-
-    def __init__(self, app: Any, access: KubeletAccess) -> None:
-        self._app, self._access = app, access
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        certificate = ((scope.get("extensions") or {}).get("tls") or {}).get("client_certificate")
-        try:
-            await self._access.check(scope["method"], scope["path"], Headers(scope=scope), certificate)
-        except errors.ApiError as error:
-            await error_response(error)(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+    return Guarded(Starlette(routes=routes), access)

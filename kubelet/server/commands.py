@@ -14,6 +14,7 @@ from starlette.requests import Request
 
 from apimachinery import errors
 from apimachinery.types.meta_v1 import ListMeta, Status, StatusCause, StatusDetails
+from component_base.access import error_response
 from component_base.bounded_log import BoundedLog
 from component_base.remotecommand import RemoteCommand, Streams
 from component_base.spdy import is_spdy
@@ -25,7 +26,7 @@ from kubelet.runtime.duplex import STDERR
 from kubelet.runtime.errors import EngineError
 from kubelet.runtime.exec import Exec, ExecOptions, start_exec
 from kubelet.server.backend import Backend
-from kubelet.server.responses import error_response, handshake_response
+from kubelet.server.responses import handshake_response
 
 log = logging.getLogger(__name__)
 client_log = BoundedLog(log)

@@ -16,12 +16,13 @@ from starlette.responses import StreamingResponse
 from apimachinery import errors
 from apimachinery.core.pod_logs import PodLogOptions, log_options
 from apimachinery.types import core_v1
+from component_base.access import error_response
 from component_base.websocket import HandshakeError, WebSocket, is_websocket
 from kubelet.runtime import ContainerRecord
 from kubelet.runtime.errors import EngineError
 from kubelet.runtime.logs import LogOptions, read_logs
 from kubelet.server.backend import Backend
-from kubelet.server.responses import error_response, handshake_response
+from kubelet.server.responses import handshake_response
 
 BINARY, BASE64 = "binary.k8s.io", "base64.binary.k8s.io"
 """Subprotocols of a log over WebSocket, as k8s.io/apiserver/pkg/util/wsstream has them; without one it is binary, too."""

@@ -17,13 +17,14 @@ from typing import Any
 from starlette.requests import Request
 
 from apimachinery import errors, meta
+from component_base.access import error_response
 from component_base.bounded_log import BoundedLog
 from component_base.spdy import SpdyConnection, SpdyStream, WebSocketTunnel, is_spdy
 from component_base.websocket import HandshakeError, WebSocket
 from kubelet.network.netns import connect_localhost
 from kubelet.runtime import ContainerRecord
 from kubelet.server.backend import Backend
-from kubelet.server.responses import error_response, handshake_response
+from kubelet.server.responses import handshake_response
 
 log = logging.getLogger(__name__)
 client_log = BoundedLog(log)

@@ -1,13 +1,10 @@
-"""Errors as HTTP responses: a Status, which the apiserver passes on."""
+"""Why a connection is not upgraded, as an HTTP response: a Status, which the apiserver passes on."""
 
 from starlette.responses import Response
 
-from apimachinery import codec, errors
+from apimachinery import errors
+from component_base.access import error_response
 from component_base.websocket import HandshakeError
-
-
-def error_response(error: errors.ApiError) -> Response:
-    return Response(codec.encode(error.status()), status_code=error.code, media_type="application/json")
 
 
 def handshake_response(error: HandshakeError) -> Response:

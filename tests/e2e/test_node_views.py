@@ -24,7 +24,7 @@ def test_a_nodes_daemons_answer_through_the_proxy(lab: Lab) -> None:
     for node in lab.nodes:
         assert lab.kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/healthz") == "ok"
         assert backends(lab, node, "default/kubernetes:https"), "kube-proxy knows no way to the apiserver"
-        assert "kubeproxy" in lab.kubectl("get", "--raw", f"/api/v1/nodes/{node}:10249/proxy/metrics")
+        assert "kubeproxy" in lab.kubectl("get", "--raw", f"/api/v1/nodes/https:{node}:10249/proxy/metrics")
         assert "node_cpu_usage_seconds_total" in lab.kubectl(
             "get", "--raw", f"/api/v1/nodes/{node}/proxy/metrics/resource"
         )
@@ -32,7 +32,7 @@ def test_a_nodes_daemons_answer_through_the_proxy(lab: Lab) -> None:
 
 def backends(lab: Lab, node: str, name: str) -> set[str]:
     """Where a node's kube-proxy would send a service port's next connections."""
-    table = json.loads(lab.kubectl("get", "--raw", f"/api/v1/nodes/{node}:10249/proxy/table"))
+    table = json.loads(lab.kubectl("get", "--raw", f"/api/v1/nodes/https:{node}:10249/proxy/table"))
     rows = [row for row in table["services"] if row["name"] == name]
     return {endpoint["address"] for row in rows for endpoint in row["endpoints"]}
 

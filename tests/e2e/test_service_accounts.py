@@ -70,6 +70,10 @@ def test_programs_in_a_pod_find_the_api(lab: Lab) -> None:
         )
         assert f"system:serviceaccount:{namespace}:default" in run("sh", "-c", script)
         python = str(CHECKOUT / ".venv/bin/python")
+        refused = lab.kubectl("exec", "-n", namespace, "bench", "--", python, "-c", OFFICIAL_CLIENT, check=False)
+        assert "Forbidden" in refused, "an account may do nothing until a role is bound to it"
+        account = f"--serviceaccount={namespace}:default"
+        lab.kubectl("create", "rolebinding", "-n", namespace, "viewer", "--clusterrole=view", account)
         assert run("env", f"PYTHONPATH={CHECKOUT}", python, "-c", OUR_CLIENT).split() == ["bench"]
         assert run(python, "-c", OFFICIAL_CLIENT).split() == ["bench"]
 
@@ -83,7 +87,7 @@ def test_the_token_of_a_pod_ends_with_the_pod(lab: Lab) -> None:
         def status() -> str:
             done = lab.in_node(
                 "master", "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--cacert",
-                str(lab.state / "pki/ca.crt"), "-H", f"Authorization: Bearer {token}", f"{lab.lab.server}/api/v1/nodes",
+                str(lab.state / "pki/ca.crt"), "-H", f"Authorization: Bearer {token}", f"{lab.lab.server}/apis",
             )  # fmt: skip
             return done.stdout
 

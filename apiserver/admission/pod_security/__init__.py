@@ -1,11 +1,9 @@
-"""Kubernetes' pod security standards: what a pod may ask of its node, by level and by version of the standard.
+"""Admission by the Pod Security Standards, as the labels of a pod's namespace ask for.
 
-    levels         levels, versions, and the policy that a namespace's labels ask for
-    baseline       the checks that prevent known escalations, one function each
-    restricted     the checks of hardening, one function each
-    standard       which check applies at which level and version
-    configuration  defaults and exemptions
-    plugin         the admission plugin
-
-Checks are pure. Their words are those of k8s.io/pod-security-admission.
+levels.py         levels, versions, and the policy that a namespace's labels state
+checks.py         what all checks share, and those of level baseline
+restricted.py     those that level restricted adds
+standard.py       which checks a level has in which version
+configuration.py  defaults and exemptions
+plugin.py         the admission plugin
 """

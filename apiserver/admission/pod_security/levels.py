@@ -1,78 +1,113 @@
-"""Levels, versions, and the policy of a namespace."""
+"""Levels and versions of the Pod Security Standards, and the policy that a namespace's labels state."""
 
 import re
-from collections.abc import Mapping
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, Literal, NamedTuple, TypeVar, get_args
 
 from apimachinery.fields import FieldError, Path
-from component_base.version import MINOR
 
+T = TypeVar("T")
+
+Level = Literal["privileged", "baseline", "restricted"]
+LEVELS: Final[tuple[Level, ...]] = get_args(Level)
+"""From the laxest to the strictest."""
 PREFIX: Final = "pod-security.kubernetes.io/"
-LEVELS: Final = ("privileged", "baseline", "restricted")
-"""From the most permissive to the strictest."""
-PRIVILEGED, BASELINE, RESTRICTED = LEVELS
-LATEST: Final = "latest"
-_VERSION: Final = re.compile(r"v1\.(0|[1-9][0-9]{0,5})\Z", re.ASCII)
+LATEST: Final = 1 << 30
+"""The minor version that ``latest`` stands for: newer than all others."""
+
+_VERSION: Final = re.compile(r"v1\.(0|[1-9][0-9]{0,8})", re.ASCII)
 _LABELS: Final = Path("metadata", "labels")
 
 
+def parse_level(text: str) -> Level:
+    """Raises ValueError."""
+    for level in LEVELS:
+        if text == level:
+            return level
+    raise ValueError(f"must be one of {', '.join(LEVELS)}")
+
+
+def parse_version(text: str) -> int:
+    """The minor version. Raises ValueError."""
+    if text == "latest":
+        return LATEST
+    if (match := _VERSION.fullmatch(text)) is None:
+        raise ValueError('must be "latest" or "v1.x"')
+    return int(match[1])
+
+
 class LevelVersion(NamedTuple):
-    """``restricted:latest``, ``baseline:v1.25``."""
+    """A level of the standards as a minor version of Kubernetes defines it."""
 
-    level: str = PRIVILEGED
-    version: str = LATEST
-
-    @property
-    def minor(self) -> int:
-        """The x of v1.x; of ``latest`` it is this server's own."""
-        return int(MINOR if self.version == LATEST else self.version.removeprefix("v1."))
-
-    @property
-    def strictness(self) -> int:
-        return LEVELS.index(self.level)
+    level: Level = "privileged"
+    version: int = LATEST
 
     def __str__(self) -> str:
-        return f"{self.level}:{self.version}"
+        return f"{self.level}:{'latest' if self.version == LATEST else f'v1.{self.version}'}"
+
+    def is_stricter(self, other: "LevelVersion") -> bool:
+        return LEVELS.index(self.level) > LEVELS.index(other.level)
 
 
 class Policy(NamedTuple):
-    """What is refused, what is noted in the audit log, and what a client is warned of."""
+    """What a namespace demands of its pods: what is refused, what is recorded, of what a client is warned."""
 
     enforce: LevelVersion = LevelVersion()
     audit: LevelVersion = LevelVersion()
     warn: LevelVersion = LevelVersion()
 
+    @property
+    def is_privileged(self) -> bool:
+        """Whether it demands nothing at all."""
+        return all(mode.level == "privileged" for mode in self)
+
     def __str__(self) -> str:
         modes = zip(self._fields, self, strict=True)
-        return ", ".join(f"{mode}={value}" for mode, value in modes if value.level != PRIVILEGED)
+        return ", ".join(f"{name}={mode}" for name, mode in modes if mode.level != "privileged")
 
 
-def level_fault(level: str) -> str:
-    return "" if level in LEVELS else f"must be one of {', '.join(LEVELS)}"
+class Reading(NamedTuple):
+    """What labels say, and what is wrong with them."""
+
+    policy: Policy
+    faults: tuple[FieldError, ...]
 
 
-def version_fault(version: str) -> str:
-    return "" if version == LATEST or _VERSION.match(version) else 'must be "latest" or "v1.x"'
-
-
-def policy_of(labels: Mapping[str, str] | None, defaults: Policy) -> tuple[Policy, list[FieldError]]:
-    """The policy that a namespace's labels ask for, and what is wrong with them.
-
-    A level that does not exist is enforced as the strictest, and neither audited nor warned of.
-    """
+def read_labels(labels: Mapping[str, str] | None, defaults: Policy) -> Reading:
+    """The policy of a namespace. A label that is wrong counts: as ``restricted`` if it enforces, else as nothing."""
     if not labels or not any(label.startswith(PREFIX) for label in labels):
-        return defaults, []
+        return Reading(defaults, ())
     faults: list[FieldError] = []
-    modes: dict[str, LevelVersion] = {}
-    for mode, default in zip(Policy._fields, defaults, strict=True):
-        level, version = labels.get(PREFIX + mode), labels.get(f"{PREFIX}{mode}-version")
-        if level is not None and (fault := level_fault(level)):
-            faults.append(_LABELS.key(PREFIX + mode).invalid(level, fault))
-            level = RESTRICTED if mode == "enforce" else PRIVILEGED
-        if version is not None and (fault := version_fault(version)):
-            faults.append(_LABELS.key(f"{PREFIX}{mode}-version").invalid(version, fault))
-            version = LATEST
-        modes[mode] = LevelVersion(
-            default.level if level is None else level, default.version if version is None else version
+    modes = [
+        LevelVersion(
+            _read(
+                labels, mode, parse_level, default.level, "restricted" if mode == "enforce" else "privileged", faults
+            ),
+            _read(labels, f"{mode}-version", parse_version, default.version, LATEST, faults),
         )
-    return Policy(**modes), faults
+        for mode, default in zip(Policy._fields, defaults, strict=True)
+    ]
+    return Reading(Policy(*modes), tuple(faults))
+
+
+def _read(
+    labels: Mapping[str, str], name: str, parse: Callable[[str], T], default: T, instead: T, faults: list[FieldError]
+) -> T:
+    """``instead`` is the value of a label that cannot be read."""
+    label = PREFIX + name
+    if (text := labels.get(label)) is None:
+        return default
+    try:
+        return parse(text)
+    except ValueError as fault:
+        faults.append(_LABELS.key(label).invalid(text, str(fault)))
+        return instead
+
+
+def check_policy(path: Path, texts: Mapping[str, str]) -> Iterator[FieldError]:
+    """What is wrong with a policy under the names of labels, without their prefix."""
+    for name, text in texts.items():
+        try:
+            (parse_version if name.endswith("-version") else parse_level)(text)
+        except ValueError as fault:
+            yield (path / name).invalid(text, str(fault))

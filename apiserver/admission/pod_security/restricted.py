@@ -1,125 +1,143 @@
-"""Restricted: current hardening, at some cost of comfort."""
+"""The checks that level restricted adds, by current practice of hardening pods; in Kubernetes' words."""
 
 from typing import Final
 
-from apimachinery.types.core_v1 import PodSpec, Volume
+from apimachinery.types import core_v1 as v1
 from apimachinery.types.meta_v1 import ObjectMeta
-from apiserver.admission.pod_security import baseline
-from apiserver.admission.pod_security.findings import (
+from apiserver.admission.pod_security.checks import (
     Check,
     Violation,
-    containers_of,
-    contexts_of,
-    is_windows,
+    added_capabilities,
+    all_containers,
+    forbidden_seccomp_type,
+    must_not_add,
     named,
+    names_of,
     plural,
     quoted,
+    seccomp_profile_baseline,
     setters,
 )
 
-_ALLOWED_VOLUMES: Final = (
-    "config_map", "csi", "downward_api", "empty_dir", "ephemeral", "persistent_volume_claim", "projected", "secret",
-)  # fmt: skip
-_RESTRICTED_VOLUMES: Final = {
-    "host_path": "hostPath", "gce_persistent_disk": "gcePersistentDisk",
-    "aws_elastic_block_store": "awsElasticBlockStore", "git_repo": "gitRepo", "nfs": "nfs", "iscsi": "iscsi",
-    "glusterfs": "glusterfs", "rbd": "rbd", "flex_volume": "flexVolume", "cinder": "cinder", "cephfs": "cephfs",
-    "flocker": "flocker", "fc": "fc", "azure_file": "azureFile", "vsphere_volume": "vsphereVolume",
-    "quobyte": "quobyte", "azure_disk": "azureDisk", "photon_persistent_disk": "photonPersistentDisk",
-    "portworx_volume": "portworxVolume", "scale_io": "scaleIO", "storageos": "storageos",
-}  # fmt: skip
-_NET_BIND_SERVICE: Final = "NET_BIND_SERVICE"
+_ADDABLE: Final = frozenset(("NET_BIND_SERVICE",))
+_VOLUMES: Final = (
+    "config_map",
+    "csi",
+    "downward_api",
+    "empty_dir",
+    "ephemeral",
+    "image",
+    "persistent_volume_claim",
+    "projected",
+    "secret",
+)
+_WIRE_NAMES: Final = dict(zip(v1.Volume.__struct_fields__, v1.Volume.__struct_encode_fields__, strict=True))
+"""Of fields of a volume; all but the name are its types."""
 
 
-def unless_windows(check: Check) -> Check:
-    """The check for pods that are not declared to run on Windows, which does not have what it is about."""
-    return lambda metadata, spec: None if is_windows(spec) else check(metadata, spec)
+def not_on_windows(check: Check) -> Check:
+    """Since 1.25 pods that say they are for Windows need not set what only Linux knows."""
+
+    def checked(metadata: ObjectMeta, spec: v1.PodSpec) -> Violation | None:
+        return None if spec.os is not None and spec.os.name == "windows" else check(metadata, spec)
+
+    return checked
 
 
-def privilege_escalation(metadata: ObjectMeta, spec: PodSpec) -> Violation | None:
-    names = [
+def not_in_user_namespace(check: Check) -> Check:
+    """Since 1.35: root in a user namespace of the pod is nobody on the node."""
+
+    def checked(metadata: ObjectMeta, spec: v1.PodSpec) -> Violation | None:
+        return None if spec.host_users is False else check(metadata, spec)
+
+    return checked
+
+
+def allow_privilege_escalation(metadata: ObjectMeta, spec: v1.PodSpec) -> Violation | None:
+    containers = [
         container.name
-        for container in containers_of(spec)
+        for container in all_containers(spec)
         if container.security_context is None or container.security_context.allow_privilege_escalation is not False
     ]
-    if not names:
+    if not containers:
         return None
-    detail = f"{named(names)} must set securityContext.allowPrivilegeEscalation=false"
-    return Violation("allowPrivilegeEscalation != false", detail)
+    return Violation(
+        "allowPrivilegeEscalation != false",
+        f"{named(containers)} must set securityContext.allowPrivilegeEscalation=false",
+    )
 
 
-def capabilities(metadata: ObjectMeta, spec: PodSpec) -> Violation | None:
-    not_dropping, adding, added = [], [], set[str]()
-    for container in containers_of(spec):
-        own = container.security_context.capabilities if container.security_context else None
-        if own is None or "ALL" not in (own.drop or ()):
-            not_dropping.append(container.name)
-        if own is not None and (forbidden := set(own.add or ()) - {_NET_BIND_SERVICE}):
-            adding.append(container.name)
-            added |= forbidden
-    details = []
-    if not_dropping:
-        details.append(f'{named(not_dropping)} must set securityContext.capabilities.drop=["ALL"]')
-    if adding:
-        details.append(f"{named(adding)} must not include {quoted(sorted(added))} in securityContext.capabilities.add")
+def capabilities_restricted(metadata: ObjectMeta, spec: v1.PodSpec) -> Violation | None:
+    keeping = [
+        container.name
+        for container in all_containers(spec)
+        if container.security_context is None
+        or container.security_context.capabilities is None
+        or "ALL" not in (container.security_context.capabilities.drop or ())
+    ]
+    adding, forbidden = added_capabilities(spec, _ADDABLE)
+    details = [f'{named(keeping)} must set securityContext.capabilities.drop=["ALL"]'] if keeping else []
+    details += [must_not_add(adding, forbidden)] if adding else []
     return Violation("unrestricted capabilities", "; ".join(details)) if details else None
 
 
-def volume_types(metadata: ObjectMeta, spec: PodSpec) -> Violation | None:
-    restricted = [
-        volume for volume in spec.volumes or () if all(getattr(volume, kind) is None for kind in _ALLOWED_VOLUMES)
-    ]
-    if not restricted:
+def restricted_volumes(metadata: ObjectMeta, spec: v1.PodSpec) -> Violation | None:
+    volumes, types = [], set[str]()
+    for volume in spec.volumes or ():
+        if all(getattr(volume, field) is None for field in _VOLUMES):
+            volumes.append(volume.name)
+            types.add(_type_of(volume))
+    if not volumes:
         return None
-    count, types = len(restricted), sorted({_type_of(volume) for volume in restricted})
-    detail = (
-        f"{plural(count, 'volume')} {quoted(volume.name for volume in restricted)} {plural(count, 'uses', 'use')} "
-        f"{plural(len(types), 'restricted volume type')} {quoted(types)}"
+    return Violation(
+        "restricted volume types",
+        f"{plural(len(volumes), 'volume', 'volumes')} {quoted(volumes)} {plural(len(volumes), 'uses', 'use')} "
+        f"{plural(len(types), 'restricted volume type', 'restricted volume types')} {quoted(sorted(types))}",
     )
-    return Violation("restricted volume types", detail)
 
 
-def _type_of(volume: Volume) -> str:
-    return next((name for kind, name in _RESTRICTED_VOLUMES.items() if getattr(volume, kind) is not None), "unknown")
+def _type_of(volume: v1.Volume) -> str:
+    sources = (wire for field, wire in _WIRE_NAMES.items() if field != "name" and getattr(volume, field) is not None)
+    return next(sources, "unknown")
 
 
-def run_as_non_root(metadata: ObjectMeta, spec: PodSpec) -> Violation | None:
-    own = spec.security_context.run_as_non_root if spec.security_context else None
-    as_root = [name for name, context in contexts_of(spec) if context.run_as_non_root is False]
-    reason = "runAsNonRoot != true"
-    if own is False or as_root:
-        who = setters(own is False, as_root)
-        return Violation(reason, f"{who} must not set securityContext.runAsNonRoot=false")
-    undecided = [
+def run_as_non_root(metadata: ObjectMeta, spec: v1.PodSpec) -> Violation | None:
+    of_pod = spec.security_context.run_as_non_root if spec.security_context is not None else None
+    who = setters(
+        pod=of_pod is False, containers=names_of(spec, lambda context: context.run_as_non_root is False)
+    )  # fmt: skip
+    if who:
+        return Violation("runAsNonRoot != true", f"{who} must not set securityContext.runAsNonRoot=false")
+    silent = [
         container.name
-        for container in containers_of(spec)
+        for container in all_containers(spec)
         if container.security_context is None or container.security_context.run_as_non_root is None
     ]
-    if own or not undecided:
+    if of_pod or not silent:
         return None
-    return Violation(reason, f"pod or {named(undecided)} must set securityContext.runAsNonRoot=true")
+    return Violation("runAsNonRoot != true", f"pod or {named(silent)} must set securityContext.runAsNonRoot=true")
 
 
-def run_as_user(metadata: ObjectMeta, spec: PodSpec) -> Violation | None:
-    own = spec.security_context.run_as_user if spec.security_context else None
-    names = [name for name, context in contexts_of(spec) if context.run_as_user == 0]
-    who = setters(own == 0, names)
+def run_as_user(metadata: ObjectMeta, spec: v1.PodSpec) -> Violation | None:
+    pod = spec.security_context is not None and spec.security_context.run_as_user == 0
+    who = setters(pod=pod, containers=names_of(spec, lambda context: context.run_as_user == 0))
     return Violation("runAsUser=0", f"{who} must not set runAsUser=0") if who else None
 
 
-def seccomp_profile(metadata: ObjectMeta, spec: PodSpec) -> Violation | None:
-    if (violation := baseline.seccomp_profile(metadata, spec)) is not None:
+def seccomp_profile_restricted(metadata: ObjectMeta, spec: v1.PodSpec) -> Violation | None:
+    if (violation := seccomp_profile_baseline(metadata, spec)) is not None:
         return violation
-    if spec.security_context is not None and spec.security_context.seccomp_profile is not None:
+    context = spec.security_context
+    if context is not None and context.seccomp_profile is not None and forbidden_seccomp_type(context) is None:
         return None
-    undecided = [
+    silent = [
         container.name
-        for container in containers_of(spec)
+        for container in all_containers(spec)
         if container.security_context is None or container.security_context.seccomp_profile is None
     ]
-    if not undecided:
+    if not silent:
         return None
-    detail = (
-        f'pod or {named(undecided)} must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost"'
+    return Violation(
+        "seccompProfile",
+        f'pod or {named(silent)} must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost"',
     )
-    return Violation("seccompProfile", detail)

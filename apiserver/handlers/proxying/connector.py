@@ -1,6 +1,5 @@
 """Where a connecting subresource leads: to the kubelet's streams, or to ``proxy``."""
 
-import ssl
 from collections.abc import Sequence
 
 from apimachinery.types.core_v1 import Node
@@ -9,12 +8,13 @@ from apiserver.handlers.proxying.kubelets import Kubelets
 from apiserver.handlers.proxying.proxies import Proxies
 from apiserver.handlers.verbs import Call
 from apiserver.registry.resources import Resources
+from component_base.tls import RenewedContext
 
 
 class Connectors:
     """Serves every subresource that leads to a kubelet, or to the object itself."""
 
-    def __init__(self, resources: Resources, tls: ssl.SSLContext | None, own_port: int) -> None:
+    def __init__(self, resources: Resources, tls: RenewedContext | None, own_port: int) -> None:
         """``tls`` verifies the kubelets and identifies this server to them; None makes them unreachable."""
         self.kubelets = Kubelets(resources.store(Node), tls, own_port)
         self._streams, self._proxies = KubeletStreams(self.kubelets), Proxies(resources, self.kubelets)

@@ -6,7 +6,6 @@ another node nor this server, whose port a node may claim as its kubelet's, gets
 """
 
 import asyncio
-import ssl
 from typing import Final
 
 from apimachinery import errors, meta
@@ -17,6 +16,7 @@ from apimachinery.types.core_v1 import Node
 from apiserver.handlers.proxying.targets import checked, is_own, not_allowed
 from apiserver.handlers.proxying.upstream import Answer, Upstream, dial, read_head, why
 from apiserver.registry.store import Store
+from component_base.tls import RenewedContext
 
 _DEFAULT_PORT: Final = 10250
 _MOST: Final = 16 * 1024 * 1024
@@ -26,7 +26,7 @@ _MOST: Final = 16 * 1024 * 1024
 class Kubelets:
     """Finds kubelets."""
 
-    def __init__(self, nodes: Store[Node], tls: ssl.SSLContext | None, own_port: int) -> None:
+    def __init__(self, nodes: Store[Node], tls: RenewedContext | None, own_port: int) -> None:
         """``own_port`` is this server's, at which there is no kubelet."""
         self._nodes, self._tls, self._own_port = nodes, tls, own_port
 
@@ -49,7 +49,17 @@ class Kubelets:
         host = await checked(name_or_address)
         if port == self._own_port and is_own(host):
             raise not_allowed()
-        return Upstream(host, port, self._tls, f"the kubelet of {name}", name_or_address, f"{NODE_USER_PREFIX}{name}")
+        return Upstream(
+            host, port, self._tls.current(), f"the kubelet of {name}", name_or_address, f"{NODE_USER_PREFIX}{name}"
+        )
+
+    def daemon_of_node(self, node: Node, host: str, port: int, anybody: Upstream) -> Upstream:
+        """What listens elsewhere on a node: this server identifies itself to a daemon that has the node's own
+        certificate, such as its kube-proxy, and to nobody else."""
+        if self._tls is None:
+            return anybody
+        name = f"{NODE_USER_PREFIX}{meta.name_of(node)}"
+        return Upstream(host, port, self._tls.current(), anybody.what, address_of(node), name, otherwise=anybody)
 
     def nodes(self) -> list[Node]:
         """All nodes, by name."""

@@ -79,8 +79,11 @@ class Proxies:
         host = await checked(address_of(node))
         if is_own(host):
             raise not_allowed()
-        tls = self._unverified if target.is_tls else None
-        return Upstream(host, port_number(target.port), tls, f"node {target.name}")
+        port, what = port_number(target.port), f"node {target.name}"
+        if not target.is_tls:
+            return Upstream(host, port, None, what)
+        anybody = Upstream(host, port, self._unverified, what)
+        return self._kubelets.daemon_of_node(node, host, port, anybody)
 
     async def _endpoint(self, namespace: str, target: Target) -> tuple[str, int]:
         """A ready endpoint of a service's port."""

@@ -36,6 +36,8 @@ class Upstream:
     """The name or address that its certificate must be for, where ``tls`` verifies one; by default ``host``."""
     common_name: str = ""
     """Whom its certificate must name besides; "" for anybody."""
+    otherwise: "Upstream | None" = None
+    """How it is reached if its certificate is not as it must be; None: not at all."""
 
     @property
     def authority(self) -> str:
@@ -64,11 +66,15 @@ async def dial(upstream: Upstream) -> Link:
     except TimeoutError as fault:
         raise _unreachable(upstream, "i/o timeout") from fault
     except OSError as fault:
+        if isinstance(fault, ssl.SSLCertVerificationError) and upstream.otherwise is not None:
+            return await dial(upstream.otherwise)
         raise _unreachable(upstream, why(fault)) from fault
     if upstream.common_name:
         named = common_name_of(link[1].get_extra_info("ssl_object").getpeercert())
         if named != upstream.common_name:
             link[1].transport.abort()
+            if upstream.otherwise is not None:
+                return await dial(upstream.otherwise)
             raise _unreachable(upstream, f"its certificate is not that of {upstream.common_name}")
     return link
 

@@ -4,7 +4,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
 from apimachinery.fields import FieldError, Path
+from apimachinery.selectors import FieldRequirement, FieldSelector, parse_fields
 from apimachinery.types.authorization_v1 import (
+    FieldSelectorAttributes,
     LocalSubjectAccessReview,
     NonResourceAttributes,
     ResourceAttributes,
@@ -130,6 +132,26 @@ def _request(user: User, resource: ResourceAttributes | None, path: NonResourceA
         subresource=resource.subresource or "",
         namespace=resource.namespace or "",
         name=resource.name or "",
+        fields=_fields(resource.field_selector),
+    )
+
+
+def _fields(given: FieldSelectorAttributes | None) -> FieldSelector:
+    """Which of a collection is asked about. What cannot be understood counts for all of it, of which less is allowed."""
+    if given is None:
+        return FieldSelector()
+    if given.raw_selector:
+        try:
+            return parse_fields(given.raw_selector)
+        except ValueError:
+            return FieldSelector()
+    return FieldSelector(
+        tuple(
+            FieldRequirement(requirement.key, value, requirement.operator == "NotIn")
+            for requirement in given.requirements or ()
+            if requirement.operator in ("In", "NotIn") and len(requirement.values or ()) == 1
+            for value in requirement.values or ()
+        )
     )
 
 

@@ -1,22 +1,33 @@
-"""Network policies: who may talk to which pods."""
+"""Network policies: who may talk to which pods.
+
+Nodes enforce them, and each says with a condition whether its host can: what some do not enforce gets a warning.
+"""
 
 import ipaddress
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from apimachinery import meta
+from apimachinery.core import conditions
+from apimachinery.core.well_known import NETWORK_POLICY_CONDITION
 from apimachinery.fields import FieldError, Path
+from apimachinery.types.core_v1 import Node
 from apimachinery.types.meta_v1 import LabelSelector
 from apimachinery.types.networking_v1 import IPBlock, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort
 from apiserver.registry import columns, field_rules
 from apiserver.registry.columns import Column
 from apiserver.registry.core.pod_validation import PROTOCOLS
 from apiserver.registry.field_rules import port_number, port_reference
-from apiserver.registry.store import StoredResource
+from apiserver.registry.resources import Resources
+from apiserver.registry.store import Store, StoredResource
 from apiserver.registry.strategy import Strategy
 from apiserver.registry.workloads import SPEC
 
 
 class NetworkPolicyKind(Strategy[NetworkPolicy]):
     counts_generations = True
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
 
     def default(self, obj: NetworkPolicy) -> None:
         spec = obj.spec
@@ -44,6 +55,37 @@ class NetworkPolicyKind(Strategy[NetworkPolicy]):
             return
         for i, kind in enumerate(spec.policy_types or ()):
             yield from field_rules.required((SPEC / "policyTypes")[i], kind, ("Egress", "Ingress"))
+
+    def warnings(self, obj: NetworkPolicy) -> Iterator[str]:
+        served = self._resources.find("", "v1", "nodes")
+        if isinstance(served, Store) and served.is_loaded:
+            yield from unenforced(node for node in served.all_cached() if isinstance(node, Node))
+
+
+NAMED = 3
+"""How many nodes a warning names."""
+REASON_LIMIT = 160
+"""Characters of a node's own words in a warning."""
+
+
+def unenforced(nodes: Iterable[Node]) -> Iterator[str]:
+    """That some nodes do not enforce network policies, if so."""
+    reasons = {meta.name_of(node): reason for node in nodes if (reason := _fault(node)) is not None}
+    if reasons:
+        first = sorted(reasons)[:NAMED]
+        others = f" and {len(reasons) - len(first)} more" if len(reasons) > len(first) else ""
+        yield (
+            f"network policies are not enforced on {', '.join(first)}{others}: {reasons[first[0]][:REASON_LIMIT]} "
+            f"(see the nodes' condition {NETWORK_POLICY_CONDITION})"
+        )
+
+
+def _fault(node: Node) -> str | None:
+    """Why the node does not enforce policies; None if it does."""
+    condition = conditions.find(node.status.conditions, NETWORK_POLICY_CONDITION)
+    if condition is None:
+        return "no kube-proxy has reported that it does"
+    return None if condition.status == "True" else condition.message or "no reason is given"
 
 
 def _ports(path: Path, ports: Sequence[NetworkPolicyPort]) -> Iterator[FieldError]:
@@ -108,14 +150,16 @@ def _within(inner: Network, outer: Network) -> bool:
     return inner.prefixlen > outer.prefixlen and inner.network_address in outer
 
 
-NETWORK_POLICIES = StoredResource(
-    NetworkPolicy,
-    NetworkPolicyKind(),
-    singular="networkpolicy",
-    short_names=("netpol",),
-    columns=(
-        columns.name(),
-        Column("Pod-Selector", lambda obj: field_rules.selector_cell(obj.spec.pod_selector)),
-        columns.age(),
-    ),
-)
+def network_policies(resources: Resources) -> StoredResource[NetworkPolicy]:
+    """The row; ``resources`` is where the nodes are found once requests come."""
+    return StoredResource(
+        NetworkPolicy,
+        NetworkPolicyKind(resources),
+        singular="networkpolicy",
+        short_names=("netpol",),
+        columns=(
+            columns.name(),
+            Column("Pod-Selector", lambda obj: field_rules.selector_cell(obj.spec.pod_selector)),
+            columns.age(),
+        ),
+    )

@@ -7,6 +7,7 @@ from apimachinery import codec, names
 from apimachinery.fields import FieldError, Path
 from apimachinery.names import NameRule
 from apimachinery.types.rbac_v1 import ClusterRoleBinding, RoleBinding, Subject
+from apiserver.authorization.rbac import GROUP
 from apiserver.registry import columns
 from apiserver.registry.columns import Column, wide
 from apiserver.registry.store import StoredResource
@@ -14,7 +15,6 @@ from apiserver.registry.strategy import Strategy
 
 Binding = TypeVar("Binding", RoleBinding, ClusterRoleBinding)
 
-GROUP: Final = "rbac.authorization.k8s.io"
 KINDS: Final = ("Group", "ServiceAccount", "User")
 
 

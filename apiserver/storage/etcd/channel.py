@@ -1,11 +1,13 @@
 """Connections to etcd's endpoints: TLS, limits, keepalive, and which of them to use now.
 
 One gRPC channel per endpoint; the first that is connected serves, until a call on it is lost. A channel
-reconnects by itself within half a second of its server's return.
+reconnects by itself within half a second of its server's return. When a file of certificates has changed there are new
+channels for all later calls; streams on the earlier ones go on until they end by themselves.
 """
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import grpc.aio
 from aetcd.rpc import rpc_pb2_grpc
 
 from apiserver.storage.etcd.errors import Unavailable
+from component_base.tls import CHECK_FILES, Version, version_of
 
 log = logging.getLogger(__name__)
 
@@ -66,9 +69,12 @@ class Endpoints:
     """The members of one etcd cluster, of which one at a time is used."""
 
     def __init__(self, config: EtcdConfig) -> None:
+        self._config, self._versions = config, _versions(config)
         self._members = [Endpoint(url, config) for url in config.endpoints]
         self.members = [*self._members]  # in the order of the configuration
+        self._earlier: list[Endpoint] = []  # with certificates that have been replaced
         self._connecting = asyncio.Lock()
+        self._checked = time.monotonic()
 
     async def connected(self, deadline: float) -> Endpoint:
         """An endpoint to send a call to.
@@ -76,6 +82,8 @@ class Endpoints:
         Raises:
             Unavailable: none was connected when the loop's clock reached ``deadline``.
         """
+        if time.monotonic() - self._checked >= CHECK_FILES:
+            self._renew()
         if endpoint := self._usable():
             return endpoint
         try:
@@ -97,11 +105,30 @@ class Endpoints:
         return [member.url for member in self._members]
 
     async def close(self) -> None:
-        for member in self._members:
+        for member in (*self._earlier, *self._members):
             await member.channel.close(grace=None)
+
+    def _renew(self) -> None:
+        """Make new channels if a certificate, key or authority was replaced; what cannot be read is tried again."""
+        self._checked, versions = time.monotonic(), _versions(self._config)
+        if versions == self._versions:
+            return
+        try:
+            members = [Endpoint(url, self._config) for url in self._config.endpoints]
+        except OSError as exc:
+            log.warning("etcd: certificates have changed, but cannot be read: %s; will retry", exc)
+            return
+        log.info("etcd: certificates have changed, connecting anew")
+        # Never closed before the end: that would cancel whoever waits for a stream on them.
+        self._earlier += self._members
+        self._members, self.members, self._versions = members, [*members], versions
 
     def _usable(self) -> Endpoint | None:
         return next((member for member in self._members if member.is_connected()), None)
+
+
+def _versions(config: EtcdConfig) -> tuple[Version, ...]:
+    return tuple(version_of(Path(file)) for file in (config.ca_file, config.cert_file, config.key_file) if file)
 
 
 def _options(config: EtcdConfig) -> list[tuple[str, Any]]:

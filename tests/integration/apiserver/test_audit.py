@@ -75,6 +75,20 @@ async def test_who_did_what_is_recorded_with_bodies_where_the_policy_asks_for_th
     assert "nobody" not in audited.text, "the token that was refused"
 
 
+async def test_pods_that_violate_what_their_namespace_audits_are_noted(audited: Audited) -> None:
+    standard = {"pod-security.kubernetes.io/audit": "baseline"}
+    pod = {"metadata": {"name": "a"}, "spec": {"hostNetwork": True, "containers": [{"name": "c", "image": "i"}]}}
+    async with audited.server.http("bob") as bob:
+        await bob.post("/api/v1/namespaces", json={"metadata": {"name": "audited", "labels": standard}})
+        assert (await bob.post("/api/v1/namespaces/audited/pods", json=pod)).status_code == 201
+    _, made = await audited.events(2)
+    prefix = "pod-security.kubernetes.io/"
+    assert made["annotations"][f"{prefix}audit-violations"] == (
+        'would violate PodSecurity "baseline:latest": host namespaces (hostNetwork=true)'
+    )
+    assert made["annotations"][f"{prefix}enforce-policy"] == "privileged:latest"
+
+
 async def test_a_watch_is_recorded_when_it_begins_and_when_it_ends(audited: Audited) -> None:
     async with audited.server.http("bob") as bob, bob.stream("GET", MAPS, params={"watch": "true"}):
         (started,) = await audited.events(1)

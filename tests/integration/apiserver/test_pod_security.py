@@ -1,10 +1,7 @@
-"""Pod security on a real apiserver: what is refused, what kubectl is warned of, what the audit log notes."""
+"""PodSecurity on a real apiserver: what is refused, of what clients are warned, and who is exempt."""
 
 import asyncio
-import json
-import subprocess
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
@@ -13,172 +10,200 @@ import yaml
 
 from tests.integration.apiserver_process import ApiserverProcess
 from tests.integration.conftest import EtcdServer
-from tests.support import eventually
+from tests.kubectls import program
 
-PREFIX = "pod-security.kubernetes.io"
+PREFIX = "pod-security.kubernetes.io/"
+NAMESPACES = "/api/v1/namespaces"
 MERGE = {"Content-Type": "application/merge-patch+json"}
-HARDENED = {
-    "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True,
-    "seccompProfile": {"type": "RuntimeDefault"},
-}  # fmt: skip
-BARE = (
-    'allowPrivilegeEscalation != false (container "c" must set securityContext.allowPrivilegeEscalation=false), '
-    'unrestricted capabilities (container "c" must set securityContext.capabilities.drop=["ALL"]), '
-    'runAsNonRoot != true (pod or container "c" must set securityContext.runAsNonRoot=true), '
-    'seccompProfile (pod or container "c" must set securityContext.seccompProfile.type to "RuntimeDefault" or '
-    '"Localhost")'
-)
-CONFIGURATION = {
-    "apiVersion": "apiserver.config.k8s.io/v1",
-    "kind": "AdmissionConfiguration",
-    "plugins": [
-        {
-            "name": "PodSecurity",
-            "configuration": {
-                "apiVersion": "pod-security.admission.config.k8s.io/v1",
-                "kind": "PodSecurityConfiguration",
-                "exemptions": {"usernames": ["ann"], "namespaces": ["exempt"]},
-            },
-        }
-    ],
-}
-POLICY = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "Metadata"}]}
+PRIVILEGED = 'privileged (container "c" must not set securityContext.privileged=true)'
+EXEMPT = {"namespaces": ["exempt"], "usernames": ["ann"], "runtimeClasses": ["vm"]}
 
 
-@pytest.fixture
-async def server(etcd: EtcdServer, tmp_path: Path) -> AsyncIterator[ApiserverProcess]:
-    configuration, policy = tmp_path / "admission.yaml", tmp_path / "policy.yaml"
-    configuration.write_text(yaml.safe_dump(CONFIGURATION))
-    policy.write_text(yaml.safe_dump(POLICY))
-    flags = (
-        f"--admission-control-config-file={configuration}",
-        f"--audit-policy-file={policy}",
-        f"--audit-log-path={tmp_path / 'audit.log'}",
-        "--enable-admission-plugins=DenyServiceExternalIPs",
-    )
-    made = ApiserverProcess(tmp_path, etcd.url, *flags)
-    try:
-        await made.start()
-        yield made
-    finally:
-        made.kill()
+def pod(name: str, *, privileged: bool = True, **spec: Any) -> dict[str, Any]:
+    container = {"name": "c", "image": "i", "securityContext": {"privileged": privileged}}
+    return {"metadata": {"name": name}, "spec": {"containers": [container], **spec}}
 
 
-@pytest.fixture
-async def http(server: ApiserverProcess) -> AsyncIterator[httpx.AsyncClient]:
-    async with server.http() as client:
-        yield client
-
-
-async def namespace(http: httpx.AsyncClient, name: str, **labels: str) -> httpx.Response:
-    named = {f"{PREFIX}/{label.replace('_', '-')}": value for label, value in labels.items()}
-    return await http.post("/api/v1/namespaces", json={"metadata": {"name": name, "labels": named}})
-
-
-def pod(name: str, context: dict[str, Any] | None = None) -> dict[str, Any]:
-    return {
-        "metadata": {"name": name},
-        "spec": {"containers": [{"name": "c", "image": "i", "securityContext": context}]},
-    }
-
-
-async def create(http: httpx.AsyncClient, where: str, body: dict[str, Any]) -> httpx.Response:
-    return await http.post(f"/api/v1/namespaces/{where}/pods", json=body)
+def deployment(name: str) -> dict[str, Any]:
+    template = {"metadata": {"labels": {"app": name}}, "spec": pod(name)["spec"]}
+    return {"metadata": {"name": name}, "spec": {"selector": {"matchLabels": {"app": name}}, "template": template}}
 
 
 def warnings(answer: httpx.Response) -> list[str]:
-    return [
-        text.removeprefix('299 - "').removesuffix('"').replace('\\"', '"')
-        for text in answer.headers.get_list("warning")
+    texts = (value.removeprefix('299 - "').removesuffix('"') for value in answer.headers.get_list("warning"))
+    return [text.replace('\\"', '"') for text in texts]
+
+
+async def label(client: httpx.AsyncClient, namespace: str, **labels: str | None) -> httpx.Response:
+    values = {PREFIX + name.replace("_", "-"): value for name, value in labels.items()}
+    return await client.patch(namespace, json={"metadata": {"labels": values}}, headers=MERGE)
+
+
+async def test_a_pod_that_violates_what_is_enforced_is_refused(api: httpx.AsyncClient, ns: str) -> None:
+    assert (await label(api, ns, enforce="baseline")).status_code == 200
+    answer = await api.post(f"{ns}/pods", json=pod("bad"))
+    assert answer.status_code == 403
+    status = answer.json()
+    assert status["message"] == f'pods "bad" is forbidden: violates PodSecurity "baseline:latest": {PRIVILEGED}'
+    assert (status["reason"], status["details"]) == ("Forbidden", {"name": "bad", "kind": "pods"})
+    assert (await api.post(f"{ns}/pods", json=pod("good", privileged=False))).status_code == 201
+    answer = await api.post(f"{ns}/pods?dryRun=All", json=pod("bad"))
+    assert answer.status_code == 403
+
+
+async def test_whoever_makes_pods_is_only_warned(api: httpx.AsyncClient, ns: str) -> None:
+    assert (await label(api, ns, enforce="baseline", warn="baseline", warn_version="v1.30")).status_code == 200
+    group = ns.replace("/api/v1", "/apis/apps/v1")
+    answer = await api.post(f"{group}/deployments", json=deployment("d"))
+    assert answer.status_code == 201
+    assert warnings(answer) == [f'would violate PodSecurity "baseline:v1.30": {PRIVILEGED}']
+    answer = await api.patch(f"{group}/deployments/d/scale", json={"spec": {"replicas": 0}}, headers=MERGE)
+    assert warnings(answer) == []
+
+
+async def test_a_pod_that_is_allowed_may_still_be_warned_of(api: httpx.AsyncClient, ns: str) -> None:
+    assert (await label(api, ns, warn="baseline", enforce="privileged")).status_code == 200
+    answer = await api.post(f"{ns}/pods", json=pod("a"))
+    assert (answer.status_code, warnings(answer)) == (
+        201,
+        [f'would violate PodSecurity "baseline:latest": {PRIVILEGED}'],
+    )
+
+
+async def test_updates_are_judged_only_if_they_change_what_runs(api: httpx.AsyncClient, ns: str) -> None:
+    assert (await api.post(f"{ns}/pods", json=pod("a"))).status_code == 201
+    await label(api, ns, enforce="baseline")
+    labelled = await api.patch(f"{ns}/pods/a", json={"metadata": {"labels": {"x": "y"}}}, headers=MERGE)
+    assert labelled.status_code == 200
+    strategic = {"Content-Type": "application/strategic-merge-patch+json"}
+    image = {"spec": {"containers": [{"name": "c", "image": "other"}]}}
+    changed = await api.patch(f"{ns}/pods/a", json=image, headers=strategic)
+    assert changed.status_code == 403
+    status = await api.patch(f"{ns}/pods/a/status", json={"status": {"phase": "Running"}}, headers=MERGE)
+    assert status.status_code == 200
+
+
+async def test_an_ephemeral_container_is_held_to_the_same(api: httpx.AsyncClient, ns: str) -> None:
+    await label(api, ns, enforce="baseline")
+    assert (await api.post(f"{ns}/pods", json=pod("a", privileged=False))).status_code == 201
+    debugger = {"name": "debug", "image": "i", "securityContext": {"privileged": True}}
+    path, headers = f"{ns}/pods/a/ephemeralcontainers", {"Content-Type": "application/strategic-merge-patch+json"}
+    answer = await api.patch(path, json={"spec": {"ephemeralContainers": [debugger]}}, headers=headers)
+    assert answer.status_code == 403
+    assert 'privileged (container "debug" must not set' in answer.json()["message"]
+
+
+async def test_wrong_labels_are_refused_when_they_are_set(api: httpx.AsyncClient, ns: str) -> None:
+    answer = await label(api, ns, enforce="strict", warn_version="1.20")
+    assert answer.status_code == 422
+    status = answer.json()
+    assert [cause["field"] for cause in status["details"]["causes"]] == [
+        f"metadata.labels[{PREFIX}enforce]",
+        f"metadata.labels[{PREFIX}warn-version]",
     ]
+    assert "must be one of privileged, baseline, restricted" in status["message"]
+    created = await api.post(NAMESPACES, json={"metadata": {"name": "wrong", "labels": {f"{PREFIX}audit": ""}}})
+    assert created.status_code == 422
 
 
-def kubectl_warnings(server: ApiserverProcess, *arguments: str) -> str:
-    result = subprocess.run(
-        ("kubectl", *arguments), env=server.environment(), capture_output=True, text=True, check=False
+async def test_who_makes_a_namespace_stricter_is_warned_of_its_pods(api: httpx.AsyncClient, ns: str) -> None:
+    for body in (pod("a"), pod("b"), pod("c", privileged=False, hostNetwork=True), pod("d", privileged=False)):
+        assert (await api.post(f"{ns}/pods", json=body)).status_code == 201
+    name = ns.rpartition("/")[2]
+    answer = await label(api, ns, enforce="baseline")
+    assert warnings(answer) == [
+        f'existing pods in namespace "{name}" violate the new PodSecurity enforce level "baseline:latest"',
+        "a (and 1 other pod): privileged",
+        "c: host namespaces",
+    ]
+    assert warnings(await label(api, ns, warn="baseline")) == []
+    assert warnings(await label(api, ns, enforce="privileged")) == []
+    assert warnings(await label(api, ns, enforce=None)) == []
+
+
+async def test_kubectl_shows_the_warnings(shared: ApiserverProcess, api: httpx.AsyncClient, ns: str) -> None:
+    assert (await api.post(f"{ns}/pods", json=pod("a"))).status_code == 201
+    name = ns.rpartition("/")[2]
+    process = await asyncio.create_subprocess_exec(
+        program(), "label", "namespace", name, f"{PREFIX}enforce=baseline", env=shared.environment(),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    _, stderr = await process.communicate()
+    assert process.returncode == 0, stderr
+    assert "Warning: a: privileged" in stderr.decode().splitlines()
+
+
+async def test_evaluations_are_counted(api: httpx.AsyncClient, ns: str) -> None:
+    await label(api, ns, enforce="baseline", enforce_version="v1.999", warn="restricted", warn_version="v1.19")
+    assert (await api.post(f"{ns}/pods", json=pod("a"))).status_code == 403
+    assert (await api.post(f"{ns}/pods", json=pod("b", privileged=False))).status_code == 201
+    lines = (await api.get("/metrics")).text.splitlines()
+    counted = [line for line in lines if line.startswith("pod_security_evaluations_total")]
+    request = 'request_operation="create",resource="pods",subresource=""'
+    for decision, level, version, mode in (
+        ("deny", "baseline", "future", "enforce"),
+        ("allow", "baseline", "future", "enforce"),
+        ("deny", "restricted", "v1.19", "warn"),
+    ):
+        labels = f'decision="{decision}",mode="{mode}",policy_level="{level}",policy_version="{version}",{request}'
+        assert f"pod_security_evaluations_total{{{labels}}} 1.0" in counted
+    refused = 'name="PodSecurity",operation="CREATE",rejected="true",type="validate"'
+    count = "apiserver_admission_controller_admission_duration_seconds_count"
+    assert any(line.startswith(f"{count}{{{refused}}} ") for line in lines)
+
+
+# -- with a configuration
+
+
+@pytest.fixture(scope="module")
+def configured(shared_etcd: EtcdServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiserverProcess]:
+    directory = tmp_path_factory.mktemp("configured")
+    configuration = {
+        "apiVersion": "pod-security.admission.config.k8s.io/v1",
+        "kind": "PodSecurityConfiguration",
+        "defaults": {"enforce": "baseline"},
+        "exemptions": EXEMPT,
+    }
+    document = {
+        "apiVersion": "apiserver.config.k8s.io/v1",
+        "kind": "AdmissionConfiguration",
+        "plugins": [{"name": "PodSecurity", "configuration": configuration}],
+    }
+    (directory / "admission.yaml").write_text(yaml.safe_dump(document))
+    server = ApiserverProcess(
+        directory, shared_etcd.url, f"--admission-control-config-file={directory / 'admission.yaml'}"
     )
-    return result.stderr
+    try:
+        asyncio.run(server.start())
+        yield server
+    finally:
+        server.kill()
 
 
-async def test_pods_are_refused_and_their_makers_warned_of(http: httpx.AsyncClient) -> None:
-    assert (await namespace(http, "strict", enforce="restricted", warn="restricted")).status_code == 201
-    refused = await create(http, "strict", pod("x"))
-    assert refused.status_code == 403
-    assert refused.json()["message"] == f'pods "x" is forbidden: violates PodSecurity "restricted:latest": {BARE}'
-    assert warnings(refused) == []
-    assert (await create(http, "strict", pod("y", HARDENED))).status_code == 201
-    labels = {"app": "a"}
-    template = {"metadata": {"labels": labels}, "spec": pod("t")["spec"]}
-    controller = {"metadata": {"name": "rc"}, "spec": {"selector": labels, "template": template, "replicas": 0}}
-    made = await http.post("/api/v1/namespaces/strict/replicationcontrollers", json=controller)
-    assert made.status_code == 201
-    assert warnings(made) == [f'would violate PodSecurity "restricted:latest": {BARE}']
-    debugger = [{"name": "debug", "image": "i", "securityContext": {"privileged": True}}]
-    patch = {"spec": {"ephemeralContainers": debugger}}
-    added = await http.patch("/api/v1/namespaces/strict/pods/y/ephemeralcontainers", json=patch, headers=MERGE)
-    assert added.status_code == 403
-    assert 'privileged (container "debug" must not set securityContext.privileged=true)' in added.json()["message"]
-    annotated = await http.patch(
-        "/api/v1/namespaces/strict/pods/y", json={"metadata": {"annotations": {"a": "b"}}}, headers=MERGE
-    )
-    assert annotated.status_code == 200
+@pytest.fixture
+async def strict(configured: ApiserverProcess) -> AsyncIterator[httpx.AsyncClient]:
+    async with configured.http() as client:
+        yield client
 
 
-async def test_who_tightens_a_namespace_is_warned_of_the_pods_in_it(
-    http: httpx.AsyncClient, server: ApiserverProcess
+async def test_the_default_holds_for_namespaces_without_labels(strict: httpx.AsyncClient, ns: str) -> None:
+    answer = await strict.post(f"{ns}/pods", json=pod("a"))
+    assert answer.status_code == 403
+    await label(strict, ns, enforce="privileged")
+    assert (await strict.post(f"{ns}/pods", json=pod("a"))).status_code == 201
+
+
+async def test_users_namespaces_and_runtime_classes_are_exempt(
+    strict: httpx.AsyncClient, configured: ApiserverProcess, ns: str
 ) -> None:
-    await namespace(http, "loose")
-    for name in ("b", "a", "c"):
-        await create(http, "loose", pod(name))
-    await create(http, "loose", pod("privileged", {"privileged": True}))
-    told = await asyncio.to_thread(
-        kubectl_warnings, server, "label", "--dry-run=server", "namespace", "loose", f"{PREFIX}/enforce=restricted"
-    )
-    reasons = "allowPrivilegeEscalation != false, unrestricted capabilities, runAsNonRoot != true, seccompProfile"
-    assert told.splitlines() == [
-        'Warning: existing pods in namespace "loose" violate the new PodSecurity enforce level "restricted:latest"',
-        f"Warning: a (and 2 other pods): {reasons}",
-        f"Warning: privileged: privileged, {reasons}",
-    ]
-    patch = {"metadata": {"labels": {f"{PREFIX}/enforce": "strict"}}}
-    refused = await http.patch("/api/v1/namespaces/loose", json=patch, headers=MERGE)
-    assert refused.status_code == 422
-    assert refused.json()["message"] == (
-        f'Namespace "loose" is invalid: metadata.labels[{PREFIX}/enforce]: Invalid value: "strict": must be one of '
-        "privileged, baseline, restricted"
-    )
-    assert (await namespace(http, "bad", warn_version="1.2")).status_code == 422
-
-
-async def test_what_the_file_exempts_is_not_judged(http: httpx.AsyncClient, server: ApiserverProcess) -> None:
-    made = await namespace(http, "exempt", enforce="restricted")
+    async with configured.http("ann") as ann:
+        assert (await ann.post(f"{ns}/pods", json=pod("a"))).status_code == 201
+    runtime = {"metadata": {"name": "vm"}, "handler": "vm"}
+    assert (await strict.post("/apis/node.k8s.io/v1/runtimeclasses", json=runtime)).status_code == 201
+    assert (await strict.post(f"{ns}/pods", json=pod("b", runtimeClassName="vm"))).status_code == 201
+    labels = {f"{PREFIX}enforce": "restricted"}
+    made = await strict.post(NAMESPACES, json={"metadata": {"name": "exempt", "labels": labels}})
     assert warnings(made) == [
         'namespace "exempt" is exempt from Pod Security, and the policy (enforce=restricted:latest) will be ignored'
     ]
-    assert (await create(http, "exempt", pod("a"))).status_code == 201
-    await namespace(http, "strict", enforce="restricted")
-    async with server.http("ann") as ann:
-        assert (await create(ann, "strict", pod("a"))).status_code == 201
-    assert (await create(http, "strict", pod("b"))).status_code == 403
-
-
-async def test_the_audit_log_notes_what_would_be_refused(http: httpx.AsyncClient, tmp_path: Path) -> None:
-    await namespace(http, "watched", audit="restricted")
-    assert (await create(http, "watched", pod("a"))).status_code == 201
-
-    def annotations() -> dict[str, str]:
-        events = [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
-        finished = (event["annotations"] for event in events if event["stage"] == "ResponseComplete")
-        return next((noted for noted in finished if f"{PREFIX}/audit-violations" in noted), {})
-
-    noted = await eventually(annotations)
-    assert noted[f"{PREFIX}/audit-violations"] == f'would violate PodSecurity "restricted:latest": {BARE}'
-    assert noted[f"{PREFIX}/enforce-policy"] == "privileged:latest"
-
-
-async def test_a_plugin_that_is_off_by_default_can_be_enabled(http: httpx.AsyncClient) -> None:
-    service = {"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}], "externalIPs": ["192.0.2.1"]}}
-    refused = await http.post("/api/v1/namespaces/default/services", json=service)
-    assert refused.json()["message"] == (
-        'services "s" is forbidden: Use of external IPs is denied by admission control.'
-    )
+    assert (await strict.post(f"{NAMESPACES}/exempt/pods", json=pod("a"))).status_code == 201

@@ -95,7 +95,10 @@ async def test_a_pod_gets_what_its_runtime_class_needs(api: httpx.AsyncClient, n
     assert (spec["overhead"], spec["nodeSelector"]) == ({"cpu": "100m"}, {"vm": "yes"})
     assert {"key": "vm", "operator": "Exists"} in spec["tolerations"]
     elsewhere = pod("b", runtimeClassName=name_of(ns), nodeSelector={"vm": "no"})
-    refused(await api.post(f"{ns}/pods", json=elsewhere), 403, "Forbidden", "pod rejected: conflict")
+    refused(await api.post(f"{ns}/pods", json=elsewhere), 403, "Forbidden", "forbidden: conflict: runtimeClass")
+    same = pod("c", runtimeClassName=name_of(ns), overhead={"cpu": "0.1"}, tolerations=[{"operator": "Exists"}])
+    made = (await api.post(f"{ns}/pods", json=same)).json()["spec"]
+    assert made["tolerations"] == [{"operator": "Exists"}], "which includes those of the class"
     heavy = pod("b", runtimeClassName=name_of(ns), overhead={"cpu": "2"})
     refused(await api.post(f"{ns}/pods", json=heavy), 403, "Forbidden", "doesn't match RuntimeClass's defined Overhead")
     refused(

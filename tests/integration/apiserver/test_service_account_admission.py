@@ -209,6 +209,32 @@ def _decoded(text: str) -> str:
     return base64.b64decode(text).decode()
 
 
+async def test_an_account_may_limit_the_secrets_of_its_pods(client: httpx.AsyncClient) -> None:
+    limit = {"name": "limited", "annotations": {"kubernetes.io/enforce-mountable-secrets": "true"}}
+    fields = {"metadata": limit, "secrets": [{"name": "mine"}]}
+    assert (await client.post(f"{API}/default/serviceaccounts", json=fields)).status_code == 201
+
+    def naming(name: str, secret: str) -> dict[str, Any]:
+        volume = {"name": "v", "secret": {"secretName": secret}}
+        return pod(name, serviceAccountName="limited", volumes=[volume])
+
+    answer = await client.post(f"{API}/default/pods", json=naming("a", "other"))
+    assert answer.status_code == 403
+    assert answer.json()["message"] == (
+        'pods "a" is forbidden: volume with secret.secretName="other" is not allowed because service account limited '
+        "does not reference that secret"
+    )
+    await create(client, naming("b", "mine"))
+    debugger = {"name": "d", "image": "i", "envFrom": [{"secretRef": {"name": "other"}}]}
+    answer = await client.patch(
+        f"{API}/default/pods/b/ephemeralcontainers",
+        json={"spec": {"ephemeralContainers": [debugger]}},
+        headers={"Content-Type": "application/strategic-merge-patch+json"},
+    )
+    assert answer.status_code == 403
+    assert "ephemeral container d with envFrom referencing" in answer.json()["message"]
+
+
 async def test_without_a_signer_a_pod_has_an_account_and_no_token(etcd: EtcdServer, tmp_path: Path) -> None:
     server = ApiserverProcess(tmp_path, etcd.url, ALL_PLUGINS)
     await server.start()

@@ -17,7 +17,7 @@ from apimachinery.core.bootstrap_tokens import SIGNING, Token
 from apimachinery.core.signing_requests import KUBELET_CLIENT, KUBELET_SERVING
 from apimachinery.types.authentication_v1 import SelfSubjectReview
 from apimachinery.types.certificates_v1 import CertificateSigningRequest
-from apimachinery.types.core_v1 import ConfigMap, Node, NodeAddress, NodeStatus, Secret
+from apimachinery.types.core_v1 import ConfigMap, Node, NodeAddress, Secret
 from apimachinery.types.meta_v1 import ObjectMeta
 from apimachinery.types.rbac_v1 import ClusterRoleBinding
 from kube_client import Client, Config
@@ -215,7 +215,14 @@ async def test_a_serving_certificate_is_issued_for_a_nodes_own_addresses_and_no_
     )
     addresses = [NodeAddress(type="InternalIP", address="192.0.2.7"), NodeAddress(type="Hostname", address=NODE)]
     nodes, store = client.resource(Node), CertificateStore(tmp_path / "pki", "kubelet-server")
-    node = await nodes.create(Node(metadata=ObjectMeta(name=NODE), status=NodeStatus(addresses=addresses)))
+    node = await nodes.create(Node(metadata=ObjectMeta(name=NODE)))
+    early = pkcs10(f"system:node:{NODE}", ("system:nodes",), names=[NODE], addresses=["192.0.2.7"])
+    async with Client(config) as kubelet:  # before the node says that it has the address
+        await kubelet.resource(CertificateSigningRequest).create(
+            signing_request("early", early, KUBELET_SERVING, SERVER)
+        )
+    node.status.addresses = addresses
+    node = await nodes.update_status(node)
     async with Client(config) as kubelet:
         manager = CertificateManager(store, kubelet, lambda: serving_template(node), metrics.SERVER_FAILURES)
         task = asyncio.create_task(manager.run())
@@ -233,6 +240,11 @@ async def test_a_serving_certificate_is_issued_for_a_nodes_own_addresses_and_no_
         await requests.create(signing_request("foreign", foreign, KUBELET_SERVING, SERVER))
         wrong = pkcs10("alice", ("system:masters",))
         await requests.create(signing_request("wrong", wrong, KUBELET_CLIENT, CLIENT))
+
+    async def approved_later() -> bool:
+        return signing_requests.is_approved(await client.resource(CertificateSigningRequest).get("early"))
+
+    await eventually(approved_later)
     approval = {"status": {"conditions": [{"type": "Approved", "status": "True", "reason": "by hand"}]}}
     all_requests = client.resource(CertificateSigningRequest)
     await all_requests.patch("wrong", approval, kind="merge", subresource="approval")

@@ -297,7 +297,7 @@ async def test_metrics_tell_what_was_asked_and_answered(client: Client, kube_dns
         await kube_dns.dns.ask(WEB)
     await kube_dns.dns.ask(WEB, tcp=True)
 
-    _, text = await kube_dns.get("/metrics")
+    text = await kube_dns.metrics()
 
     def value(name: str) -> float:
         match = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)

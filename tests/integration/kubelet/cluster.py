@@ -208,6 +208,8 @@ class Cluster:
             f"--service-cluster-ip-range={SERVICE_RANGE}",
             f"--service-account-signing-key-file={self.file('sa.key')}",
             f"--service-account-key-file={self.file('sa.pub')}",
+            "--authorization-mode=Node,RBAC",
+            "--enable-admission-plugins=NodeRestriction",
             "--disable-admission-plugins=ServiceAccount,StorageObjectInUseProtection",
         )
 

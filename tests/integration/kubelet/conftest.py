@@ -38,8 +38,16 @@ async def client(cluster: Cluster) -> AsyncIterator[Client]:
 
 @pytest.fixture
 async def node(client: Client) -> core_v1.Node:
-    """The kubelet's node, Ready, with a pod CIDR."""
+    """The kubelet's node, Ready, with a pod CIDR, and the apiserver with the rights by which it reaches the kubelet."""
     nodes = client.resource(core_v1.Node)
+
+    async def is_ready() -> bool:
+        try:
+            return await client.request("GET", "/readyz") == b"ok"
+        except errors.ApiError:
+            return False
+
+    await eventually(is_ready, timeout=30)
 
     async def registered() -> core_v1.Node | None:
         try:

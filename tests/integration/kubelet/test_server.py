@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import aiohttp
 import pytest
 
-from apimachinery.types import core_v1
+from apimachinery.types import authentication_v1, core_v1, meta_v1, rbac_v1
 from kube_client import Client
 from tests.integration.kubelet.cluster import ADDRESS, SERVER, Cluster, healthz
 from tests.integration.kubelet.pods import Pods, container, is_ready, status_of
@@ -173,6 +173,32 @@ async def test_who_may_use_the_kubelet(cluster: Cluster, node: core_v1.Node, who
     connector = aiohttp.TCPConnector(ssl=context(cluster, who))
     async with aiohttp.ClientSession(connector=connector) as session, session.get(f"{KUBELET}/pods") as answer:
         assert answer.status == status
+
+
+async def test_a_token_opens_as_much_of_the_kubelet_as_its_account_may_see(
+    cluster: Cluster, client: Client, node: core_v1.Node, namespace: str
+) -> None:
+    accounts = client.resource(core_v1.ServiceAccount)
+    await accounts.create(core_v1.ServiceAccount(metadata=meta_v1.ObjectMeta(name="prometheus", namespace=namespace)))
+    request = authentication_v1.TokenRequest()
+    token = (await accounts.ask_subresource("prometheus", "token", request, namespace=namespace)).status.token
+    name = f"{namespace}-metrics"
+    rule = rbac_v1.PolicyRule(verbs=["get"], api_groups=[""], resources=["nodes/metrics"])
+    role = rbac_v1.ClusterRole(metadata=meta_v1.ObjectMeta(name=name), rules=[rule])
+    await client.resource(rbac_v1.ClusterRole).create(role)
+    binding = rbac_v1.ClusterRoleBinding(
+        metadata=meta_v1.ObjectMeta(name=name),
+        role_ref=rbac_v1.RoleRef(api_group="rbac.authorization.k8s.io", kind="ClusterRole", name=name),
+        subjects=[rbac_v1.Subject(kind="ServiceAccount", name="prometheus", namespace=namespace)],
+    )
+    await client.resource(rbac_v1.ClusterRoleBinding).create(binding)
+    connector = aiohttp.TCPConnector(ssl=context(cluster, None))
+    async with aiohttp.ClientSession(connector=connector, headers={"Authorization": f"Bearer {token}"}) as session:
+        for path, status in (("/metrics/resource", 200), ("/pods", 403), ("/stats/summary", 403)):
+            async with session.get(f"{KUBELET}{path}") as answer:
+                assert answer.status == status, path
+        async with session.get(f"{KUBELET}/metrics", headers={"Authorization": f"Bearer {token}x"}) as answer:
+            assert answer.status == 401
 
 
 async def test_the_kubelet_tells_its_pods_health_and_metrics(

@@ -51,6 +51,13 @@ BAD = [
     ("enable-bootstrap-token-auth", "perhaps"),
     ("authorization-mode", "RBAC,Nonsense"),
     ("authorization-mode", ""),
+    ("authorization-mode", "RBAC,AlwaysDeny,RBAC"),
+    ("authorization-mode", "Webhook"),
+    ("authorization-webhook-config-file", "{junk}"),
+    ("authorization-webhook-config-file", "{junk} --authorization-mode=Webhook"),
+    ("authorization-webhook-cache-authorized-ttl", "-1s"),
+    ("authorization-webhook-cache-unauthorized-ttl", "soon"),
+    ("authorization-webhook-version", "v1beta1"),
     ("service-account-issuer", "https:"),
     ("service-account-issuer", ":::"),
     ("service-account-issuer", ""),
@@ -78,10 +85,10 @@ BAD = [
     ("enable-admission-plugins", "Nonsense"),
     ("enable-admission-plugins", "Priority --disable-admission-plugins=Priority"),
     ("disable-admission-plugins", "Priority,Nonsense"),
-    ("default-not-ready-toleration-seconds", "-1"),
-    ("default-unreachable-toleration-seconds", "soon"),
-    ("admission-control-config-file", "/nowhere"),
     ("admission-control-config-file", "{junk}"),
+    ("admission-control-config-file", "{admission}"),
+    ("default-not-ready-toleration-seconds", "-1"),
+    ("default-unreachable-toleration-seconds", "5m"),
     ("kubelet-client-certificate", "{junk}"),
     ("kubelet-client-certificate", "{certificate}"),
     ("kubelet-client-key", "{key}"),
@@ -103,11 +110,16 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "{apiVersion: apiserver.config.k8s.io/v1, kind: EncryptionConfiguration, "
         "resources: [{resources: [secrets], providers: [{kms: {name: other}}]}]}"
     )
+    (folder / "admission").write_text(
+        "{apiVersion: apiserver.config.k8s.io/v1, kind: AdmissionConfiguration, "
+        "plugins: [{name: PodSecurity, configuration: {apiVersion: v1, kind: Pod}}]}"
+    )
     authority = Authority(folder)
     pair, other = authority.issue("serving", "kube-apiserver"), authority.issue("other", "other")
     return {
         "junk": folder / "junk",
         "encryption": folder / "encryption",
+        "admission": folder / "admission",
         "certificate": pair.cert,
         "key": pair.key,
         "other_key": other.key,

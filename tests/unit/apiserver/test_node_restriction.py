@@ -9,12 +9,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from apimachinery.core.signing_requests import KUBELET_CLIENT, KUBELET_SERVING
 from apimachinery.core.well_known import MIRROR_ANNOTATION
 from apimachinery.types import core_v1 as v1
 from apimachinery.types.certificates_v1 import CertificateSigningRequest, CertificateSigningRequestSpec
 from apimachinery.types.meta_v1 import ObjectMeta, OwnerReference
 from apiserver.admission.node_restriction import (
-    SIGNERS,
     addresses_fault,
     forbidden_labels,
     mirror_fault,
@@ -197,11 +197,11 @@ def signing_request(signer: str, name: str, *groups: str) -> CertificateSigningR
 @pytest.mark.parametrize(
     ("request_", "allowed"),
     [
-        (signing_request(SIGNERS[0], "system:node:node-1", "system:nodes"), True),
-        (signing_request(SIGNERS[1], "system:node:node-1", "system:nodes"), True),
-        (signing_request(SIGNERS[0], "system:node:node-2", "system:nodes"), False),
-        (signing_request(SIGNERS[0], "system:node:node-1", "system:nodes", "system:masters"), False),
-        (signing_request(SIGNERS[0], "system:node:node-1"), False),
+        (signing_request(KUBELET_CLIENT, "system:node:node-1", "system:nodes"), True),
+        (signing_request(KUBELET_SERVING, "system:node:node-1", "system:nodes"), True),
+        (signing_request(KUBELET_CLIENT, "system:node:node-2", "system:nodes"), False),
+        (signing_request(KUBELET_CLIENT, "system:node:node-1", "system:nodes", "system:masters"), False),
+        (signing_request(KUBELET_CLIENT, "system:node:node-1"), False),
         (signing_request("kubernetes.io/kube-apiserver-client", "system:node:node-1", "system:nodes"), False),
     ],
 )

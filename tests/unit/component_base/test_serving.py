@@ -201,7 +201,7 @@ class TestRenewedCertificates:
         async with Server(whoami, LOCAL, tls=files) as server:
             expires = server.certificates[files.cert_file].until.timestamp()
             assert abs(expires - time.time() - 86400) < 60
-            line = f'serving_certificate_expiration_timestamp_seconds{{file="{files.cert_file}"}}'
+            line = f'tls_certificate_expiration_timestamp_seconds{{file="{files.cert_file}"}}'
             values = [text.rpartition(" ")[2] for text in exposition().decode().splitlines() if text.startswith(line)]
             assert [float(value) for value in values] == [expires]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from kube_proxy.dataplane import udp
+from kube_proxy.dataplane.guard import Gate
 from kube_proxy.dataplane.loop import Loop
 from kube_proxy.dataplane.messages import Counters, PortSettings, PortStats
 from kube_proxy.dataplane.udp import DatagramForwarder
@@ -22,7 +23,7 @@ class Bench:
     counters: Counters = field(default_factory=Counters)
 
     def __post_init__(self) -> None:
-        self.forwarder = DatagramForwarder(self.loop, self.counters)
+        self.forwarder = DatagramForwarder(self.loop, self.counters, Gate())
         service = socket.socket(type=socket.SOCK_DGRAM)
         service.bind(("127.0.0.1", 0))
         self.address = service.getsockname()

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import yaml
 from cryptography import x509
 
 from apimachinery.core import signing_requests
@@ -35,10 +36,12 @@ class Signer:
         self.requests: dict[str, Any] = {}
         self.condition = ""
         self.lives = timedelta(hours=1)
+        self.tokens: list[bytes] = []
         self._authority = authority
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["method"] == "POST":
+            self.tokens += [value for name, value in scope["headers"] if name == b"authorization"]
             csr = msgspec.json.decode((await receive())["body"])
             name, status = csr["metadata"]["name"], 201
             if name in self.requests:
@@ -185,3 +188,25 @@ async def test_a_certificate_that_was_stored_at_the_last_moment_is_not_requested
     after = store.load()
     assert after is not None
     assert after.certificate.public_key() != key.public_key()
+
+
+async def test_a_kubelet_whose_certificate_has_expired_joins_again(
+    client: Client, signer: Signer, store: CertificateStore, failures: Counter, tmp_path: Path
+) -> None:
+    template, bootstrap = client_template(NODE), tmp_path / "bootstrap"
+    cluster = {"server": client.config.server}
+    document = {
+        "clusters": [{"name": "a", "cluster": cluster}],
+        "users": [{"name": "a", "user": {"token": "abcdef.0123456789abcdef"}}],
+        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+        "current-context": "a",
+    }
+    bootstrap.write_text(yaml.safe_dump(document))
+    signer.lives = timedelta(seconds=2)
+    first = CertificateManager(store, client, lambda: template, failures)
+    await until(first, first.obtained.is_set)
+    await eventually(lambda: (first.until or datetime.now(UTC)) < datetime.now(UTC))
+    signer.lives = timedelta(hours=1)
+    manager = CertificateManager(store, client, lambda: template, failures, bootstrap_kubeconfig=bootstrap)
+    await until(manager, manager.obtained.is_set)
+    assert signer.tokens == [b"Bearer abcdef.0123456789abcdef"]

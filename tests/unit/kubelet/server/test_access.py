@@ -11,6 +11,7 @@ from aiohttp import web
 from apimachinery import errors
 from component_base.client_certificates import ClientCertificate
 from kube_client import Client, Config
+from kube_client.delegation import Authentication
 from kube_client.reviews import AccessReviews, TokenReviews
 from kubelet.options import AccessOptions
 from kubelet.server.access import AlwaysAllow, KubeletAccess, subresources_of
@@ -73,7 +74,9 @@ async def apiserver() -> AsyncIterator[tuple[Apiserver, Client]]:
 
 def access_by(client: Client, *, anonymous: bool = False, tokens: bool = True, seconds: float = 60.0) -> KubeletAccess:
     reviews = AccessReviews(client, seconds, seconds)
-    return KubeletAccess("node-1", reviews, TokenReviews(client, seconds) if tokens else None, anonymous)
+    return KubeletAccess(
+        "node-1", Authentication(TokenReviews(client, seconds) if tokens else None, anonymous), reviews
+    )
 
 
 def certificate(name: str, life: float = 60.0) -> ClientCertificate:
@@ -194,7 +197,7 @@ async def test_no_flood_of_tokens_keeps_the_apiserver_busy_or_fills_the_memory(
     server, client = apiserver
     server.answers.clear()
     tokens = TokenReviews(client, 60.0)
-    access = KubeletAccess("node-1", AlwaysAllow(), tokens, anonymous=False)
+    access = KubeletAccess("node-1", Authentication(tokens), AlwaysAllow())
     flood = [asyncio.create_task(outcome(access, "GET", "/metrics", token=f"bad-{i}")) for i in range(8)]
     await asyncio.sleep(0)
     assert await outcome(access, "GET", "/metrics", token="sesame") == "Unauthorized"  # there is no room for it
