@@ -20,9 +20,11 @@ from typing import Any, NamedTuple, Self
 
 from apimachinery import codec
 from apimachinery.types.meta_v1 import ListMeta, Status
+from component_base.bounded_log import BoundedLog
 from component_base.websocket import WebSocket
 
 log = logging.getLogger(__name__)
+client_log = BoundedLog(log)
 
 V5, V4, V1, BASE64 = "v5.channel.k8s.io", "v4.channel.k8s.io", "channel.k8s.io", "base64.channel.k8s.io"
 V4_BASE64 = "v4.base64.channel.k8s.io"
@@ -150,7 +152,7 @@ class RemoteCommand:
                 try:
                     channel, data = self._split(message)
                 except ValueError as exc:
-                    log.info("remotecommand: %s; ignored", exc)
+                    client_log.info("remotecommand: %s; ignored", exc)
                     continue
                 if channel == STDIN and data:
                     await self._feed(data)
@@ -192,6 +194,6 @@ class RemoteCommand:
         try:
             self._size = TerminalSize.from_document(json.loads(data))
         except (ValueError, RecursionError) as exc:
-            log.info("remotecommand: not a terminal size: %s; ignored", exc)
+            client_log.info("remotecommand: not a terminal size: %s; ignored", exc)
             return
         self._resized.set()

@@ -14,11 +14,13 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from component_base import spdy_frames
+from component_base.bounded_log import BoundedLog
 from component_base.spdy_frames import Control, Data, FrameReader, FrameWriter, SpdyError
 from component_base.streams import Upgrade
 from component_base.websocket import HandshakeError, WebSocket
 
 log = logging.getLogger(__name__)
+client_log = BoundedLog(log)
 
 UPGRADE = "spdy/3.1"
 PROTOCOL_HEADER = b"x-stream-protocol-version"
@@ -230,7 +232,7 @@ class SpdyConnection:
                 for frame in self._reader.feed(data):
                     await self._handle(frame)
         except (SpdyError, ConnectionError) as exc:
-            log.info("spdy: %s; closing", exc)
+            client_log.info("spdy: %s; closing", exc)
         finally:
             self._gone.set()
             for stream in self._streams.values():

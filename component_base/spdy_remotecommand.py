@@ -15,10 +15,12 @@ from typing import Any, Self
 
 from apimachinery import codec
 from apimachinery.types.meta_v1 import ListMeta, Status
+from component_base.bounded_log import BoundedLog
 from component_base.remotecommand import Streams, TerminalSize
 from component_base.spdy import SpdyConnection, SpdyStream
 
 log = logging.getLogger(__name__)
+client_log = BoundedLog(log)
 
 V4, V3, V2, V1 = "v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io", "channel.k8s.io"
 PROTOCOLS = (V4, V3, V2, V1)
@@ -84,11 +86,11 @@ class SpdyRemoteCommand:
                     size = TerminalSize.from_document(document)
                 except json.JSONDecodeError:  # the rest is still to come
                     if len(text) > _LONGEST_SIZE:
-                        log.info("remotecommand: not a terminal size; ignored, and all that follow")
+                        client_log.info("remotecommand: not a terminal size; ignored, and all that follow")
                         return
                     break
                 except (ValueError, RecursionError) as exc:
-                    log.info("remotecommand: not a terminal size: %s; ignored", exc)
+                    client_log.info("remotecommand: not a terminal size: %s; ignored", exc)
                     return
                 text = text[end:]
                 yield size

@@ -32,7 +32,7 @@ class LimitRanger(Plugin[Pod | PersistentVolumeClaim]):
     ) -> None:
         if attributes.subresource or old is not None or not isinstance(obj, Pod):
             return
-        for limit_range in self._ranges.all_cached(attributes.namespace):
+        for limit_range in await self._of(attributes.namespace):
             fill(obj, limit_range)
 
     async def validate(
@@ -40,10 +40,16 @@ class LimitRanger(Plugin[Pod | PersistentVolumeClaim]):
     ) -> None:
         if attributes.subresource or (old is not None and (isinstance(obj, Pod) or meta.is_being_deleted(obj))):
             return
-        for limit_range in self._ranges.all_cached(attributes.namespace):
+        for limit_range in await self._of(attributes.namespace):
             broken = list(violations(obj, limit_range))
             if broken:
                 raise denied(attributes, obj, broken[0] if len(broken) == 1 else f"[{', '.join(broken)}]")
+
+    async def _of(self, namespace: str) -> list[LimitRange]:
+        """Raises ServiceUnavailable if they are not known in time."""
+        if not self._ranges.is_loaded:
+            await self._ranges.cache.wait_until()
+        return self._ranges.all_cached(namespace)
 
 
 def fill(pod: Pod, limit_range: LimitRange) -> None:

@@ -34,6 +34,8 @@ class ResourceQuota(Plugin[KubeObject]):
 
     async def validate(self, attributes: Attributes, obj: KubeObject, old: KubeObject | None) -> None:
         namespace = obj.metadata.namespace
+        if not self._quotas.is_loaded:
+            await self._quotas.cache.wait_until()
         if not namespace or not self._quotas.count(namespace):
             return
         evaluator = evaluator_of(attributes.group, attributes.resource)
@@ -108,7 +110,11 @@ class Ledger:
 
     async def _settle(self, namespace: str, orders: list[_Order]) -> None:
         cache = self._quotas.cache
-        await cache.wait_until(self._revision)
+        try:
+            await cache.wait_until(self._revision)
+        except errors.TooLargeResourceVersion:  # etcd has older data now, restored from a copy
+            self._revision = 0
+            await cache.wait_current()
         accounts = self._accounts(namespace)
         refusals = _charge(orders, accounts)
         if refusals:  # which count only if made from the current quotas

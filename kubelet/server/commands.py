@@ -15,6 +15,7 @@ from starlette.requests import Request
 from apimachinery import errors
 from apimachinery.types.meta_v1 import ListMeta, Status, StatusCause, StatusDetails
 from component_base.access import error_response
+from component_base.bounded_log import BoundedLog
 from component_base.remotecommand import RemoteCommand, Streams
 from component_base.spdy import is_spdy
 from component_base.spdy_remotecommand import SpdyRemoteCommand
@@ -28,6 +29,7 @@ from kubelet.server.backend import Backend
 from kubelet.server.responses import handshake_response
 
 log = logging.getLogger(__name__)
+client_log = BoundedLog(log)
 
 Carrier = RemoteCommand | SpdyRemoteCommand
 Running = Exec | Attached
@@ -57,7 +59,7 @@ class CommandEndpoint:
             async with accepted as connection:
                 await self._run(connection, record, command)
         except (ConnectionError, TimeoutError) as exc:
-            log.info("%s/%s: stream not established: %s", record.pod_namespace, record.pod_name, exc)
+            client_log.info("%s/%s: stream not established: %s", record.pod_namespace, record.pod_name, exc)
 
     def _parse(self, request: Request) -> tuple[ContainerRecord, Streams, list[str]]:
         """The running container, the streams, and the command. Raises ``errors.ApiError``."""

@@ -18,6 +18,7 @@ from starlette.requests import Request
 
 from apimachinery import errors, meta
 from component_base.access import error_response
+from component_base.bounded_log import BoundedLog
 from component_base.spdy import SpdyConnection, SpdyStream, WebSocketTunnel, is_spdy
 from component_base.websocket import HandshakeError, WebSocket
 from kubelet.network.netns import connect_localhost
@@ -26,6 +27,7 @@ from kubelet.server.backend import Backend
 from kubelet.server.responses import handshake_response
 
 log = logging.getLogger(__name__)
+client_log = BoundedLog(log)
 
 PROTOCOL = "portforward.k8s.io"
 TUNNEL = f"SPDY/3.1+{PROTOCOL}"
@@ -118,7 +120,7 @@ async def _forward_pair(
         if fault:
             await error.write(fault.encode())
     except ConnectionError as exc:
-        log.info("%s/%s: port-forward: %s", sandbox.pod_namespace, sandbox.pod_name, exc)
+        client_log.info("%s/%s: port-forward: %s", sandbox.pod_namespace, sandbox.pod_name, exc)
     except Exception:  # a fault in one connection must not end the client's others
         log.exception("%s/%s: port-forward failed", sandbox.pod_namespace, sandbox.pod_name)
     finally:
@@ -199,7 +201,7 @@ class ChannelForwarder:
                 raw = message.encode() if isinstance(message, str) else message
                 channel, data = raw[0], bytes(raw[1:])
         except (ValueError, IndexError, binascii.Error) as exc:
-            log.info("port-forward: not a message: %s; ignored", exc)
+            client_log.info("port-forward: not a message: %s; ignored", exc)
             return
         if channel % 2 == 0 and channel // 2 < len(self._ports) and data:
             await self._received[channel // 2].put(data)

@@ -111,6 +111,9 @@ def _dns(path: Path, spec: v1.PodSpec) -> Iterator[FieldError]:
     for i, option in enumerate(config.options or () if config else ()):
         if not option.name:
             yield ((path / "options")[i] / "name").required()
+        for field, text in (("name", option.name), ("value", option.value)):  # each is a word in a line of a file
+            if text and not re.fullmatch(r"\S+", text):
+                yield ((path / "options")[i] / field).invalid(text, "must not contain white space")
 
 
 _LARGEST_ID: Final = 2**31 - 1

@@ -5,10 +5,11 @@ from typing import Final
 
 from msgspec import structs
 
-from apimachinery import codec, names
+from apimachinery import codec, meta, names
 from apimachinery.core import containers
-from apimachinery.core.pods import is_terminal
+from apimachinery.core.pods import is_mirror, is_terminal
 from apimachinery.core.qos import qos_class
+from apimachinery.core.well_known import MIRROR_ANNOTATION
 from apimachinery.fields import FieldError, Path
 from apimachinery.types.core_v1 import Pod, PodCondition, PodSpec, PodStatus, Toleration
 from apiserver.registry.core.bindings import BindingSubresource
@@ -23,6 +24,7 @@ from apiserver.registry.strategy import Deletion, StatusStrategy, Strategy
 from apiserver.registry.subresources import ConnectSubresource, ObjectSubresource, proxy
 
 _SPEC: Final = Path("spec")
+_MIRROR: Final = Path("metadata", "annotations").key(MIRROR_ANNOTATION)
 PHASES: Final = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
 
 
@@ -64,10 +66,17 @@ class PodStrategy(Strategy[Pod]):
     def validate_create(self, obj: Pod) -> Iterator[FieldError]:
         if obj.spec.ephemeral_containers:
             yield (_SPEC / "ephemeralContainers").forbidden("cannot be set on create")
+        if is_mirror(obj) and not obj.spec.node_name:
+            value = meta.annotations_of(obj)[MIRROR_ANNOTATION]
+            yield _MIRROR.invalid(value, "must set spec.nodeName if mirror pod annotation is set")
         if obj.spec.scheduling_gates and obj.spec.node_name:
             yield (_SPEC / "nodeName").forbidden("cannot be set until all schedulingGates have been cleared")
 
     def validate_update(self, obj: Pod, old: Pod) -> Iterator[FieldError]:
+        new, before = (meta.annotations_of(pod).get(MIRROR_ANNOTATION) for pod in (obj, old))
+        if new != before:
+            change = "add" if before is None else "remove or update"
+            yield _MIRROR.forbidden(f"may not {change} mirror pod annotation")
         if obj.spec != old.spec:
             yield from _validate_spec_update(obj.spec, old.spec)
 

@@ -1,4 +1,5 @@
-"""etcd's data are replaced by an older copy of them: daemons follow, whether their apiserver saw it happen or not."""
+"""etcd's data are replaced by an older copy of them: daemons follow, whether their apiserver saw it happen or not, and
+quotas go on being charged."""
 
 import asyncio
 import shutil
@@ -8,7 +9,7 @@ import pytest
 
 from apimachinery import codec, meta
 from apimachinery.meta import Key
-from apimachinery.types.core_v1 import ConfigMap, Pod
+from apimachinery.types.core_v1 import ConfigMap, Pod, ResourceQuota, ResourceQuotaStatus
 from apimachinery.types.meta_v1 import ObjectMeta
 from apimachinery.types.networking_v1 import ServiceCIDR
 from kube_client import Client, Informer, Resource
@@ -35,6 +36,7 @@ async def test_caches_and_statuses_follow_to_the_older_data(
         pods.on_rewind(statuses.rewind)
         loops = [tasks.create_task(loop()) for loop in (maps.run, pods.run, statuses.run)]
         pod = await client.resource(Pod).create(make_pod("web"))
+        await limit_config_maps(client)
         await eventually(lambda: pods.get(POD) is not None)
         # a new cluster's default objects, of which this is one of the last: they must not make up for what is lost
         await eventually(lambda: exists(client.resource(ServiceCIDR), "kubernetes"))
@@ -72,6 +74,14 @@ async def test_caches_and_statuses_follow_to_the_older_data(
 
 async def exists(resource: Resource[ServiceCIDR], name: str) -> bool:
     return name in {meta.name_of(obj) for obj in (await resource.list()).items}
+
+
+async def limit_config_maps(client: Client) -> None:
+    """So many that all can be created, each of which is then charged to the quota."""
+    quotas = client.resource(ResourceQuota)
+    quota = await quotas.create(ResourceQuota(metadata=ObjectMeta(name="q", namespace="default")))
+    quota.status = ResourceQuotaStatus(hard={"configmaps": "1000"}, used={"configmaps": "0"})
+    await quotas.update_status(quota)
 
 
 def config_map(name: str) -> ConfigMap:

@@ -22,3 +22,8 @@ def test_a_silent_failure_names_the_status() -> None:
 def test_a_command_that_is_missing_is_named() -> None:
     with pytest.raises(CommandError, match=r"no-such-command: No such file"):
         run("no-such-command")
+
+
+def test_a_command_that_does_not_end_is_ended() -> None:
+    with pytest.raises(CommandError, match=r"sleep 60: ended after 0.1 s"):
+        run("sleep", "60", seconds=0.1)

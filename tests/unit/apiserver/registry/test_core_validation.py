@@ -5,6 +5,9 @@ from typing import Any
 import pytest
 
 from apimachinery import codec
+from apimachinery.core.well_known import MIRROR_ANNOTATION
+from apimachinery.types import core_v1
+from apiserver.registry.core.pods import PodStrategy
 from apiserver.registry.subresources import ObjectSubresource
 from tests.kinds import CONTAINER
 from tests.unit.apiserver.registry.rows import Faults, faults_of, named, read, row
@@ -148,6 +151,31 @@ REQUESTS = "spec.containers[0].resources.requests"
 )  # fmt: skip
 def test_what_is_wrong_with_a_pod(body: dict[str, Any], expected: Faults) -> None:
     assert faults_of("pods", **body) == expected
+
+
+def mirror(value: str = "", **spec: Any) -> core_v1.Pod:
+    annotations = {MIRROR_ANNOTATION: value} if value else {}
+    return codec.from_builtins({"metadata": {"name": "a", "annotations": annotations}, "spec": spec}, core_v1.Pod)
+
+
+def test_a_pod_is_a_mirror_on_a_node_from_its_beginning_and_remains_so() -> None:
+    strategy = PodStrategy()
+
+    def created(pod: core_v1.Pod) -> list[str]:
+        return [str(fault) for fault in strategy.validate_create(pod)]
+
+    def updated(new: core_v1.Pod, old: core_v1.Pod) -> list[str]:
+        return [str(fault) for fault in strategy.validate_update(new, old)]
+
+    place = f"metadata.annotations[{MIRROR_ANNOTATION}]"
+    assert created(mirror("hash", nodeName="n")) == []
+    assert created(mirror("hash")) == [
+        f'{place}: Invalid value: "hash": must set spec.nodeName if mirror pod annotation is set'
+    ]
+    assert updated(mirror("hash"), mirror("hash")) == []
+    assert updated(mirror("hash"), mirror()) == [f"{place}: Forbidden: may not add mirror pod annotation"]
+    for new in (mirror(), mirror("other")):
+        assert updated(new, mirror("hash")) == [f"{place}: Forbidden: may not remove or update mirror pod annotation"]
 
 
 OWNER = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}

@@ -138,6 +138,16 @@ CORE: list[Case] = [
     ("resourcequotas", {"spec": {"scopes": ["BestEffort", "NotBestEffort", "Gold"]}}, {
         ("spec.scopes", "Invalid"), ("spec.scopes[2]", "Invalid"),
     }),
+    ("resourcequotas", {"spec": {"scopes": ["BestEffort"], "hard": {"requests.cpu": "1", "pods": "1"}}}, {
+        ("spec.scopes", "Invalid"),
+    }),
+    ("resourcequotas", {"spec": {"scopes": ["Terminating"], "hard": {"requests.cpu": "1", "count/a.b": "1"}}}, set()),
+    ("resourcequotas", {"spec": {"hard": {"services": "1"}, "scopeSelector": {"matchExpressions": [
+        {"scopeName": "Terminating", "operator": "In", "values": ["a"]},
+    ]}}}, {
+        ("spec.scopeSelector.matchExpressions", "Invalid"),
+        ("spec.scopeSelector.matchExpressions[0].operator", "Invalid"),
+    }),
     ("resourcequotas", {"spec": {"scopeSelector": {"matchExpressions": [
         {"scopeName": "PriorityClass", "operator": "In"}, {"scopeName": "X", "operator": "Is"},
     ]}}}, {

@@ -235,6 +235,36 @@ def test_a_volume_deeper_than_python_s_stack_is_given_to_the_group(tmp_path: Pat
     mounts.remove_tree(tmp_path / "d")
 
 
+def test_a_link_that_takes_the_place_of_a_file_or_directory_meanwhile_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is swapped after the walk has seen it, in the moment before it is opened."""
+    outside, volume = tmp_path / "outside", tmp_path / "volume"
+    (outside / "directory").mkdir(parents=True)
+    (outside / "directory" / "secret").touch(0o600)
+    (outside / "file").touch(0o600)
+    volume.mkdir()
+    (volume / "directory").mkdir()
+    (volume / "file").touch(0o600)
+    (volume / "kept").touch(0o600)
+    opened = os.open
+
+    def swapping(path: Any, flags: int, *arguments: Any, **options: Any) -> int:
+        if path in ("directory", "file") and not (volume / path).is_symlink():
+            (volume / path).rename(tmp_path / f"old-{path}")
+            (volume / path).symlink_to(outside / path)
+        return opened(path, flags, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", swapping)
+    pod = core_v1.Pod(spec=core_v1.PodSpec(security_context=core_v1.PodSecurityContext(fs_group=os.getgid())))
+    ownership.apply(volume, pod)
+    assert (volume / "file").is_symlink()
+    assert (volume / "directory").is_symlink()
+    for untouched in (outside / "file", outside / "directory" / "secret"):
+        assert untouched.stat().st_mode & 0o777 == 0o600
+    assert (volume / "kept").stat().st_mode & 0o777 == 0o660
+
+
 def test_names_that_containers_gave_do_not_hide_mounts() -> None:
     lines = [
         os.fsdecode(line)
