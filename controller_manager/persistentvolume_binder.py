@@ -164,8 +164,9 @@ class PersistentVolumeBinder:
             return
         annotations = dict.fromkeys(STORAGE_PROVISIONER_ANNOTATIONS, storage_class.provisioner)
         if not annotations.items() <= meta.annotations_of(claim).items():
-            patch = {"metadata": {"uid": meta.uid_of(claim), "annotations": annotations}}
-            await self._claims_api.patch(meta.name_of(claim), patch, namespace=meta.namespace_of(claim), kind="merge")
+            changed = codec.copy(claim)
+            changed.metadata.annotations = {**meta.annotations_of(claim), **annotations}
+            await self._claims_api.update(changed)
 
     # -- the binding
 

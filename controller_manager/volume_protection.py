@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from apimachinery import errors, meta
+from apimachinery import codec, errors, meta
 from apimachinery.core import well_known
 from apimachinery.core.pods import claims_of
 from apimachinery.meta import Key
@@ -96,8 +96,7 @@ async def release(resource: Resource[Any], obj: KubeObject, finalizer: str) -> N
 
 async def _write(resource: Resource[Any], obj: KubeObject, finalizers: Sequence[str]) -> None:
     """Replace the whole list, in the version that was read. Raises Conflict if there is a newer one."""
-    version = {"uid": meta.uid_of(obj), "resourceVersion": obj.metadata.resource_version}
-    patch = {"metadata": {**version, "finalizers": [*finalizers]}}
-    namespace = meta.namespace_of(obj) or None
+    changed = codec.copy(obj)
+    changed.metadata.finalizers = [*finalizers] or None
     with suppress(errors.NotFound):
-        await resource.patch(meta.name_of(obj), patch, namespace=namespace, kind="merge")
+        await resource.update(changed)

@@ -189,7 +189,9 @@ USERS: Final = (
         urls("get", "/healthz /healthz/* /livez /livez/* /metrics /metrics/slis /readyz /readyz/*"),
     ), subjects=("group:system:monitoring",)),
     DefaultRole("system:node", NODE_RULES, subjects=()),
-    DefaultRole("peapod:kube-dns", _NAME_SERVER, subjects=("user:system:kube-dns",)),  # as a daemon
+    DefaultRole(  # which may also be a daemon, with a user's certificate
+        "peapod:kube-dns", (*_NAME_SERVER, events()), subjects=("account:kube-dns", "user:system:kube-dns")
+    ),
     DefaultRole(  # who reads the metrics of these daemons is theirs to ask
         "peapod:endpoint-access", _REVIEWS, subjects=("user:system:kube-proxy", "user:system:kube-dns")
     ),
