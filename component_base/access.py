@@ -13,8 +13,8 @@ from component_base.client_certificates import ClientCertificate
 class Access(Protocol):
     async def check(
         self, method: str, path: str, headers: Mapping[str, str], certificate: ClientCertificate | None
-    ) -> None:
-        """Return if the request may be served; raise an ApiError if not.
+    ) -> bool:
+        """Return if the request may be served, and whether the client has shown who it is; raise an ApiError if not.
 
         Args:
             headers: their names in lower case.
@@ -32,7 +32,8 @@ class Guarded:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         certificate = ((scope.get("extensions") or {}).get("tls") or {}).get("client_certificate")
         try:
-            await self._access.check(scope["method"], scope["path"], Headers(scope=scope), certificate)
+            if await self._access.check(scope["method"], scope["path"], Headers(scope=scope), certificate):
+                scope["extensions"]["connection"].identify()
         except errors.ApiError as error:
             await error_response(error)(scope, receive, send)
         else:

@@ -4,7 +4,6 @@ The event loop's own servers accept whatever comes, and show a connection only a
 """
 
 import asyncio
-import errno
 import logging
 import socket
 import ssl
@@ -21,9 +20,7 @@ _AT_ONCE = 64
 """Connections that are accepted before something else has its turn."""
 
 _PAUSE = 0.2
-"""Seconds until the next attempt after the kernel refused a descriptor or memory."""
-
-_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""Seconds until the next attempt after the kernel had no descriptor or memory for a connection."""
 
 ProtocolFactory = Callable[[Slot], asyncio.Protocol]
 """Makes the protocol of a connection, which has to leave its slot when the connection is lost."""
@@ -68,8 +65,6 @@ class Listener:
             except ConnectionError:
                 continue  # the client has left meanwhile
             except OSError as fault:
-                if fault.errno not in _EXHAUSTED:
-                    raise
                 log.warning("cannot accept connections on %s:%d: %s", *self.address, fault.strerror)
                 self._loop.remove_reader(self._socket)
                 self._resume = self._loop.call_later(_PAUSE, self._loop.add_reader, self._socket, self._accept)

@@ -79,10 +79,10 @@ class EndpointAccess:
         tokens = TokenReviews(client, _TOKEN_SECONDS)
         return cls(Authentication(tokens), AccessReviews(client, _ACCESS_SECONDS, _ACCESS_SECONDS))
 
-    async def check(self, method: str, path: str, headers: Mapping[str, str], certificate: Certificate | None) -> None:
-        """Return if the request may be served. Raises Unauthorized, Forbidden, InternalError."""
+    async def check(self, method: str, path: str, headers: Mapping[str, str], certificate: Certificate | None) -> bool:
+        """See ``component_base.access``. Raises Unauthorized, Forbidden, InternalError."""
         if is_health(path):
-            return
+            return False
         user, verb = await self._authentication.user_of(headers, certificate), method.lower()
         try:
             allowed = await self._authorizer.allow(Access(user, verb, path=path))
@@ -91,6 +91,7 @@ class EndpointAccess:
             raise errors.InternalError(f"Authorization error (user={user.name}, verb={verb}, path={path})") from fault
         if not allowed:
             raise errors.forbidden("", "", "", f'User "{user.name}" cannot {verb} path "{path}"')
+        return user is not ANONYMOUS
 
 
 def is_health(path: str) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from apimachinery import errors
-from kube_client.delegation import Authentication, Authorizer, Certificate
+from kube_client.delegation import ANONYMOUS, Authentication, Authorizer, Certificate
 from kube_client.reviews import Access
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class KubeletAccess:
     authentication: Authentication
     authorizer: Authorizer
 
-    async def check(self, method: str, path: str, headers: Mapping[str, str], certificate: Certificate | None) -> None:
+    async def check(self, method: str, path: str, headers: Mapping[str, str], certificate: Certificate | None) -> bool:
         """Return if the request may be served; see ``component_base.access``.
 
         Raises:
@@ -63,7 +63,7 @@ class KubeletAccess:
         try:
             for subresource in subresources:
                 if await self.authorizer.allow(Access(user, verb, "nodes", subresource, self.node)):
-                    return
+                    return user is not ANONYMOUS
         except errors.ApiError as fault:
             log.info("%s: not authorized: %s", what, fault)
             raise errors.InternalError(f"Authorization error ({what})") from fault

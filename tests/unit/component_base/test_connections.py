@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import resource
 import socket
 import ssl
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from component_base import http_protocol, listener
+from component_base.access import Guarded
 from component_base.connections import Limits, Slots
 from component_base.open_files import raise_limit
 from component_base.serving import TLS, Server
@@ -244,3 +246,39 @@ async def test_a_stranger_may_not_send_hundreds_of_requests_at_once(monkeypatch:
         with suppress(ConnectionError):
             assert (await reader.read()).count(b"200 OK") < 1000
         writer.close()
+
+
+async def test_a_process_without_descriptors_accepts_again_when_it_has_some() -> None:
+    async with Server(app, LOCAL) as server:
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        sock = socket.socket()  # has its descriptor already
+        sock.settimeout(5)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) - 1, limits[1]))
+            sock.connect(("127.0.0.1", server.port))
+            await asyncio.sleep(0.05)  # in which it cannot be accepted
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        async with closing([sock]):
+            sock.sendall(REQUEST)
+            sock.setblocking(False)
+            reply = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(sock, 1000), 10)
+            assert reply.startswith(b"HTTP/1.1 200")
+
+
+async def test_whoever_an_endpoint_lets_in_by_a_token_is_no_stranger_any_more() -> None:
+    class ByToken:
+        async def check(self, method, path, headers, certificate) -> bool:
+            return "token" in headers
+
+    async def plain(scope, receive, send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    async with (
+        Server(Guarded(plain, ByToken()), LOCAL, limits=Limits(100, 8, 2)) as server,
+        Client(server, None, REQUEST[:-2] + b"token: x\r\n\r\n") as known,
+    ):
+        assert await known.ask()
+        async with closing(await flood(server, 6, b"")):
+            assert await known.ask()
