@@ -117,10 +117,10 @@ class AlwaysAllow:
 
 
 class AlwaysDeny:
-    """Nobody may do anything that no authorizer before has allowed."""
+    """Nobody may do anything that no other authorizer allows."""
 
     async def decide(self, attributes: Attributes) -> Decision:
-        return Decision("deny", "Everything is forbidden.")
+        return Decision("no opinion", "Everything is forbidden.")
 
     def rules_for(self, user: User, namespace: str) -> Rules:
         return Rules()

@@ -28,9 +28,10 @@ def asked(user: User = ANN, **more: str) -> Attributes:
 
 
 async def test_the_first_opinion_decides() -> None:
-    undecided = Fixed(Decision("no opinion", "not mine"))
-    assert (await Union([undecided, AlwaysAllow(), AlwaysDeny()]).decide(asked())).allows
-    assert (await Union([undecided, AlwaysDeny(), AlwaysAllow()]).decide(asked())).outcome == "deny"
+    undecided, refusing = Fixed(Decision("no opinion", "not mine")), Fixed(Decision("deny"))
+    assert (await Union([undecided, AlwaysAllow(), refusing]).decide(asked())).allows
+    assert (await Union([undecided, refusing, AlwaysAllow()]).decide(asked())).outcome == "deny"
+    assert (await Union([AlwaysDeny(), AlwaysAllow()]).decide(asked())).allows, "which is no opinion, as in Kubernetes"
 
 
 async def test_nothing_is_allowed_without_an_opinion_and_all_reasons_are_given() -> None:
