@@ -22,7 +22,7 @@ from apiserver.authentication.service_accounts import TokenIssuer
 from apiserver.authorization_modes import AuthorizationModes
 from apiserver.bootstrap import Bootstrap
 from apiserver.bootstrap.certificate_expiry import CertificateExpiry
-from apiserver.flowcontrol import FlowController
+from apiserver.flowcontrol import FlowController, dump
 from apiserver.handlers.discovery import Discovery
 from apiserver.handlers.endpoint import ApiEndpoint, Beside
 from apiserver.handlers.openapi import OpenAPI
@@ -174,7 +174,7 @@ def _application(
         OpenAPI(parts.resources),
         health,
         flows,
-        published.routes() if published is not None else [],
+        [*dump.routes(flows), *(published.routes() if published is not None else [])],
     )
 
 

@@ -42,6 +42,10 @@ class Counter(Collector):
     def get(self, *labels: str) -> float:
         return self._values.get(labels, 0.0)
 
+    def total(self, *first: str) -> float:
+        """The sum over all combinations that begin with these label values."""
+        return sum(value for labels, value in self._values.items() if labels[: len(first)] == first)
+
     def remove(self, *labels: str) -> None:
         self._values.pop(labels, None)
 
@@ -76,6 +80,10 @@ class Gauge(Collector):
 
     def get(self, *labels: str) -> float:
         return self._values.get(labels, 0.0)
+
+    def total(self, *first: str) -> float:
+        """The sum over all combinations that begin with these label values."""
+        return sum(value for labels, value in self._values.items() if labels[: len(first)] == first)
 
     def remove(self, *labels: str) -> None:
         self._values.pop(labels, None)

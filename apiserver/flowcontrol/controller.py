@@ -179,6 +179,14 @@ class FlowController:
             if not unsent[user]:
                 del unsent[user]
 
+    def levels(self) -> list[Level]:
+        """All levels that are in use, by name."""
+        return sorted(self._levels.values(), key=lambda level: level.name)
+
+    def schemas_of(self, level: str) -> list[str]:
+        """The names of the schemas whose requests a level serves."""
+        return [meta.name_of(s) for s in self._schemas if s.spec.priority_level_configuration.name == level]
+
     def _classified(self, attributes: Attributes) -> Flow:
         schema = next((schema for schema in self._schemas if matches(schema, attributes)), None)
         if schema is None:  # what is stored is not loaded yet, or somebody has deleted it

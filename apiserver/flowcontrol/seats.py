@@ -82,6 +82,10 @@ class Level:
         self._flows: dict[str, _Queue] = {}
         self._is_blocked = False  # the one whose turn it is waits for more seats: nobody may take these
 
+    def queues(self) -> list[tuple[str, int, int]]:
+        """The flows that have seats or wait for some: name, seats, requests that wait."""
+        return [(name, queue.seats, len(queue.waiters)) for name, queue in self._flows.items()]
+
     def resize(self, capacity: Capacity | None) -> None:
         """Change what the level may do from now on."""
         before = self._borrowed(self.seats)
