@@ -25,11 +25,19 @@ class Access:
         auditor: records requests; None for no record.
         anonymous: requests without credentials are a user's as well, whom the authorizer judges. Without it they are
             refused, but for health and version.
+        identity_headers: beginnings of headers by which proxies name users, and which nobody else gets to see.
     """
 
     def __init__(
-        self, authenticator: Union, authorizer: authorization.Union, auditor: Auditor | None, *, anonymous: bool
+        self,
+        authenticator: Union,
+        authorizer: authorization.Union,
+        auditor: Auditor | None,
+        *,
+        anonymous: bool,
+        identity_headers: tuple[bytes, ...] = (),
     ) -> None:
+        self._identity_headers = identity_headers
         self._authenticator, self._authorizer = authenticator, authorizer
         self._auditor, self._anonymous = auditor, anonymous
 
@@ -57,7 +65,11 @@ class Access:
         return attributes, place
 
     def _user(self, request: Request) -> User:
-        user = self._authenticator.authenticate(Credentials(request.headers, request.scope["extensions"]))
+        scope = request.scope
+        credentials = Credentials(request.headers, scope["extensions"], raw_headers=scope["headers"])
+        user = self._authenticator.authenticate(credentials)
+        if any(name.startswith(self._identity_headers) for name, _ in scope["headers"]):
+            request.drop_headers(self._identity_headers)
         if user is not None:
             request.scope["extensions"]["connection"].identify()
             return user

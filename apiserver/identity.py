@@ -6,6 +6,7 @@ from apimachinery.types.core_v1 import Node, Pod, Secret, ServiceAccount
 from apimachinery.types.objects import KubeObject
 from apiserver.authentication.authenticators import X509, Authenticator, TokenFile
 from apiserver.authentication.bootstrap_tokens import BootstrapTokens
+from apiserver.authentication.front_proxy import Authorities, FrontProxy
 from apiserver.authentication.oidc import OpenIDTokens
 from apiserver.authentication.service_accounts import Find, ServiceAccountTokens, TokenIssuer
 from apiserver.handlers.openid import OpenID
@@ -22,12 +23,14 @@ def token_issuer(options: IdentityOptions) -> TokenIssuer | None:
 
 
 def authenticators(
-    options: IdentityOptions, provider: OpenIDTokens | None, resources: Resources
+    options: IdentityOptions, proxy: FrontProxy | None, provider: OpenIDTokens | None, resources: Resources
 ) -> list[Authenticator]:
     """In the order in which they are asked."""
     configured: list[Authenticator] = []
+    if proxy is not None:
+        configured.append(proxy)
     if options.client_ca_file is not None:
-        configured.append(X509())
+        configured.append(X509(Authorities(options.client_ca_file).vouch_for if proxy is not None else None))
     if (key := options.service_account_key_file) is not None:
         issuer = options.service_account_issuer
         configured.append(ServiceAccountTokens(issuer, key, finder(resources), options.api_audiences))

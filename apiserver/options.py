@@ -12,6 +12,7 @@ from apiserver.admission.plugins import OFF_BY_DEFAULT, ON_BY_DEFAULT, PLUGINS
 from apiserver.audit_options import AuditOptions
 from apiserver.authentication.authenticators import TokenFile
 from apiserver.authorization_options import AuthorizationOptions
+from apiserver.front_proxy_options import FrontProxyOptions
 from apiserver.oidc_options import OpenIDOptions
 from apiserver.storage import NO_ENCRYPTION, Encryption, EtcdConfig, read_configuration
 from component_base.credentials import CERTIFICATES, PRIVATE_KEY, RSA_PRIVATE_KEY, RSA_PUBLIC_KEY, check_pair
@@ -235,6 +236,7 @@ class ApiserverOptions(Options):
     identity: IdentityOptions = group("Identities", IdentityOptions)
     oidc: OpenIDOptions = group("OpenID Connect", OpenIDOptions)
     authorization: AuthorizationOptions = group("Authorization", AuthorizationOptions)
+    front_proxy: FrontProxyOptions = group("Authenticating proxies", FrontProxyOptions)
     audit: AuditOptions = group("Audit", AuditOptions)
     admission: AdmissionOptions = group("Admission", AdmissionOptions)
     kubelets: KubeletOptions = group("Kubelets", KubeletOptions)

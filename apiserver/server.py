@@ -57,7 +57,8 @@ class Parts:
         self.storage = Storage(self.etcd, etcd.etcd_compaction_interval, encryption=etcd.encryption())
         self.resources = Resources()
         self.provider = options.oidc.tokens()
-        self.authenticator = Union(identity.authenticators(options.identity, self.provider, self.resources))
+        proxy = options.front_proxy.authenticator()
+        self.authenticator = Union(identity.authenticators(options.identity, proxy, self.provider, self.resources))
         self.authorizer = authorization.Union()
         self.admission = admission = Chain(self.authorizer)
         issuer = identity.token_issuer(options.identity)
@@ -131,7 +132,12 @@ async def serve(options: ApiserverOptions, listener: socket.socket | None = None
     space = Space(parts.etcd, options.etcd.config())
     auditor = options.audit.auditor()
     app = _application(options, parts, flows, lane, _health(parts, bootstrap, space), auditor)
-    tls = TLS(options.serving.tls_cert_file, options.serving.tls_private_key_file, options.identity.client_ca_file)
+    tls = TLS(
+        options.serving.tls_cert_file,
+        options.serving.tls_private_key_file,
+        options.identity.client_ca_file,
+        options.front_proxy.requestheader_client_ca_file,
+    )
     server = Server(app, [listener or (str(options.serving.bind_address), port)], tls=tls)
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -169,7 +175,13 @@ def _application(
 ) -> Application:
     published = identity.openid(options.identity, parts.address)
     return Application(
-        Access(parts.authenticator, parts.authorizer, auditor, anonymous=options.allows_anonymous),
+        Access(
+            parts.authenticator,
+            parts.authorizer,
+            auditor,
+            anonymous=options.allows_anonymous,
+            identity_headers=options.front_proxy.headers.prefixes,
+        ),
         parts.endpoint(flows, lane),
         OpenAPI(parts.resources),
         health,

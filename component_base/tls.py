@@ -53,11 +53,13 @@ class Files(Protocol):
 
 @dataclass(frozen=True)
 class TLS:
-    """Files of a TLS server. With ``client_ca_file`` clients may present a certificate."""
+    """Files of a TLS server. With ``client_ca_file`` clients may present a certificate; ``proxy_ca_file`` is another
+    authority of these."""
 
     cert_file: Path
     key_file: Path
     client_ca_file: Path | None = None
+    proxy_ca_file: Path | None = None
 
     @property
     def authority_file(self) -> Path | None:
@@ -90,8 +92,8 @@ def ssl_context(tls: TLS) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.num_tickets = 1  # enough to resume a session; more would make every handshake slower
-    if tls.client_ca_file is not None:
-        context.load_verify_locations(tls.client_ca_file)
+    for authority in filter(None, (tls.client_ca_file, tls.proxy_ca_file)):
+        context.load_verify_locations(authority)
         context.verify_mode = ssl.CERT_OPTIONAL
     return context
 

@@ -10,7 +10,7 @@ import binascii
 import csv
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -46,6 +46,15 @@ class Credentials(Struct, frozen=True):
     """The ASGI scope's; ``tls`` holds the client's verified certificate."""
     audiences: tuple[str, ...] = ()
     """Whom a token must be meant for; empty: the API."""
+    raw_headers: Sequence[tuple[bytes, bytes]] = ()
+
+    @property
+    def all_headers(self) -> dict[str, list[str]]:
+        """All values of each header, of which ``headers`` has the last."""
+        values: dict[str, list[str]] = {}
+        for name, value in self.raw_headers:
+            values.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
+        return values
 
 
 class Authenticator(Protocol):
@@ -81,14 +90,21 @@ class Union:
 
 class X509:
     """Trusts what the TLS handshake verified against the client CA, as long as it is valid: the common name is the
-    user, the organizations are the groups. A certificate without a common name names nobody."""
+    user, the organizations are the groups. A certificate without a common name names nobody.
 
-    def __init__(self) -> None:
+    Args:
+        vouch_for: whether it is the client CA that has signed a certificate, where others are verified as well.
+    """
+
+    def __init__(self, vouch_for: Callable[[bytes], bool] | None = None) -> None:
+        self._vouch_for = vouch_for
         self._users: dict[tuple[str, tuple[str, ...]], User] = {}
 
     def authenticate(self, credentials: Credentials) -> User | None:
         certificate = credentials.extensions.get("tls", {}).get("client_certificate")
         if certificate is None or not certificate.common_name:
+            return None
+        if self._vouch_for is not None and not self._vouch_for(certificate.der):
             return None
         now = time.time()
         if not certificate.valid_at(now):

@@ -74,7 +74,7 @@ class Request:
         self.more_headers, self.sending = (), _unbounded
         self.scope["headers"] = []
 
-    def drop_headers(self, prefix: bytes) -> None:
+    def drop_headers(self, prefix: bytes | tuple[bytes, ...]) -> None:
         """Let nobody see headers whose names begin so, neither here nor where the request is passed on to."""
         self.scope["headers"] = [header for header in self.scope["headers"] if not header[0].startswith(prefix)]
         self._headers = None

@@ -17,6 +17,7 @@ ANY_TEXT = {
     "oidc-username-prefix",
     "oidc-groups-claim",
     "oidc-groups-prefix",
+    "requestheader-allowed-names",
 }
 """Flags whose text is the user's own; ``config`` has tests beside ``flags``."""
 
@@ -78,6 +79,10 @@ BAD = [
     ("oidc-signing-algs", ""),
     ("audit-policy-file", "{junk} --audit-log-path=-"),
     ("audit-policy-file", "{certificate}"),
+    ("requestheader-client-ca-file", "{junk}"),
+    ("requestheader-username-headers", "x:remote"),
+    ("requestheader-group-headers", ""),
+    ("requestheader-extra-headers-prefix", "x:"),
     ("audit-log-path", "-"),
     ("audit-log-maxsize", "-1"),
     ("audit-log-maxbackup", "many"),
