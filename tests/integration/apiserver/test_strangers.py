@@ -83,5 +83,8 @@ async def test_a_watch_with_a_token_goes_on_whatever_strangers_do(
     assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
     await asyncio.to_thread(open_half, shared, sockets)
     created(await api.post(LIST, json={"metadata": {"name": "after-the-attack"}}))
-    await asyncio.wait_for(reader.readuntil(b"after-the-attack"), 10)
+    async with asyncio.timeout(10):
+        seen = b""
+        while b"after-the-attack" not in seen:
+            seen = seen[-100:] + await reader.read(65536)  # the objects of other tests come first
     writer.transport.abort()

@@ -155,7 +155,7 @@ async def test_a_restart_is_not_seen_from_outside(cluster: Cluster, client: Clie
     watching = asyncio.create_task(watch())
     cluster.restart_kubelet()
     # Its first report comes after its look at the network.
-    await eventually(lambda: readiness and "pod CIDR is" in cluster.kubelet.log.read_text()[read:], timeout=15)
+    await eventually(lambda: readiness and "pod CIDR is" in cluster.kubelet.log.read_text()[read:], timeout=60)
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
     assert set(readiness) == {"True"}
