@@ -112,12 +112,14 @@ OF_AN_ADMIN = [
 
 
 @pytest.fixture(scope="module")
-def server(shared_etcd: EtcdServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiserverProcess]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiserverProcess]:
     folder = tmp_path_factory.mktemp("escalations")
+    etcd = EtcdServer(folder)  # with nobody else's objects
+    asyncio.run(etcd.start())
     write_service_account_keys(folder / "sa.key", folder / "sa.pub")
     server = ApiserverProcess(
         folder,
-        shared_etcd.url,
+        etcd.url,
         "--authorization-mode=Node,RBAC",
         "--enable-admission-plugins=NodeRestriction",
         f"--service-account-signing-key-file={folder / 'sa.key'}",
@@ -129,6 +131,7 @@ def server(shared_etcd: EtcdServer, tmp_path_factory: pytest.TempPathFactory) ->
         yield server
     finally:
         server.kill()
+        etcd.kill()
 
 
 async def prepare(server: ApiserverProcess) -> None:

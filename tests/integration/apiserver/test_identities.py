@@ -150,12 +150,14 @@ class Cluster:
 
 
 @pytest.fixture(scope="module")
-def cluster(shared_etcd: EtcdServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("identities")
+    etcd = EtcdServer(folder)  # with nobody else's objects
+    asyncio.run(etcd.start())
     write_service_account_keys(folder / "sa.key", folder / "sa.pub")
     server = ApiserverProcess(
         folder,
-        shared_etcd.url,
+        etcd.url,
         "--authorization-mode=Node,RBAC",
         "--enable-admission-plugins=NodeRestriction",
         f"--service-account-signing-key-file={folder / 'sa.key'}",
@@ -168,6 +170,7 @@ def cluster(shared_etcd: EtcdServer, tmp_path_factory: pytest.TempPathFactory) -
         yield cluster
     finally:
         server.kill()
+        etcd.kill()
 
 
 async def answers(client: httpx.AsyncClient) -> list[str]:
