@@ -13,8 +13,8 @@ from apiserver.handlers.http import Request
 from apiserver.handlers.impersonation import impersonated
 from apiserver.handlers.request_info import Place, asked
 from apiserver.request import Attributes, User
+from kube_client.delegation import is_health
 
-_HEALTH: Final = ("/healthz", "/livez", "/readyz")
 _VERSION: Final = "/version"
 _NOBODY: Final = User("")
 
@@ -80,8 +80,3 @@ class Access:
     def _record(self, request: Request, attributes: Attributes) -> None:
         if self._auditor is not None:
             auditing.begin(request, attributes, self._auditor)
-
-
-def is_health(path: str) -> bool:
-    """Whether a path is that of a health endpoint, or of one of its checks."""
-    return path.startswith(_HEALTH) and path.partition("z")[2][:1] in ("", "/")

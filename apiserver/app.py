@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute
 
 from apimachinery import codec, errors
-from apiserver.access import Access, is_health
+from apiserver.access import Access
 from apiserver.flowcontrol import FlowController
 from apiserver.handlers import auditing
 from apiserver.handlers.endpoint import ApiEndpoint
@@ -25,6 +25,7 @@ from apiserver.request import Attributes
 from component_base import metrics
 from component_base.health import Health
 from component_base.version import version_info
+from kube_client.delegation import is_health
 
 log = logging.getLogger(__name__)
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import pytest
 
+from deploy.lab.certificates import write_service_account_keys
 from tests.integration.apiserver_process import ApiserverProcess
 from tests.integration.conftest import EtcdServer
 
@@ -31,6 +32,29 @@ def shared(shared_etcd: EtcdServer, tmp_path_factory: pytest.TempPathFactory) ->
         yield server
     finally:
         server.kill()
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiserverProcess]:
+    """One that lets kubelets, accounts and users do what nodes and roles allow, with an etcd of the module's own."""
+    folder = tmp_path_factory.mktemp("guarded")
+    write_service_account_keys(folder / "sa.key", folder / "sa.pub")
+    etcd = EtcdServer(folder)
+    server = ApiserverProcess(
+        folder,
+        etcd.url,
+        "--authorization-mode=Node,RBAC",
+        "--enable-admission-plugins=NodeRestriction",
+        f"--service-account-signing-key-file={folder / 'sa.key'}",
+        f"--service-account-key-file={folder / 'sa.pub'}",
+    )
+    try:
+        asyncio.run(etcd.start())
+        asyncio.run(server.start())
+        yield server
+    finally:
+        server.kill()
+        etcd.kill()
 
 
 @pytest.fixture

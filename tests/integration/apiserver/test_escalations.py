@@ -4,16 +4,14 @@ The table of a stolen kubelet's attempts is ``test_stolen_kubelet.py``.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
 import httpx
 import pytest
 
-from deploy.lab.certificates import write_service_account_keys
 from tests.integration.apiserver.objects import created
 from tests.integration.apiserver_process import ApiserverProcess
-from tests.integration.conftest import EtcdServer
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 MINE, OTHER, SYSTEM = (f"/api/v1/namespaces/{name}" for name in ("mine", "other", "kube-system"))
@@ -112,26 +110,9 @@ OF_AN_ADMIN = [
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiserverProcess]:
-    folder = tmp_path_factory.mktemp("escalations")
-    etcd = EtcdServer(folder)  # with nobody else's objects
-    asyncio.run(etcd.start())
-    write_service_account_keys(folder / "sa.key", folder / "sa.pub")
-    server = ApiserverProcess(
-        folder,
-        etcd.url,
-        "--authorization-mode=Node,RBAC",
-        "--enable-admission-plugins=NodeRestriction",
-        f"--service-account-signing-key-file={folder / 'sa.key'}",
-        f"--service-account-key-file={folder / 'sa.pub'}",
-    )
-    try:
-        asyncio.run(server.start())
-        asyncio.run(prepare(server))
-        yield server
-    finally:
-        server.kill()
-        etcd.kill()
+def server(guarded: ApiserverProcess) -> ApiserverProcess:
+    asyncio.run(prepare(guarded))
+    return guarded
 
 
 async def prepare(server: ApiserverProcess) -> None:

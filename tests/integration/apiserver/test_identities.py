@@ -9,11 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from deploy.lab.certificates import write_service_account_keys
 from tests.certificates import Authority, KeyPair
 from tests.integration.apiserver.objects import created
 from tests.integration.apiserver_process import TOKEN, ApiserverProcess
-from tests.integration.conftest import EtcdServer
 from tests.support import eventually
 
 NS = "/api/v1/namespaces/default"
@@ -151,27 +149,10 @@ class Cluster:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    folder = tmp_path_factory.mktemp("identities")
-    etcd = EtcdServer(folder)  # with nobody else's objects
-    asyncio.run(etcd.start())
-    write_service_account_keys(folder / "sa.key", folder / "sa.pub")
-    server = ApiserverProcess(
-        folder,
-        etcd.url,
-        "--authorization-mode=Node,RBAC",
-        "--enable-admission-plugins=NodeRestriction",
-        f"--service-account-signing-key-file={folder / 'sa.key'}",
-        f"--service-account-key-file={folder / 'sa.pub'}",
-    )
-    cluster = Cluster(server, Authority(folder, "foreign-ca"))
-    try:
-        asyncio.run(server.start())
-        asyncio.run(cluster.prepare())
-        yield cluster
-    finally:
-        server.kill()
-        etcd.kill()
+def cluster(guarded: ApiserverProcess, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+    cluster = Cluster(guarded, Authority(tmp_path_factory.mktemp("foreign"), "foreign-ca"))
+    asyncio.run(cluster.prepare())
+    return cluster
 
 
 async def answers(client: httpx.AsyncClient) -> list[str]:

@@ -6,7 +6,7 @@ them, what they were about is as it was. On a real apiserver with --authorizatio
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
 import httpx
@@ -16,9 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from deploy.lab.certificates import write_service_account_keys
 from tests.integration.apiserver_process import ApiserverProcess
-from tests.integration.conftest import EtcdServer
 from tests.support import eventually
 
 NS = "/api/v1/namespaces/stolen"
@@ -34,23 +32,9 @@ ADDRESSES = {"node-1": "192.0.2.1", "node-2": "192.0.2.2"}
 
 
 @pytest.fixture(scope="module")
-def server(shared_etcd: EtcdServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiserverProcess]:
-    folder = tmp_path_factory.mktemp("guarded")
-    write_service_account_keys(folder / "sa.key", folder / "sa.pub")
-    made = ApiserverProcess(
-        folder,
-        shared_etcd.url,
-        "--authorization-mode=Node,RBAC",
-        "--enable-admission-plugins=NodeRestriction",
-        f"--service-account-signing-key-file={folder / 'sa.key'}",
-        f"--service-account-key-file={folder / 'sa.pub'}",
-    )
-    try:
-        asyncio.run(made.start())
-        asyncio.run(prepare(made))
-        yield made
-    finally:
-        made.kill()
+def server(guarded: ApiserverProcess) -> ApiserverProcess:
+    asyncio.run(prepare(guarded))
+    return guarded
 
 
 def client_of(server: ApiserverProcess, name: str) -> httpx.AsyncClient:

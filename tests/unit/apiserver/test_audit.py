@@ -13,6 +13,7 @@ import yaml
 
 from apiserver.audit import NOTHING, AuditLog, LogFile, Policy, Record, Recording, Sender, read_policy
 from apiserver.request import Attributes, User
+from tests.support import eventually
 
 ANN = User("ann", groups=("developers", "system:authenticated"))
 SENDER = Sender("/api/v1/namespaces/default/pods?limit=5", "192.0.2.7", "kubectl/v1.32", "b0b")
@@ -229,11 +230,13 @@ async def test_lines_are_in_the_file_when_the_log_has_ended(tmp_path: Path) -> N
     assert (tmp_path / "audit.log").read_bytes() == b'{"a":1}\n{"b":2}\n'
 
 
-async def test_a_file_that_cannot_be_written_loses_events_and_nothing_else(tmp_path: Path) -> None:
+async def test_a_file_that_cannot_be_written_loses_events_and_nothing_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     audit = AuditLog(log_file(tmp_path / "missing" / "audit.log"))
     running = asyncio.create_task(audit.run())
     audit.add(b"{}")
-    await asyncio.sleep(0.3)
+    await eventually(lambda: "1 events were lost" in caplog.text)
     assert not running.done()
     (tmp_path / "missing").mkdir()
     audit.add(b'{"b":2}')

@@ -269,5 +269,5 @@ def test_a_graph_that_is_left_by_everything_is_empty() -> None:
     graph.pods.drop(key(made))
     graph.volumes.drop(key(volume))
     kept = [*vars(graph.pods).values(), *vars(graph.volumes).values()]
-    assert all(not one for one in kept)
+    assert not any(kept)
     assert not graph.pods.needs("node-1", SECRETS, "a", "x")
